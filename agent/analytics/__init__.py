@@ -1,0 +1,1 @@
+"""From log entries to Segment events with proven ids. Pure."""

@@ -1,0 +1,101 @@
+"""The error tree of the agent: a class answers "who acts next?". Exit codes map 1:1 from it (`EXIT_CODES`).
+
+AgentError
+├── ConfigError      the user: a setting or argument is wrong
+├── StorageError     the operator: the disk
+│   ├── StorageFull      no room, or the byte budget is used up
+│   ├── StorageDenied    the folder cannot be written
+│   └── RecordingError   a stored recording cannot be read (damaged, or newer than this program)
+├── MaskingError     nobody: the frame is blocked (fail closed)
+├── SinkError        the operator: a sink's address or credentials are unusable
+├── AddressTaken     the user: the port to listen on is in use
+├── NoDevice         the user: no device fits, or more than one does
+└── BuildError       the packager: a built part (the viewer's player) is missing from the installation
+"""
+
+from __future__ import annotations
+
+from bridge.errors import (
+    AdbMissing,
+    AdbServerError,
+    BridgeError,
+    BridgeTimeout,
+    DeviceBusy,
+    DeviceGone,
+    DeviceUnauthorized,
+)
+
+
+class AgentError(Exception):
+    """A failure that a person can act on. `hint` is the next step, in one sentence."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.message = message
+        self.hint = hint
+        super().__init__(message)
+
+
+class ConfigError(AgentError):
+    """A setting or an argument is wrong."""
+
+
+class StorageError(AgentError):
+    """The disk does not do what is needed."""
+
+
+class StorageFull(StorageError):
+    """No room is left, or the byte budget is used up."""
+
+
+class StorageDenied(StorageError):
+    """The folder cannot be made or written."""
+
+
+class RecordingError(StorageError):
+    """A stored recording is damaged, or newer than this program."""
+
+
+class MaskingError(AgentError):
+    """A frame could not be masked; it is blocked whole."""
+
+
+class SinkError(AgentError):
+    """A sink's address or credentials are unusable."""
+
+
+class AddressTaken(AgentError):
+    """Another program listens on the wanted port."""
+
+
+class BuildError(AgentError):
+    """A part made at build time is missing from this installation."""
+
+
+class NoDevice(AgentError):
+    """No device fits, or more than one does."""
+
+
+EXIT_CODES: dict[type[BaseException], int] = {
+    ConfigError: 2,
+    NoDevice: 3,
+    DeviceGone: 4,
+    DeviceUnauthorized: 5,
+    DeviceBusy: 6,
+    BridgeTimeout: 7,
+    AdbMissing: 8,
+    AdbServerError: 9,
+    BridgeError: 10,
+    StorageError: 11,
+    SinkError: 12,
+    AddressTaken: 13,
+    BuildError: 14,
+    AgentError: 15,
+}
+
+
+def exit_code(error: BaseException) -> int:
+    """The documented exit code of an error: that of the nearest class of the tree, 1 outside it."""
+    for cls in type(error).__mro__:
+        if cls in EXIT_CODES:
+            return EXIT_CODES[cls]
+    return 1

@@ -1,0 +1,209 @@
+"""The values that flow through the agent: sessions, Segment events, snapshots, replay segments. All frozen, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.types import Bounds, Frame, Hierarchy, NodeFlag, Rotation, Size, Stamp
+
+NO_SESSION = -1
+
+EventKind = Literal["track", "screen", "identify", "group", "alias"]
+EventStage = Literal["after", "enriched", "before", "raw", "session"]
+SealReason = Literal["time", "size", "session", "resize", "stop", "lost"]
+MaskLevel = Literal["light", "medium", "conservative"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """Whose replay it is. Unknown is `(NO_SESSION, None)`; 0 and "" are values, so never test for truth.
+
+    `session_id` is the effective id: a positive integer, or NO_SESSION. `device_id` is the analytics identity taken from
+    the events, not the adb serial.
+    """
+
+    session_id: int = NO_SESSION
+    device_id: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether a replay can be uploaded for it: both ids there, the session positive, the device id not empty."""
+        return self.session_id > 0 and self.device_id is not None and self.device_id != ""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEvent:
+    """An event of the Segment SDK as a log showed it.
+
+    `stage` says at which point of the SDK's plugin chain it was printed ("raw" = the SDK's own "saved" line, "session" =
+    a line of the Amplitude session plugin). `session_id` and `device_id` are the values that Amplitude's plugin would
+    take, verbatim; `session_from` and `device_from` say where they stood ("" = nowhere). `event_ms` is the event's own
+    timestamp (device epoch ms), `missing` the names of what the log could not show.
+    """
+
+    stamp: Stamp
+    pid: int
+    uid: int | None
+    stage: EventStage
+    kind: EventKind
+    name: str
+    message_id: str
+    event_ms: int | None
+    complete: bool
+    session_id: object
+    session_from: str
+    device_id: str | None
+    device_from: str
+    missing: tuple[str, ...] = ()
+    event: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ParseFailure:
+    """A log entry that looked like an event and could not be read: data with a reason, never an exception."""
+
+    stamp: Stamp
+    pid: int
+    reason: str
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRect:
+    """One covered rectangle, in frame pixels, and the rule that asked for it. A block hides the subtree, too."""
+
+    bounds: Bounds
+    kind: Literal["mask", "block"]
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A frame and the dumps before and after it. UNMASKED: only `agent.replay.mask` may take it."""
+
+    frame: Frame
+    before: Hierarchy | None
+    after: Hierarchy | None
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedNode:
+    """A view that is left to show: text already cleaned. `key` is stable for the same place in the tree."""
+
+    key: str
+    bounds: Bounds
+    cls: str
+    resource_id: str
+    label: str
+    flags: NodeFlag
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedSnapshot:
+    """What may be encoded. Made by `agent.replay.mask` only.
+
+    `pixels` is RGB, uint8, shape (height, width, 3), already scaled to the recording's width with the masks burnt in.
+    `screen` is the device's size in the frame's rotation, in pixels; `dpi` its density. `blocked` is the reason why
+    the whole picture is covered, "" when it is not.
+    """
+
+    stamp: Stamp
+    screen: Size
+    dpi: int
+    rotation: Rotation
+    pixels: NDArray[np.uint8]
+    nodes: tuple[MaskedNode, ...]
+    covers: tuple[MaskRect, ...]
+    blocked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded, masked picture, stored once under the hash of its bytes."""
+
+    digest: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a replay segment holds."""
+
+    frames: int = 0
+    hierarchies: int = 0
+    touches: int = 0
+    events: int = 0
+    logs: int = 0
+    gaps: int = 0
+    blocked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Items that are missing on purpose or by force, counted by stage and reason."""
+
+    stage: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentManifest:
+    """The facts of one replay segment. `id` is also the idempotency key of its delivery."""
+
+    id: str
+    session_id: int
+    device_id: str
+    serial: str
+    seq: int
+    start_ms: int
+    end_ms: int
+    reason: SealReason
+    counts: Counts
+    pictures: tuple[str, ...]
+    bytes: int
+    losses: tuple[Loss, ...] = ()
+    device: Mapping[str, str] = field(default_factory=dict)
+    session_from: str = ""
+    device_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSegment:
+    """A finished replay segment: rrweb events as JSON texts whose pictures are named `picture:<digest>`."""
+
+    manifest: SegmentManifest
+    events: tuple[bytes, ...]
+    pictures: Mapping[str, Picture]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The sink has it. `answer` is what the server said, `skipped` its reason for not keeping it (Amplitude directives)."""
+
+    answer: str = ""
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again, not before `after_s` seconds."""
+
+    after_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Never try again."""
+
+    reason: str
+
+
+Delivery = Delivered | Retry | Rejected

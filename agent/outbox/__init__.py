@@ -1,0 +1,1 @@
+"""Getting replay segments out: durable spool, sinks, uploader."""

@@ -1,0 +1,1 @@
+"""From snapshots to masked, encoded replay segments. Pure."""

@@ -1,0 +1,1 @@
+"""Supervision: one asyncio loop, a few lanes per device."""

@@ -1,0 +1,1 @@
+"""The programs of an emulated device: what its shell can run."""

@@ -1,0 +1,95 @@
+"""What a device is to the rest of the product: protocols only.
+
+Life cycle of every source: the constructor assigns, `open` of the device makes it work, one thread owns it, `close()`
+may be called from any thread, twice, and wakes a blocked call (which then raises `DeviceGone` or ends the iteration).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from bridge.deadline import Deadline
+from bridge.types import ClockFix, DeviceInfo, Foreground, Frame, Gap, Hierarchy, LogEntry, Stamp, Touch
+
+
+class Clock(Protocol):
+    """The host's clock: one wall reading at start, monotonic after that."""
+
+    def now(self) -> Stamp: ...
+
+
+class ScreenSource(Protocol):
+    """Pictures of the whole screen, one per call. `name` goes into the manifest."""
+
+    name: str
+
+    def capture(self, deadline: Deadline) -> Frame:
+        """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class HierarchySource(Protocol):
+    """View trees of all windows on the default display."""
+
+    name: str
+
+    def dump(self, deadline: Deadline) -> Hierarchy:
+        """Take one dump. Raises CaptureFailed, DeviceBusy, BridgeTimeout, DeviceGone."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LogSource(Protocol):
+    """Log entries as they come, from `since` on; a lost stretch comes as a Gap in its place."""
+
+    def entries(self) -> Iterator[LogEntry | Gap]:
+        """Blocks. Ends when closed; raises BridgeError when the stream broke."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class TouchSource(Protocol):
+    """Fingers on the glass."""
+
+    def touches(self) -> Iterator[Touch | Gap]:
+        """Blocks. Ends when closed; raises BridgeError when the stream broke."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Device(Protocol):
+    """One open device: facts about it, its sources, its clocks."""
+
+    @property
+    def serial(self) -> str: ...
+
+    @property
+    def info(self) -> DeviceInfo: ...
+
+    def screen(self) -> ScreenSource: ...
+
+    def hierarchy(self) -> HierarchySource: ...
+
+    def log(self, since: LogEntry | None = None) -> LogSource:
+        """`since` = the last entry seen before a loss: the stream resumes after it, without a repeat."""
+        ...
+
+    def touch(self) -> TouchSource: ...
+
+    def clock_fix(self, deadline: Deadline) -> ClockFix:
+        """Measure the clocks now and use the result for all later stamps."""
+        ...
+
+    def foreground(self, deadline: Deadline) -> Foreground: ...
+
+    def package_uid(self, package: str, deadline: Deadline) -> int | None:
+        """The uid of an installed package, None when it is not installed."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,240 @@
+"""The facts that a device yields, as frozen values. Nothing here does I/O or reads a clock.
+
+Units: times in nanoseconds where the name ends in `_ns`, epoch milliseconds where it ends in `_ms`; lengths in screen
+pixels of the current rotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntFlag
+from typing import Literal
+
+Rotation = Literal[0, 1, 2, 3]
+MediaType = Literal["image/x-rgba", "image/png", "image/jpeg"]
+Level = Literal["V", "D", "I", "W", "E", "F", "S"]
+TouchKind = Literal["down", "move", "up", "cancel"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stamp:
+    """An instant on the host. Order by `mono_ns` (host monotonic clock), publish `wall_ms` (epoch milliseconds)."""
+
+    mono_ns: int
+    wall_ms: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A rectangle in screen pixels: left and top inside, right and bottom outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return max(0, self.right - self.left)
+
+    @property
+    def height(self) -> int:
+        return max(0, self.bottom - self.top)
+
+    @property
+    def area(self) -> int:
+        return self.width * self.height
+
+    @property
+    def empty(self) -> bool:
+        return self.right <= self.left or self.bottom <= self.top
+
+    def intersect(self, other: Bounds) -> Bounds:
+        """The common part; `empty` when there is none."""
+        return Bounds(
+            max(self.left, other.left),
+            max(self.top, other.top),
+            min(self.right, other.right),
+            min(self.bottom, other.bottom),
+        )
+
+    def union(self, other: Bounds) -> Bounds:
+        """The smallest rectangle that holds both."""
+        return Bounds(
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+        )
+
+    def contains(self, x: float, y: float) -> bool:
+        return self.left <= x < self.right and self.top <= y < self.bottom
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One screen image as bytes.
+
+    `stamp` is the middle of the request bracket and `bound_ns` half its length: the picture was taken within
+    stamp ± bound. `digest` is xxh3_64 of `data`. For "image/x-rgba" the data are rows of width x 4 bytes without
+    padding or header.
+    """
+
+    stamp: Stamp
+    bound_ns: int
+    size: Size
+    rotation: Rotation
+    media_type: MediaType
+    data: bytes | bytearray | memoryview
+    digest: int
+    source: str
+
+
+class NodeFlag(IntFlag):
+    """Boolean attributes of a view node that the product reads."""
+
+    NONE = 0
+    CHECKABLE = 1
+    CHECKED = 2
+    CLICKABLE = 4
+    ENABLED = 8
+    FOCUSABLE = 16
+    FOCUSED = 32
+    SCROLLABLE = 64
+    LONG_CLICKABLE = 128
+    PASSWORD = 256
+    SELECTED = 512
+    VISIBLE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One view of the hierarchy. Bounds are in the pixels of the hierarchy's rotation."""
+
+    bounds: Bounds
+    cls: str
+    resource_id: str = ""
+    text: str = ""
+    desc: str = ""
+    hint: str = ""
+    package: str = ""
+    flags: NodeFlag = NodeFlag.NONE
+    children: tuple[Node, ...] = ()
+
+    def walk(self) -> Iterator[Node]:
+        """This node and all below it, parents before children, siblings in drawing order."""
+        stack = [self]
+        while stack:
+            node = stack.pop()
+            yield node
+            stack.extend(reversed(node.children))
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """One dump of the view tree: the top-level windows in the order in which the dump lists them.
+
+    `stamp` ± `bound_ns` is the request bracket, `digest` xxh3_64 of the dump's bytes.
+    """
+
+    stamp: Stamp
+    bound_ns: int
+    rotation: Rotation
+    roots: tuple[Node, ...]
+    digest: int
+
+    def walk(self) -> Iterator[Node]:
+        for root in self.roots:
+            yield from root.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One logcat entry, newlines kept. `time_ns` is the device's own CLOCK_REALTIME, for audit and resume."""
+
+    stamp: Stamp
+    time_ns: int
+    pid: int
+    tid: int
+    uid: int | None
+    level: Level
+    tag: str
+    message: str
+    buffer: str = "main"
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One contact of one finger, in screen pixels of the rotation at that moment."""
+
+    stamp: Stamp
+    kind: TouchKind
+    pointer: int
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Foreground:
+    """What the window manager says is in front."""
+
+    stamp: Stamp
+    package: str
+    activity: str
+    keyboard_shown: bool
+    rotation: Rotation
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Known missing data: from `start` to `end`, which stage, and why (a fixed word or two, see `reason`)."""
+
+    start: Stamp
+    end: Stamp
+    stage: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockFix:
+    """The measured relation of the device's clocks to the host's.
+
+    `offset_ns` = device CLOCK_REALTIME - host monotonic, valid within ± `bound_ns` at `stamp`; `boot_offset_ns` =
+    device CLOCK_BOOTTIME - host monotonic, ± `boot_bound_ns`. `jump` says that the wall clock was set since the fix before.
+    """
+
+    stamp: Stamp
+    offset_ns: int
+    bound_ns: int
+    boot_offset_ns: int
+    boot_bound_ns: int
+    jump: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """What is known of a device at open. `size` is the natural (rotation 0) size in pixels, `density` in dpi."""
+
+    serial: str
+    model: str
+    manufacturer: str
+    android: str
+    api_level: int
+    size: Size
+    density: int
+    rotation: Rotation
+    boot_id: str
+
+
+Fact = Frame | Hierarchy | LogEntry | Touch | Foreground | Gap | ClockFix
