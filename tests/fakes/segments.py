@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import operator
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import orjson
 import xxhash
@@ -30,7 +32,7 @@ def picture(shade: int, size: tuple[int, int] = (54, 120)) -> Picture:
 
 
 def segment_id(session_id: int = SESSION, device_id: str = DEVICE, seq: int = 0) -> str:
-    return xxhash.xxh3_128_hexdigest(f"{device_id}/{session_id}/{seq}")
+    return xxhash.xxh3_128_hexdigest(f"{device_id}/{session_id}/{seq}".encode())
 
 
 def segment(
@@ -44,7 +46,7 @@ def segment(
     """Meta, FullSnapshot, one picture a second, a tap, a Segment event, a log line, a gap, `extra` events, the end."""
     start = session_id + 1000 + seq * 30_000
     pictures = [picture(shade) for shade in shades]
-    events: list[dict[str, object]] = [_meta(start), _full(start + 1, pictures[0])]
+    events: list[dict[str, Any]] = [_meta(start), _full(start + 1, pictures[0])]
     events += [_swap(start + 1000 * n, shown) for n, shown in enumerate(pictures[1:], 1)]
     events += [
         {
@@ -134,7 +136,7 @@ def segment(
             },
         )
     )
-    lines = tuple(orjson.dumps(event) for event in events)
+    lines = tuple(orjson.dumps(event) for event in sorted(events, key=operator.itemgetter("timestamp")))
     by_digest = {shown.digest: shown for shown in pictures}
     size = sum(map(len, lines)) + sum(len(shown.data) for shown in by_digest.values())
     return SealedSegment(replace(manifest, bytes=size), lines, by_digest)
