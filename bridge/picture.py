@@ -1,0 +1,144 @@
+"""Pictures as devices send them: find them behind garbage, check them, decode them. A bad one is an error, never black.
+
+A raw screencap is a header of little-endian words (width, height, pixel format, and from Android 9 on the colour
+space), then rows of 4-byte pixels without padding (AOSP cmds/screencap/screencap.cpp).
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import TYPE_CHECKING
+
+from bridge.errors import FrameMalformed
+from bridge.types import Frame, Size
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Data = bytes | bytearray | memoryview
+
+RAW_HEADERS = (16, 12)
+RAW_FORMATS = (1, 2)  # RGBA_8888 and RGBX_8888 (AOSP PixelFormat.h)
+MAX_SIDE = 16_384
+MAX_PIXELS = 1 << 26
+GARBAGE_BYTES = 4_096
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"IEND\xaeB`\x82"
+JPEG_MAGIC = b"\xff\xd8\xff"
+JPEG_END = b"\xff\xd9"
+# Markers that start a frame header, which holds the size (ITU-T T.81 table B.1): all SOFs, without DHT, JPG and DAC.
+JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def raw(data: Data, serial: str = "") -> tuple[Size, memoryview]:
+    """The size and the pixels (width x height x 4 bytes) of a raw screencap, without a copy. Raises FrameMalformed.
+
+    Lines of text before the header (a linker's warning on stderr) are skipped.
+    """
+    view = memoryview(data)
+    head = bytes(view[:GARBAGE_BYTES])
+    start = 0
+    while start >= 0:
+        for header in RAW_HEADERS:
+            if len(view) - start < header:
+                continue
+            width, height, pixel_format = struct.unpack_from("<III", view, start)
+            if not _possible(width, height) or pixel_format not in RAW_FORMATS:
+                continue
+            if len(view) - start == header + width * height * 4:
+                return Size(width, height), view[start + header :]
+        start = head.find(b"\n", start) + 1 or -1
+    raise FrameMalformed(serial, "raw screencap", _describe(view))
+
+
+def png(data: Data, serial: str = "") -> tuple[Size, memoryview]:
+    """The size and the bytes of a whole PNG, text before it skipped. Raises FrameMalformed."""
+    view = memoryview(data)
+    start = bytes(view[:GARBAGE_BYTES]).find(PNG_MAGIC)
+    if start < 0 or len(view) - start < 45 or bytes(view[start + 12 : start + 16]) != b"IHDR":
+        raise FrameMalformed(serial, "PNG screencap", _describe(view))
+    width, height = struct.unpack_from(">II", view, start + 16)
+    if not _possible(width, height):
+        raise FrameMalformed(serial, "PNG screencap", f"a size of {width}x{height}")
+    if bytes(view[-8:]) != PNG_END:
+        raise FrameMalformed(serial, "PNG screencap", f"cut off after {len(view)} bytes")
+    return Size(width, height), view[start:]
+
+
+def jpeg(data: Data, serial: str = "") -> tuple[Size, memoryview]:
+    """The size and the bytes of a whole JPEG. Raises FrameMalformed."""
+    view = memoryview(data)
+    if bytes(view[:3]) != JPEG_MAGIC:
+        raise FrameMalformed(serial, "JPEG picture", _describe(view))
+    if bytes(view[-2:]) != JPEG_END:
+        raise FrameMalformed(serial, "JPEG picture", f"cut off after {len(view)} bytes")
+    at = 2
+    while at + 9 <= len(view) and view[at] == 0xFF:
+        marker = view[at + 1]
+        if marker in JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", view, at + 5)
+            if not _possible(width, height):
+                raise FrameMalformed(serial, "JPEG picture", f"a size of {width}x{height}")
+            return Size(width, height), view
+        (length,) = struct.unpack_from(">H", view, at + 2)
+        at += 2 + length
+    raise FrameMalformed(serial, "JPEG picture", "no frame header")
+
+
+def decode(frame: Frame) -> NDArray[np.uint8]:
+    """The pixels of a frame: RGBA, uint8, shape (height, width, 4), maybe read-only. Raises FrameMalformed."""
+    # Imported here because listing devices must not pay for them.
+    import numpy as np
+
+    height, width = frame.size.height, frame.size.width
+    if frame.media_type == "image/x-rgba":
+        if len(frame.data) != width * height * 4:
+            raise FrameMalformed("", "decode", f"{len(frame.data)} bytes for {width}x{height}")
+        return np.frombuffer(frame.data, np.uint8).reshape(height, width, 4)
+    pixels = _decode_png(frame) if frame.media_type == "image/png" else _decode_jpeg(frame)
+    if pixels.shape != (height, width, 4):
+        raise FrameMalformed("", "decode", f"{pixels.shape[1]}x{pixels.shape[0]} where {width}x{height} was said")
+    return pixels
+
+
+def is_black(rgba: NDArray[np.uint8]) -> bool:
+    """Whether every pixel is black, whatever its alpha. A sparse look settles nearly every picture."""
+    return not rgba[::61, ::61, :3].any() and not rgba[..., :3].any()
+
+
+def _decode_png(frame: Frame) -> NDArray[np.uint8]:
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(frame.data), formats=["PNG"]) as image:
+            return np.asarray(image.convert("RGBA"))
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise FrameMalformed("", "decode PNG", str(error)) from error
+
+
+def _decode_jpeg(frame: Frame) -> NDArray[np.uint8]:
+    import simplejpeg
+
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(bytes(frame.data), "RGBA")
+    except ValueError as error:
+        raise FrameMalformed("", "decode JPEG", str(error)) from error
+    return pixels
+
+
+def _possible(width: int, height: int) -> bool:
+    return 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS
+
+
+def _describe(view: memoryview) -> str:
+    """What came instead of a picture, in the device's own words where they are words."""
+    head = bytes(view[:80])
+    if not head:
+        return "nothing was sent"
+    words = head.split(b"\n")[0].strip()
+    if words.isascii() and words.decode("ascii").isprintable():
+        return f"{len(view)} bytes that begin with {words.decode('ascii')!r}"
+    return f"{len(view)} bytes that are no picture"

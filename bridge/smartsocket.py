@@ -1,0 +1,332 @@
+"""A small client of the adb server's smart-socket protocol, for everything hot or long-lived.
+
+A request is four hex digits of length and the text; the answer OKAY, or FAIL with a length-prefixed reason (AOSP
+adb/SERVICES.TXT). One TCP connection per request; after `host:transport:SERIAL` the connection becomes the device's
+service. Every call takes a Deadline for its whole length, not per read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+from bridge.deadline import Deadline
+from bridge.errors import (
+    AdbServerError,
+    BridgeError,
+    BridgeTimeout,
+    CommandFailed,
+    DeviceGone,
+    DeviceUnauthorized,
+    ServerPortTaken,
+    ServiceRefused,
+)
+
+STDOUT, STDERR, EXIT = 1, 2, 3
+READ_BYTES = 1 << 18
+# poll() counts milliseconds in an int; beyond this a socket timeout overflows, so such a deadline means "until closed".
+LONGEST_WAIT = 2_000_000.0
+
+
+def never() -> Deadline:
+    """The deadline of a stream that blocks until it is closed from another thread."""
+    return Deadline(math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class AdbServer:
+    """Where an adb server listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 5037
+
+    @classmethod
+    def from_environment(cls) -> AdbServer:
+        """The address that adb itself would use: ANDROID_ADB_SERVER_PORT, else 5037, on this host."""
+        port = os.environ.get("ANDROID_ADB_SERVER_PORT", "")
+        return cls(port=int(port)) if port.isdigit() else cls()
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShellResult:
+    """What a shell command printed, and its exit status."""
+
+    stdout: bytes
+    stderr: bytes
+    code: int
+
+
+class Stream:
+    """One connection to the server. A single thread reads and writes; `close` may be called from any, twice.
+
+    All methods raise BridgeTimeout when the deadline passes. When the connection is lost or closed by us they raise
+    DeviceGone, or AdbServerError while it still is the server that speaks (`device` is False).
+    """
+
+    def __init__(self, sock: socket.socket, serial: str, op: str) -> None:
+        self._sock = sock
+        self.serial = serial
+        self.op = op
+        self.device = False
+        self.closed = False
+
+    def send(self, data: bytes, deadline: Deadline) -> None:
+        """Write all of `data`."""
+        view = memoryview(data)
+        with self._translated():
+            while view:
+                self._arm(deadline)
+                view = view[self._sock.send(view) :]
+
+    def read_some(self, deadline: Deadline, limit: int = READ_BYTES) -> bytes:
+        """The next bytes, at least one; b"" at the end of the stream."""
+        with self._translated():
+            self._arm(deadline)
+            return self._sock.recv(limit)
+
+    def readable(self, deadline: Deadline) -> bool:
+        """Wait for data or the end of the stream; False when the deadline passes first."""
+        try:
+            with self._translated():
+                self._arm(deadline)
+                self._sock.recv(1, socket.MSG_PEEK)
+        except BridgeTimeout:
+            return False
+        return True
+
+    def read_exactly(self, count: int, deadline: Deadline) -> bytes:
+        """Exactly `count` bytes. Raises DeviceGone when the stream ends before."""
+        buffer = bytearray(count)
+        view = memoryview(buffer)
+        done = 0
+        with self._translated():
+            while done < count:
+                self._arm(deadline)
+                got = self._sock.recv_into(view[done:])
+                if got == 0:
+                    raise self._gone(f"the stream ended after {done} of {count} bytes")
+                done += got
+        return bytes(buffer)
+
+    def read_all(self, deadline: Deadline, expect: int = 1 << 16) -> bytearray:
+        """Everything until the stream ends. `expect` sizes the first buffer: what fits is read without a copy."""
+        buffer = bytearray(max(expect, 1 << 12))
+        done = 0
+        with self._translated():
+            while True:
+                if done == len(buffer):
+                    buffer.extend(bytes(len(buffer)))
+                self._arm(deadline)
+                with memoryview(buffer) as view:
+                    got = self._sock.recv_into(view[done:])
+                if got == 0:
+                    break
+                done += got
+        if self.closed:
+            raise self._gone("closed by us")
+        del buffer[done:]
+        return buffer
+
+    def close(self) -> None:
+        """Wake a blocked reader and free the socket. Both directions are shut down first: a close wakes nobody."""
+        self.closed = True
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _arm(self, deadline: Deadline) -> None:
+        left = deadline.remaining()
+        if left <= 0:
+            raise BridgeTimeout(self.serial, self.op, "the deadline passed")
+        self._sock.settimeout(left if left < LONGEST_WAIT else None)
+
+    def _gone(self, detail: str) -> BridgeError:
+        if self.device:
+            return DeviceGone(self.serial, self.op, detail)
+        return AdbServerError(self.serial, self.op, f"the adb server hung up: {detail}")
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            raise BridgeTimeout(self.serial, self.op, "no answer within the deadline") from error
+        except OSError as error:
+            raise self._gone("closed by us" if self.closed else error.strerror or str(error)) from error
+
+
+class SmartSocket:
+    """Requests to one adb server. Holds no connection, so any number of threads may share it.
+
+    Raises AdbServerError (nothing listens, protocol fault), ServerPortTaken, BridgeTimeout, and for a device
+    DeviceGone, DeviceUnauthorized, ServiceRefused.
+    """
+
+    def __init__(self, server: AdbServer) -> None:
+        self.server = server
+
+    def query(self, request: str, deadline: Deadline, serial: str = "") -> str:
+        """A host request whose answer is one length-prefixed text, such as `host:version`."""
+        with self.request(request, deadline, serial) as stream:
+            return self.read_block(stream, deadline)
+
+    def version(self, deadline: Deadline) -> int:
+        """The server's protocol number: 41 for adb 29 to 36."""
+        answer = self.query("host:version", deadline)
+        try:
+            return int(answer, 16)
+        except ValueError as error:
+            raise AdbServerError("", "host:version", f"answered {answer[:40]!r}") from error
+
+    def forward(self, serial: str, local: str, remote: str, deadline: Deadline) -> int:
+        """Let the server listen at `local` (`tcp:0` picks a port) for the device's `remote`; the port, 0 if not TCP."""
+        request = f"host-serial:{serial}:forward:{local};{remote}"
+        with self.request(request, deadline, serial) as stream:
+            # The first OKAY says that the device was found, the second that the listener was installed.
+            self._status(stream, deadline)
+            rest = bytes(stream.read_all(deadline))
+        return int(rest[4:]) if rest[4:].isdigit() else 0
+
+    def remove_forward(self, serial: str, local: str, deadline: Deadline) -> None:
+        """Stop listening at `local`."""
+        with self.request(f"host-serial:{serial}:killforward:{local}", deadline, serial) as stream:
+            self._status(stream, deadline)
+
+    def reverse(self, serial: str, remote: str, local: str, deadline: Deadline) -> int:
+        """Let the device listen at `remote` (`tcp:0` picks a port) for this host's `local`; the port, 0 if not TCP."""
+        with self.service(serial, f"reverse:forward:{remote};{local}", deadline) as stream:
+            self._status(stream, deadline)
+            rest = bytes(stream.read_all(deadline))
+        return int(rest[4:]) if rest[4:].isdigit() else 0
+
+    def remove_reverse(self, serial: str, remote: str, deadline: Deadline) -> None:
+        """Stop the device's listener at `remote`."""
+        with self.service(serial, f"reverse:killforward:{remote}", deadline) as stream:
+            self._status(stream, deadline)
+
+    def service(self, serial: str, service: str, deadline: Deadline) -> Stream:
+        """Open a service of the device (`exec:CMD`, `tcp:PORT`, ...) and return its raw stream."""
+        stream = self.request(f"host:transport:{serial}", deadline, serial)
+        stream.op, stream.device = service, True
+        try:
+            self._send(stream, service, deadline)
+            self._status(stream, deadline)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def exec(self, serial: str, command: str, deadline: Deadline, expect: int = 1 << 16) -> bytearray:
+        """Run a command without a terminal and return its raw output (adbd mixes stderr in)."""
+        with self.service(serial, f"exec:{command}", deadline) as stream:
+            return stream.read_all(deadline, expect)
+
+    def shell(self, serial: str, command: str, deadline: Deadline) -> ShellResult:
+        """Run a command over shell v2: both outputs apart and the exit status. Needs Android 7 (feature shell_v2)."""
+        out, err, pending = bytearray(), bytearray(), bytearray()
+        with self.service(serial, f"shell,v2,raw:{command}", deadline) as stream:
+            while True:
+                data = stream.read_some(deadline)
+                if not data:
+                    raise DeviceGone(serial, f"shell {command}", "the stream ended before the exit status")
+                pending += data
+                for kind, payload in _packets(pending):
+                    if kind == STDOUT:
+                        out += payload
+                    elif kind == STDERR:
+                        err += payload
+                    elif kind == EXIT:
+                        return ShellResult(bytes(out), bytes(err), payload[0] if payload else 0)
+                    else:
+                        raise CommandFailed(serial, f"shell {command}", f"unknown shell packet {kind}")
+
+    def request(self, request: str, deadline: Deadline, serial: str = "") -> Stream:
+        """Send a host request; the stream once the server said OKAY. `host:track-devices` goes on sending blocks."""
+        where = "connect to the adb server"
+        left = deadline.remaining()
+        if left <= 0:
+            raise BridgeTimeout(serial, request, "the deadline passed")
+        try:
+            sock = socket.create_connection((self.server.host, self.server.port), timeout=min(left, LONGEST_WAIT))
+        except TimeoutError as error:
+            raise BridgeTimeout(serial, where, f"nothing answers at {self.server}") from error
+        except OSError as error:
+            raise AdbServerError(
+                serial, where, f"nothing listens at {self.server}; start it with `adb start-server`"
+            ) from error
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream = Stream(sock, serial, request)
+        try:
+            self._send(stream, request, deadline)
+            self._status(stream, deadline)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def read_block(self, stream: Stream, deadline: Deadline) -> str:
+        """The next length-prefixed text of a stream."""
+        digits = stream.read_exactly(4, deadline)
+        try:
+            length = int(digits, 16)
+        except ValueError as error:
+            raise AdbServerError(stream.serial, stream.op, f"bad length {digits!r}") from error
+        return stream.read_exactly(length, deadline).decode("utf-8", "replace")
+
+    def _send(self, stream: Stream, text: str, deadline: Deadline) -> None:
+        data = text.encode("utf-8", "surrogateescape")
+        if len(data) > 0xFFFF:
+            raise ServiceRefused(stream.serial, text[:60], "a request may have 65,535 bytes at most")
+        stream.send(b"%04x" % len(data) + data, deadline)
+
+    def _status(self, stream: Stream, deadline: Deadline) -> None:
+        status = stream.read_exactly(4, deadline)
+        if status == b"OKAY":
+            return
+        if status == b"FAIL":
+            raise refusal(stream.serial, stream.op, self.read_block(stream, deadline))
+        raise ServerPortTaken(
+            stream.serial,
+            "talk to the adb server",
+            f"what listens at {self.server} answers {status!r} and is no adb server",
+        )
+
+
+def _packets(pending: bytearray) -> Iterator[tuple[int, bytes]]:
+    """Take whole shell v2 packets off the front: kind (1 byte), length (4 bytes, little-endian), payload."""
+    while len(pending) >= 5:
+        kind, length = struct.unpack_from("<BI", pending)
+        if len(pending) < 5 + length:
+            return
+        payload = bytes(pending[5 : 5 + length])
+        del pending[: 5 + length]
+        yield kind, payload
+
+
+def refusal(serial: str, op: str, text: str) -> BridgeError:
+    """The typed error of a FAIL text (texts seen with adb 29 and 36; AOSP adb transport.cpp)."""
+    text = text.strip()
+    if "unauthorized" in text or "authorizing" in text:
+        return DeviceUnauthorized(serial, op, text)
+    if text == "closed" or "more than one" in text or "permission" in text:
+        return ServiceRefused(serial, op, text)
+    if any(words in text for words in ("not found", "offline", "no devices", "no emulators", "connecting", "closed")):
+        return DeviceGone(serial, op, text)
+    return AdbServerError(serial, op, text)
