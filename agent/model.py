@@ -23,8 +23,8 @@ MaskLevel = Literal["light", "medium", "conservative"]
 class SessionKey:
     """Whose replay it is. Unknown is `(NO_SESSION, None)`; 0 and "" are values, so never test for truth.
 
-    `session_id` is the effective id: a positive integer, or NO_SESSION. `device_id` is the analytics identity taken from
-    the events, not the adb serial.
+    `session_id` is the effective id: a positive integer, or NO_SESSION. `device_id` is the analytics identity taken
+    from the events, not the adb serial.
     """
 
     session_id: int = NO_SESSION
@@ -32,7 +32,7 @@ class SessionKey:
 
     @property
     def known(self) -> bool:
-        """Whether a replay can be uploaded for it: both ids there, the session positive, the device id not empty."""
+        """Whether a replay can be uploaded for it: the session positive, the device id there and not empty."""
         return self.session_id > 0 and self.device_id is not None and self.device_id != ""
 
 
@@ -40,8 +40,8 @@ class SessionKey:
 class SegmentEvent:
     """An event of the Segment SDK as a log showed it.
 
-    `stage` says at which point of the SDK's plugin chain it was printed ("raw" = the SDK's own "saved" line, "session" =
-    a line of the Amplitude session plugin). `session_id` and `device_id` are the values that Amplitude's plugin would
+    `stage` says at which point of the SDK's plugin chain it was printed ("raw" = the SDK's own "saved" line,
+    "session" = a line of the Amplitude session plugin). `session_id` and `device_id` are the values that Amplitude's plugin would
     take, verbatim; `session_from` and `device_from` say where they stood ("" = nowhere). `event_ms` is the event's own
     timestamp (device epoch ms), `missing` the names of what the log could not show.
     """
@@ -185,7 +185,7 @@ class SealedSegment:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The sink has it. `answer` is what the server said, `skipped` its reason for not keeping it (Amplitude directives)."""
+    """The sink has it. `answer` is what the server said, `skipped` its reason for not keeping it (a directive)."""
 
     answer: str = ""
     skipped: str = ""

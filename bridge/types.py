@@ -211,7 +211,8 @@ class ClockFix:
     """The measured relation of the device's clocks to the host's.
 
     `offset_ns` = device CLOCK_REALTIME - host monotonic, valid within ± `bound_ns` at `stamp`; `boot_offset_ns` =
-    device CLOCK_BOOTTIME - host monotonic, ± `boot_bound_ns`. `jump` says that the wall clock was set since the fix before.
+    device CLOCK_BOOTTIME - host monotonic, ± `boot_bound_ns`. `jump` says that the wall clock was set since the fix
+    before.
     """
 
     stamp: Stamp

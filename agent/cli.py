@@ -1,0 +1,92 @@
+"""The command line: names the commands, loads one only when it is called, maps errors to a sentence and a code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+
+COMMANDS = {
+    "devices": "List the devices that adb sees, and why one cannot be used.",
+    "doctor": "Check everything a recording needs, each check with its fix.",
+    "attach": "Record and upload attached devices until stopped.",
+    "events": "Read a saved logcat into Segment events with their ids.",
+    "view": "Open a recording in the browser.",
+    "collector": "Receive uploads yourself, with the same wire contract, and view them.",
+    "emulate": "Run emulated devices behind a real adb server.",
+    "demo": "The whole thing with no phone: emulate, attach, upload, view.",
+}
+
+
+def build(names: list[str]) -> typer.Typer:
+    """The command line with the named commands loaded in full and the others by name and one line only."""
+    import typer
+
+    app = typer.Typer(
+        name="android-replay",
+        help="Record Android devices over ADB, join the recording with the app's Segment events, mask it, upload it.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def options() -> None:
+        """Exit codes: 0 done, 1 unexpected, 2 wrong arguments, others as in the README."""
+
+    for name, line in COMMANDS.items():
+        if name in names:
+            module = importlib.import_module(f"agent.commands.{name}")
+            app.command(name)(getattr(module, name))
+        else:
+            app.command(name, short_help=line)(lambda: None)
+    return app
+
+
+def main() -> None:
+    """Entry point of `android-replay`. Ends the process with the documented exit code."""
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    app = build(words[:1])
+    from agent.errors import AgentError, exit_code
+    from bridge.errors import BridgeError
+
+    try:
+        app()
+    except (AgentError, BridgeError) as error:
+        hint = error.hint if isinstance(error, AgentError) else next_step(error)
+        sys.stderr.write(f"android-replay: {error}\n" + (f"  {hint}\n" if hint else ""))
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): say nothing, and let the last flush fail silently.
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def next_step(error: Exception) -> str:
+    """What a person does about a bridge error."""
+    from bridge import errors
+
+    steps: dict[type[Exception], str] = {
+        errors.DeviceUnauthorized: "Unlock the phone and accept the question about USB debugging.",
+        errors.DeviceBusy: "Stop the other tool that drives the phone's UI (Appium, Maestro, a UI test).",
+        errors.DeviceGone: "Check the cable, then `android-replay devices`.",
+        errors.BridgeTimeout: "Is the phone locked up or the link slow? `android-replay doctor` checks both.",
+        errors.AdbMissing: "Install the Android platform tools, or set ADBUTILS_ADB_PATH to an adb program.",
+        errors.ServerPortTaken: "Set ANDROID_ADB_SERVER_PORT to the port on which your adb server listens.",
+        errors.AdbServerError: "Start it with `adb start-server`, or check ANDROID_ADB_SERVER_PORT.",
+    }
+    for cls in type(error).__mro__:
+        if cls in steps:
+            return steps[cls]
+    return "Run `android-replay doctor` for a check of every part."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""What a device's recording is doing, for the live status line and the closing summary."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class DeviceStatus:
+    """Running figures of one device. Written by its pipeline, read by whoever shows them; a torn read does no harm."""
+
+    serial: str
+    state: str = "waiting"
+    package: str = ""
+    session_id: int | None = None
+    device_id: str | None = None
+    frames: int = 0
+    blocked: int = 0
+    hierarchies: int = 0
+    touches: int = 0
+    events: int = 0
+    logs: int = 0
+    gaps: int = 0
+    segments: int = 0
+    bytes: int = 0
+    losses: dict[str, int] = field(default_factory=dict)
+    clock_bound_ms: float | None = None
+    screen: str = ""
+    problem: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """As a JSON-able mapping."""
+        return asdict(self)

@@ -1,0 +1,174 @@
+"""Settings: one frozen tree from defaults, a TOML file, the environment and flags; each value's origin is known."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from agent.errors import ConfigError
+
+Origin = Literal["default", "file", "environment", "flag"]
+ENV_PREFIX = "ANDROID_REPLAY_"
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+def _state_home() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "android-replay"
+
+
+class Adb(BaseModel):
+    """Where the adb server listens. The port's default follows ANDROID_ADB_SERVER_PORT, as adb's own does."""
+
+    model_config = _FROZEN
+    host: str = "127.0.0.1"
+    port: int = Field(default_factory=lambda: int(os.environ.get("ANDROID_ADB_SERVER_PORT") or 5037), ge=1, le=65535)
+
+
+class Capture(BaseModel):
+    """How the screen is sampled. `width` is that of the stored pictures in pixels, rates are pictures per second."""
+
+    model_config = _FROZEN
+    width: int = Field(540, ge=120, le=2160)
+    rate: float = Field(2.0, gt=0, le=30)
+    touch_rate: float = Field(5.0, gt=0, le=30)
+    tree_interval: float = Field(2.0, gt=0, le=60)
+
+
+class Privacy(BaseModel):
+    """What is masked; the levels are those of Amplitude's mobile SDKs."""
+
+    model_config = _FROZEN
+    level: Literal["light", "medium", "conservative"] = "medium"
+
+
+class Replay(BaseModel):
+    """How a recording is cut into replay segments."""
+
+    model_config = _FROZEN
+    segment_seconds: float = Field(30.0, gt=0, le=600)
+    segment_bytes: int = Field(2_000_000, ge=100_000, le=6_000_000)
+
+
+class Upload(BaseModel):
+    """How segments leave. `api_key` is the project's key; it is never printed."""
+
+    model_config = _FROZEN
+    api_key: SecretStr = SecretStr("")
+    flush_seconds: float = Field(15.0, ge=0, le=600)
+
+
+class Settings(BaseSettings):
+    """All settings. Environment names: ANDROID_REPLAY_<SECTION>__<NAME>, for example ANDROID_REPLAY_PRIVACY__LEVEL."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__")
+    spool: Path = Field(default_factory=lambda: _state_home() / "spool")
+    adb: Adb = Adb()
+    capture: Capture = Capture()
+    privacy: Privacy = Privacy()
+    replay: Replay = Replay()
+    upload: Upload = Upload()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Values come from `load` alone, which knows their origin; no .env file is read from where one stands."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings and where each value, named `section.name`, came from."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+
+    def rows(self) -> Iterator[tuple[str, str, Origin]]:
+        """Every setting as (name, printable value, origin); a secret prints as stars or as "not set"."""
+        for name, value in _flatten(self.settings.model_dump()):
+            if isinstance(value, SecretStr):
+                value = "*****" if value.get_secret_value() else "not set"
+            yield name, str(value), self.origins.get(name, "default")
+
+
+def load(flags: Mapping[str, Any], file: Path | None = None) -> Loaded:
+    """Merge defaults < file < environment < flags. `flags` maps `section.name` to a value; None means "not given".
+
+    Raises ConfigError that names the setting, the place it came from and what it accepts.
+    """
+    from_file = _read(file) if file else {}
+    from_flags = _nest({name: value for name, value in flags.items() if value is not None})
+    from_environment = EnvSettingsSource(Settings)()
+    origins: dict[str, Origin] = {}
+    origins |= dict.fromkeys((name for name, _ in _flatten(from_file)), "file")
+    origins |= dict.fromkeys((name for name, _ in _flatten(from_environment)), "environment")
+    origins |= dict.fromkeys((name for name, _ in _flatten(from_flags)), "flag")
+    try:
+        settings = Settings(**_merge(_merge(from_file, from_environment), from_flags))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        origin = origins.get(name, "default")
+        raise ConfigError(
+            f"Setting {name} ({origin}): {first['msg']}.",
+            "Run `android-replay doctor` to see every setting and its origin.",
+        ) from error
+    return Loaded(settings, origins)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return TomlConfigSettingsSource(Settings, file)() if file.is_file() else _absent(file)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not TOML: {error}.", "Mend the file, or leave --config out.") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.", "Check the path given with --config.") from error
+
+
+def _absent(file: Path) -> dict[str, Any]:
+    raise ConfigError(f"There is no settings file {file}.", "Check the path given with --config.")
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *sections, leaf = name.split(".")
+        place = tree
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[leaf] = value
+    return tree
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
