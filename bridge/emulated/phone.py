@@ -1,0 +1,153 @@
+"""One emulated phone: everything that outlives a connection to it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bridge.emulated.clock import DeviceClock
+from bridge.emulated.faults import Faults
+from bridge.emulated.files import FileTree
+from bridge.emulated.profile import PROFILES, Profile
+from bridge.emulated.program import Handler, Program, Writer
+
+if TYPE_CHECKING:
+    from bridge.emulated.logd import LogRing
+    from bridge.emulated.world import World
+
+
+@dataclass(slots=True)
+class Process:
+    """A running program, for `kill`, `pidof` and the fault "u2 dies"."""
+
+    pid: int
+    name: str
+    task: asyncio.Task[Any]
+    killed: bool = False
+
+
+class PipeWriter:
+    """The sending half of a connection inside the phone."""
+
+    def __init__(self, peer: asyncio.StreamReader) -> None:
+        self._peer = peer
+        self._closing = False
+
+    def write(self, data: bytes) -> None:
+        if not self._closing:
+            self._peer.feed_data(data)
+
+    async def drain(self) -> None:
+        await asyncio.sleep(0)
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._peer.feed_eof()
+
+
+class Phone:
+    """The state of one phone and what its parts share. Belongs to the lab's event loop.
+
+    `world` and `logd` are set by the lab before the phone is plugged in. `ports` maps "tcp:9008" or
+    "localabstract:scrcpy" to a handler; a program that listens adds its entry and removes it in `finally`.
+    `reverses` maps a device address to the host address of an `adb reverse`. `settings` is (namespace, key) -> value.
+    `gaps` lists what the host asked for and the phone has not: a test asserts that it stays empty.
+    `on_reboot` run at every reboot, before the phone goes down.
+    """
+
+    world: World
+    logd: LogRing
+
+    def __init__(
+        self,
+        name: str,
+        profile: Profile = PROFILES["pixel7"],
+        *,
+        clock: DeviceClock | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.name = name
+        self.profile = profile
+        self.clock = clock or DeviceClock()
+        self.rng = random.Random(seed)
+        self.faults = Faults()
+        self.files = FileTree(self.clock, self.faults)
+        self.props: dict[str, str] = profile.properties(name)
+        self.settings: dict[tuple[str, str], str] = {}
+        self.programs: dict[str, Program] = {}
+        self.ports: dict[str, Handler] = {}
+        self.reverses: dict[str, str] = {}
+        self.gaps: list[str] = []
+        self.processes: dict[int, Process] = {}
+        self.on_reboot: list[Callable[[], None]] = []
+        self.open_host: Callable[[str], Awaitable[tuple[asyncio.StreamReader, Writer]]] | None = None
+        self._tasks: set[asyncio.Future[None]] = set()
+        self.boot_id = ""
+        self._next_pid = 1000
+        self.new_boot_id()
+        self._seed_files()
+
+    def new_boot_id(self) -> None:
+        self.boot_id = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+
+    async def delay(self, name: str, extra: float = 0.0) -> None:
+        """Spend the time that `name` costs on this model (see Profile.latencies), plus `extra` seconds."""
+        seconds = self.profile.latency(name) + extra
+        if seconds > 0:
+            await asyncio.sleep(seconds * self.rng.uniform(0.9, 1.2))
+
+    def spawn(self, name: str) -> Process:
+        """Enter the calling task in the process table. The caller removes it with `reap`."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._next_pid += 1
+        process = Process(self._next_pid, name, task)
+        self.processes[process.pid] = process
+        return process
+
+    def reap(self, process: Process) -> None:
+        self.processes.pop(process.pid, None)
+
+    def kill(self, name: str) -> int:
+        """End every program called `name`; how many there were."""
+        doomed = [p for p in self.processes.values() if p.name == name]
+        for process in doomed:
+            process.killed = True
+            process.task.cancel()
+        return len(doomed)
+
+    async def connect(self, address: str) -> tuple[asyncio.StreamReader, Writer]:
+        """What an app does to reach "tcp:7002": a port served on the phone, or one that `adb reverse` leads to the
+        host. ConnectionRefusedError when there is neither."""
+        remote = self.reverses.get(address)
+        if remote is not None and self.open_host is not None:
+            return await self.open_host(remote)
+        handler = self.ports.get(address)
+        if handler is None:
+            raise ConnectionRefusedError(f"{self.name}: nothing listens on {address}")
+        return self._loopback(handler)
+
+    def _loopback(self, handler: Handler) -> tuple[asyncio.StreamReader, Writer]:
+        near, far = asyncio.StreamReader(), asyncio.StreamReader()
+        task = asyncio.ensure_future(handler(far, PipeWriter(near)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return near, PipeWriter(far)
+
+    def _seed_files(self) -> None:
+        tree = self.files
+        for folder in ("/data/local/tmp", "/storage/emulated/0/Download", "/system/bin", "/proc/sys/kernel/random"):
+            tree.mkdir(folder, parents=True)
+        tree.link("/sdcard", "/storage/emulated/0")
+        tree.serve("/proc/uptime", lambda: b"%.2f %.2f\n" % (self.clock.boot_ns() / 1e9, self.clock.mono_ns() / 1e9))
+        tree.serve("/proc/sys/kernel/random/boot_id", lambda: f"{self.boot_id}\n".encode())
+        tree.serve("/proc/version", lambda: b"Linux version 5.10.0-emulated\n")
+        tree.seal()
