@@ -1,0 +1,144 @@
+"""Files that are there whole or not at all, readable by their owner only, with the disk's errors in our tree."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+from agent.errors import StorageDenied, StorageError, StorageFull
+
+if sys.platform != "win32":
+    import fcntl
+
+PART = ".part"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+
+@contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into StorageFull, StorageDenied or StorageError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        words = error.strerror or str(error)
+        if error.errno in _FULL:
+            raise StorageFull(
+                f"No room to write {path}: {words}.", "Free some space, or choose another folder."
+            ) from error
+        if error.errno in _DENIED or isinstance(error, FileExistsError):
+            raise StorageDenied(
+                f"{path} cannot be written: {words}.", "Choose a folder that you may write to."
+            ) from error
+        raise StorageError(f"{path}: {words}.", "Check the disk.") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder and its parents, for the owner only; one that exists stays as it is. Raises StorageError."""
+    with guarded(path):
+        if not path.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(path.parent)
+
+
+def write_files(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> None:
+    """Write files so that after any crash each is whole or absent; all are durable on return. Raises StorageError."""
+    with guarded(folder):
+        written: list[Path] = []
+        try:
+            for name, chunks in files:
+                part = folder / f"{name}{PART}"
+                written.append(part)
+                with open(part, "wb", opener=_private) as file:
+                    file.writelines(chunks)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for part in written:
+                part.replace(part.with_suffix(""))
+        except OSError:
+            for part in written:
+                part.unlink(missing_ok=True)
+            raise
+        sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and removals in the folder durable. Windows cannot, and does not need to for readers' sake."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class AppendFile:
+    """A file that only grows, by whole lines. One thread at a time may use it."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file, making it when absent; ends a line that a crash has torn. Raises StorageError."""
+        self._path = path
+        with guarded(path):
+            self._file = FileIO(path, "a+", opener=_private)
+            size = self._file.seek(0, os.SEEK_END)
+            if size:
+                self._file.seek(size - 1)
+                if self._file.read(1) != b"\n":
+                    self._file.write(b"\n")
+
+    def append(self, line: bytes, sync: bool) -> None:
+        """Add one line (its newline included), durable on return if `sync`. Raises StorageError, with nothing added."""
+        with guarded(self._path):
+            size = self._file.seek(0, os.SEEK_END)
+            try:
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+                if sync:
+                    os.fsync(self._file.fileno())
+            except OSError:
+                self._file.truncate(size)
+                raise
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._file.close()
+
+
+class FolderLock:
+    """One process's claim on a folder, gone with the process however it ends.
+
+    Where the platform has no `fcntl` the lock is not enforced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Takes the lock. Raises StorageError naming the holder's process id when another has it."""
+        with guarded(path):
+            self._file = FileIO(path, "a+", opener=_private)
+        try:
+            if sys.platform != "win32":
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file.truncate(0)
+            self._file.write(str(os.getpid()).encode())
+        except BlockingIOError as error:
+            self._file.seek(0)
+            holder = self._file.read(32).decode("ascii", "replace").strip() or "unknown"
+            self._file.close()
+            raise StorageError(
+                f"{path.parent} is in use by process {holder}.", "Stop that process, or choose another folder."
+            ) from error
+
+    def close(self) -> None:
+        """Let go; idempotent."""
+        self._file.close()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

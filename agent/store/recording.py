@@ -1,0 +1,300 @@
+"""A recording: a folder of replay segments that is readable after a crash at any instant.
+
+    recording.json              schema, when it was made, by what
+    pictures/<digest>.webp      content-addressed by xxh3_128 of the bytes (.jpg, .png likewise)
+    segments/<id>.jsonl         one rrweb event a line, pictures as "picture:<digest>"
+    segments/<id>.json          the manifest
+
+Invariants: files are written aside, fsync'd and renamed, pictures first, the manifest last; a segment exists if and
+only if its manifest does, and then all that it names is there. Removal goes the other way round. Whatever a crash
+leaves behind besides is not part of the recording (`sweep` deletes it). Files are 0600 in folders 0700.
+
+Reading needs no lock and may happen in any process; writing and removing belong to one process (`agent.outbox.spool`
+and the collector see to it), in which any thread may call.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import xxhash
+
+from agent import OWNER, __version__
+from agent.errors import RecordingError
+from agent.model import Picture, SealedSegment, SegmentManifest
+from agent.store.disk import PART, guarded, make_folder, sync_folder, write_files
+from agent.store.schema import (
+    Header,
+    StoredManifest,
+    check_digest,
+    check_id,
+    header_document,
+    manifest_document,
+    read_header,
+    read_manifest,
+)
+
+SUFFIXES = {"image/webp": ".webp", "image/jpeg": ".jpg", "image/png": ".png"}
+_MEDIA_TYPES = {suffix: media_type for media_type, suffix in SUFFIXES.items()}
+_HEADER = "recording.json"
+# Only a whole JSON string is a reference: inside a longer text a quote would be escaped.
+_REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A segment that cannot be used: its file name and why."""
+
+    file: str
+    reason: str
+
+
+class Recording:
+    """The folder as an object. Make one with `open` or `create`."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self.path = path
+        self.header = header
+        self._segments = path / "segments"
+        self._pictures = path / "pictures"
+        self._writing = threading.Lock()
+        self._known: dict[str, StoredManifest] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> Recording:
+        """An existing recording. Raises RecordingError when there is none, or it is newer than this program."""
+        file = path / _HEADER
+        try:
+            header = read_header(_parse(file))
+        except FileNotFoundError as error:
+            raise RecordingError(f"{path} is not a recording.", f"A recording is a folder with a {_HEADER}.") from error
+        except RecordingError as error:
+            raise RecordingError(f"{file}: {error.message}", error.hint) from error
+        return cls(path, header)
+
+    @classmethod
+    def create(cls, path: Path) -> Recording:
+        """The recording in this folder, made when it is not there yet. Raises StorageError."""
+        make_folder(path)
+        if not (path / _HEADER).exists():
+            # The folder's age, for people; no stamp of the recorded timeline comes from it.
+            header = Header(time.time_ns() // 1_000_000, f"{OWNER} {__version__}")
+            write_files(path, [(_HEADER, [orjson.dumps(header_document(header))])])
+        recording = cls.open(path)
+        make_folder(recording._segments)
+        make_folder(recording._pictures)
+        return recording
+
+    def write(self, sealed: SealedSegment) -> None:
+        """Store a segment; durable on return, nothing happens if it is there already.
+
+        Raises StorageError when the disk refuses, RecordingError when the segment contradicts itself (an event with a
+        newline, a picture that is missing or does not fit its digest).
+        """
+        manifest = sealed.manifest
+        name = check_id(manifest.id)
+        with self._writing:
+            if self._has(name):
+                return
+            missing = [self._new_picture(sealed, check_digest(digest)) for digest in manifest.pictures]
+            files = [
+                (digest + SUFFIXES[shown.media_type], [shown.data]) for digest, shown in missing if shown is not None
+            ]
+            if any(b"\n" in event for event in sealed.events):
+                raise RecordingError(f"Segment {name}: an event holds a newline.")
+            lines = [event + b"\n" for event in sealed.events]
+            stored = StoredManifest(manifest, len(lines), _digest(lines))
+            if files:
+                write_files(self._pictures, dict(files).items())
+            write_files(self._segments, [(f"{name}.jsonl", lines)])
+            write_files(self._segments, [(f"{name}.json", [orjson.dumps(manifest_document(stored))])])
+            self._known[name] = stored
+
+    def manifests(self) -> tuple[SegmentManifest, ...]:
+        """The readable manifests, by device id, session id, sequence number, start."""
+        return self.scan()[0]
+
+    def problems(self) -> tuple[Problem, ...]:
+        """The manifests that are there and cannot be read."""
+        return self.scan()[1]
+
+    def scan(self) -> tuple[tuple[SegmentManifest, ...], tuple[Problem, ...]]:
+        """Both of the above, from one look at the folder."""
+        found: list[SegmentManifest] = []
+        problems: list[Problem] = []
+        for file in sorted(self._segments.glob("*.json")):
+            try:
+                found.append(self._stored(file.stem).manifest)
+            except RecordingError as error:
+                problems.append(Problem(file.name, error.message))
+        found.sort(
+            key=lambda manifest: (manifest.device_id, manifest.session_id, manifest.seq, manifest.start_ms, manifest.id)
+        )
+        return tuple(found), tuple(problems)
+
+    def manifest(self, segment_id: str) -> SegmentManifest:
+        """Raises RecordingError when there is no such segment, or its manifest is damaged."""
+        return self._stored(segment_id).manifest
+
+    def events(self, segment_id: str) -> list[bytes]:
+        """The rrweb events as JSON texts, pictures as references. Raises RecordingError when they are damaged."""
+        stored = self._stored(segment_id)
+        file = self._segments / f"{segment_id}.jsonl"
+        data = _read(file)
+        if xxhash.xxh3_64_hexdigest(data) != stored.events_digest:
+            raise RecordingError(f"{file}: Damaged: the events are not those that were written.")
+        return data.split(b"\n")[:-1]
+
+    def inlined(self, segment_id: str) -> Iterator[bytes]:
+        """The rrweb events as JSON texts, pictures as data URIs. Raises RecordingError when anything is damaged."""
+        manifest = self.manifest(segment_id)
+        uris: dict[bytes, bytes] = {}
+        for event in self.events(segment_id):
+            for digest in _REFERENCE.findall(event):
+                if digest not in uris and digest.decode() in manifest.pictures:
+                    uris[digest] = data_uri(self.picture(digest.decode()))
+            yield inline(event, uris)
+
+    def picture(self, digest: str) -> Picture:
+        """Raises RecordingError when it is absent, or its bytes do not fit the digest."""
+        file = self._picture_file(check_digest(digest))
+        if file is None:
+            raise RecordingError(f"{self.path}: picture {digest} is missing.")
+        data = _read(file)
+        if xxhash.xxh3_128_hexdigest(data) != digest:
+            raise RecordingError(f"{file}: Damaged: the bytes do not fit the digest.")
+        return Picture(digest, _MEDIA_TYPES[file.suffix], data)
+
+    def sealed(self, segment_id: str) -> SealedSegment:
+        """The segment as it was written. Raises RecordingError."""
+        manifest = self.manifest(segment_id)
+        pictures = {digest: self.picture(digest) for digest in manifest.pictures}
+        return SealedSegment(manifest, tuple(self.events(segment_id)), pictures)
+
+    def remove(self, segment_id: str) -> None:
+        """Delete a segment, and its pictures that no other segment shows. Idempotent. Raises StorageError."""
+        name = check_id(segment_id)
+        with self._writing, guarded(self._segments):
+            try:
+                dropped = set(self._stored(name).manifest.pictures)
+            except RecordingError:
+                dropped = set()
+            (self._segments / f"{name}.json").unlink(missing_ok=True)
+            sync_folder(self._segments)
+            (self._segments / f"{name}.jsonl").unlink(missing_ok=True)
+            self._known.pop(name, None)
+            if dropped:
+                manifests, problems = self.scan()
+                if not problems:
+                    self._drop_pictures(dropped.difference(*(manifest.pictures for manifest in manifests)))
+
+    def sweep(self) -> int:
+        """Delete what a crash left behind and no manifest owns; returns the number of files. Raises StorageError.
+
+        Nothing is deleted while a manifest is unreadable, since it might own it.
+        """
+        with self._writing, guarded(self.path):
+            manifests, problems = self.scan()
+            if problems:
+                return 0
+            names = {manifest.id for manifest in manifests}
+            digests = {digest for manifest in manifests for digest in manifest.pictures}
+            stray = [file for file in self._segments.iterdir() if file.suffix == PART or file.stem not in names]
+            stray += [file for file in self._pictures.iterdir() if file.suffix == PART or file.stem not in digests]
+            for file in stray:
+                file.unlink()
+            return len(stray)
+
+    def _has(self, segment_id: str) -> bool:
+        try:
+            self._stored(segment_id)
+        except RecordingError:
+            return False
+        return True
+
+    def _stored(self, segment_id: str) -> StoredManifest:
+        """The manifest document; kept once read, since it never changes."""
+        file = self._segments / f"{check_id(segment_id)}.json"
+        if segment_id in self._known and file.exists():
+            return self._known[segment_id]
+        try:
+            stored = read_manifest(_parse(file))
+        except FileNotFoundError as error:
+            raise RecordingError(f"{self.path} has no segment {segment_id}.") from error
+        except RecordingError as error:
+            raise RecordingError(f"{file}: {error.message}", error.hint) from error
+        if stored.manifest.id != segment_id:
+            raise RecordingError(f"{file}: Damaged: the manifest is that of segment {stored.manifest.id}.")
+        self._known[segment_id] = stored
+        return stored
+
+    def _new_picture(self, sealed: SealedSegment, digest: str) -> tuple[str, Picture | None]:
+        """The picture to write for this digest, None when it is stored already."""
+        if self._picture_file(digest) is not None:
+            return digest, None
+        shown = sealed.pictures.get(digest)
+        if shown is None:
+            raise RecordingError(f"Segment {sealed.manifest.id}: picture {digest} is missing.")
+        if shown.media_type not in SUFFIXES:
+            raise RecordingError(
+                f"Segment {sealed.manifest.id}: a picture of type {shown.media_type} cannot be stored."
+            )
+        if xxhash.xxh3_128_hexdigest(shown.data) != digest:
+            raise RecordingError(f"Segment {sealed.manifest.id}: picture {digest} does not fit its digest.")
+        return digest, shown
+
+    def _picture_file(self, digest: str) -> Path | None:
+        files = (self._pictures / f"{digest}{suffix}" for suffix in _MEDIA_TYPES)
+        return next((file for file in files if file.exists()), None)
+
+    def _drop_pictures(self, digests: set[str]) -> None:
+        for digest in digests:
+            file = self._picture_file(digest)
+            if file is not None:
+                file.unlink()
+
+
+def data_uri(picture: Picture) -> bytes:
+    """The picture as `data:<type>;base64,<...>`."""
+    return b"data:" + picture.media_type.encode() + b";base64," + base64.b64encode(picture.data)
+
+
+def inline(event: bytes, uris: dict[bytes, bytes]) -> bytes:
+    """An event with its picture references replaced by the data URIs known for their digests."""
+
+    def replaced(match: re.Match[bytes]) -> bytes:
+        uri = uris.get(match[1])
+        return match[0] if uri is None else b'"' + uri + b'"'
+
+    return _REFERENCE.sub(replaced, event)
+
+
+def _digest(lines: list[bytes]) -> str:
+    state = xxhash.xxh3_64()
+    for line in lines:
+        state.update(line)
+    return state.hexdigest()
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise RecordingError(f"{file}: {error.strerror}.") from error
+
+
+def _parse(file: Path) -> object:
+    """Raises FileNotFoundError, RecordingError."""
+    try:
+        return orjson.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise RecordingError(f"Damaged: {error}.") from error
