@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.model import Snapshot
+from agent.runtime.capture import CaptureLoop
+from agent.settings import Capture
+from bridge.deadline import Deadline
+from bridge.errors import BridgeError, DeviceBusy, FrameMalformed
+from bridge.types import Bounds, Frame, Gap, Hierarchy, Node, Size, Stamp
+
+
+class Clock:
+    """A clock that moves by a millisecond a look."""
+
+    def __init__(self) -> None:
+        self.ns = 0
+
+    def now(self) -> Stamp:
+        self.ns += 1_000_000
+        return Stamp(self.ns, self.ns // 1_000_000)
+
+
+class Script:
+    """A screen and a tree that play a list of digests (or errors), then stop the loop."""
+
+    name = "script"
+
+    def __init__(self, pictures: list[int | BridgeError], trees: list[int | BridgeError]) -> None:
+        self.clock = Clock()
+        self.pictures = pictures
+        self.trees = trees
+        self.emitted: list[Snapshot | Gap] = []
+        self.stop: Callable[[], None] = lambda: None
+
+    def capture(self, deadline: Deadline) -> Frame:
+        step = self.pictures.pop(0)
+        if not self.pictures:
+            self.stop()
+        if isinstance(step, BridgeError):
+            raise step
+        return Frame(self.clock.now(), 0, Size(1, 1), 0, "image/x-rgba", b"\0\0\0\0", step, self.name)
+
+    def dump(self, deadline: Deadline) -> Hierarchy:
+        step = self.trees.pop(0) if len(self.trees) > 1 else self.trees[0]
+        if isinstance(step, BridgeError):
+            raise step
+        return Hierarchy(self.clock.now(), 0, 0, (Node(Bounds(0, 0, 1, 1), "View"),), step)
+
+    def close(self) -> None: ...
+
+    def run(self) -> list[tuple[int, int | None, int | None] | str]:
+        loop = CaptureLoop(self, self, self.clock, Capture(rate=30, touch_rate=30), self.emitted.append)
+        self.stop = loop.stop
+        loop.run()
+        return [
+            (item.frame.digest, item.before and item.before.digest, item.after and item.after.digest)
+            if isinstance(item, Snapshot)
+            else item.reason
+            for item in self.emitted
+        ]
+
+
+def test_a_still_screen_is_taken_once_and_confirmed_never_again() -> None:
+    assert Script([1, 1, 1, 1], [10]).run() == [(1, 10, 10)]
+
+
+def test_a_changed_picture_comes_with_the_dumps_around_it() -> None:
+    assert Script([1, 2, 2], [10, 10, 20, 20]).run() == [(1, 10, 10), (2, 10, 20), (2, 20, 20)]
+
+
+def test_a_moving_tree_is_shown_again_when_it_has_settled() -> None:
+    shown = Script([1, 1, 1, 1], [10, 11, 12, 12]).run()
+    assert shown == [(1, 10, 11), (1, 11, 12), (1, 12, 12)]
+
+
+def test_a_broken_picture_is_a_gap_with_its_reason() -> None:
+    broken = FrameMalformed("s", "screencap", "cut")
+    assert Script([1, broken, 1], [10]).run() == [(1, 10, 10), "FrameMalformed"]
+
+
+def test_no_tree_still_gives_the_picture_for_a_blocked_frame() -> None:
+    shown = Script([1, 2], [DeviceBusy("s", "dump", "taken")]).run()
+    assert shown == ["DeviceBusy", (1, None, None), (2, None, None)]
