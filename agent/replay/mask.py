@@ -1,0 +1,219 @@
+"""The only maker of `MaskedSnapshot`: nothing that this module does not pass on is ever encoded.
+
+Fail closed: what cannot be told apart for sure is covered, up to the whole picture with a named reason.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from agent.model import MaskedSnapshot, MaskLevel, MaskRect, Snapshot
+from agent.replay.survey import Private, Survey, survey
+from agent.replay.text import Secrets, clean_event, scrub
+from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
+
+COVER = 0x80
+GROW = 2
+MAX_PASSWORDS = 4096
+HISTORY = 64
+TOUCH_SLACK_NS = 1_000_000_000
+_COVER_WORD = 0xFF000000 | COVER << 16 | COVER << 8 | COVER
+
+
+class Masker:
+    """Masks the snapshots, texts, events and touches of one device. One thread at a time; keeps what it learned.
+
+    `package` is the app to show, None for whatever app is in front. `width` is that of the pictures made in portrait.
+    """
+
+    def __init__(self, level: MaskLevel, package: str | None, width: int = 540) -> None:
+        self.level = level
+        self.package = package
+        self._width = width
+        self._secrets = Secrets()
+        self._passwords: dict[str, None] = {}
+        self._surveys: dict[tuple[int, Size, int], Survey] = {}
+        self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
+        self._silent: deque[tuple[int, tuple[Bounds, ...]]] = deque(maxlen=HISTORY)
+
+    def snapshot(self, s: Snapshot, rgba: NDArray[np.uint8], dpi: int) -> MaskedSnapshot:
+        """Burn the masks of both dumps into a copy of `rgba` (height, width, 4) and scale that down.
+
+        `blocked` of the result is "no-tree", "rotation", "size", "unstable", "not-app" or "secure" when the whole
+        picture is covered.
+        """
+        size = s.frame.size
+        if s.before is None or s.after is None or not s.before.roots or not s.after.roots:
+            return self._blocked(s, dpi, "no-tree")
+        if not s.before.rotation == s.frame.rotation == s.after.rotation:
+            return self._blocked(s, dpi, "rotation")
+        if rgba.shape != (size.height, size.width, 4) or rgba.dtype != np.uint8:
+            return self._blocked(s, dpi, "size")
+        before, after = self._survey(s.before, size, dpi), self._survey(s.after, size, dpi)
+        if any(x.extent[0] > size.width or x.extent[1] > size.height for x in (before, after)):
+            return self._blocked(s, dpi, "size")
+        slack = s.frame.bound_ns + max(s.before.bound_ns, s.after.bound_ns)
+        if (
+            s.before.stamp.mono_ns > s.frame.stamp.mono_ns + slack
+            or s.after.stamp.mono_ns < s.frame.stamp.mono_ns - slack
+        ):
+            return self._blocked(s, dpi, "unstable")
+        if not before.package or not after.package:
+            return self._blocked(s, dpi, "not-app")
+        if before.package != after.package:
+            return self._blocked(s, dpi, "unstable")
+        moving = _moving(before, after)
+        if moving is None:
+            return self._blocked(s, dpi, "unstable")
+        if after.worded and _black(rgba, after.app):
+            return self._blocked(s, dpi, "secure")
+        private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for p in chain(before.private, after.private)]
+        covers = tuple(dict.fromkeys((*before.covers, *after.covers, *private, *moving)))
+        pixels = _scaled(_burnt(rgba, covers), self._width)
+        return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, pixels, after.nodes, covers)
+
+    def text(self, s: str) -> str:
+        """`s` without private patterns and without what stood in masked fields so far."""
+        return self._secrets.scrub(scrub(s))
+
+    def event(self, event: Mapping[str, object]) -> dict[str, object]:
+        """A deep copy with private values starred, by the name of the field and by what they look like; ids stay."""
+        return clean_event(event, self.level, self._secrets)
+
+    def touch(self, t: Touch, hierarchy: Hierarchy | None = None) -> Touch | None:
+        """`t`, or None where it says what was typed: on a keyboard, on a keypad, on another app.
+
+        Judged by `hierarchy` and by the dumps of earlier snapshots around the touch: the last one before it and all
+        up to a second after it, because a keyboard is there before a dump shows it.
+        """
+        zones = [self._zones(hierarchy)] if hierarchy is not None and hierarchy.roots else []
+        last: tuple[Bounds, ...] = ()
+        for stamp, silent in self._silent:
+            if stamp <= t.stamp.mono_ns:
+                last = silent
+            elif stamp <= t.stamp.mono_ns + TOUCH_SLACK_NS:
+                zones.append(silent)
+        zones.append(last)
+        return None if any(b.contains(t.x, t.y) for zone in zones for b in zone) else t
+
+    def _zones(self, tree: Hierarchy) -> tuple[Bounds, ...]:
+        if self._touched is None or self._touched[0] is not tree:
+            # Nothing is clipped: the frame's size is not known here.
+            extent = Size(max(r.bounds.right for r in tree.roots), max(r.bounds.bottom for r in tree.roots))
+            found = survey(tree, self.package, self.level, extent, 0, self._passwords.keys(), scrub)
+            self._touched = tree, found.silent
+        return self._touched[1]
+
+    def _survey(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:
+        key = (tree.digest, size, dpi)
+        found = self._surveys.pop(key, None)
+        if found is None:
+            found = survey(tree, self.package, self.level, size, dpi, self._passwords.keys(), scrub)
+            self._learn(found)
+        # The dump after one picture is the dump before the next.
+        self._surveys[key] = found
+        while len(self._surveys) > 2:
+            del self._surveys[next(iter(self._surveys))]
+        if not self._silent or self._silent[-1][0] < tree.stamp.mono_ns:
+            self._silent.append((tree.stamp.mono_ns, found.silent))
+        return found
+
+    def _learn(self, found: Survey) -> None:
+        self._secrets.remember(found.secrets)
+        self._passwords |= dict.fromkeys(found.passwords)
+        while len(self._passwords) > MAX_PASSWORDS:
+            del self._passwords[next(iter(self._passwords))]
+
+    def _blocked(self, s: Snapshot, dpi: int, reason: str) -> MaskedSnapshot:
+        size = s.frame.size
+        width, height = scaled_size(size, self._width)
+        pixels = np.full((height, width, 3), COVER, np.uint8)
+        cover = MaskRect(Bounds(0, 0, size.width, size.height), "block", reason)
+        return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, pixels, (), (cover,), reason)
+
+
+def blank(stamp: Stamp, screen: Size, dpi: int, width: int, reason: str) -> MaskedSnapshot:
+    """A covered picture of a screen that was not captured."""
+    w, h = scaled_size(screen, width)
+    cover = MaskRect(Bounds(0, 0, screen.width, screen.height), "block", reason)
+    return MaskedSnapshot(stamp, screen, dpi, 0, np.full((h, w, 3), COVER, np.uint8), (), (cover,), reason)
+
+
+def scaled_size(size: Size, width: int) -> tuple[int, int]:
+    """(width, height) of the picture: the shorter side becomes `width`, never enlarged."""
+    short = max(1, min(size.width, size.height))
+    if short <= width:
+        return size.width, size.height
+    return max(1, round(size.width * width / short)), max(1, round(size.height * width / short))
+
+
+def _moving(before: Survey, after: Survey) -> list[MaskRect] | None:
+    """What to block because private views moved between the dumps; None = everything.
+
+    A private view that moved inside a scrolling one may have been anywhere in it. A scrolling view whose content was
+    replaced entirely may have shown something that neither dump saw.
+    """
+    moving: list[MaskRect] = []
+    for view, content in before.scrolling.items():
+        then = after.scrolling.get(view)
+        if then and content.isdisjoint(then):
+            moving.append(MaskRect(view[1], "block", "moving"))
+    a, b = {p.bounds for p in before.private}, {p.bounds for p in after.private}
+    if a == b:
+        return moving
+    lone = [p for p in before.private if p.bounds not in b] + [p for p in after.private if p.bounds not in a]
+    container = _container(lone, before, after)
+    if container is None:
+        return None
+    return [*moving, MaskRect(container, "block", "moving")]
+
+
+def _container(views: Sequence[Private], before: Survey, after: Survey) -> Bounds | None:
+    """The innermost scrolling view around all `views` that stands at the same place in both dumps."""
+    common = list(views[0].scrolls)
+    for view in views[1:]:
+        common = [scroll for scroll in common if scroll in view.scrolls]
+    for scroll in reversed(common):
+        if scroll in before.scrolling and scroll in after.scrolling:
+            return scroll[1]
+    return None
+
+
+def _grown(b: Bounds, size: Size) -> Bounds:
+    return Bounds(
+        max(0, b.left - GROW), max(0, b.top - GROW), min(size.width, b.right + GROW), min(size.height, b.bottom + GROW)
+    )
+
+
+def _black(rgba: NDArray[np.uint8], app: Sequence[Bounds]) -> bool:
+    """Whether the app's windows are black to the last pixel: the system gives that for a secure window."""
+    for b in app:
+        part = rgba[b.top : b.bottom, b.left : b.right, :3]
+        if part[::16, ::16].any() or part.any():
+            return False
+    return True
+
+
+def _burnt(rgba: NDArray[np.uint8], covers: Sequence[MaskRect]) -> NDArray[np.uint8]:
+    burnt = np.array(rgba, copy=True, order="C")
+    words = burnt.view(np.uint32)[:, :, 0]
+    for cover in covers:
+        b = cover.bounds
+        words[b.top : b.bottom, b.left : b.right] = _COVER_WORD
+    return burnt
+
+
+def _scaled(rgba: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    height_in, width_in = rgba.shape[:2]
+    size = scaled_size(Size(width_in, height_in), width)
+    image = Image.frombuffer("RGBX", (width_in, height_in), rgba, "raw", "RGBX", 0, 1)
+    if size != (width_in, height_in):
+        # Whole-number reduction first: three times faster than one filtered pass from the full size.
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
+    return np.asarray(image.convert("RGB"))

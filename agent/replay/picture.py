@@ -1,0 +1,53 @@
+"""Masked pixels to encoded pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import xxhash
+from PIL import Image
+
+from agent.model import MaskedSnapshot, Picture
+
+KEPT = 32
+
+
+class PictureEncoder:
+    """WebP, method 0 and quality 50 (a text-legible picture for a third of JPEG's bytes at 10 ms).
+
+    Pixels met among the last KEPT different ones are not encoded again. Takes `MaskedSnapshot` only.
+    """
+
+    media_type = "image/webp"
+
+    def __init__(self, quality: int = 50) -> None:
+        self._quality = quality
+        self._known: dict[bytes, Picture] = {}
+
+    def encode(self, snapshot: MaskedSnapshot) -> Picture:
+        pixels = snapshot.pixels
+        key = xxhash.xxh3_128_digest(pixels.data, seed=pixels.shape[1])
+        picture = self._known.pop(key, None)
+        if picture is None:
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "WEBP", quality=self._quality, method=0)
+            data = out.getvalue()
+            picture = Picture(xxhash.xxh3_128_hexdigest(data), self.media_type, data)
+        self._known[key] = picture
+        if len(self._known) > KEPT:
+            del self._known[next(iter(self._known))]
+        return picture
+
+
+def media_type(data: bytes) -> str:
+    """The media type that the first bytes of an encoded picture or video say, "" when unknown."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    for magic, name in _MAGIC.items():
+        if data.startswith(magic):
+            return name
+    return ""
+
+
+_MAGIC: Mapping[bytes, str] = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}

@@ -1,0 +1,385 @@
+"""One device's items in, its replay segments out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from agent.model import (
+    Loss,
+    MaskedSnapshot,
+    ParseFailure,
+    SealedSegment,
+    SealReason,
+    SegmentEvent,
+    SessionKey,
+)
+from agent.replay import rrweb
+from agent.replay.mask import Masker, blank
+from agent.replay.picture import PictureEncoder
+from agent.replay.rrweb import Event
+from agent.replay.segment import Origin, SegmentWriter, Shown
+from agent.replay.text import scrub
+from agent.replay.timeline import Interval, PreRoll, Reorder, Sessions
+from agent.replay.touches import TouchWriter
+from agent.replay.tree import NodeIds
+from bridge.types import Foreground, Gap, LogEntry, Size, Stamp, Touch
+
+Item = MaskedSnapshot | Touch | LogEntry | SegmentEvent | ParseFailure | Foreground | Gap | Loss
+_Held = Shown | Touch | LogEntry | SegmentEvent | Foreground | Gap
+
+SETTLE_MS = 2_000
+PREROLL_MS = 60_000
+PREROLL_BYTES = 8_000_000
+MAX_LOGS = 1_000
+MAX_LOG_CHARS = 2_000
+MAX_MESSAGE_IDS = 4_096
+MAX_SESSIONS = 8
+
+_STAGES = {"session": 0, "raw": 1, "before": 2, "enriched": 3, "after": 4}
+_LEVELS = {"V": "debug", "D": "debug", "I": "info", "W": "warn", "E": "error", "F": "error", "S": "log"}
+
+
+class Recorder:
+    """Puts items in order, finds whose they are, writes segments. Pure; one thread at a time.
+
+    Items may come up to `settle_ms` out of order. What comes before any session is known waits, at most PREROLL_MS and
+    PREROLL_BYTES of it; what falls out is counted in `losses`. `screen` and `dpi` are the device's until a picture says
+    otherwise. `effective` makes an effective session id of a verbatim one.
+    """
+
+    def __init__(
+        self,
+        serial: str,
+        device: Mapping[str, str],
+        masker: Masker,
+        effective: Callable[[object], int],
+        screen: Size,
+        dpi: int,
+        *,
+        segment_ms: int = 30_000,
+        segment_bytes: int = 2_000_000,
+        settle_ms: int = SETTLE_MS,
+        width: int = 540,
+    ) -> None:
+        self._serial = serial
+        self._device = dict(device)
+        self._masker = masker
+        self._screen = screen
+        self._dpi = dpi
+        self._segment_ms = segment_ms
+        self._segment_bytes = segment_bytes
+        self._settle_ms = settle_ms
+        self._width = width
+        self._encoder = PictureEncoder()
+        self._reorder: Reorder[_Held] = Reorder()
+        self._preroll: PreRoll[_Held] = PreRoll(PREROLL_MS * 1_000_000, PREROLL_BYTES)
+        self._sessions = Sessions(effective, PREROLL_MS)
+        self._touches = TouchWriter(masker)
+        self._ids = NodeIds()
+        self._open: dict[SessionKey, SegmentWriter] = {}
+        self._closing: dict[SessionKey, tuple[int, int]] = {}
+        self._current: SessionKey | None = None
+        self._seqs: dict[SessionKey, int] = {}
+        self._shown: Shown | None = None
+        self._last_shown: dict[SessionKey, Shown] = {}
+        self._href = f"android-app://{masker.package or 'unknown'}/"
+        self._messages: dict[str, int] = {}
+        self._newest: Stamp | None = None
+        self._placed_ns = -(2**63)
+        self._losses: Counter[tuple[str, str]] = Counter()
+        self._unreported: Counter[tuple[str, str]] = Counter()
+        self._sealed: list[SealedSegment] = []
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """Everything missing so far, by stage and reason."""
+        return _losses(self._losses)
+
+    def feed(self, item: Item) -> list[SealedSegment]:
+        """Take one item; gives back the segments that this closed."""
+        if isinstance(item, Loss):
+            self._lose(item.stage, item.reason, item.count)
+            return []
+        if isinstance(item, ParseFailure):
+            self._lose("events", item.reason)
+            return []
+        at = item.end if isinstance(item, Gap) else item.stamp
+        if isinstance(item, SegmentEvent):
+            self._sessions.note(item)
+            if item.message_id:
+                known = self._messages.pop(item.message_id, -1)
+                self._messages[item.message_id] = max(known, _STAGES[item.stage])
+                if len(self._messages) > MAX_MESSAGE_IDS:
+                    del self._messages[next(iter(self._messages))]
+        held = Shown.of(item, self._encoder.encode(item)) if isinstance(item, MaskedSnapshot) else item
+        self._reorder.put(at, held)
+        # A device's clock may be set ahead: only what the host stamped moves time on.
+        return self.advance(at) if isinstance(item, MaskedSnapshot | Foreground | Gap) else []
+
+    def advance(self, now: Stamp) -> list[SealedSegment]:
+        """Time has passed, also when nothing came; gives back the segments that this closed."""
+        if self._newest is None or now > self._newest:
+            self._newest = now
+        settled = _earlier(self._newest, self._settle_ms)
+        for at, item in self._reorder.until(settled.mono_ns):
+            self._release(at, item)
+        self._tick(settled)
+        return self._take()
+
+    def finish(self, reason: SealReason = "stop") -> list[SealedSegment]:
+        """Release and seal everything; what never got a session is counted as lost."""
+        for at, item in self._reorder.rest():
+            self._release(at, item)
+        if self._sessions.known:
+            self._flush()
+        self._drop(item for _, item in self._preroll.drain())
+        end_ms = 0 if self._newest is None else self._newest.wall_ms
+        for key in list(self._open):
+            closing = self._closing.get(key)
+            if closing is None:
+                self._seal(key, reason, end_ms)
+            else:
+                self._seal(key, "session", closing[1])
+        return self._take()
+
+    def _release(self, at: Stamp, item: _Held) -> None:
+        """An item's place in time is settled. In order of time, but for what came later than the settle time."""
+        if not self._sessions.known:
+            self._drop(self._preroll.push(at, item, _weight(item)))
+            return
+        self._flush()
+        self._place(at, item)
+
+    def _flush(self) -> None:
+        for at, item in self._preroll.drain():
+            self._place(at, item)
+
+    def _place(self, at: Stamp, item: _Held) -> None:
+        interval = self._switch(at)
+        if isinstance(item, Foreground):
+            self._note_foreground(item)
+        elif isinstance(item, Shown):
+            self._place_shown(interval, item)
+        elif isinstance(item, SegmentEvent):
+            self._place_event(interval, item)
+        elif isinstance(item, Touch):
+            self._place_touch(interval, item)
+        elif isinstance(item, LogEntry):
+            self._place_log(interval, item)
+        else:
+            self._place_gap(interval, item)
+
+    def _switch(self, at: Stamp) -> Interval:
+        """Who rules at `at`; the segment of who ruled before stays open for a settle time, for its own late events."""
+        interval = self._sessions.at(at.mono_ns)
+        assert interval is not None
+        if at.mono_ns < self._placed_ns:
+            return interval
+        self._placed_ns = at.mono_ns
+        if interval.key != self._current:
+            if self._current is not None and self._current in self._open:
+                self._closing[self._current] = at.mono_ns, min(interval.start, at).wall_ms
+            self._closing.pop(interval.key, None)
+            self._current = interval.key
+        return interval
+
+    def _place_shown(self, interval: Interval, item: Shown) -> None:
+        key = interval.key
+        last = self._shown
+        if last is not None and item.stamp < last.stamp:
+            self._lose("timeline", "late picture")
+            return
+        writer = self._writer(key, item.stamp.wall_ms)
+        if writer is not None and writer.shown.geometry != item.geometry:
+            self._seal(key, "resize", item.stamp.wall_ms)
+            writer = None
+        self._remember(key, item)
+        if writer is None:
+            if last is None or not item.same(last):
+                self._open_segment(interval, item.stamp.wall_ms)
+            else:
+                return
+        else:
+            events, size = writer.change(item)
+            if writer.size + size > self._segment_bytes and not writer.bare:
+                self._seal(key, "size", item.stamp.wall_ms)
+                self._open_segment(interval, item.stamp.wall_ms)
+            else:
+                writer.show(item, events)
+        blocked = 1 if item.blocked else 0
+        self._open[key].count(frames=1, hierarchies=1 - blocked, blocked=blocked)
+
+    def _remember(self, key: SessionKey, item: Shown) -> None:
+        self._shown = item
+        self._last_shown.pop(key, None)
+        self._last_shown[key] = item
+        while len(self._last_shown) > MAX_SESSIONS:
+            del self._last_shown[next(iter(self._last_shown))]
+
+    def _place_event(self, interval: Interval, item: SegmentEvent) -> None:
+        if item.stage == "session":
+            return
+        if item.message_id:
+            # One event is printed at several points of the plugin chain: the last of them says most.
+            if self._messages.get(item.message_id, 0) != _STAGES[item.stage]:
+                return
+            self._messages[item.message_id] = len(_STAGES)
+        key = self._sessions.key_of(item)
+        own = interval
+        if key is not None and key != interval.key:
+            own = self._sessions.of(key) or Interval(item.stamp, key, item.session_from, item.device_from)
+        masked = self._masker.event(item.event)
+        properties = masked.get("properties", masked.get("traits", {}))
+        payload = {
+            "event": scrub(item.name),
+            "messageId": item.message_id,
+            "session_id": item.session_id,
+            "device_id": item.device_id,
+            "session_from": item.session_from,
+            "device_from": item.device_from,
+            "stage": item.stage,
+            "complete": item.complete,
+            "missing": list(item.missing),
+            "properties": properties,
+        }
+        self._append(own, item.stamp, [rrweb.custom(item.stamp.wall_ms, f"segment:{item.kind}", payload)], events=1)
+
+    def _place_touch(self, interval: Interval, item: Touch) -> None:
+        screen, dpi = (self._screen, self._dpi) if self._shown is None else (self._shown.screen, self._shown.dpi)
+        events, held_back = self._touches.events(item, screen, dpi)
+        if held_back:
+            self._lose("touch", "where typing would show")
+        if events:
+            self._append(interval, item.stamp, events, touches=0 if held_back else 1)
+
+    def _place_log(self, interval: Interval, item: LogEntry) -> None:
+        writer = self._writer(interval.key, item.stamp.wall_ms)
+        if writer is not None and writer.counts.logs >= MAX_LOGS:
+            self._lose("logs", "over the limit of a segment")
+            return
+        at = item.stamp.wall_ms
+        text = self._masker.text(f"{item.level}/{item.tag}: {item.message}")
+        events = [rrweb.log(at, _LEVELS[item.level], text[:MAX_LOG_CHARS])]
+        if item.tag == "AndroidRuntime" and "FATAL EXCEPTION" in item.message:
+            events.append(rrweb.custom(at, "crash", {"pid": item.pid, "text": text[:MAX_LOG_CHARS]}))
+        self._append(interval, item.stamp, events, logs=1)
+
+    def _place_gap(self, interval: Interval, item: Gap) -> None:
+        if item.stage == "device" and interval.key in self._open:
+            self._seal(interval.key, "lost", item.start.wall_ms)
+        payload = {
+            "stage": item.stage,
+            "reason": item.reason,
+            "detail": self._masker.text(item.detail),
+            "from_ms": item.start.wall_ms,
+            "to_ms": item.end.wall_ms,
+            "ms": max(0, item.end.wall_ms - item.start.wall_ms),
+        }
+        self._append(interval, item.end, [rrweb.custom(item.start.wall_ms, "gap", payload)], gaps=1)
+
+    def _note_foreground(self, item: Foreground) -> None:
+        if self._masker.package in (None, item.package):
+            self._href = f"android-app://{item.package}/{item.activity}"
+        # Which other app somebody uses is not ours to tell: the name stays what it was.
+
+    def _append(self, interval: Interval, at: Stamp, written: list[Event], **counts: int) -> None:
+        """Write events into the segment of `interval`'s key, which is cut or opened as needed."""
+        key = interval.key
+        writer = self._writer(key, at.wall_ms)
+        if writer is not None:
+            size = sum(len(rrweb.dumps(event)) for event in written)
+            if writer.size + size > self._segment_bytes and not writer.bare:
+                self._seal(key, "size", at.wall_ms)
+                writer = None
+        if writer is None:
+            writer = self._open_segment(interval, at.wall_ms)
+            if key != self._current:
+                # A late event of a session that is over gets a segment that closes after it.
+                self._closing[key] = max(at.mono_ns, self._placed_ns), at.wall_ms
+        writer.append(written)
+        writer.count(**counts)
+
+    def _writer(self, key: SessionKey, wall_ms: int) -> SegmentWriter | None:
+        """The open segment of a key, unless its time is up."""
+        writer = self._open.get(key)
+        if writer is not None and wall_ms >= writer.start_ms + self._segment_ms:
+            self._seal(key, "time", writer.start_ms + self._segment_ms)
+            return None
+        return writer
+
+    def _open_segment(self, interval: Interval, wall_ms: int) -> SegmentWriter:
+        key = interval.key
+        shown = self._shown if key == self._current else self._last_shown.get(key)
+        if shown is None:
+            none = blank(interval.start, self._screen, self._dpi, self._width, "no-picture")
+            shown = Shown.of(none, self._encoder.encode(none))
+        seq = self._seqs.get(key, 0)
+        self._seqs[key] = seq + 1
+        self._ids.forget_oldest()
+        origin = Origin(key, self._serial, self._device, interval.session_from, interval.device_from)
+        writer = SegmentWriter(origin, seq, wall_ms, self._href, shown, self._ids)
+        self._open[key] = writer
+        if seq == 0:
+            payload = {
+                "session_id": key.session_id,
+                "device_id": key.device_id,
+                "session_from": interval.session_from,
+                "device_from": interval.device_from,
+                "start_ms": interval.start.wall_ms,
+            }
+            writer.append([rrweb.custom(wall_ms, "session", payload)])
+        return writer
+
+    def _tick(self, settled: Stamp) -> None:
+        if self._sessions.known:
+            self._flush()
+            self._switch(settled)
+        else:
+            self._drop(self._preroll.expire(settled.mono_ns))
+        for key, writer in list(self._open.items()):
+            closing = self._closing.get(key)
+            if closing is not None and settled.mono_ns >= closing[0] + self._settle_ms * 1_000_000:
+                self._seal(key, "session", closing[1])
+            elif settled.wall_ms >= writer.start_ms + self._segment_ms:
+                self._seal(key, "time", writer.start_ms + self._segment_ms)
+
+    def _seal(self, key: SessionKey, reason: SealReason, end_ms: int) -> None:
+        writer = self._open.pop(key)
+        self._closing.pop(key, None)
+        losses = _losses(self._unreported)
+        self._unreported.clear()
+        self._sealed.append(writer.seal(reason, end_ms, losses))
+
+    def _take(self) -> list[SealedSegment]:
+        sealed, self._sealed = self._sealed, []
+        return sealed
+
+    def _drop(self, items: Iterable[_Held]) -> None:
+        for item in items:
+            if isinstance(item, Shown):
+                # It is still what the screen shows until the next one.
+                self._shown = item
+            if isinstance(item, Foreground):
+                self._note_foreground(item)
+            else:
+                self._lose("timeline", "no session")
+
+    def _lose(self, stage: str, reason: str, count: int = 1) -> None:
+        self._losses[stage, reason] += count
+        self._unreported[stage, reason] += count
+
+
+def _earlier(stamp: Stamp, ms: int) -> Stamp:
+    return replace(stamp, mono_ns=stamp.mono_ns - ms * 1_000_000, wall_ms=stamp.wall_ms - ms)
+
+
+def _weight(item: _Held) -> int:
+    if isinstance(item, Shown):
+        return len(item.picture.data) + 200 * len(item.views)
+    return 200 + (len(item.message) if isinstance(item, LogEntry) else 0)
+
+
+def _losses(counts: Counter[tuple[str, str]]) -> tuple[Loss, ...]:
+    return tuple(Loss(stage, reason, count) for (stage, reason), count in sorted(counts.items()))

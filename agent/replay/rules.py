@@ -1,0 +1,89 @@
+"""Which views are private at which level: pure questions about one node and its surroundings.
+
+The levels are those of Amplitude's mobile SDKs (docs: session replay, mask data, Android), light taken as the union of
+what its platforms describe: password, e-mail, phone and card inputs, web and map views; medium adds every editable
+text, conservative every text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from agent.model import MaskLevel
+from agent.replay.text import looks_private
+from bridge.types import Node, NodeFlag
+
+Verdict = tuple[Literal["mask", "block"], str]
+
+_EDITABLE = ("EditText", "AutoCompleteTextView", "TextInput", "TextField", "SearchAutoComplete", "ExtractEditText")
+_TEXT = ("TextView", "Button", "Chip", "CheckBox", "Switch", "Chronometer", "TextClock")
+_WEB = ("WebView", "GeckoView", "XWalkView")
+_MAP = ("MapView", "AIRMap", "MapFragment")
+_PICTURE = ("ImageView", "ImageButton")
+_PASSWORD_WORDS = re.compile(
+    r"pass[\W_]*(?:word|code|wort|phrase)|passwd|pwd|contrase|mot de passe|senha|парол|密码|パスワード|비밀번호|"
+    r"(?<![a-z])pin(?![a-z])",
+    re.IGNORECASE,
+)
+_LIGHT_WORDS = re.compile(
+    r"e[\W_]*mail|correo|почт|邮箱|メール|이메일|phone|mobile|telef|(?<![a-z])(?:tel|sms|otp|cvv|cvc|iban|pan)(?![a-z])|handy|telepon|"
+    r"电话|電話|전화|card|credit|karte|tarjeta|carte|cart[aã]o|expir|security[\W_]*code|cc[\W_]*(?:num|exp|csc)",
+    re.IGNORECASE,
+)
+
+
+def editable(node: Node) -> bool:
+    """Whether one can type into it. Dumps have no flag for it: the class says so, or a hint, which only inputs have."""
+    return node.cls.endswith(_EDITABLE) or (bool(node.hint) and bool(node.flags & NodeFlag.FOCUSABLE))
+
+
+def password(node: Node) -> bool:
+    """Whether it is a password field by its flag, or an input that names itself one (its content may be shown)."""
+    return bool(node.flags & NodeFlag.PASSWORD) or (
+        editable(node) and bool(_PASSWORD_WORDS.search(f"{node.resource_id} {node.hint} {node.desc}"))
+    )
+
+
+def judge(node: Node, label: str, level: MaskLevel) -> Verdict | None:
+    """What to do with a node: mask it, block it and what is below, or None. `label` is the text just before it."""
+    if password(node):
+        return "mask", "password"
+    if node.cls.endswith(_WEB):
+        return "block", "web"
+    if node.cls.endswith(_MAP) or node.desc == "Google Map":
+        return "block", "map"
+    if editable(node):
+        if level != "light":
+            return "mask", "editable"
+        return _judge_light(node, label)
+    if level == "conservative" and _has_text(node):
+        return "mask", "text"
+    return None
+
+
+def _judge_light(node: Node, label: str) -> Verdict | None:
+    about = f"{node.resource_id} {node.hint} {node.desc} {label}"
+    if _PASSWORD_WORDS.search(about):
+        return "mask", "password"
+    if _LIGHT_WORDS.search(about) or looks_private(node.text):
+        return "mask", "private-input"
+    # An input that says nothing about itself may be any of the four.
+    return None if about.strip() else ("mask", "unknown-input")
+
+
+def _has_text(node: Node) -> bool:
+    if node.text or node.cls.endswith(_TEXT):
+        return True
+    return bool(node.desc) and not node.children and not node.cls.endswith(_PICTURE)
+
+
+def keypad_digit(node: Node) -> str:
+    """The digit on a key of an on-screen keypad, "" for any other node."""
+    label = (node.text or node.desc).strip()
+    return label if len(label) == 1 and label.isdigit() and not node.flags & NodeFlag.PASSWORD else ""
+
+
+def calculator_key(node: Node) -> bool:
+    """Whether a key belongs to a calculator, whose digits are no secret."""
+    return (node.text or node.desc).strip() in ("=", "÷", "×")

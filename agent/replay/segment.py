@@ -1,0 +1,222 @@
+"""One replay segment while it is written: rrweb events in, a `SealedSegment` out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import xxhash
+
+from agent.model import (
+    Counts,
+    Loss,
+    MaskedSnapshot,
+    MaskRect,
+    Picture,
+    SealedSegment,
+    SealReason,
+    SegmentManifest,
+    SessionKey,
+)
+from agent.replay import rrweb, tree
+from agent.replay.rrweb import Event
+from bridge.types import Rotation, Size, Stamp
+
+# A picture inlined as a data URI: base64, its prefix, and the escape of both quotes.
+_INLINED = 4 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A snapshot ready to be written: picture encoded, views as boxes."""
+
+    stamp: Stamp
+    screen: Size
+    dpi: int
+    rotation: Rotation
+    picture: Picture
+    views: Mapping[str, tree.Attributes]
+    covers: tuple[MaskRect, ...]
+    blocked: str
+
+    @classmethod
+    def of(cls, snapshot: MaskedSnapshot, picture: Picture) -> Shown:
+        s = snapshot
+        views = tree.boxes(s.nodes, s.dpi)
+        return cls(s.stamp, s.screen, s.dpi, s.rotation, picture, views, s.covers, s.blocked)
+
+    @property
+    def geometry(self) -> tuple[Size, int, Rotation]:
+        return self.screen, self.dpi, self.rotation
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Width and height in dp."""
+        return round(self.screen.width * 160 / self.dpi), round(self.screen.height * 160 / self.dpi)
+
+    def same(self, other: Shown) -> bool:
+        """Whether nothing that a viewer sees or reads differs."""
+        return (
+            self.picture.digest == other.picture.digest
+            and self.geometry == other.geometry
+            and self.blocked == other.blocked
+            and self.views == other.views
+            and self.covers == other.covers
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose segment it is and where the ids stood."""
+
+    key: SessionKey
+    serial: str
+    device: Mapping[str, str] = field(default_factory=dict)
+    session_from: str = ""
+    device_from: str = ""
+
+
+class SegmentWriter:
+    """Opens with Meta and a full snapshot of `shown` at `start_ms`; `append` adds events in any order of time."""
+
+    def __init__(self, origin: Origin, seq: int, start_ms: int, href: str, shown: Shown, ids: tree.NodeIds) -> None:
+        self.origin = origin
+        self.seq = seq
+        self.start_ms = start_ms
+        self.last_ms = start_ms + 1
+        self.size = 0
+        self.counts = Counts()
+        self._ids = ids
+        self._shown = shown
+        self._pictures: dict[str, Picture] = {}
+        self._events: list[tuple[int, bytes]] = []
+        width, height = shown.window
+        views = tree.document(shown.views, ids)
+        self._put(rrweb.meta(start_ms, href, width, height))
+        self._put(rrweb.full_snapshot(start_ms + 1, _name(shown.picture), width, height, views), shown.picture)
+        if shown.covers:
+            self.append([mask_event(start_ms, shown)])
+
+    @property
+    def shown(self) -> Shown:
+        return self._shown
+
+    @property
+    def bare(self) -> bool:
+        """Whether nothing but the opening was written."""
+        return self.counts == Counts()
+
+    def clamp(self, wall_ms: int) -> int:
+        """A time that comes after the opening events."""
+        return max(wall_ms, self.start_ms + 2)
+
+    def change(self, shown: Shown) -> tuple[list[Event], int]:
+        """The events that lead from what is shown to `shown`, same geometry, and their size; nothing is written."""
+        at = self.clamp(shown.stamp.wall_ms)
+        views = tree.diff(self._shown.views, shown.views, self._ids)
+        new_picture = shown.picture.digest != self._shown.picture.digest
+        events: list[Event] = []
+        if new_picture or not views.empty:
+            source = [(rrweb.PICTURE_ID, {"src": _name(shown.picture)})] if new_picture else []
+            events.append(rrweb.mutation(at, [*source, *views.attributes], views.removes, views.adds))
+        if (shown.covers, shown.blocked) != (self._shown.covers, self._shown.blocked):
+            events.append(mask_event(at, shown))
+        size = sum(_cost(rrweb.dumps(event)) for event in events)
+        return events, size + (round(len(shown.picture.data) * _INLINED) if new_picture else 0)
+
+    def show(self, shown: Shown, events: Sequence[Event]) -> None:
+        """Write the `change` to `shown`."""
+        new_picture = shown.picture if shown.picture.digest != self._shown.picture.digest else None
+        for event in events:
+            self._put(event, new_picture)
+            new_picture = None
+        self._shown = shown
+
+    def append(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._put(event)
+
+    def count(self, **more: int) -> None:
+        """Add to the named fields of `counts`."""
+        self.counts = replace(self.counts, **{name: getattr(self.counts, name) + n for name, n in more.items()})
+
+    def seal(self, reason: SealReason, end_ms: int, losses: tuple[Loss, ...]) -> SealedSegment:
+        """Close at `end_ms`, or at the last event if that is later."""
+        end_ms = max(end_ms, self.last_ms + 1)
+        self._events.sort(key=lambda event: event[0])
+        content = xxhash.xxh3_128()
+        for _, data in self._events:
+            content.update(data)
+        key, origin = self.origin.key, self.origin
+        assert key.device_id is not None
+        identity = f"{origin.serial}\0{key.session_id}\0{key.device_id}\0{self.seq}\0{self.start_ms}\0{end_ms}"
+        content.update(identity.encode("utf-8", "surrogatepass"))
+        name = content.hexdigest()
+        end = rrweb.custom(
+            end_ms,
+            "end",
+            {
+                "id": name,
+                "seq": self.seq,
+                "session_id": key.session_id,
+                "device_id": key.device_id,
+                "serial": origin.serial,
+                "reason": reason,
+                "counts": {f: getattr(self.counts, f) for f in Counts.__slots__},
+                "losses": [{"stage": x.stage, "reason": x.reason, "count": x.count} for x in losses],
+                "start_ms": self.start_ms,
+                "end_ms": end_ms,
+                "device": dict(origin.device),
+                "session_from": origin.session_from,
+                "device_from": origin.device_from,
+            },
+        )
+        self._put(end)
+        events = tuple(data for _, data in self._events)
+        manifest = SegmentManifest(
+            id=name,
+            session_id=key.session_id,
+            device_id=key.device_id,
+            serial=origin.serial,
+            seq=self.seq,
+            start_ms=self.start_ms,
+            end_ms=end_ms,
+            reason=reason,
+            counts=self.counts,
+            pictures=tuple(self._pictures),
+            bytes=sum(map(len, events)) + sum(len(p.data) for p in self._pictures.values()),
+            losses=losses,
+            device=dict(origin.device),
+            session_from=origin.session_from,
+            device_from=origin.device_from,
+        )
+        return SealedSegment(manifest, events, dict(self._pictures))
+
+    def _put(self, event: Event, picture: Picture | None = None) -> None:
+        if len(self._events) >= 2:
+            event["timestamp"] = self.clamp(event["timestamp"])
+        data = rrweb.dumps(event)
+        self._events.append((event["timestamp"], data))
+        self.last_ms = max(self.last_ms, event["timestamp"])
+        self.size += _cost(data)
+        if picture is not None:
+            self.size += round(len(picture.data) * _INLINED)
+            self._pictures[picture.digest] = picture
+
+
+def mask_event(at_ms: int, shown: Shown) -> Event:
+    """How much of the picture is covered and by which rules."""
+    rules = Counter(cover.rule for cover in shown.covers)
+    kinds = Counter(cover.kind for cover in shown.covers)
+    payload = {"count": len(shown.covers), "kinds": kinds, "rules": rules, "blocked": shown.blocked}
+    return rrweb.custom(at_ms, "mask", payload)
+
+
+def _name(picture: Picture) -> str:
+    return f"picture:{picture.digest}"
+
+
+def _cost(data: bytes) -> int:
+    """Length inside the upload's body, where an event is a JSON text in a JSON text."""
+    return len(data) + data.count(b'"') + data.count(b"\\") + 3

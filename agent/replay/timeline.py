@@ -1,0 +1,163 @@
+"""Whose moment it is: items put back in order, sessions by the time they began."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from agent.model import SegmentEvent, SessionKey
+from bridge.types import Stamp
+
+T = TypeVar("T")
+
+ROLLOVER_NS = 10_000_000_000
+EPOCH_LIKE = 10**12
+MAX_INTERVALS = 1024
+
+
+class Reorder(Generic[T]):
+    """Holds items and gives them back by stamp, equal stamps in the order of arrival."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Stamp, T]] = []
+        self._count = 0
+
+    def put(self, at: Stamp, item: T) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (at.mono_ns, self._count, at, item))
+
+    def until(self, mono_ns: int) -> Iterator[tuple[Stamp, T]]:
+        """Take out what is stamped up to `mono_ns`."""
+        while self._heap and self._heap[0][0] <= mono_ns:
+            _, _, at, item = heapq.heappop(self._heap)
+            yield at, item
+
+    def rest(self) -> Iterator[tuple[Stamp, T]]:
+        while self._heap:
+            yield from self.until(self._heap[-1][0])
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A session rules from `start` until the next interval's."""
+
+    start: Stamp
+    key: SessionKey
+    session_from: str
+    device_from: str
+
+
+class Sessions:
+    """The sessions met so far, ordered by when they began.
+
+    A session id that is an epoch time (as Amplitude's are) says when its session began, on the device's clock; the
+    event's own time on the same clock makes that a time on ours. Around a rollover the ids of both sessions are seen
+    in any order, which must not switch back: an earlier session rules again only if its events still come
+    ROLLOVER_NS after the later one began.
+    """
+
+    def __init__(self, effective: Callable[[object], int], reach_ms: int) -> None:
+        self._effective = effective
+        self._reach_ms = reach_ms
+        self._intervals: list[Interval] = []
+        self._announced: dict[int, Stamp] = {}
+        self._seen: dict[SessionKey, None] = {}
+
+    @property
+    def known(self) -> bool:
+        return bool(self._intervals)
+
+    def key_of(self, event: SegmentEvent) -> SessionKey | None:
+        """The event's own key, None when it does not have both ids."""
+        key = SessionKey(self._effective(event.session_id), event.device_id)
+        return key if key.known else None
+
+    def note(self, event: SegmentEvent) -> None:
+        """Learn from an event. Without a session id it says nothing, without a device id only when a session began."""
+        session_id = self._effective(event.session_id)
+        if session_id <= 0:
+            return
+        key = self.key_of(event)
+        if key is None:
+            if event.stage == "session" and event.device_id is None:
+                self._announced.setdefault(session_id, event.stamp)
+                while len(self._announced) > MAX_INTERVALS:
+                    del self._announced[next(iter(self._announced))]
+            return
+        last = self._intervals[-1] if self._intervals else None
+        if last is not None and key == last.key:
+            return
+        start = event.stamp
+        if key in self._seen:
+            assert last is not None
+            if event.stamp.mono_ns - last.start.mono_ns <= ROLLOVER_NS or _made_before(event, last.key.session_id):
+                return
+        elif not any(k.session_id == session_id for k in self._seen):
+            start = self._began(event, session_id)
+        self._seen[key] = None
+        at = bisect_right(self._intervals, start.mono_ns, key=lambda i: i.start.mono_ns)
+        self._intervals.insert(at, Interval(start, key, event.session_from, event.device_from))
+        while len(self._intervals) > MAX_INTERVALS:
+            del self._intervals[0]
+        while len(self._seen) > MAX_INTERVALS:
+            del self._seen[next(iter(self._seen))]
+
+    def at(self, mono_ns: int) -> Interval | None:
+        """Who rules then. Before the first session it is the first one, whose beginning is seen late."""
+        if not self._intervals:
+            return None
+        return self._intervals[max(0, bisect_right(self._intervals, mono_ns, key=lambda i: i.start.mono_ns) - 1)]
+
+    def of(self, key: SessionKey) -> Interval | None:
+        """The first interval of a key."""
+        return next((i for i in self._intervals if i.key == key), None)
+
+    def _began(self, event: SegmentEvent, session_id: int) -> Stamp:
+        """When a session began that is met for the first time, at most `reach_ms` before the event."""
+        announced = self._announced.pop(session_id, event.stamp)
+        start = min(announced, event.stamp)
+        if event.event_ms is not None and 0 <= event.event_ms - session_id <= self._reach_ms:
+            age_ms = event.event_ms - session_id
+            start = min(start, Stamp(event.stamp.mono_ns - age_ms * 1_000_000, event.stamp.wall_ms - age_ms))
+        return start
+
+
+def _made_before(event: SegmentEvent, session_id: int) -> bool:
+    return session_id > EPOCH_LIKE and event.event_ms is not None and event.event_ms < session_id
+
+
+class PreRoll(Generic[T]):
+    """Items that wait for their session, bounded by age and weight; `push` and `expire` give back what falls out."""
+
+    def __init__(self, max_ns: int, max_bytes: int) -> None:
+        self._max_ns = max_ns
+        self._max_bytes = max_bytes
+        self._items: deque[tuple[Stamp, T, int]] = deque()
+        self._bytes = 0
+
+    def push(self, at: Stamp, item: T, weight: int) -> list[T]:
+        self._items.append((at, item, weight))
+        self._bytes += weight
+        dropped = []
+        while self._bytes > self._max_bytes:
+            dropped.append(self._pop()[1])
+        return dropped
+
+    def expire(self, mono_ns: int) -> list[T]:
+        dropped = []
+        while self._items and self._items[0][0].mono_ns < mono_ns - self._max_ns:
+            dropped.append(self._pop()[1])
+        return dropped
+
+    def drain(self) -> Iterator[tuple[Stamp, T]]:
+        while self._items:
+            yield self._pop()
+
+    def _pop(self) -> tuple[Stamp, T]:
+        at, item, weight = self._items.popleft()
+        self._bytes -= weight
+        return at, item

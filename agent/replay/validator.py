@@ -1,0 +1,250 @@
+"""Checks a list of rrweb events against what an unmodified player needs (rrweb 2.2: packages/rrweb/src/replay)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+import orjson
+
+from agent.model import Picture
+from agent.replay.picture import media_type
+from agent.replay.rrweb import CUSTOM_TAGS
+
+MAX_EVENT_BYTES = 9_000_000
+MAX_BATCH_BYTES = 6_000_000
+_DATA = "data:"
+_PICTURE = "picture:"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Rule `rule` is broken by event `index` (-1: by the list as a whole)."""
+
+    index: int
+    rule: str
+    detail: str = ""
+
+
+def validate(
+    events: Sequence[Mapping[str, Any] | bytes], pictures: Mapping[str, Picture] | None = None, *, closed: bool = True
+) -> list[Problem]:
+    """Every broken rule, none for a good list.
+
+    `pictures` holds what `picture:<digest>` names, None leaves these unchecked; `closed` asks for the closing event.
+    """
+    problems: list[Problem] = []
+    parsed: list[tuple[int, Mapping[str, Any]]] = []
+    total = 0
+    for index, event in enumerate(events):
+        data = event if isinstance(event, bytes) else orjson.dumps(event)
+        total += len(data)
+        if len(data) > MAX_EVENT_BYTES:
+            problems.append(Problem(index, "event-size", f"{len(data)} bytes"))
+        try:
+            value = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            problems.append(Problem(index, "json", str(error)))
+            continue
+        shape = _shape(value)
+        if shape:
+            problems.append(Problem(index, "shape", shape))
+        else:
+            parsed.append((index, value))
+    if total > MAX_BATCH_BYTES:
+        problems.append(Problem(-1, "batch-size", f"{total} bytes"))
+    check = _Check(pictures)
+    for index, event in parsed:
+        problems += [Problem(index, rule, detail) for rule, detail in check.event(event)]
+    problems += [Problem(-1, rule, detail) for rule, detail in check.rest(closed)]
+    return problems
+
+
+def _shape(event: object) -> str:
+    if not isinstance(event, dict):
+        return "not an object"
+    if not _is_int(event.get("type")) or not 0 <= event["type"] <= 6:
+        return "type"
+    if not _is_int(event.get("timestamp")):
+        return "timestamp"
+    return "" if isinstance(event.get("data"), dict) else "data"
+
+
+class _Check:
+    """The state of the document while the list is gone through."""
+
+    def __init__(self, pictures: Mapping[str, Picture] | None) -> None:
+        self._pictures = pictures
+        self._children: dict[int, set[int]] = {}
+        self._meta_ms: int | None = None
+        self._last_ms: int | None = None
+        self._snapshots = 0
+        self._meta_pending = False
+        self._count = 0
+        self._ended = False
+
+    def event(self, event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        at, kind, data = event["timestamp"], event["type"], event["data"]
+        self._count += 1
+        if self._ended:
+            yield "after-end", ""
+        if self._last_ms is not None and at < self._last_ms:
+            yield "order", f"{at} after {self._last_ms}"
+        self._last_ms = max(at, self._last_ms or at)
+        if self._meta_ms is None and kind != 4:
+            yield "meta-first", ""
+        if kind == 4:
+            yield from self._meta(at, data)
+        elif kind == 2:
+            yield from self._full(at, data)
+        elif self._snapshots == 0 or self._meta_pending:
+            yield "snapshot-second", ""
+        if kind == 3:
+            yield from self._incremental(data)
+        elif kind == 5:
+            yield from self._custom(data)
+
+    def rest(self, closed: bool) -> Iterator[tuple[str, str]]:
+        if self._count < 2:
+            yield "two-events", f"{self._count}"
+        if closed and not self._ended:
+            yield "end", "no closing event"
+
+    def _meta(self, at: int, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        if not all(_is_int(data.get(side)) and data[side] > 0 for side in ("width", "height")):
+            yield "meta-size", f"{data.get('width')} x {data.get('height')}"
+        if not isinstance(data.get("href"), str):
+            yield "meta-href", ""
+        self._meta_ms = at
+        self._meta_pending = True
+
+    def _full(self, at: int, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        if not self._meta_pending:
+            yield "meta-first", "full snapshot without its own meta"
+        if self._meta_ms is not None and at <= self._meta_ms:
+            yield "snapshot-time", "not after its meta"
+        self._meta_pending = False
+        self._snapshots += 1
+        self._children = {}
+        node = data.get("node")
+        if not isinstance(node, dict) or node.get("type") != 0:
+            yield "document", ""
+            return
+        yield from self._build(node)
+
+    def _incremental(self, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        source = data.get("source")
+        if source == 0:
+            yield from self._mutation(data)
+        elif source == 2:
+            if data.get("type") not in (0, 1, 2, 3, 4, 5, 6, 7, 9, 10):
+                yield "touch-type", str(data.get("type"))
+            yield from self._touched(data.get("id"))
+        elif source == 6:
+            positions = data.get("positions")
+            if not isinstance(positions, list) or len(positions) != 1 or positions[0].get("timeOffset") != 0:
+                yield "touch-move", "one position at offset 0"
+            else:
+                yield from self._touched(positions[0].get("id"))
+        elif not _is_int(source) or not 0 <= source <= 16:
+            yield "source", str(source)
+
+    def _touched(self, node_id: object) -> Iterator[tuple[str, str]]:
+        if node_id not in self._children:
+            yield "touch-id", str(node_id)
+
+    def _mutation(self, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        lists = [data.get(name) for name in ("removes", "adds", "attributes", "texts")]
+        if not all(isinstance(entries, list) for entries in lists):
+            yield "four-arrays", ""
+            return
+        for remove in data["removes"]:
+            parent, node_id = remove.get("parentId"), remove.get("id")
+            if node_id not in self._children.get(parent, ()):
+                yield "remove-id", str(node_id)
+            else:
+                self._children[parent].discard(node_id)
+                self._forget(node_id)
+        for add in data["adds"]:
+            node, parent = add.get("node"), add.get("parentId")
+            if parent not in self._children:
+                yield "add-parent", str(parent)
+            if add.get("nextId") is not None and add["nextId"] not in self._children.get(parent, ()):
+                yield "add-next", str(add["nextId"])
+            if not isinstance(node, dict):
+                yield "add-node", ""
+                continue
+            if node.get("childNodes"):
+                yield "add-children", "each descendant needs its own add"
+            yield from self._build(node)
+            if parent in self._children and _is_int(node.get("id")):
+                self._children[parent].add(node["id"])
+        for change in data["attributes"]:
+            if change.get("id") not in self._children:
+                yield "attribute-id", str(change.get("id"))
+            values = change.get("attributes")
+            if not isinstance(values, dict):
+                yield "attributes", ""
+                continue
+            for name, value in values.items():
+                if not (value is None or isinstance(value, str) or (name == "style" and isinstance(value, dict))):
+                    yield "attribute-value", name
+            yield from self._source(values)
+
+    def _forget(self, node_id: int) -> None:
+        stack = [node_id]
+        while stack:
+            stack.extend(self._children.pop(stack.pop(), ()))
+
+    def _build(self, root: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            node_id = node.get("id")
+            if not _is_int(node_id) or node_id <= 0:
+                yield "id", f"{node_id} is not a positive integer"
+                continue
+            if node_id in self._children:
+                yield "id", f"{node_id} is there twice"
+            children = [child for child in node.get("childNodes", ()) if isinstance(child, dict)]
+            self._children[node_id] = {child["id"] for child in children if _is_int(child.get("id"))}
+            stack.extend(children)
+            if isinstance(node.get("attributes"), dict):
+                yield from self._source(node["attributes"])
+
+    def _source(self, attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        source = attributes.get("src")
+        if not isinstance(source, str):
+            return
+        if source.startswith(_PICTURE):
+            digest = source.removeprefix(_PICTURE)
+            if self._pictures is None:
+                return
+            picture = self._pictures.get(digest)
+            if picture is None:
+                yield "picture", f"{digest} is missing"
+            elif media_type(picture.data) != picture.media_type:
+                yield "picture-type", picture.media_type
+        elif source.startswith(_DATA):
+            head, _, body = source.removeprefix(_DATA).partition(";base64,")
+            try:
+                # Enough for every magic number.
+                magic = base64.b64decode(body[:32], validate=True)
+            except binascii.Error:
+                magic = b""
+            if media_type(magic) != head and not head.startswith("video/"):
+                yield "picture-type", head
+        else:
+            yield "picture", "neither a data URI nor a stored picture"
+
+    def _custom(self, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        if data.get("tag") not in CUSTOM_TAGS:
+            yield "tag", str(data.get("tag"))
+        self._ended = data.get("tag") == "end"
+
+
+def _is_int(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

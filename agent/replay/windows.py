@@ -1,0 +1,143 @@
+"""Which windows of a dump belong to the recorded app, and what all others draw over it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent.model import MaskRect
+from bridge.types import Bounds, Hierarchy, Node, Size
+
+_SHEETS = frozenset((
+    "android", "com.android.systemui", "com.google.android.gms",
+    "com.android.permissioncontroller", "com.google.android.permissioncontroller",
+    "com.android.packageinstaller", "com.google.android.packageinstaller",
+))  # fmt: skip
+_KEYBOARD_WORDS = ("inputmethod", "keyboard", "swiftkey", "honeyboard", ".latin", ".ime")
+_PICTURES = ("ImageView", "ImageButton", "SurfaceView", "TextureView", "WebView")
+_STATUS_BAR_DP = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The windows of one dump.
+
+    `package` is whose windows `own` are ("" when there is none). `covers` is what hides everything else: the area
+    outside the app and what foreign windows draw. `silent` are the places where a touch says what was typed.
+    """
+
+    package: str
+    own: tuple[Node, ...]
+    covers: tuple[MaskRect, ...]
+    silent: tuple[Bounds, ...]
+
+
+def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int) -> Windows:
+    """Tell the app's windows from all others.
+
+    Without `package` the app is that of the largest window that is neither system, keyboard nor launcher. The order of
+    windows in a dump is not their order on the screen (the u2 server collects them in a hash set), so every foreign
+    window counts as lying on top.
+    """
+    whole = Bounds(0, 0, screen.width, screen.height)
+    owners = [(root, owner(root)) for root in tree.roots]
+    target = package or _largest(owners, whole)
+    own = tuple(root for root, name in owners if target and name == target and not root.bounds.intersect(whole).empty)
+    covers = [MaskRect(b, "block", "outside-app") for b in outside([r.bounds.intersect(whole) for r in own], whole)]
+    silent: list[Bounds] = []
+    for root, name in owners:
+        if target and name == target:
+            continue
+        rule = "keyboard" if is_keyboard(name) else "system-ui" if name in _SHEETS else "other-app"
+        drawn = _drawn(root, name, whole)
+        covers += [MaskRect(b, "block", rule) for b in drawn]
+        silent += hull([b for b in drawn if rule != "system-ui" or not _is_bar(b, whole)])
+    if own and len(own) == len(owners) and max(r.bounds.area for r in own) * 10 > whole.area * 9:
+        # A dump of the active window alone does not show the status bar that lies over it.
+        strip = _STATUS_BAR_DP * dpi // 160
+        covers.append(MaskRect(Bounds(0, 0, screen.width, min(strip, screen.height)), "block", "status-bar"))
+    return Windows(target if own else "", own, tuple(covers), tuple(silent))
+
+
+def owner(root: Node) -> str:
+    """The package of a window: that of its root, or of the first node that names one."""
+    return root.package or next((n.package for n in root.walk() if n.package), "")
+
+
+def is_keyboard(package: str) -> bool:
+    name = package.lower()
+    return any(word in name for word in _KEYBOARD_WORDS)
+
+
+def outside(inside: list[Bounds], whole: Bounds) -> list[Bounds]:
+    """Rectangles that fill `whole` except for `inside`."""
+    left = [whole]
+    for hole in inside:
+        left = [piece for part in left for piece in _without(part, hole)]
+    return left
+
+
+def _without(part: Bounds, hole: Bounds) -> Iterator[Bounds]:
+    cut = part.intersect(hole)
+    if cut.empty:
+        yield part
+        return
+    for piece in (
+        Bounds(part.left, part.top, part.right, cut.top),
+        Bounds(part.left, cut.bottom, part.right, part.bottom),
+        Bounds(part.left, cut.top, cut.left, cut.bottom),
+        Bounds(cut.right, cut.top, part.right, cut.bottom),
+    ):
+        if not piece.empty:
+            yield piece
+
+
+def _largest(owners: list[tuple[Node, str]], whole: Bounds) -> str:
+    best, area = "", 0
+    for root, name in owners:
+        shown = root.bounds.intersect(whole).area
+        if shown > area and name not in _SHEETS and not is_keyboard(name) and "launcher" not in name:
+            best, area = name, shown
+    return best
+
+
+def _is_bar(part: Bounds, whole: Bounds) -> bool:
+    """Whether it is part of a status or navigation bar: a twelfth of the screen at an edge."""
+    return (
+        part.bottom * 12 <= whole.bottom
+        or part.top * 12 >= whole.bottom * 11
+        or part.right * 12 <= whole.right
+        or part.left * 12 >= whole.right * 11
+    )
+
+
+def hull(parts: list[Bounds]) -> list[Bounds]:
+    """The one rectangle around all `parts`, as a list; none for none."""
+    return [functools.reduce(Bounds.union, parts)] if parts else []
+
+
+def _drawn(root: Node, package: str, whole: Bounds) -> list[Bounds]:
+    """What a foreign window hides.
+
+    An app's window is opaque: all of it. The system's and a keyboard's may be a transparent sheet as large as the
+    screen with the content somewhere on it: there a part counts when it is at most half the screen, or says or shows
+    something itself. A bare larger view is a container or a dimming layer.
+    """
+    shown = root.bounds.intersect(whole)
+    if shown.empty:
+        return []
+    if not (package in _SHEETS or is_keyboard(package)) or shown.area * 2 <= whole.area:
+        return [shown]
+    parts: list[Bounds] = []
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        area = node.bounds.intersect(whole)
+        if not area.empty and (area.area * 2 <= whole.area or node.text or node.desc or node.cls.endswith(_PICTURES)):
+            parts.append(area)
+        else:
+            # A view may be smaller than its children, or empty, when the parent does not clip.
+            stack.extend(node.children)
+    # Keys come with gaps, and some keyboards tell nothing of their keys.
+    return (hull(parts) or [shown]) if is_keyboard(package) else parts
