@@ -23,6 +23,8 @@ GROW = 2
 MAX_PASSWORDS = 4096
 HISTORY = 64
 TOUCH_SLACK_NS = 1_000_000_000
+# Longer than a screen's opening animation (AOSP config_activityDefaultDur is 220 ms, activity_open 450).
+SETTLING_NS = 500_000_000
 _COVER_WORD = 0xFF000000 | COVER << 16 | COVER << 8 | COVER
 
 
@@ -40,6 +42,7 @@ class Masker:
         self._passwords: dict[str, None] = {}
         self._surveys: dict[tuple[int, Size, int], Survey] = {}
         self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
+        self._appeared: dict[Bounds | str, int] | None = None
         self._silent: deque[tuple[int, tuple[Bounds, ...]]] = deque(maxlen=HISTORY)
 
     def snapshot(self, s: Snapshot, rgba: NDArray[np.uint8], dpi: int) -> MaskedSnapshot:
@@ -55,7 +58,7 @@ class Masker:
             return self._blocked(s, dpi, "rotation")
         if rgba.shape != (size.height, size.width, 4) or rgba.dtype != np.uint8:
             return self._blocked(s, dpi, "size")
-        before, after = self._survey(s.before, size, dpi), self._survey(s.after, size, dpi)
+        before, after = (self._aged(tree, self._survey(tree, size, dpi)) for tree in (s.before, s.after))
         if any(x.extent[0] > size.width or x.extent[1] > size.height for x in (before, after)):
             return self._blocked(s, dpi, "size")
         slack = s.frame.bound_ns + max(s.before.bound_ns, s.after.bound_ns)
@@ -74,7 +77,8 @@ class Masker:
         if after.worded and _black(rgba, after.app):
             return self._blocked(s, dpi, "secure")
         private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for p in chain(before.private, after.private)]
-        covers = tuple(dict.fromkeys((*before.covers, *after.covers, *private, *moving)))
+        settling = self._settling(s, after)
+        covers = tuple(dict.fromkeys((*before.covers, *after.covers, *private, *moving, *settling)))
         pixels = _scaled(_burnt(rgba, covers), self._width)
         return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, pixels, after.nodes, covers)
 
@@ -123,6 +127,32 @@ class Masker:
         if not self._silent or self._silent[-1][0] < tree.stamp.mono_ns:
             self._silent.append((tree.stamp.mono_ns, found.silent))
         return found
+
+    def _aged(self, tree: Hierarchy, found: Survey) -> Survey:
+        """Note since when each private view stands where it does. What the very first dump shows counts as settled."""
+        then, now = self._appeared, tree.stamp.mono_ns
+        if then is None:
+            now, then = now - SETTLING_NS, {}
+        self._appeared = {place: then.get(place, now) for place in map(_place, found.private)}
+        return found
+
+    def _settling(self, s: Snapshot, found: Survey) -> list[MaskRect]:
+        """Covers for views that have just come.
+
+        Screens slide in from a side or from below by animations that move the drawing and not the bounds in the tree:
+        until they are over a private view may be drawn anywhere in its rows, or further down.
+        """
+        appeared = self._appeared or {}
+        young = [p.bounds for p in found.private if appeared[_place(p)] > s.frame.stamp.mono_ns - SETTLING_NS]
+        return [
+            MaskRect(
+                Bounds(app.left, max(app.top, min(b.top for b in inside) - GROW), app.right, app.bottom),
+                "block",
+                "settling",
+            )
+            for app in found.app
+            if (inside := [b for b in young if not b.intersect(app).empty])
+        ]
 
     def _learn(self, found: Survey) -> None:
         self._secrets.remember(found.secrets)
@@ -183,6 +213,11 @@ def _container(views: Sequence[Private], before: Survey, after: Survey) -> Bound
         if scroll in before.scrolling and scroll in after.scrolling:
             return scroll[1]
     return None
+
+
+def _place(view: Private) -> Bounds | str:
+    """By what a view is known again. Texts change their size as they change: they are told by their place in the tree."""
+    return view.key if view.rule == "text" else view.bounds
 
 
 def _grown(b: Bounds, size: Size) -> Bounds:

@@ -97,6 +97,10 @@ class Recorder:
         """Everything missing so far, by stage and reason."""
         return _losses(self._losses)
 
+    def note(self, event: SegmentEvent) -> None:
+        """An event from before the recording: it says whose session is under way and is no part of the replay."""
+        self._sessions.note(event)
+
     def feed(self, item: Item) -> list[SealedSegment]:
         """Take one item; gives back the segments that this closed."""
         if isinstance(item, Loss):

@@ -22,6 +22,7 @@ _NAMED = NodeFlag.CLICKABLE | NodeFlag.LONG_CLICKABLE | NodeFlag.CHECKABLE | Nod
 class Private:
     """A private view: where, what to do, and the scrolling views around it, outermost first, as (key, bounds)."""
 
+    key: str
     bounds: Bounds
     kind: Literal["mask", "block"]
     rule: str
@@ -101,7 +102,7 @@ def survey(
             _note_secret(node, row.hidden, secrets)
             _taint(rows, row.parent)
             if not row.bounds.empty:
-                private.append(Private(row.bounds, kind, row.hidden, row.scrolls))
+                private.append(Private(row.key, row.bounds, kind, row.hidden, row.scrolls))
         elif rules.keypad_digit(node):
             keys.setdefault(_root_of(rows, i), []).append(i)
         elif rules.calculator_key(node):
@@ -113,7 +114,7 @@ def survey(
             for i in members:
                 rows[i].hidden = "keypad"
                 _taint(rows, rows[i].parent)
-    private += [Private(b, "block", "keypad", ()) for b in keypads]
+    private += [Private("", b, "block", "keypad", ()) for b in keypads]
     private += _echoes(rows, secrets)
     return Survey(
         package=windows.package,
@@ -196,7 +197,7 @@ def _echoes(rows: list[_Row], secrets: dict[str, None]) -> list[Private]:
         if node.text or not node.children:
             row.hidden = "echo"
             if not row.bounds.empty:
-                found.append(Private(row.bounds, "mask", "echo", row.scrolls))
+                found.append(Private(row.key, row.bounds, "mask", "echo", row.scrolls))
         _taint(rows, row.parent)
         row.below = True
     return found

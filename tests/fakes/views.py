@@ -59,7 +59,15 @@ def keyboard() -> Node:
     package = "com.example.inputmethod.keys"
     keys = [view(108 * i, 1700, 108 * i + 100, 1800, text="qwertyuiop"[i], package=package) for i in range(10)]
     panel = view(0, 1650, 1080, 2400, FRAME, children=keys, package=package)
-    return view(0, 0, 1080, 2400, FRAME, children=[view(0, 0, 1080, 2400, FRAME, children=[panel], package=package)], package=package)
+    return view(
+        0,
+        0,
+        1080,
+        2400,
+        FRAME,
+        children=[view(0, 0, 1080, 2400, FRAME, children=[panel], package=package)],
+        package=package,
+    )
 
 
 def tree(*roots: Node, seconds: float = 0.0, rotation: Rotation = 0) -> Hierarchy:
@@ -124,7 +132,7 @@ def event(
 ) -> SegmentEvent:
     stamp = at(seconds)
     made = SegmentEvent(
-        stamp, 100, 10_123, "after", "track", name, message_id, stamp.wall_ms, True, session_id, "integrations", device_id,
-        "anonymousId", (), {"type": "track", "event": name, "properties": dict(properties or {})},
+        stamp, 100, 10_123, "after", "track", name, message_id, stamp.wall_ms, True, session_id, "integrations",
+        device_id, "anonymousId", (), {"type": "track", "event": name, "properties": dict(properties or {})},
     )  # fmt: skip
     return replace(made, **more)
