@@ -10,8 +10,10 @@ import io
 import struct
 from typing import TYPE_CHECKING
 
+import xxhash
+
 from bridge.errors import FrameMalformed
-from bridge.types import Frame, Size
+from bridge.types import Frame, MediaType, Rotation, Size, Stamp
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,47 @@ JPEG_MAGIC = b"\xff\xd8\xff"
 JPEG_END = b"\xff\xd9"
 # Markers that start a frame header, which holds the size (ITU-T T.81 table B.1): all SOFs, without DHT, JPG and DAC.
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+class Display:
+    """The geometry of one device's screen: its natural size and the rotation that was seen last.
+
+    Shared by the device's sources; the rotation is replaced whole, so any thread may write it.
+    """
+
+    def __init__(self, natural: Size, rotation: Rotation = 0) -> None:
+        self.natural = natural
+        self.rotation = rotation
+
+    def rotation_of(self, picture: Size) -> Rotation:
+        """The rotation in which a picture of this size was taken: the last one seen, if the shape agrees."""
+        if picture.width == picture.height or self.natural.width == self.natural.height:
+            return self.rotation
+        turned = (picture.width > picture.height) != (self.natural.width > self.natural.height)
+        if turned == (self.rotation % 2 == 1):
+            return self.rotation
+        return 1 if turned else 0
+
+
+def frame(
+    began: Stamp, ended: Stamp, size: Size, data: memoryview, media_type: MediaType, display: Display, source: str
+) -> Frame:
+    """A frame that was asked for at `began` and had arrived at `ended`."""
+    return Frame(
+        stamp=middle(began, ended),
+        bound_ns=(ended.mono_ns - began.mono_ns + 1) // 2,
+        size=size,
+        rotation=display.rotation_of(size),
+        media_type=media_type,
+        data=data,
+        digest=xxhash.xxh3_64_intdigest(data),
+        source=source,
+    )
+
+
+def middle(began: Stamp, ended: Stamp) -> Stamp:
+    """The instant halfway between two."""
+    return Stamp((began.mono_ns + ended.mono_ns) // 2, (began.wall_ms + ended.wall_ms) // 2)
 
 
 def raw(data: Data, serial: str = "") -> tuple[Size, memoryview]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -32,6 +33,7 @@ STDOUT, STDERR, EXIT = 1, 2, 3
 READ_BYTES = 1 << 18
 # poll() counts milliseconds in an int; beyond this a socket timeout overflows, so such a deadline means "until closed".
 LONGEST_WAIT = 2_000_000.0
+_GONE = re.compile(r"device '.*' not found|device (still )?(offline|connecting)|no (such )?device|no emulators")
 
 
 def never() -> Deadline:
@@ -72,8 +74,9 @@ class Stream:
     DeviceGone, or AdbServerError while it still is the server that speaks (`device` is False).
     """
 
-    def __init__(self, sock: socket.socket, serial: str, op: str) -> None:
+    def __init__(self, sock: socket.socket, serial: str, op: str, closing: Callable[[Stream], None]) -> None:
         self._sock = sock
+        self._closing = closing
         self.serial = serial
         self.op = op
         self.device = False
@@ -139,6 +142,7 @@ class Stream:
     def close(self) -> None:
         """Wake a blocked reader and free the socket. Both directions are shut down first: a close wakes nobody."""
         self.closed = True
+        self._closing(self)
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
@@ -173,7 +177,7 @@ class Stream:
 
 
 class SmartSocket:
-    """Requests to one adb server. Holds no connection, so any number of threads may share it.
+    """Requests to one adb server, each on a connection of its own. Any number of threads may share it.
 
     Raises AdbServerError (nothing listens, protocol fault), ServerPortTaken, BridgeTimeout, and for a device
     DeviceGone, DeviceUnauthorized, ServiceRefused.
@@ -181,6 +185,15 @@ class SmartSocket:
 
     def __init__(self, server: AdbServer) -> None:
         self.server = server
+        # Single operations on a set are atomic in CPython, so threads may open streams while another closes all.
+        self._streams: set[Stream] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """End every open stream, waking whoever waits for one, and refuse new ones. Any thread, twice."""
+        self._closed = True
+        for stream in list(self._streams):
+            stream.close()
 
     def query(self, request: str, deadline: Deadline, serial: str = "") -> str:
         """A host request whose answer is one length-prefixed text, such as `host:version`."""
@@ -272,7 +285,11 @@ class SmartSocket:
                 serial, where, f"nothing listens at {self.server}; start it with `adb start-server`"
             ) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        stream = Stream(sock, serial, request)
+        stream = Stream(sock, serial, request, self._streams.discard)
+        self._streams.add(stream)
+        if self._closed:
+            stream.close()
+            raise DeviceGone(serial, request, "closed by us")
         try:
             self._send(stream, request, deadline)
             self._status(stream, deadline)
@@ -325,8 +342,7 @@ def refusal(serial: str, op: str, text: str) -> BridgeError:
     text = text.strip()
     if "unauthorized" in text or "authorizing" in text:
         return DeviceUnauthorized(serial, op, text)
-    if text == "closed" or "more than one" in text or "permission" in text:
-        return ServiceRefused(serial, op, text)
-    if any(words in text for words in ("not found", "offline", "no devices", "no emulators", "connecting", "closed")):
+    if _GONE.search(text):
         return DeviceGone(serial, op, text)
-    return AdbServerError(serial, op, text)
+    # With a device in play the rest are words about the service: "closed", "more than one device", a bound port.
+    return ServiceRefused(serial, op, text) if serial else AdbServerError(serial, op, text)

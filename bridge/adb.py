@@ -1,0 +1,250 @@
+"""One device through the adb server: commands, facts, pictures, input, files."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bridge import dumpsys, picture
+from bridge.clock import HostClock
+from bridge.deadline import Deadline
+from bridge.errors import (
+    BridgeTimeout,
+    CaptureFailed,
+    CommandFailed,
+    ServiceRefused,
+)
+from bridge.picture import Display
+from bridge.smartsocket import AdbServer, ShellResult, SmartSocket, Stream, refusal
+from bridge.types import DeviceInfo, Foreground, Frame, Size
+
+MARK = "--8<--"
+RAW_HEADER_BYTES = 16
+
+
+class AdbShell:
+    """Commands on one device. Holds no connection; any thread.
+
+    Every method raises BridgeTimeout, DeviceGone, DeviceUnauthorized, ServiceRefused, AdbServerError.
+    """
+
+    def __init__(self, socket: SmartSocket, serial: str) -> None:
+        self.socket = socket
+        self.serial = serial
+
+    def exec(self, command: str, deadline: Deadline, expect: int = 1 << 16) -> bytearray:
+        """The raw output of a command, both outputs mixed. `expect` = bytes to be ready for."""
+        return self.socket.exec(self.serial, command, deadline, expect)
+
+    def text(self, command: str, deadline: Deadline) -> str:
+        """The output of a command as text; bytes that are not UTF-8 are replaced."""
+        return self.exec(command, deadline).decode("utf-8", "replace")
+
+    def shell(self, command: str, deadline: Deadline, check: bool = False) -> ShellResult:
+        """Run a command, outputs apart. `check`: CommandFailed with its own words when the exit status is not 0."""
+        result = self.socket.shell(self.serial, command, deadline)
+        if check and result.code:
+            words = (result.stderr or result.stdout).decode("utf-8", "replace").strip()
+            raise CommandFailed(self.serial, command, f"exit status {result.code}: {words[:200]}")
+        return result
+
+    def stream(self, service: str, deadline: Deadline) -> Stream:
+        """Open a service and keep its stream; the device's process ends when the stream is closed."""
+        return self.socket.service(self.serial, service, deadline)
+
+    def info(self, deadline: Deadline) -> DeviceInfo:
+        """The device's facts, in one round trip. Raises CommandFailed when it has no screen size."""
+        boot_id = "cat /proc/sys/kernel/random/boot_id"
+        answer = self.text(f"; echo {MARK}; ".join(("getprop", "wm size", "wm density", boot_id)), deadline)
+        parts = [part.strip() for part in answer.split(MARK)]
+        if len(parts) != 4:
+            raise CommandFailed(self.serial, "read the device's properties", f"answered {answer[:80]!r}")
+        properties = dumpsys.properties(parts[0])
+        size = dumpsys.size(parts[1])
+        if size is None:
+            raise CommandFailed(self.serial, "wm size", f"answered {parts[1][:80]!r}")
+        level = properties.get("ro.build.version.sdk", "")
+        lcd = properties.get("ro.sf.lcd_density", "")
+        return DeviceInfo(
+            serial=self.serial,
+            model=properties.get("ro.product.model", ""),
+            manufacturer=properties.get("ro.product.manufacturer", ""),
+            android=properties.get("ro.build.version.release", ""),
+            api_level=int(level) if level.isdigit() else 0,
+            size=size,
+            density=dumpsys.density(parts[2]) or (int(lcd) if lcd.isdigit() else 160),
+            rotation=0,
+            boot_id=parts[3] if len(parts[3]) == 36 else "",
+        )
+
+    def foreground(self, clock: HostClock, display: Display, deadline: Deadline) -> Foreground:
+        """The app in front, the keyboard and the rotation; the last one is noted in `display`."""
+        began = clock.now()
+        answer = self.text(f"dumpsys window; echo {MARK}; dumpsys input_method", deadline)
+        ended = clock.now()
+        window, _, input_method = answer.partition(MARK)
+        front = dumpsys.front(window)
+        turned = dumpsys.rotation(window)
+        if turned is not None:
+            display.rotation = turned
+        return Foreground(
+            stamp=picture.middle(began, ended),
+            package=front.package,
+            activity=front.activity,
+            keyboard_shown=dumpsys.keyboard_shown(input_method),
+            rotation=display.rotation,
+        )
+
+    def package_uid(self, package: str, deadline: Deadline) -> int | None:
+        """The uid of an installed package, None when it is not installed."""
+        name = shlex.quote(package)
+        # `-U` came with Android 8; before, pm complains and lists nothing.
+        uid = dumpsys.listed_uid(self.text(f"pm list packages -U {name}", deadline), package)
+        if uid is not None:
+            return uid
+        return dumpsys.package_uid(self.text(f"dumpsys package {name}", deadline), package)
+
+    def tap(self, x: int, y: int, deadline: Deadline) -> None:
+        """Touch a point for a moment."""
+        self.shell(f"input tap {x} {y}", deadline, check=True)
+
+    def swipe(self, x: int, y: int, to_x: int, to_y: int, duration_ms: int, deadline: Deadline) -> None:
+        """Drag a finger from one point to another."""
+        self.shell(f"input swipe {x} {y} {to_x} {to_y} {duration_ms}", deadline, check=True)
+
+    def type(self, text: str, deadline: Deadline) -> None:
+        """Type into the focused field. `input text` takes `%s` for a space and ASCII only (AOSP InputShellCommand)."""
+        self.shell(f"input text {shlex.quote(text.replace(' ', '%s'))}", deadline, check=True)
+
+    def key(self, code: int | str, deadline: Deadline) -> None:
+        """Press a key by number or name, such as KEYCODE_BACK."""
+        self.shell(f"input keyevent {shlex.quote(str(code))}", deadline, check=True)
+
+    def push(self, source: Path, target: str, deadline: Deadline) -> None:
+        """Copy a file of this host to the device."""
+        with translated(self.serial, f"push {target}"):
+            client(self.socket.server, lambda: deadline).device(self.serial).sync.push(source, target, check=True)
+
+    def pull(self, source: str, deadline: Deadline) -> bytes:
+        """The bytes of a file of the device."""
+        with translated(self.serial, f"pull {source}"):
+            data: bytes = client(self.socket.server, lambda: deadline).device(self.serial).sync.read_bytes(source)
+        return data
+
+
+class Screencap:
+    """Raw pictures by `screencap`: no encoder on the phone, much data on the wire. One thread."""
+
+    name = "screencap"
+
+    def __init__(self, shell: AdbShell, clock: HostClock, display: Display) -> None:
+        self._shell = shell
+        self._clock = clock
+        self._display = display
+        self._expect = _raw_bytes(display.natural)
+
+    def capture(self, deadline: Deadline) -> Frame:
+        """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
+        began = self._clock.now()
+        data = _output(self._shell, "screencap", deadline, self._expect)
+        ended = self._clock.now()
+        size, pixels = picture.raw(data, self._shell.serial)
+        self._expect = _raw_bytes(size)
+        return picture.frame(began, ended, size, pixels, "image/x-rgba", self._display, self.name)
+
+    def close(self) -> None:
+        """Nothing is held between two pictures."""
+
+
+class ScreencapPng:
+    """PNG pictures by `screencap -p`: slow on the phone, small on the wire. One thread."""
+
+    name = "screencap-png"
+
+    def __init__(self, shell: AdbShell, clock: HostClock, display: Display) -> None:
+        self._shell = shell
+        self._clock = clock
+        self._display = display
+
+    def capture(self, deadline: Deadline) -> Frame:
+        """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
+        began = self._clock.now()
+        data = _output(self._shell, "screencap -p", deadline, 1 << 20)
+        ended = self._clock.now()
+        size, image = picture.png(data, self._shell.serial)
+        return picture.frame(began, ended, size, image, "image/png", self._display, self.name)
+
+    def close(self) -> None:
+        """Nothing is held between two pictures."""
+
+
+def client(server: AdbServer, deadline: Callable[[], Deadline]) -> Any:
+    """An adbutils client that starts no server of its own and whose sockets obey the deadline of the moment.
+
+    adbutils' own connections run `adb start-server` when none answers and wait 600 s for each read.
+    """
+    import adbutils
+
+    quiet: Any = type("Connection", (adbutils.AdbConnection,), {"_safe_connect": lambda self: self._create_socket()})
+
+    def connect(timeout: float | None = None) -> Any:
+        left = deadline().remaining()
+        if left <= 0:
+            raise BridgeTimeout("", "adb", "the deadline passed")
+        connection = quiet(server.host, server.port)
+        connection.conn.settimeout(min(left, timeout) if timeout else left)
+        return connection
+
+    made = adbutils.AdbClient(server.host, server.port)
+    made.make_connection = connect
+    return made
+
+
+def library_device(
+    server: AdbServer, serial: str, deadline: Callable[[], Deadline], started: Callable[[Any], None]
+) -> Any:
+    """An adbutils device on such a client. A process that it starts and streams from has no deadline: its connection
+    is handed to `started`, whose owner ends it."""
+    device = client(server, deadline).device(serial)
+    shell = device.shell
+
+    def streaming(command: Any, stream: bool = False, **options: Any) -> Any:
+        answer = shell(command, stream=stream, **options)
+        if stream:
+            answer.conn.settimeout(None)
+            started(answer)
+        return answer
+
+    device.shell = streaming
+    return device
+
+
+@contextlib.contextmanager
+def translated(serial: str, op: str) -> Iterator[None]:
+    """Turn what adbutils raises into errors of the bridge."""
+    import adbutils
+
+    try:
+        yield
+    except (adbutils.AdbTimeout, TimeoutError) as error:
+        raise BridgeTimeout(serial, op, "no answer within the deadline") from error
+    except adbutils.AdbError as error:
+        raise refusal(serial, op, str(error)) from error
+    except (OSError, EOFError, ValueError, AssertionError) as error:
+        # adbutils takes short reads for answers; what it then trips over is a lost connection.
+        raise ServiceRefused(serial, op, str(error) or type(error).__name__) from error
+
+
+def _output(shell: AdbShell, command: str, deadline: Deadline, expect: int) -> bytearray:
+    try:
+        return shell.exec(command, deadline, expect)
+    except ServiceRefused as error:
+        raise CaptureFailed(shell.serial, command, error.detail) from error
+
+
+def _raw_bytes(size: Size) -> int:
+    # One more than the picture, so that the end of the stream is seen without growing the buffer.
+    return size.width * size.height * 4 + RAW_HEADER_BYTES + 1

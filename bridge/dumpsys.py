@@ -1,0 +1,99 @@
+"""What `dumpsys`, `wm`, `pm` and `getprop` print on Android 8 to 15. Pure; patterns, never positions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bridge.types import Rotation, Size
+
+_COMPONENT = r"(?P<package>[A-Za-z_][\w.]*)/(?P<activity>[\w.$]+)"
+# mCurrentFocus=Window{41b3 u0 com.app/com.app.Main}; `null` between two windows; one line per display from Android 10.
+_FOCUS = re.compile(rf"mCurrentFocus=Window\{{\S+ \S+ {_COMPONENT}\}}")
+# mFocusedApp=ActivityRecord{1a u0 com.app/.Main t7}; before Android 10 inside AppWindowToken{... Token{... }}.
+_APP = re.compile(rf"mFocusedApp=.*?ActivityRecord\{{\S+ \S+ {_COMPONENT}[ }}]")
+_RESUMED = re.compile(
+    rf"(?:mResumedActivity|topResumedActivity|ResumedActivity)[=:] ?ActivityRecord\{{\S+ \S+ {_COMPONENT}[ }}]"
+)
+_SHOWN = re.compile(r"\bmInputShown=(true|false)")
+_VIEW_SHOWN = re.compile(r"\bmIsInputViewShown=(true|false)")
+_ROTATIONS = (
+    re.compile(r"\bmCurrentRotation=(?:ROTATION_)?(\d+)"),
+    re.compile(r"\bmRotation=(?:ROTATION_)?(\d+)"),
+    re.compile(r"\bDisplayFrames w=\d+ h=\d+ r=(\d+)"),
+    re.compile(r"\bDisplayInfo\{.*?\brotation (\d+)"),
+    re.compile(r"\bSurfaceOrientation: (\d+)"),
+)
+# Newer layouts print degrees (ROTATION_90), older ones quarter turns.
+_TURNS: dict[str, Rotation] = {"0": 0, "1": 1, "90": 1, "2": 2, "180": 2, "3": 3, "270": 3}
+_SIZE = re.compile(r"(Physical|Override) size: (\d{1,5})x(\d{1,5})")
+_DENSITY = re.compile(r"(Physical|Override) density: (\d{1,5})")
+_PROPERTY = re.compile(r"^\[([^\]\n]+)\]: \[(.*?)\]\r?$", re.MULTILINE | re.DOTALL)
+_LISTED = re.compile(r"^package:(\S+) uid:(\d+)", re.MULTILINE)
+_USER_ID = re.compile(r"^\s+(?:userId|appId)=(\d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What is in front: empty strings when nothing is (between two windows, locked screen)."""
+
+    package: str = ""
+    activity: str = ""
+
+
+def front(window: str) -> Front:
+    """The focused window's component from `dumpsys window`, else the focused or resumed app's.
+
+    A window without a component (popup, notification shade) has the focus for a moment only; the app stays in front.
+    """
+    for pattern in (_FOCUS, _APP, _RESUMED):
+        found = pattern.search(window)
+        if found:
+            package, activity = found["package"], found["activity"]
+            return Front(package, package + activity if activity.startswith(".") else activity)
+    return Front()
+
+
+def rotation(window: str) -> Rotation | None:
+    """The display's rotation from `dumpsys window` or `dumpsys input`, in quarter turns; None when it is not said."""
+    for pattern in _ROTATIONS:
+        found = pattern.search(window)
+        if found:
+            return _TURNS.get(found[1])
+    return None
+
+
+def keyboard_shown(input_method: str) -> bool:
+    """Whether `dumpsys input_method` says that the keyboard is on the screen."""
+    found = _SHOWN.search(input_method) or _VIEW_SHOWN.search(input_method)
+    return found is not None and found[1] == "true"
+
+
+def size(text: str) -> Size | None:
+    """The natural screen size from `wm size`; an override wins. None when there is none."""
+    found = {kind: Size(int(width), int(height)) for kind, width, height in _SIZE.findall(text)}
+    best = found.get("Override") or found.get("Physical")
+    return best if best and best.width and best.height else None
+
+
+def density(text: str) -> int | None:
+    """The density in dpi from `wm density`; an override wins. None when there is none."""
+    found = {kind: int(value) for kind, value in _DENSITY.findall(text)}
+    return found.get("Override") or found.get("Physical") or None
+
+
+def properties(text: str) -> dict[str, str]:
+    """The system properties from `getprop`; values may hold newlines."""
+    return dict(_PROPERTY.findall(text))
+
+
+def listed_uid(listing: str, package: str) -> int | None:
+    """The uid from `pm list packages -U NAME`, which lists every package that contains the name."""
+    return {name: int(uid) for name, uid in _LISTED.findall(listing)}.get(package)
+
+
+def package_uid(dump: str, package: str) -> int | None:
+    """The uid from `dumpsys package NAME`; None when it does not describe the package."""
+    start = dump.find(f"Package [{package}]")
+    found = _USER_ID.search(dump, start) if start >= 0 else None
+    return int(found[1]) if found else None

@@ -1,0 +1,286 @@
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fakes.adb_server import FakeAdbServer, Peer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.deadline import Deadline
+from bridge.errors import (
+    AdbServerError,
+    BridgeError,
+    BridgeTimeout,
+    CommandFailed,
+    DeviceGone,
+    DeviceUnauthorized,
+    ServerPortTaken,
+    ServiceRefused,
+)
+from bridge.smartsocket import AdbServer, SmartSocket, _packets, never, refusal
+
+
+@pytest.fixture
+def server() -> Iterator[FakeAdbServer]:
+    with FakeAdbServer() as server:
+        yield server
+
+
+@pytest.fixture
+def smart(server: FakeAdbServer) -> Iterator[SmartSocket]:
+    smart = SmartSocket(AdbServer(port=server.port))
+    yield smart
+    smart.close()
+
+
+def soon() -> Deadline:
+    return Deadline(5)
+
+
+def packet(kind: int, data: bytes) -> bytes:
+    return struct.pack("<BI", kind, len(data)) + data
+
+
+def sends(*chunks: bytes) -> Callable[[Peer], None]:
+    def service(peer: Peer) -> None:
+        for chunk in chunks:
+            peer.send(chunk)
+
+    return service
+
+
+def stalls(peer: Peer) -> None:
+    peer.gone()
+
+
+def test_version(smart: SmartSocket) -> None:
+    assert smart.version(soon()) == 41
+
+
+def test_exec_returns_every_byte(server: FakeAdbServer, smart: SmartSocket) -> None:
+    data = bytes(range(256)) * 4096
+    server.services["exec:screencap"] = sends(data)
+    assert smart.exec("SERIAL", "screencap", soon()) == data
+    assert smart.exec("SERIAL", "screencap", soon(), expect=len(data) + 1) == data
+    assert smart.exec("SERIAL", "screencap", soon(), expect=len(data)) == data
+
+
+def test_request_carries_its_length_in_bytes(server: FakeAdbServer, smart: SmartSocket) -> None:
+    server.services["exec:"] = sends(b"done")
+    assert smart.exec("SERIAL", "echo äö", soon()) == b"done"
+    assert server.requests[-1] == "exec:echo äö"
+
+
+def test_request_too_long_is_refused_before_it_is_sent(server: FakeAdbServer, smart: SmartSocket) -> None:
+    with pytest.raises(ServiceRefused, match="65,535"):
+        smart.exec("SERIAL", "x" * 70_000, soon())
+
+
+def test_shell_splits_outputs_and_status(server: FakeAdbServer, smart: SmartSocket) -> None:
+    whole = packet(1, b"out") + packet(2, b"err") + packet(1, b"put") + packet(3, b"\x07")
+    server.services["shell,v2,raw:job"] = sends(*(whole[i : i + 1] for i in range(len(whole))))
+    result = smart.shell("SERIAL", "job", soon())
+    assert (result.stdout, result.stderr, result.code) == (b"output", b"err", 7)
+
+
+def test_shell_that_ends_without_status_is_a_lost_device(server: FakeAdbServer, smart: SmartSocket) -> None:
+    server.services["shell,v2,raw:job"] = sends(packet(1, b"half"))
+    with pytest.raises(DeviceGone, match="before the exit status"):
+        smart.shell("SERIAL", "job", soon())
+
+
+def test_shell_with_an_unknown_packet_is_an_error(server: FakeAdbServer, smart: SmartSocket) -> None:
+    server.services["shell,v2,raw:job"] = sends(packet(9, b"what"))
+    with pytest.raises(CommandFailed, match="unknown shell packet 9"):
+        smart.shell("SERIAL", "job", soon())
+
+
+@given(st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=40)), max_size=8), st.data())
+def test_packets_survive_any_split(packets: list[tuple[int, bytes]], data: st.DataObject) -> None:
+    whole = b"".join(packet(kind, payload) for kind, payload in packets)
+    pending, found, at = bytearray(), [], 0
+    while at < len(whole):
+        step = data.draw(st.integers(1, len(whole) - at))
+        pending += whole[at : at + step]
+        at += step
+        found += list(_packets(pending))
+    assert found == packets
+    assert not pending
+
+
+def test_deadline_is_for_the_whole_call_not_per_read(server: FakeAdbServer, smart: SmartSocket) -> None:
+    def drip(peer: Peer) -> None:
+        while True:
+            peer.send(b".")
+            if stop.wait(0.05):
+                return
+
+    stop = threading.Event()
+    server.services["exec:drip"] = drip
+    began = time.monotonic()
+    with pytest.raises(BridgeTimeout):
+        smart.exec("SERIAL", "drip", Deadline(0.4))
+    stop.set()
+    assert time.monotonic() - began < 2
+
+
+def test_passed_deadline_asks_nothing(server: FakeAdbServer, smart: SmartSocket) -> None:
+    with pytest.raises(BridgeTimeout):
+        smart.version(Deadline(0))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("service", ["exec:stall", "shell,v2,raw:stall"])
+def test_stall_ends_with_the_deadline(server: FakeAdbServer, smart: SmartSocket, service: str) -> None:
+    server.services[service] = stalls
+    call = smart.exec if service.startswith("exec") else smart.shell
+    began = time.monotonic()
+    with pytest.raises(BridgeTimeout) as caught:
+        call("SERIAL", "stall", Deadline(0.3))
+    assert time.monotonic() - began < 2
+    assert caught.value.serial == "SERIAL"
+    assert caught.value.op == service
+
+
+@pytest.mark.parametrize("close", ["stream", "socket"])
+def test_close_wakes_a_blocked_reader(server: FakeAdbServer, smart: SmartSocket, close: str) -> None:
+    reading = threading.Event()
+    server.services["exec:tail"] = lambda peer: (peer.send(b"first"), stalls(peer))[1]
+    stream = smart.service("SERIAL", "exec:tail", soon())
+
+    def read() -> list[bytes]:
+        found = [stream.read_some(never())]
+        reading.set()
+        try:
+            found.append(stream.read_some(never()))
+        except DeviceGone as error:
+            assert "closed by us" in error.detail
+        return found
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(read)
+        assert reading.wait(5)
+        (stream if close == "stream" else smart).close()
+        found = future.result(5)
+    assert found[0] == b"first"
+    assert found[1:] in ([], [b""])
+    stream.close()
+    with pytest.raises(DeviceGone):
+        stream.read_some(soon())
+
+
+def test_closed_socket_opens_nothing_more(smart: SmartSocket) -> None:
+    smart.close()
+    with pytest.raises(DeviceGone, match="closed by us"):
+        smart.exec("SERIAL", "echo", soon())
+
+
+def test_readable_waits_without_eating(server: FakeAdbServer, smart: SmartSocket) -> None:
+    go = threading.Event()
+    server.services["exec:late"] = lambda peer: (go.wait(5), peer.send(b"now"))[1]
+    with smart.service("SERIAL", "exec:late", soon()) as stream:
+        assert not stream.readable(Deadline(0.05))
+        go.set()
+        assert stream.readable(soon())
+        assert stream.read_exactly(3, soon()) == b"now"
+
+
+def test_short_stream_is_named(server: FakeAdbServer, smart: SmartSocket) -> None:
+    server.services["exec:cut"] = sends(b"abc")
+    with smart.service("SERIAL", "exec:cut", soon()) as stream, pytest.raises(DeviceGone, match="3 of 4 bytes"):
+        stream.read_exactly(4, soon())
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("closed", ServiceRefused),
+        ("device offline", DeviceGone),
+        ("device 'X' not found", DeviceGone),
+        ("no devices/emulators found", DeviceGone),
+        ("device still connecting", DeviceGone),
+        ("device still authorizing", DeviceUnauthorized),
+        ("device unauthorized.\nThis adb server's $ADB_VENDOR_KEYS is not set", DeviceUnauthorized),
+        ("more than one device/emulator", ServiceRefused),
+        ("insufficient permissions for device", ServiceRefused),
+        ("device 'abc: x' not found", DeviceGone),
+        ("cannot bind listener: Address already in use", ServiceRefused),
+    ],
+)
+def test_refusals(text: str, kind: type[BridgeError]) -> None:
+    error = refusal("S", "op", text)
+    assert type(error) is kind
+    assert (error.serial, error.op) == ("S", "op")
+    assert error.detail == text
+    assert type(refusal("", "host:frobnicate", "unknown host service")) is AdbServerError
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"), [("offline", DeviceGone), ("unauthorized", DeviceUnauthorized), ("still connecting", DeviceGone)]
+)
+def test_device_states(server: FakeAdbServer, smart: SmartSocket, state: str, kind: type[BridgeError]) -> None:
+    server.states = {"SERIAL": state}
+    with pytest.raises(kind):
+        smart.exec("SERIAL", "echo", soon())
+
+
+def test_absent_device(smart: SmartSocket) -> None:
+    with pytest.raises(DeviceGone, match="'OTHER' not found"):
+        smart.exec("OTHER", "echo", soon())
+
+
+def test_refused_service(smart: SmartSocket) -> None:
+    with pytest.raises(ServiceRefused, match="closed"):
+        smart.service("SERIAL", "tcp:9008", soon())
+
+
+def test_foreign_listener_is_named(server: FakeAdbServer, smart: SmartSocket) -> None:
+    server.greeting = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    with pytest.raises(ServerPortTaken, match="HTTP"):
+        smart.version(soon())
+
+
+def test_server_that_hangs_up_is_a_server_error(server: FakeAdbServer, smart: SmartSocket) -> None:
+    server.greeting = b""
+    with pytest.raises(AdbServerError, match="hung up"):
+        smart.version(soon())
+
+
+def test_bad_length_is_a_server_error(server: FakeAdbServer, smart: SmartSocket) -> None:
+    server.greeting = b"OKAYzzzz"
+    with pytest.raises(AdbServerError, match="bad length"):
+        smart.version(soon())
+
+
+def test_version_that_is_no_number(server: FakeAdbServer, smart: SmartSocket) -> None:
+    server.greeting = b"OKAY0004none"
+    with pytest.raises(AdbServerError, match="none"):
+        smart.version(soon())
+
+
+def test_no_server_says_what_to_do(server: FakeAdbServer, smart: SmartSocket) -> None:
+    server.close()
+    with pytest.raises(AdbServerError, match="adb start-server"):
+        smart.version(soon())
+
+
+def test_forward_and_reverse(server: FakeAdbServer, smart: SmartSocket) -> None:
+    server.services["host-serial:SERIAL:forward:tcp:0;tcp:9008"] = sends(b"OKAY", b"000540001")
+    server.services["host-serial:SERIAL:killforward:tcp:40001"] = sends(b"OKAY")
+    server.services["reverse:forward:tcp:0;tcp:80"] = sends(b"OKAY00047002")
+    server.services["reverse:killforward:tcp:7002"] = sends(b"FAIL0016listener 'x' not found")
+    assert smart.forward("SERIAL", "tcp:0", "tcp:9008", soon()) == 40001
+    smart.remove_forward("SERIAL", "tcp:40001", soon())
+    assert smart.reverse("SERIAL", "tcp:0", "tcp:80", soon()) == 7002
+    with pytest.raises(ServiceRefused, match="listener"):
+        smart.remove_reverse("SERIAL", "tcp:7002", soon())
+
+
+def test_server_address_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "6001")
+    assert AdbServer.from_environment() == AdbServer("127.0.0.1", 6001)
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "")
+    assert AdbServer.from_environment() == AdbServer("127.0.0.1", 5037)
