@@ -1,0 +1,206 @@
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from fakes.adb_server import FakeAdbServer, Peer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.clock import JUMP_NS, ClockProbe, DeviceClock, HostClock, Reading, offset
+from bridge.deadline import Deadline
+from bridge.errors import BridgeTimeout, CommandFailed, DeviceGone
+from bridge.smartsocket import AdbServer, SmartSocket
+
+SECOND = 1_000_000_000
+BOOT_NS = 40_000 * SECOND
+OFFSET_NS = 1_700_000_000 * SECOND
+
+
+def exact(device_ns: int) -> Reading:
+    """A reading at host time 0 with no round trip."""
+    return Reading(0, 0, device_ns, 1)
+
+
+def test_host_clock_is_one_wall_reading_and_monotonic_after_that() -> None:
+    clock = HostClock()
+    first, second = clock.now(), clock.now()
+    assert first <= second
+    assert abs(first.wall_ms - time.time_ns() // 1_000_000) < 1000
+    later = clock.at(first.mono_ns + 1_500_000_000)
+    assert later.wall_ms - first.wall_ms == 1500
+
+
+@st.composite
+def exchanges(draw: st.DrawFn) -> tuple[int, int, list[Reading]]:
+    """A true offset, a tick, and readings each taken at some instant within its round trip."""
+    true_ns = draw(st.integers(-(10**15), 10**18))
+    tick_ns = draw(st.sampled_from([1, 1000, 10_000_000]))
+    readings = []
+    for sent_ns in draw(st.lists(st.integers(0, 10**12), min_size=1, max_size=15)):
+        there, back = draw(st.integers(0, 10**8)), draw(st.integers(0, 10**8))
+        device_ns = (sent_ns + there + true_ns) // tick_ns * tick_ns
+        readings.append(Reading(sent_ns, sent_ns + there + back, device_ns, tick_ns))
+    return true_ns, tick_ns, readings
+
+
+@given(exchanges())
+def test_offset_is_within_its_bound(case: tuple[int, int, list[Reading]]) -> None:
+    true_ns, _, readings = case
+    found_ns, bound_ns = offset(readings)
+    assert abs(found_ns - true_ns) <= bound_ns
+
+
+@given(exchanges())
+def test_bound_is_at_most_half_the_shortest_round_trip(case: tuple[int, int, list[Reading]]) -> None:
+    _, tick_ns, readings = case
+    shortest = min(reading.round_trip_ns for reading in readings)
+    assert offset(readings)[1] <= (shortest + tick_ns + 1) // 2 + 1000
+
+
+def test_contradicting_readings_leave_the_shortest() -> None:
+    found_ns, bound_ns = offset([Reading(0, 10, 1000, 1), Reading(20, 100, 9_000_000, 1)])
+    assert abs(found_ns - 995) <= 1
+    assert bound_ns <= 1006
+
+
+def test_device_clock_maps_both_clocks() -> None:
+    clock = DeviceClock(HostClock())
+    now_ns = clock.host.now().mono_ns
+    fix = clock.update([exact(OFFSET_NS)], [exact(BOOT_NS)])
+    assert not fix.jump
+    assert clock.wall(OFFSET_NS + now_ns).mono_ns == pytest.approx(now_ns, abs=2000)
+    assert clock.boot(BOOT_NS + now_ns).mono_ns == pytest.approx(now_ns, abs=2000)
+    assert not clock.suspect
+
+
+def test_nothing_arrives_before_it_happened() -> None:
+    clock = DeviceClock(HostClock())
+    clock.update([exact(OFFSET_NS)], [exact(BOOT_NS)])
+    future_ns = clock.host.now().mono_ns + 10 * SECOND
+    stamp = clock.wall(OFFSET_NS + future_ns)
+    assert stamp.mono_ns <= clock.host.now().mono_ns
+    assert clock.suspect
+    clock.update([exact(OFFSET_NS + 10 * SECOND)], [exact(BOOT_NS)])
+    assert not clock.suspect
+
+
+@pytest.mark.parametrize(("step_ns", "jump"), [(0, False), (JUMP_NS // 2, False), (2 * JUMP_NS, True), (-SECOND, True)])
+def test_jump(step_ns: int, jump: bool) -> None:
+    clock = DeviceClock(HostClock())
+    clock.update([exact(OFFSET_NS)], [exact(BOOT_NS)])
+    assert clock.update([exact(OFFSET_NS + step_ns)], [exact(BOOT_NS)]).jump is jump
+
+
+def test_unmeasured_clock_is_misuse() -> None:
+    with pytest.raises(RuntimeError):
+        DeviceClock(HostClock()).wall(0)
+
+
+def shell(answer: Callable[[bytes], bytes | None]) -> Callable[[Peer], None]:
+    """A device shell that reads lines and answers each."""
+
+    def service(peer: Peer) -> None:
+        while line := peer.line():
+            reply = answer(line.strip())
+            if reply is None:
+                return
+            peer.send(reply)
+
+    return service
+
+
+def device(line: bytes) -> bytes:
+    """A phone of today: its clock is OFFSET_NS ahead of this host's monotonic clock."""
+    now_ns = time.monotonic_ns()
+    if b"EPOCHREALTIME" in line:
+        wall_ns = now_ns + OFFSET_NS
+        return b"%d.%06d\n" % (wall_ns // SECOND, wall_ns % SECOND // 1000)
+    return b"%d.%02d\n" % divmod((now_ns + BOOT_NS) // 10_000_000, 100)
+
+
+def old_device(line: bytes) -> bytes:
+    """A phone whose shell has no EPOCHREALTIME."""
+    if b"EPOCHREALTIME" in line:
+        return b"\n"
+    if b"date" in line:
+        wall_ns = time.monotonic_ns() + OFFSET_NS
+        return b"%d.%09d\n" % divmod(wall_ns, SECOND)
+    return device(line)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeAdbServer]:
+    with FakeAdbServer() as server:
+        yield server
+
+
+def probe(server: FakeAdbServer) -> tuple[ClockProbe, DeviceClock]:
+    smart = SmartSocket(AdbServer(port=server.port))
+    clock = DeviceClock(HostClock())
+    return ClockProbe("SERIAL", clock, lambda service, deadline: smart.service("SERIAL", service, deadline)), clock
+
+
+@pytest.mark.parametrize("phone", [device, old_device])
+def test_probe_finds_the_offset(server: FakeAdbServer, phone: Callable[[bytes], bytes]) -> None:
+    server.services["exec:while"] = shell(phone)
+    measured, _ = probe(server)
+    for _ in range(2):
+        fix = measured.measure(Deadline(5))
+        assert abs(fix.offset_ns - OFFSET_NS) <= fix.bound_ns < 5_000_000
+        assert abs(fix.boot_offset_ns - BOOT_NS) <= fix.boot_bound_ns < 15_000_000
+    # One shell serves all probes.
+    assert sum(request.startswith("exec:") for request in server.requests) == 1
+    measured.close()
+
+
+def test_date_without_fractions_widens_the_bound(server: FakeAdbServer) -> None:
+    def coarse(line: bytes) -> bytes:
+        return old_device(line).split(b".")[0] + b".N\n" if b"date" in line else old_device(line)
+
+    server.services["exec:while"] = shell(coarse)
+    measured, _ = probe(server)
+    fix = measured.measure(Deadline(5))
+    assert abs(fix.offset_ns - OFFSET_NS) <= fix.bound_ns
+    assert 400_000_000 < fix.bound_ns < 600_000_000
+    measured.close()
+
+
+def test_garbage_is_an_error_and_the_next_probe_a_new_shell(server: FakeAdbServer) -> None:
+    server.services["exec:while"] = shell(lambda line: b"sh: not today\n")
+    measured, clock = probe(server)
+    with pytest.raises(CommandFailed, match="not today"):
+        measured.measure(Deadline(5))
+    server.services["exec:while"] = shell(device)
+    assert measured.measure(Deadline(5)) is clock.fix
+    measured.close()
+
+
+def test_bad_uptime_is_an_error(server: FakeAdbServer) -> None:
+    server.services["exec:while"] = shell(lambda line: b"denied\n" if b"uptime" in line else device(line))
+    measured, _ = probe(server)
+    with pytest.raises(CommandFailed, match="denied"):
+        measured.measure(Deadline(5))
+
+
+def test_silent_shell_ends_with_the_deadline(server: FakeAdbServer) -> None:
+    server.services["exec:while"] = shell(lambda line: b"")
+    measured, _ = probe(server)
+    began = time.monotonic()
+    with pytest.raises(BridgeTimeout):
+        measured.measure(Deadline(0.3))
+    assert time.monotonic() - began < 2
+
+
+def test_shell_that_ends_is_a_lost_device(server: FakeAdbServer) -> None:
+    server.services["exec:while"] = shell(lambda line: None)
+    measured, _ = probe(server)
+    with pytest.raises(DeviceGone):
+        measured.measure(Deadline(5))
+
+
+def test_closed_probe_measures_nothing(server: FakeAdbServer) -> None:
+    server.services["exec:while"] = shell(device)
+    measured, _ = probe(server)
+    measured.close()
+    with pytest.raises(DeviceGone, match="closed by us"):
+        measured.measure(Deadline(5))

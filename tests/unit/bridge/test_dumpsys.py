@@ -1,0 +1,133 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge import dumpsys
+from bridge.dumpsys import Front
+from bridge.types import Rotation, Size
+
+ANDROID_8 = """\
+WINDOW MANAGER DISPLAY CONTENTS (dumpsys window displays)
+  Display: mDisplayId=0
+    mRotation=0 mAltOrientation=false
+  mCurrentFocus=Window{41b37570 u0 com.shop/com.shop.MainActivity}
+  mFocusedApp=AppWindowToken{3f1 token=Token{2ab ActivityRecord{77 u0 com.shop/.MainActivity t12}}}
+"""
+ANDROID_11 = """\
+  mCurrentFocus=null
+  mFocusedApp=ActivityRecord{7f u0 com.shop/.ui.Cart$Inner t7}
+    DisplayRotation
+      mRotation=3 mDeferredRotationPauseCount=0
+  imeControlTarget=null
+"""
+ANDROID_14 = """\
+  mGlobalConfiguration={1.0 310mcc260mnc [en_US] ldltr sw411dp w411dp h842dp 420dpi rotation=ROTATION_0}
+    DisplayFrames w=2400 h=1080 r=1
+  Display: mDisplayId=2
+  mCurrentFocus=null
+  Display: mDisplayId=0
+  mCurrentFocus=Window{e1 u0 com.shop/com.shop.MainActivity}
+  mCurrentRotation=ROTATION_90
+"""
+POPUP = """\
+  mCurrentFocus=Window{e1 u0 PopupWindow:1f2e}
+  mFocusedApp=ActivityRecord{7f u0 com.shop/com.shop.MainActivity t7}
+"""
+SHADE = """\
+  mCurrentFocus=Window{e1 u0 NotificationShade}
+  topResumedActivity=ActivityRecord{7f u0 com.shop/.MainActivity t7}
+"""
+LOCKED = "  mCurrentFocus=Window{e1 u0 StatusBar}\n  mFocusedApp=null\n"
+MAIN = Front("com.shop", "com.shop.MainActivity")
+
+
+@pytest.mark.parametrize(
+    ("dump", "front"),
+    [
+        (ANDROID_8, MAIN),
+        (ANDROID_11, Front("com.shop", "com.shop.ui.Cart$Inner")),
+        (ANDROID_14, MAIN),
+        (POPUP, MAIN),
+        (SHADE, MAIN),
+        (LOCKED, Front()),
+        ("", Front()),
+    ],
+)
+def test_front(dump: str, front: Front) -> None:
+    assert dumpsys.front(dump) == front
+
+
+@pytest.mark.parametrize(
+    ("dump", "rotation"),
+    [
+        (ANDROID_8, 0),
+        (ANDROID_11, 3),
+        (ANDROID_14, 1),
+        ("DisplayFrames w=1080 h=2400 r=2", 2),
+        ('mBaseDisplayInfo=DisplayInfo{"Built-in Screen", displayId 0, rotation 1, state ON}', 1),
+        ("SurfaceOrientation: 3", 3),
+        ("mRotation=ROTATION_270", 3),
+        ("mRotation=7", None),
+        ("", None),
+    ],
+)
+def test_rotation(dump: str, rotation: Rotation | None) -> None:
+    assert dumpsys.rotation(dump) == rotation
+
+
+@pytest.mark.parametrize(
+    ("dump", "shown"),
+    [
+        ("  mShowRequested=true mInputShown=true\n", True),
+        ("  mInputShown=false\n  mIsInputViewShown=true\n", False),
+        ("  mIsInputViewShown=true\n", True),
+        ("", False),
+    ],
+)
+def test_keyboard(dump: str, shown: bool) -> None:
+    assert dumpsys.keyboard_shown(dump) is shown
+
+
+def test_override_wins() -> None:
+    assert dumpsys.size("Physical size: 1080x2400\n") == Size(1080, 2400)
+    assert dumpsys.size("Physical size: 1080x2400\r\nOverride size: 720x1600\r\n") == Size(720, 1600)
+    assert dumpsys.size("Physical size: 0x0") is None
+    assert dumpsys.size("cmd: Can't find service: window") is None
+    assert dumpsys.density("Physical density: 420\nOverride density: 360\n") == 360
+    assert dumpsys.density("Physical density: 420") == 420
+    assert dumpsys.density("") is None
+
+
+def test_properties() -> None:
+    text = "[ro.product.model]: [Pixel 7]\n[ro.empty]: []\n[odd]: [one\ntwo]\r\n[last]: [a [b] c]\n"
+    assert dumpsys.properties(text) == {
+        "ro.product.model": "Pixel 7",
+        "ro.empty": "",
+        "odd": "one\ntwo",
+        "last": "a [b] c",
+    }
+
+
+def test_uid_of_the_very_package() -> None:
+    listing = "package:com.shop.extra uid:10200\npackage:com.shop uid:10123\n"
+    assert dumpsys.listed_uid(listing, "com.shop") == 10123
+    assert dumpsys.listed_uid(listing, "com.sho") is None
+    assert dumpsys.listed_uid("Error: Unknown option: -U", "com.shop") is None
+    dump = (
+        "Packages:\n  Package [com.shop.extra] (1a):\n    userId=10200\n  Package [com.shop] (2b):\n    userId=10123\n"
+    )
+    assert dumpsys.package_uid(dump, "com.shop") == 10123
+    assert dumpsys.package_uid("Unable to find package: com.shop", "com.shop") is None
+    assert dumpsys.package_uid("  Package [com.shop] (2b):\n    appId=10123\n", "com.shop") == 10123
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    dumpsys.front(text)
+    dumpsys.rotation(text)
+    dumpsys.keyboard_shown(text)
+    dumpsys.size(text)
+    dumpsys.density(text)
+    dumpsys.properties(text)
+    dumpsys.listed_uid(text, "a")
+    dumpsys.package_uid(text, "a")
