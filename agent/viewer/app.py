@@ -1,0 +1,185 @@
+"""The viewer's HTTP side: one static page and three read-only routes over a recording.
+
+Every answer carries a policy under which the page can load nothing from elsewhere, and a request whose Host is a
+foreign name is refused, so that a web site cannot read a recording through a name that it points at this machine.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agent.errors import BuildError, RecordingError
+from agent.model import SegmentManifest
+from agent.store.recording import Recording
+
+STATIC = Path(__file__).parent / "static"
+SCRIPT, STYLE, PAGE = "text/javascript; charset=utf-8", "text/css; charset=utf-8", "text/html; charset=utf-8"
+# Made by scripts/build_viewer.py.
+PLAYER: Mapping[str, str] = {"vendor/rrweb-player.js": SCRIPT, "vendor/rrweb-player.css": STYLE}
+FILES: Mapping[str, str] = {
+    "viewer.js": SCRIPT,
+    "viewer.css": STYLE,
+    "bar.js": SCRIPT,
+    "facts.js": SCRIPT,
+    "panes.js": SCRIPT,
+    "session.js": SCRIPT,
+    "stage.js": SCRIPT,
+    **PLAYER,
+}
+# The replay lives in an about:blank frame, which inherits this policy: its pictures are data URIs, its style is inline.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS: Mapping[str, str] = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    # A replay is private: nothing of it stays in the browser's disk cache.
+    "cache-control": "no-store",
+}
+# JavaScript's largest exact integer; ids above it travel as text.
+EXACT = 2**53 - 1
+
+
+def check_build() -> None:
+    """Raises BuildError when this installation lacks the player that a build fetches."""
+    missing = [name for name in PLAYER if not (STATIC / name).is_file()]
+    if missing:
+        raise BuildError(
+            f"The viewer's player is missing from this installation ({', '.join(missing)}).",
+            "Install again with a network, so that the build can fetch it: pip install --force-reinstall --no-deps "
+            "android-replay-agent (in a source tree: pip install -e .).",
+        )
+
+
+def make_app(recording: Recording, hosts: Collection[str] = ()) -> Starlette:
+    """The viewer alone. `hosts` are the names besides loopback under which it is reached."""
+    return Starlette(routes=routes(recording, hosts))
+
+
+def routes(recording: Recording, hosts: Collection[str] = ()) -> list[Route]:
+    """`/`, `/static/...`, `/api/recording`, `/api/segments/<id>/events`, to be mounted at the root of an app."""
+
+    def page(request: Request) -> Response:
+        try:
+            check_build()
+        except BuildError as error:
+            return HTMLResponse(_notice(error), 503)
+        return Response((STATIC / "index.html").read_bytes(), media_type=PAGE)
+
+    def static(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in FILES or not (STATIC / name).is_file():
+            return PlainTextResponse("No such file.\n", 404)
+        return Response((STATIC / name).read_bytes(), media_type=FILES[name])
+
+    def overview(request: Request) -> Response:
+        manifests, problems = recording.scan()
+        return _json(
+            {
+                "name": recording.path.name,
+                "segments": [_public(manifest) for manifest in manifests],
+                "problems": [{"file": problem.file, "reason": problem.reason} for problem in problems],
+            }
+        )
+
+    def events(request: Request) -> Response:
+        segment_id = request.path_params["id"]
+        try:
+            recording.manifest(segment_id)
+        except RecordingError as error:
+            return _json({"error": error.message}, 404)
+        try:
+            body = b",".join(recording.inlined(segment_id))
+        except RecordingError as error:
+            return _json({"error": error.message}, 500)
+        return Response(b"[" + body + b"]", media_type="application/json")
+
+    guard = [Middleware(Guard, hosts=hosts)]
+    return [
+        Route("/", page, middleware=guard),
+        Route("/static/{name:path}", static, middleware=guard),
+        Route("/api/recording", overview, middleware=guard),
+        Route("/api/segments/{id}/events", events, middleware=guard),
+    ]
+
+
+class Guard:
+    """ASGI layer: refuses foreign Host names with 421 and adds `HEADERS` to every answer."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    *((name.encode(), value.encode()) for name, value in HEADERS.items()),
+                ]
+            await send(message)
+
+        app = self._app
+        if not own_host(Headers(scope=scope).get("host", ""), self._hosts):
+            app = PlainTextResponse("This viewer does not answer to that host name.\n", 421)
+        await app(scope, receive, guarded)
+
+
+def own_host(header: str, names: Collection[str] = ()) -> bool:
+    """Whether a Host header may be answered: an address (without DNS nothing can be rebound), localhost, `names`."""
+    host = header.lower()
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host in {name.lower() for name in names}
+    return True
+
+
+def _public(manifest: SegmentManifest) -> dict[str, Any]:
+    document = asdict(manifest)
+    if manifest.session_id > EXACT:
+        document["session_id"] = str(manifest.session_id)
+    return document
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, media_type="application/json")
+
+
+def _notice(error: BuildError) -> str:
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Replay viewer</title>'
+        "<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui;max-width:38rem;margin:15vh auto;"
+        "padding:0 1rem}</style>"
+        f"<main><h1>The viewer is not complete</h1><p>{escape(error.message)}</p><p>{escape(error.hint)}</p></main>"
+    )

@@ -1,0 +1,89 @@
+// The header's facts and the list of sessions.
+
+import { span } from "./session.js";
+
+/** Fill the header with what the manifests of a session say: who and when, and how much of what. */
+export function showFacts(list, tally, session) {
+  const first = session.segments[0];
+  const device = first.device ?? {};
+  const sum = (name) => session.segments.reduce((total, { counts }) => total + (counts?.[name] ?? 0), 0);
+  const named = [device.manufacturer, device.model].filter(Boolean).join(" ");
+  const lost = session.segments.flatMap(({ losses }) => losses ?? []);
+  const rows = [
+    ["Device", [named, device.android && `Android ${device.android}`].filter(Boolean).join(" \u00b7 ") || "unknown"],
+    ["Serial", [...new Set(session.segments.map(({ serial }) => serial))].join(", ") || "unknown", "mono"],
+    ["Session id", session.sessionId, "mono", first.session_from],
+    ["Device id", session.deviceId, "mono", first.device_from],
+    ["Started", when(session.start)],
+    ["Length", span(session.end - session.start)],
+  ];
+  const counts = [
+    ["segments", session.segments.length],
+    ["pictures", sum("frames")],
+    ["events", sum("events")],
+    ["touches", sum("touches")],
+    ["logs", sum("logs")],
+    ["gaps", sum("gaps"), sum("gaps") ? "warn" : ""],
+  ];
+  if (sum("blocked")) counts.push(["blocked", sum("blocked"), "warn"]);
+  if (lost.length) {
+    const why = lost.map(({ stage, reason, count: n }) => `${stage}: ${reason} \u00d7 ${n}`).join("\n");
+    counts.push(["left out", lost.reduce((total, loss) => total + loss.count, 0), "warn", "", why]);
+  }
+  tally.replaceChildren(...counts.map(([name, n, ...rest]) => fact([name, n.toLocaleString("en"), ...rest])));
+  list.replaceChildren(...rows.map(fact));
+}
+
+/** Fill the navigation with one link per session. */
+export function showSessions(list, sessions, current) {
+  list.replaceChildren(
+    ...sessions.map((session) => {
+      const item = document.createElement("li");
+      const link = document.createElement("a");
+      link.href = address(session, 0);
+      if (session.key === current?.key) link.setAttribute("aria-current", "page");
+      const device = session.segments[0].device ?? {};
+      link.append(
+        text("strong", when(session.start)),
+        text("span", `${span(session.end - session.start)} \u00b7 ${device.model ?? session.segments[0].serial}`),
+        text("span", session.sessionId, "mono"),
+        text("span", session.deviceId, "mono"),
+      );
+      item.append(link);
+      return item;
+    }),
+  );
+}
+
+/** The part of the address that names a moment. */
+export function address(session, t) {
+  const words = new URLSearchParams({ session: session.sessionId, device: session.deviceId, t: String(Math.round(t)) });
+  return `#${words}`;
+}
+
+function fact([name, value, look = "", from = "", hint = ""]) {
+  const group = document.createElement("div");
+  if (look) group.className = look;
+  const description = text("dd", value);
+  description.title = hint || value;
+  if (from) description.append(text("small", `from ${from}`));
+  group.append(text("dt", name), description);
+  return group;
+}
+
+function text(tag, content, look = "") {
+  const element = document.createElement(tag);
+  element.textContent = content;
+  if (look) element.className = look;
+  return element;
+}
+
+function when(ms) {
+  const day = new Date(ms);
+  const date = `${day.getFullYear()}-${two(day.getMonth() + 1)}-${two(day.getDate())}`;
+  return `${date} ${two(day.getHours())}:${two(day.getMinutes())}:${two(day.getSeconds())}`;
+}
+
+function two(n) {
+  return String(n).padStart(2, "0");
+}
