@@ -16,6 +16,7 @@ from PIL import Image
 from agent.model import MaskedSnapshot, MaskLevel, MaskRect, Snapshot
 from agent.replay.survey import Private, Survey, survey
 from agent.replay.text import Secrets, clean_event, scrub
+from agent.replay.windows import outside
 from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
 
 COVER = 0x80
@@ -74,7 +75,7 @@ class Masker:
         moving = _moving(before, after)
         if moving is None:
             return self._blocked(s, dpi, "unstable")
-        if after.worded and _black(rgba, after.app):
+        if after.worded and _black(rgba, after):
             return self._blocked(s, dpi, "secure")
         private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for p in chain(before.private, after.private)]
         settling = self._settling(s, after)
@@ -216,8 +217,8 @@ def _container(views: Sequence[Private], before: Survey, after: Survey) -> Bound
 
 
 def _place(view: Private) -> Bounds | str:
-    """By what a view is known again. Texts change their size as they change: they are told by their place in the tree."""
-    return view.key if view.rule == "text" else view.bounds
+    """By what a view is known again: where it is, or its place in the tree for what scrolls or fits its words."""
+    return view.key if view.scrolls or view.rule == "text" else view.bounds
 
 
 def _grown(b: Bounds, size: Size) -> Bounds:
@@ -226,13 +227,14 @@ def _grown(b: Bounds, size: Size) -> Bounds:
     )
 
 
-def _black(rgba: NDArray[np.uint8], app: Sequence[Bounds]) -> bool:
-    """Whether the app's windows are black to the last pixel: the system gives that for a secure window."""
-    for b in app:
+def _black(rgba: NDArray[np.uint8], found: Survey) -> bool:
+    """Whether all that is seen of the app is black to the last pixel, which the system gives for a secure window."""
+    left = [part for app in found.app for part in outside([cover.bounds for cover in found.covers], app)]
+    for b in left:
         part = rgba[b.top : b.bottom, b.left : b.right, :3]
         if part[::16, ::16].any() or part.any():
             return False
-    return True
+    return bool(left)
 
 
 def _burnt(rgba: NDArray[np.uint8], covers: Sequence[MaskRect]) -> NDArray[np.uint8]:

@@ -75,13 +75,13 @@ def tree(*roots: Node, seconds: float = 0.0, rotation: Rotation = 0) -> Hierarch
 
 
 def painted(*roots: Node, size: Size = SCREEN) -> NDArray[np.uint8]:
-    """RGBA: the app's ground, and each leaf in the colour of its text."""
+    """RGBA: the app's ground, and each leaf that says something in a colour of its own."""
     pixels = np.zeros((size.height, size.width, 4), np.uint8)
     pixels[..., :3] = APP_COLOR
     pixels[..., 3] = 255
     for root in roots:
         for node in root.walk():
-            if not node.children:
+            if node.text or (node.desc and not node.children):
                 b = node.bounds
                 pixels[max(0, b.top) : max(0, b.bottom), max(0, b.left) : max(0, b.right), :3] = color(node)
     return pixels

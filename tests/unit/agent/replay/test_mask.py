@@ -1,0 +1,495 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from fakes.views import (
+    APP,
+    APP_COLOR,
+    DPI,
+    EDIT,
+    SCREEN,
+    SCROLL,
+    app,
+    at,
+    color,
+    keyboard,
+    painted,
+    snapshot,
+    status_bar,
+    still,
+    touch,
+    tree,
+    view,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from agent.model import MaskedSnapshot, MaskLevel
+from agent.replay.mask import COVER, Masker, blank, scaled_size
+from bridge.types import Bounds, Node, NodeFlag, Size
+
+TITLE = view(0, 100, 1080, 240, text="Checkout")
+EMAIL = view(40, 300, 1040, 420, EDIT, "anna@example.com", hint="Email")
+NOTE = view(40, 500, 1040, 620, EDIT, "ring twice", hint="Note")
+PASSWORD = view(40, 700, 1040, 820, EDIT, "hunter22", flags=NodeFlag.PASSWORD, desc="hunter22", hint="hunter22")
+PAY = view(40, 900, 500, 1000, text="Pay", flags=NodeFlag.CLICKABLE)
+FORM = app(TITLE, EMAIL, NOTE, PASSWORD, PAY)
+
+
+def masked(*roots: Node, level: MaskLevel = "medium", package: str | None = APP) -> MaskedSnapshot:
+    return Masker(level, package).snapshot(*still(*roots), DPI)
+
+
+def region(result: MaskedSnapshot, bounds: Bounds, shrink: int = 0) -> NDArray[np.uint8]:
+    """The part of a picture of half the size."""
+    b = Bounds(max(0, bounds.left), max(0, bounds.top), bounds.right, bounds.bottom)
+    return result.pixels[
+        b.top // 2 + shrink : -(-b.bottom // 2) - shrink, b.left // 2 + shrink : -(-b.right // 2) - shrink
+    ]
+
+
+def covered(result: MaskedSnapshot, node: Node) -> bool:
+    part = region(result, node.bounds)
+    return part.size > 0 and bool((part == COVER).all())
+
+
+def visible(result: MaskedSnapshot, node: Node) -> bool:
+    part = region(result, node.bounds, 2)
+    return part.size > 0 and bool((part == color(node)).all())
+
+
+def blocked(result: MaskedSnapshot) -> str:
+    """The reason; checks that a blocked picture is one flat colour and says nothing else."""
+    if result.blocked:
+        assert (result.pixels == COVER).all()
+        assert result.nodes == ()
+        assert [cover.rule for cover in result.covers] == [result.blocked]
+    return result.blocked
+
+
+def labels(result: MaskedSnapshot) -> list[str]:
+    return [node.label for node in result.nodes if node.label]
+
+
+def test_a_picture_is_half_the_size_and_shows_what_is_not_private() -> None:
+    result = masked(FORM, status_bar())
+    assert result.blocked == ""
+    assert result.pixels.shape == (1200, 540, 3)
+    assert result.pixels.dtype == np.uint8
+    assert visible(result, TITLE)
+    assert visible(result, PAY)
+    assert tuple(result.pixels[1000, 270]) == APP_COLOR
+
+
+@pytest.mark.parametrize(
+    ("level", "private"),
+    [
+        ("light", {"anna@example.com", "hunter22"}),
+        ("medium", {"anna@example.com", "ring twice", "hunter22"}),
+        ("conservative", {"anna@example.com", "ring twice", "hunter22", "Checkout", "Pay"}),
+    ],
+)
+def test_each_level_covers_its_views_and_no_other(level: MaskLevel, private: set[str]) -> None:
+    result = masked(FORM, status_bar(), level=level)
+    for node in (TITLE, EMAIL, NOTE, PASSWORD, PAY):
+        assert covered(result, node) == (node.text in private), node.text
+        assert visible(result, node) == (node.text not in private), node.text
+
+
+def test_no_pixel_of_a_private_view_reaches_the_picture() -> None:
+    result = masked(FORM, status_bar())
+    for node in (EMAIL, NOTE, PASSWORD):
+        assert not (result.pixels == color(node)).all(axis=2).any()
+
+
+def test_masks_do_not_bleed_when_the_scale_is_not_whole() -> None:
+    masker = Masker("medium", APP, width=500)
+    secret = view(101, 301, 333, 377, EDIT, "x")
+    frame, pixels = still(app(secret), status_bar())
+    pixels[..., :3] = 0
+    pixels[301:377, 101:333, 0] = 255
+    result = masker.snapshot(frame, pixels, DPI)
+    assert result.pixels.shape == (1111, 500, 3)
+    reds = (result.pixels[..., 0] > result.pixels[..., 1]).sum()
+    assert reds == 0
+
+
+def test_the_pixels_given_are_not_painted_on() -> None:
+    frame, pixels = still(FORM, status_bar())
+    before = pixels.copy()
+    Masker("medium", APP).snapshot(frame, pixels, DPI)
+    assert (pixels == before).all()
+
+
+def test_read_only_pixels_are_fine() -> None:
+    frame, pixels = still(FORM, status_bar())
+    pixels.setflags(write=False)
+    assert covered(Masker("medium", APP).snapshot(frame, pixels, DPI), PASSWORD)
+
+
+def test_labels_of_private_views_are_five_stars_whatever_their_length() -> None:
+    long = view(40, 300, 1040, 420, EDIT, "a" * 200)
+    empty = view(40, 500, 1040, 620, EDIT, "")
+    result = masked(app(long, empty), status_bar())
+    assert labels(result) == ["*****", "*****"]
+
+
+def test_a_container_that_joins_its_childrens_words_says_nothing_of_a_private_child() -> None:
+    open_box = view(0, 1200, 1080, 1300, children=[view(0, 1200, 500, 1300, text="Home")], desc="Home, 3 new")
+    box = view(0, 200, 1080, 600, children=[TITLE, EMAIL], desc="Checkout, anna@example.com")
+    result = masked(app(box, open_box), status_bar())
+    assert not any("anna" in label for label in labels(result))
+    assert "Home, 3 new" in labels(result)
+
+
+def test_what_repeats_a_private_text_is_covered_too() -> None:
+    echo = view(40, 1100, 1040, 1200, text="Signed in as anna@example.com.")
+    other = view(40, 1300, 1040, 1400, text="Ask joanna")
+    result = masked(app(EMAIL, echo, other), status_bar())
+    assert covered(result, echo)
+    assert visible(result, other)
+    assert "Ask joanna" in labels(result)
+
+
+def test_hint_and_description_of_a_password_field_are_not_told() -> None:
+    layout = view(0, 650, 1080, 850, children=[PASSWORD], desc="Password, hunter22")
+    result = masked(app(layout), status_bar(), level="light")
+    assert "hunter22" not in repr(result)
+
+
+def test_a_password_field_stays_one_when_its_content_is_shown() -> None:
+    masker = Masker("light", APP)
+    field = view(40, 700, 1040, 820, EDIT, "••••", flags=NodeFlag.PASSWORD, hint="Secret word")
+    masker.snapshot(*still(app(TITLE, field), status_bar()), DPI)
+    shown = replace(field, text="hunter22", flags=NodeFlag.VISIBLE)
+    result = masker.snapshot(*still(app(TITLE, shown), status_bar(), seconds=1), DPI)
+    assert covered(result, shown)
+
+
+@pytest.mark.parametrize("name", ["android.webkit.WebView", "com.google.android.gms.maps.MapView"])
+@pytest.mark.parametrize("level", get_args(MaskLevel))
+def test_web_and_map_views_are_blocked_with_all_below(name: str, level: MaskLevel) -> None:
+    inner = view(100, 300, 500, 400, text="balance 1234")
+    web = view(0, 200, 1080, 1000, name, children=[inner])
+    result = masked(app(TITLE, web), status_bar(), level=level)
+    assert covered(result, web)
+    assert "balance" not in repr(result.nodes)
+
+
+def test_everything_outside_the_app_is_blocked() -> None:
+    bar = status_bar()
+    result = masked(app(TITLE, bounds=(0, 0, 1080, 2300)), bar)
+    assert (result.pixels[: bar.bounds.bottom // 2] == COVER).all()
+    assert (result.pixels[1150:] == COVER).all()
+    assert {cover.rule for cover in result.covers} == {"system-ui", "outside-app"}
+
+
+def test_a_keyboard_on_a_full_screen_sheet_hides_its_panel_only() -> None:
+    keys = keyboard()
+    result = masked(app(TITLE), status_bar(), keys)
+    assert visible(result, TITLE)
+    assert (result.pixels[1650 // 2 :] == COVER).all()
+    assert tuple(result.pixels[1640 // 2, 270]) == APP_COLOR
+
+
+def test_a_dialog_of_another_package_is_blocked() -> None:
+    package = "com.google.android.permissioncontroller"
+    text = view(150, 1000, 900, 1100, text="Allow?", package=package)
+    dialog = view(100, 900, 980, 1500, children=[text], package=package)
+    sheet = view(0, 0, 1080, 2400, children=[dialog], package=package)
+    for root in (dialog, sheet):
+        result = masked(app(TITLE, PAY), status_bar(), root)
+        assert covered(result, dialog)
+        assert visible(result, TITLE)
+
+
+def test_a_heads_up_notification_is_blocked() -> None:
+    package = "com.android.systemui"
+    card = view(
+        20, 80, 1060, 280, children=[view(40, 100, 900, 180, text="Mum: call me", package=package)], package=package
+    )
+    shade = view(0, 0, 1080, 2400, children=[view(0, 0, 1080, 2400, package=package), card], package=package)
+    result = masked(app(PAY), shade)
+    assert covered(result, card)
+    assert visible(result, PAY)
+    assert "Mum" not in repr(result)
+
+
+def test_another_app_in_the_apps_own_window_is_blocked() -> None:
+    guest = view(0, 1200, 1080, 1400, text="Rain at 5", package="com.other")
+    result = masked(app(TITLE, guest), status_bar())
+    assert covered(result, guest)
+    assert "Rain" not in repr(result)
+
+
+def test_a_dump_of_the_active_window_alone_hides_where_the_status_bar_is() -> None:
+    result = masked(app(view(0, 0, 1080, 60, text="9:02 Mum: call me"), PAY))
+    assert (result.pixels[: 48 * DPI // 160 // 2] == COVER).all()
+    assert visible(result, PAY)
+
+
+def test_without_a_package_the_largest_app_is_shown() -> None:
+    result = masked(app(TITLE, package=APP), status_bar(), keyboard(), package=None)
+    assert visible(result, TITLE)
+    assert (result.pixels[1650 // 2 :] == COVER).all()
+
+
+@pytest.mark.parametrize("package", ["com.android.systemui", "com.vendor.launcher3", "com.other"])
+def test_no_window_of_the_app_blocks_all(package: str) -> None:
+    assert blocked(masked(app(replace(TITLE, package=package), package=package))) == "not-app"
+
+
+def test_a_tree_without_packages_blocks_all() -> None:
+    bare = Node(Bounds(0, 0, 1080, 2400), "android.view.View", text="hello")
+    assert blocked(masked(bare, package=None)) == "not-app"
+
+
+def test_no_tree_blocks_all() -> None:
+    pixels = painted(FORM)
+    dump = tree(FORM)
+    for before, after in ((None, dump), (dump, None), (None, None), (tree(), dump)):
+        assert blocked(Masker("medium", APP).snapshot(snapshot(pixels, before, after), pixels, DPI)) == "no-tree"
+
+
+def test_another_rotation_blocks_all() -> None:
+    pixels = painted(FORM)
+    dump, turned = tree(FORM), tree(FORM, rotation=1)
+    for before, after in ((dump, turned), (turned, dump)):
+        assert blocked(Masker("medium", APP).snapshot(snapshot(pixels, before, after), pixels, DPI)) == "rotation"
+    turned_frame = snapshot(pixels, dump, dump, rotation=3)
+    assert blocked(Masker("medium", APP).snapshot(turned_frame, pixels, DPI)) == "rotation"
+
+
+def test_a_tree_larger_than_the_picture_blocks_all() -> None:
+    pixels = painted(FORM, size=Size(540, 1200))
+    dump = tree(FORM)
+    result = Masker("medium", APP).snapshot(snapshot(pixels, dump, dump), pixels, DPI)
+    assert blocked(result) == "size"
+    assert result.pixels.shape == (1200, 540, 3)
+
+
+def test_pixels_of_another_shape_than_said_block_all() -> None:
+    frame, pixels = still(FORM, status_bar())
+    assert blocked(Masker("medium", APP).snapshot(frame, pixels[:-1], DPI)) == "size"
+    assert blocked(Masker("medium", APP).snapshot(frame, pixels[..., :3], DPI)) == "size"
+
+
+def test_a_secure_window_is_named() -> None:
+    frame, pixels = still(FORM, status_bar())
+    pixels[63:, :, :3] = 0
+    assert blocked(Masker("medium", APP).snapshot(frame, pixels, DPI)) == "secure"
+    pixels[2399, 1079, 2] = 1
+    assert blocked(Masker("medium", APP).snapshot(frame, pixels, DPI)) == ""
+
+
+def test_dumps_that_do_not_enclose_the_picture_block_all() -> None:
+    pixels = painted(FORM)
+    early, late = tree(FORM, seconds=1), tree(FORM, seconds=3)
+    assert blocked(Masker("medium", APP).snapshot(snapshot(pixels, early, late, 0.5), pixels, DPI)) == "unstable"
+    assert blocked(Masker("medium", APP).snapshot(snapshot(pixels, early, late, 3.5), pixels, DPI)) == "unstable"
+
+
+def test_a_private_view_that_moved_on_a_still_screen_blocks_all() -> None:
+    pixels = painted(app(EMAIL))
+    moved = replace(EMAIL, bounds=Bounds(40, 350, 1040, 470))
+    before, after = tree(app(EMAIL), status_bar()), tree(app(moved), status_bar(), seconds=1)
+    for a, b in ((before, after), (before, tree(app(), status_bar(), seconds=1))):
+        assert blocked(Masker("medium", APP).snapshot(snapshot(pixels, a, b, 0.5), pixels, DPI)) == "unstable"
+
+
+def test_a_private_view_that_moved_inside_a_scrolling_view_blocks_that() -> None:
+    def scrolled(dy: int) -> Node:
+        row = view(40, 900 - dy, 1040, 1000 - dy, text="Row")
+        field = view(40, 1100 - dy, 1040, 1200 - dy, EDIT, "secret data")
+        return app(TITLE, view(0, 300, 1080, 2000, SCROLL, children=[row, field], flags=NodeFlag.SCROLLABLE), PAY_BELOW)
+
+    PAY_BELOW = view(40, 2100, 500, 2200, text="Pay")
+    pixels = painted(scrolled(150))
+    before, after = tree(scrolled(0), status_bar()), tree(scrolled(300), status_bar(), seconds=1)
+    result = Masker("medium", APP).snapshot(snapshot(pixels, before, after, 0.5), pixels, DPI)
+    assert result.blocked == ""
+    assert (result.pixels[150:1000] == COVER).all()
+    assert visible(result, TITLE)
+    assert visible(result, PAY_BELOW)
+
+
+def test_a_scrolling_view_whose_content_was_replaced_is_blocked() -> None:
+    def page(*words: str) -> Node:
+        rows = [view(40, 400 + 150 * i, 1040, 500 + 150 * i, text=word) for i, word in enumerate(words)]
+        return app(TITLE, view(0, 300, 1080, 2000, SCROLL, children=rows, flags=NodeFlag.SCROLLABLE))
+
+    pixels = painted(page("c", "d"))
+    far = tree(page("a", "b"), status_bar()), tree(page("x", "y"), status_bar(), seconds=1)
+    near = tree(page("a", "b"), status_bar()), tree(page("b", "c"), status_bar(), seconds=1)
+    assert (Masker("medium", APP).snapshot(snapshot(pixels, *far, 0.5), pixels, DPI).pixels[150:1000] == COVER).all()
+    assert (
+        not (Masker("medium", APP).snapshot(snapshot(pixels, *near, 0.5), pixels, DPI).pixels[150:1000] == COVER)
+        .any(axis=2)
+        .any()
+    )
+
+
+def test_masks_of_both_dumps_are_burnt_in() -> None:
+    card = view(20, 80, 1060, 280, text="Mum", package="com.android.systemui")
+    pixels = painted(app(PAY), card)
+    before, after = tree(app(PAY), status_bar(), card), tree(app(PAY), status_bar(), seconds=1)
+    for a, b in ((before, replace(after)), (replace(after, stamp=at(0)), replace(before, stamp=at(1)))):
+        result = Masker("medium", APP).snapshot(snapshot(pixels, a, b, 0.5), pixels, DPI)
+        assert covered(result, card)
+
+
+def test_rows_of_a_view_that_has_just_come_stay_covered_while_its_screen_may_slide() -> None:
+    masker = Masker("medium", APP)
+    masker.snapshot(*still(app(TITLE), status_bar()), DPI)
+    form = app(TITLE, EMAIL, PAY)
+    slid = painted(form)
+    slid[300:420] = np.roll(slid[300:420], 200, axis=1)
+    dump = tree(form, status_bar(), seconds=1)
+    young = masker.snapshot(snapshot(slid, dump, replace(dump, stamp=at(1.4)), 1.2), slid, DPI)
+    assert visible(young, TITLE)
+    assert not (young.pixels == color(EMAIL)).all(axis=2).any()
+    assert (young.pixels[150:] == COVER).all()
+    later = replace(dump, stamp=at(1.6))
+    pixels = painted(form)
+    assert visible(masker.snapshot(snapshot(pixels, later, later, 1.6), pixels, DPI), PAY)
+
+
+def test_a_keypad_is_blocked_and_a_calculator_is_not() -> None:
+    keys = [
+        view(100 + 250 * (i % 3), 1000 + 150 * (i // 3), 300 + 250 * (i % 3), 1100 + 150 * (i // 3), text=str(i))
+        for i in range(10)
+    ]
+    pin = masked(app(TITLE, *keys), status_bar())
+    assert all(covered(pin, key) for key in keys)
+    assert not {"1", "2", "3"} & set(labels(pin))
+    calculator = masked(app(TITLE, *keys, view(850, 1000, 1000, 1100, text="=")), status_bar())
+    assert all(visible(calculator, key) for key in keys)
+
+
+def test_touches_where_one_types_are_dropped() -> None:
+    masker = Masker("medium", APP)
+    masker.snapshot(*still(app(TITLE), status_bar(), seconds=1), DPI)
+    masker.snapshot(*still(app(TITLE), status_bar(), keyboard(), seconds=5), DPI)
+    masker.snapshot(*still(app(TITLE), status_bar(), seconds=9), DPI)
+    assert masker.touch(touch(2, "down", 500, 1750))
+    assert masker.touch(touch(4.5, "down", 500, 1750)) is None
+    assert masker.touch(touch(6, "down", 505, 1810)) is None
+    assert masker.touch(touch(6, "down", 500, 200))
+    assert masker.touch(touch(9.5, "down", 500, 1750))
+    assert masker.touch(touch(99, "down", 500, 1750), tree(app(TITLE), keyboard())) is None
+    assert masker.touch(touch(99, "down", 500, 200), tree(app(TITLE), keyboard()))
+
+
+def test_touches_on_a_lock_screen_are_dropped_and_on_a_bar_are_not() -> None:
+    package = "com.android.systemui"
+    keys = [view(400, 900 + 100 * i, 500, 990 + 100 * i, text=str(i), package=package) for i in range(10)]
+    lock = view(0, 0, 1080, 2400, children=[view(0, 0, 1080, 2400, children=keys, package=package)], package=package)
+    masker = Masker("medium", APP)
+    assert masker.touch(touch(1, "down", 450, 1295), tree(lock)) is None
+    bar = view(
+        0, 2274, 1080, 2400, children=[view(500, 2280, 600, 2400, desc="Home", package=package)], package=package
+    )
+    assert masker.touch(touch(1, "down", 550, 2300), tree(app(TITLE), status_bar(), bar))
+
+
+def test_text_that_stood_in_a_masked_field_is_taken_out_of_later_texts() -> None:
+    masker = Masker("medium", APP)
+    assert masker.text("note: ring twice") == "note: ring twice"
+    masker.snapshot(*still(FORM, status_bar()), DPI)
+    assert masker.text("note: ring twice!") == "note: *****!"
+    assert masker.event({"properties": {"where": "ring twice"}}) == {"properties": {"where": "*****"}}
+
+
+def test_landscape_and_small_screens_keep_their_shape() -> None:
+    assert scaled_size(Size(2400, 1080), 540) == (1200, 540)
+    assert scaled_size(Size(320, 480), 540) == (320, 480)
+    assert scaled_size(Size(1440, 3120), 540) == (540, 1170)
+    assert blank(at(0), SCREEN, DPI, 540, "no-picture").pixels.shape == (1200, 540, 3)
+
+
+BOUNDS = st.builds(
+    lambda x, y, w, h: (x, y, x + w, y + h),
+    st.integers(-50, 110), st.integers(-50, 230), st.integers(-5, 110), st.integers(-5, 230),
+)  # fmt: skip
+NODES = st.recursive(
+    st.builds(
+        lambda b, cls, text, flags, package: view(*b, cls, text, flags=flags, package=package),
+        BOUNDS,
+        st.sampled_from([EDIT, "android.widget.TextView", "android.webkit.WebView", "android.view.View"]),
+        st.sampled_from(["", "canary-7391", "Pay", "5"]),
+        st.sampled_from([NodeFlag.NONE, NodeFlag.PASSWORD, NodeFlag.SCROLLABLE, NodeFlag.CLICKABLE]),
+        st.sampled_from([APP, "com.android.systemui", "com.other", "", "com.x.inputmethod"]),
+    ),
+    lambda below: st.builds(lambda node, c: replace(node, children=tuple(c)), below, st.lists(below, max_size=4)),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(NODES, min_size=1, max_size=3),
+    st.lists(NODES, min_size=1, max_size=3),
+    st.sampled_from(get_args(MaskLevel)),
+    st.sampled_from([APP, None]),
+)
+def test_whatever_the_trees_no_password_or_foreign_window_is_seen(
+    first: list[Node], second: list[Node], level: MaskLevel, package: str | None
+) -> None:
+    whole = Bounds(0, 0, 108, 240)
+    clip = [[replace(root, bounds=root.bounds.intersect(whole)) for root in roots] for roots in (first, second)]
+    before, after = tree(*clip[0]), tree(*clip[1], seconds=1)
+    pixels = np.full((240, 108, 4), 255, np.uint8)
+    result = Masker(level, package, width=540).snapshot(snapshot(pixels, before, after, 0.5), pixels, DPI)
+    if blocked(result):
+        return
+    for dump in (before, after):
+        for root in dump.roots:
+            for node in root.walk():
+                b = node.bounds.intersect(whole)
+                inside = not b.empty and not root.bounds.empty
+                if inside and node.flags & NodeFlag.PASSWORD and APP in (root.package, package):
+                    assert (result.pixels[b.top : b.bottom, b.left : b.right] == COVER).all() or root.package not in (
+                        "",
+                        APP,
+                    )
+            if root.package == "com.other" and package == APP:
+                r = root.bounds
+                assert (result.pixels[r.top : r.bottom, r.left : r.right] == COVER).all()
+    assert result.pixels.shape == (240, 108, 3)
+
+
+FIXTURES = Path(__file__).parents[5] / "shared" / "fixtures" / "hierarchies"
+
+
+@pytest.mark.skipif(not FIXTURES.is_dir(), reason="fixtures folder absent")
+@pytest.mark.parametrize("level", get_args(MaskLevel))
+def test_real_dumps_are_masked(level: MaskLevel) -> None:
+    hierarchy = pytest.importorskip("bridge.hierarchy")
+    shown = 0
+    for path in sorted(FIXTURES.glob("*.xml")):
+        dump = hierarchy.parse(path.read_bytes(), at(0), 0)
+        size = Size(max(r.bounds.right for r in dump.roots), max(r.bounds.bottom for r in dump.roots))
+        pixels = np.full((size.height, size.width, 4), 255, np.uint8)
+        result = Masker(level, None).snapshot(snapshot(pixels, dump, dump, rotation=dump.rotation), pixels, DPI)
+        if result.blocked:
+            assert result.blocked == "not-app", path.name
+            continue
+        shown += 1
+        scale = result.pixels.shape[1] / size.width
+        for node in dump.walk():
+            b = node.bounds
+            if b.empty or not (node.flags & NodeFlag.PASSWORD or (level != "light" and node.cls.endswith("EditText"))):
+                continue
+            part = result.pixels[
+                round(b.top * scale) : round(b.bottom * scale), round(b.left * scale) : round(b.right * scale)
+            ]
+            assert (part == COVER).all(), path.name
+            secret = node.text
+            if len(secret) > 5 and node.text != node.hint:
+                assert not any(secret in n.label for n in result.nodes), path.name
+    assert shown >= 15

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+from fakes.views import EDIT, view
+
+from agent.model import MaskLevel
+from agent.replay import rules
+from bridge.types import NodeFlag
+
+
+def judged(
+    level: MaskLevel, cls: str = EDIT, label: str = "", text: str = "x", flags: NodeFlag = NodeFlag.NONE, **more: str
+) -> str:
+    verdict = rules.judge(view(0, 0, 9, 9, cls, text, flags=flags, **more), label, level)
+    return "" if verdict is None else verdict[1]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"hint": "E-mail"},
+        {"resource_id": "com.example:id/phone_input"},
+        {"resource_id": "cardNumber"},
+        {"desc": "Security code"},
+        {"label": "Correo"},
+        {"text": "anna@example.com", "hint": "Who?"},
+        {"text": "4111 1111 1111 1111", "hint": "?"},
+    ],
+)
+def test_light_finds_private_inputs_by_what_is_said_of_them(more: dict[str, str]) -> None:
+    assert judged("light", **more) == "private-input"
+
+
+def test_light_leaves_inputs_that_say_they_are_something_else() -> None:
+    assert judged("light", hint="First name") == ""
+    assert judged("light", label="Search for shoes") == ""
+
+
+def test_light_takes_no_chance_with_an_input_that_says_nothing() -> None:
+    assert judged("light") == "unknown-input"
+
+
+@pytest.mark.parametrize("words", ["Password", "Passwort", "PIN", "Contraseña", "passcode", "пароль", "密码"])
+@pytest.mark.parametrize("level", ["light", "medium", "conservative"])
+def test_passwords_are_found_by_name_in_any_level(words: str, level: MaskLevel) -> None:
+    assert judged(level, hint=words) == "password"
+
+
+def test_the_password_flag_needs_no_input_class() -> None:
+    assert judged("light", cls="android.view.View", flags=NodeFlag.PASSWORD) == "password"
+
+
+@pytest.mark.parametrize(
+    ("cls", "private"),
+    [
+        ("com.facebook.react.views.textinput.ReactEditText", True),
+        ("androidx.appcompat.widget.AppCompatAutoCompleteTextView", True),
+        ("android.widget.SearchView$SearchAutoComplete", True),
+        ("android.widget.TextView", False),
+        ("android.widget.Button", False),
+    ],
+)
+def test_medium_masks_every_input(cls: str, private: bool) -> None:
+    assert judged("medium", cls=cls) == ("editable" if private else "")
+
+
+def test_a_hint_makes_an_input_of_any_class() -> None:
+    assert judged("medium", cls="android.view.View", hint="Name", flags=NodeFlag.FOCUSABLE) == "editable"
+
+
+def test_conservative_masks_every_text_and_leaves_pictures() -> None:
+    assert judged("conservative", cls="android.widget.Button") == "text"
+    assert judged("conservative", cls="android.widget.TextView", text="") == "text"
+    assert judged("conservative", cls="android.view.View", text="", desc="Anna") == "text"
+    assert judged("conservative", cls="android.widget.ImageView", text="", desc="A shoe") == ""
+    assert judged("conservative", cls="android.view.View", text="") == ""
+    assert judged("conservative", cls="android.webkit.WebView") == "web"
+
+
+def test_a_google_map_is_known_by_its_description() -> None:
+    assert judged("light", cls="android.view.View", text="", desc="Google Map") == "map"
+
+
+def test_keys_of_a_keypad() -> None:
+    assert rules.keypad_digit(view(0, 0, 9, 9, text=" 7 ")) == "7"
+    assert rules.keypad_digit(view(0, 0, 9, 9, desc="7")) == "7"
+    assert rules.keypad_digit(view(0, 0, 9, 9, text="12")) == ""
+    assert rules.calculator_key(view(0, 0, 9, 9, text="="))
+    assert not rules.calculator_key(view(0, 0, 9, 9, text="-"))

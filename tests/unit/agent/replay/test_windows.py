@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from fakes.views import APP, DPI, SCREEN, app, keyboard, status_bar, tree, view
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.replay.windows import hull, is_keyboard, outside, owner, split
+from bridge.types import Bounds, Node
+
+RECT = st.builds(
+    lambda x, y, w, h: Bounds(x, y, x + w, y + h),
+    st.integers(0, 18),
+    st.integers(0, 18),
+    st.integers(0, 12),
+    st.integers(0, 12),
+)
+
+
+@given(st.lists(RECT, max_size=4))
+def test_outside_is_all_that_is_not_inside(holes: list[Bounds]) -> None:
+    whole = Bounds(0, 0, 20, 20)
+    pieces = outside([hole.intersect(whole) for hole in holes], whole)
+    for x in range(20):
+        for y in range(20):
+            hits = sum(piece.contains(x, y) for piece in pieces)
+            assert hits == (0 if any(hole.contains(x, y) for hole in holes) else 1)
+
+
+def test_the_order_of_windows_does_not_matter() -> None:
+    roots = (app(view(0, 100, 99, 200, text="x")), status_bar(), keyboard())
+    there = split(tree(*roots), APP, SCREEN, DPI)
+    back = split(tree(*reversed(roots)), APP, SCREEN, DPI)
+    assert set(there.covers) == set(back.covers)
+    assert there.own == back.own == (roots[0],)
+
+
+def test_a_keyboard_is_one_block_and_silent() -> None:
+    windows = split(tree(app(), keyboard()), APP, SCREEN, DPI)
+    panel = Bounds(0, 1650, 1080, 2400)
+    assert [cover.bounds for cover in windows.covers if cover.rule == "keyboard"] == [panel]
+    assert windows.silent == (panel,)
+
+
+def test_a_keyboard_that_says_nothing_of_its_keys_is_blocked_whole() -> None:
+    package = "com.touchtype.swiftkey"
+    mute = view(0, 0, 1080, 2400, children=[view(0, 0, 1080, 2400, package=package)], package=package)
+    assert split(tree(app(), mute), APP, SCREEN, DPI).silent == (Bounds(0, 0, 1080, 2400),)
+
+
+def test_an_empty_system_sheet_hides_nothing() -> None:
+    sheet = view(
+        0,
+        0,
+        1080,
+        2400,
+        children=[view(0, 0, 1080, 2400, package="com.android.systemui")],
+        package="com.android.systemui",
+    )
+    assert split(tree(app(), sheet), APP, SCREEN, DPI).covers == ()
+
+
+def test_another_apps_large_window_is_opaque() -> None:
+    other = view(0, 0, 1080, 2400, package="com.other")
+    assert [c.bounds for c in split(tree(app(), other), APP, SCREEN, DPI).covers] == [Bounds(0, 0, 1080, 2400)]
+
+
+def test_a_split_screen_shows_its_half() -> None:
+    windows = split(
+        tree(app(bounds=(0, 0, 1080, 1200)), view(0, 1200, 1080, 2400, package="com.other")), APP, SCREEN, DPI
+    )
+    covered = {(cover.bounds, cover.rule) for cover in windows.covers}
+    assert covered == {
+        (Bounds(0, 1200, 1080, 2400), "outside-app"),
+        (Bounds(0, 1200, 1080, 2400), "other-app"),
+    }
+
+
+def test_bars_are_not_silent() -> None:
+    assert split(tree(app(), status_bar()), APP, SCREEN, DPI).silent == ()
+
+
+def test_the_owner_of_a_window() -> None:
+    assert owner(app()) == APP
+    assert owner(Node(Bounds(0, 0, 9, 9), "v", children=(app(package="x"),))) == "x"
+    assert owner(Node(Bounds(0, 0, 9, 9), "v")) == ""
+    assert is_keyboard("com.google.android.inputmethod.latin")
+    assert not is_keyboard(APP)
+
+
+def test_hull() -> None:
+    assert hull([]) == []
+    assert hull([Bounds(0, 0, 1, 1), Bounds(5, 5, 6, 7)]) == [Bounds(0, 0, 6, 7)]
