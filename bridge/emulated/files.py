@@ -146,6 +146,11 @@ class FileTree:
             raise _error(errno.EISDIR, path)
         del folder.children[name]
 
+    def chmod(self, path: str, mode: int) -> None:
+        node = self._find(path)
+        self._check(path)
+        node.mode = stat.S_IFMT(node.mode) | (mode & 0o7777)
+
     def move(self, old: str, new: str) -> None:
         folder, name = self._parent(old)
         node = folder.children.get(name)

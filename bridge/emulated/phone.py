@@ -7,7 +7,7 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from bridge.emulated.clock import DeviceClock
 from bridge.emulated.faults import Faults
@@ -26,23 +26,26 @@ class Process:
 
     pid: int
     name: str
-    task: asyncio.Task[Any]
+    task: asyncio.Future[int]
     killed: bool = False
 
 
 class PipeWriter:
-    """The sending half of a connection inside the phone."""
+    """The sending half of a connection inside the phone; `drain` waits while the reader is full."""
 
     def __init__(self, peer: asyncio.StreamReader) -> None:
         self._peer = peer
         self._closing = False
+        self._room = asyncio.Event()
+        self._room.set()
+        peer.set_transport(_Valve(self._room))
 
     def write(self, data: bytes) -> None:
         if not self._closing:
             self._peer.feed_data(data)
 
     async def drain(self) -> None:
-        await asyncio.sleep(0)
+        await self._room.wait()
 
     def is_closing(self) -> bool:
         return self._closing
@@ -51,6 +54,32 @@ class PipeWriter:
         if not self._closing:
             self._closing = True
             self._peer.feed_eof()
+
+
+class _Valve(asyncio.Transport):
+    """What a StreamReader pauses when it is full."""
+
+    def __init__(self, room: asyncio.Event) -> None:
+        super().__init__()
+        self._room = room
+
+    def pause_reading(self) -> None:
+        self._room.clear()
+
+    def resume_reading(self) -> None:
+        self._room.set()
+
+
+class Cable(Protocol):
+    """What the phone can do to its own connection."""
+
+    def drop(self) -> None:
+        """Cut all transports; the port stays open."""
+        ...
+
+    def reboot(self, down_s: float = 30.0, ntp_s: float = 5.0) -> None:
+        """Go down for `down_s` seconds, come back in 1970, know the time `ntp_s` seconds later."""
+        ...
 
 
 class Phone:
@@ -89,6 +118,7 @@ class Phone:
         self.processes: dict[int, Process] = {}
         self.on_reboot: list[Callable[[], None]] = []
         self.open_host: Callable[[str], Awaitable[tuple[asyncio.StreamReader, Writer]]] | None = None
+        self.cable: Cable | None = None
         self._tasks: set[asyncio.Future[None]] = set()
         self.boot_id = ""
         self._next_pid = 1000
@@ -104,10 +134,8 @@ class Phone:
         if seconds > 0:
             await asyncio.sleep(seconds * self.rng.uniform(0.9, 1.2))
 
-    def spawn(self, name: str) -> Process:
-        """Enter the calling task in the process table. The caller removes it with `reap`."""
-        task = asyncio.current_task()
-        assert task is not None
+    def spawn(self, name: str, task: asyncio.Future[int]) -> Process:
+        """Enter a running program in the process table. The caller removes it with `reap`."""
         self._next_pid += 1
         process = Process(self._next_pid, name, task)
         self.processes[process.pid] = process
@@ -120,9 +148,29 @@ class Phone:
         """End every program called `name`; how many there were."""
         doomed = [p for p in self.processes.values() if p.name == name]
         for process in doomed:
-            process.killed = True
-            process.task.cancel()
+            self.end(process)
         return len(doomed)
+
+    def end(self, process: Process) -> None:
+        """SIGKILL."""
+        process.killed = True
+        process.task.cancel()
+
+    def shut_down(self) -> None:
+        """All programs end, what lives in memory is gone. Files and settings stay."""
+        for act in self.on_reboot:
+            act()
+        for process in list(self.processes.values()):
+            self.end(process)
+        self.ports.clear()
+        self.reverses.clear()
+        self.props["sys.boot_completed"] = ""
+
+    def boot(self) -> None:
+        """A new boot: another boot id, clocks at 0, the wall clock in 1970."""
+        self.clock.reboot()
+        self.new_boot_id()
+        self.props["sys.boot_completed"] = "1"
 
     async def connect(self, address: str) -> tuple[asyncio.StreamReader, Writer]:
         """What an app does to reach "tcp:7002": a port served on the phone, or one that `adb reverse` leads to the

@@ -31,7 +31,7 @@ _PHONE = {
     "dumpsys": 0.060,
     "screenrecord": 0.150,
 }
-_FAST = {name: 0.0 for name in _PHONE}
+_FAST = dict.fromkeys(_PHONE, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
