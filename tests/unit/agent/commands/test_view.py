@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from fakes.segments import segment
+
+from agent.commands.view import recording, view
+from agent.errors import AddressTaken, BuildError, RecordingError
+from agent.store.recording import Recording
+from agent.viewer import app
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    made = Recording.create(tmp_path / "shop")
+    made.write(segment())
+    return made.path
+
+
+def test_serves_until_it_is_interrupted(shop: Path) -> None:
+    command = [sys.executable, "-m", "agent.cli", "view", str(shop), "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert address.startswith("http://127.0.0.1:")
+        assert len(httpx.get(f"{address}/api/recording").json()["segments"]) == 1
+        process.send_signal(signal.SIGINT)
+        rest, told = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert rest == ""
+    assert told == "Ctrl-C ends.\n"
+
+
+def test_a_port_in_use_is_named(shop: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(AddressTaken, match="Another program"):
+        view(shop, port=taken.getsockname()[1], open_browser=False)
+
+
+@pytest.mark.parametrize("kind", ["absent", "file", "other folder"])
+def test_what_is_no_recording_is_named_with_a_next_step(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "it"
+    if kind == "file":
+        path.write_bytes(b"")
+    elif kind == "other folder":
+        path.mkdir()
+    with pytest.raises(RecordingError) as told:
+        recording(path)
+    assert str(path) in told.value.message
+    assert told.value.hint
+
+
+def test_an_incomplete_installation_is_named_before_anything_is_served(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "STATIC", tmp_path)
+    with pytest.raises(BuildError):
+        view(shop, open_browser=False)
