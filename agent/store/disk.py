@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -18,6 +19,10 @@ if sys.platform != "win32":
 PART = ".part"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+
+class FolderTaken(StorageError):
+    """Another process holds the folder."""
 
 
 @contextmanager
@@ -50,20 +55,21 @@ def make_folder(path: Path) -> None:
 def write_files(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> None:
     """Write files so that after any crash each is whole or absent; all are durable on return. Raises StorageError."""
     with guarded(folder):
-        written: list[Path] = []
+        # Two writers of one folder must not share a part, or one would rename what the other is still writing.
+        mark = f".{os.getpid()}-{threading.get_ident()}{PART}"
+        written: list[str] = []
         try:
             for name, chunks in files:
-                part = folder / f"{name}{PART}"
-                written.append(part)
-                with open(part, "wb", opener=_private) as file:
+                written.append(name)
+                with open(folder / (name + mark), "wb", opener=_private) as file:
                     file.writelines(chunks)
                     file.flush()
                     os.fsync(file.fileno())
-            for part in written:
-                part.replace(part.with_suffix(""))
+            for name in written:
+                (folder / (name + mark)).replace(folder / name)
         except OSError:
-            for part in written:
-                part.unlink(missing_ok=True)
+            for name in written:
+                (folder / (name + mark)).unlink(missing_ok=True)
             raise
         sync_folder(folder)
 
@@ -119,7 +125,7 @@ class FolderLock:
     """
 
     def __init__(self, path: Path) -> None:
-        """Takes the lock. Raises StorageError naming the holder's process id when another has it."""
+        """Takes the lock. Raises FolderTaken naming the holder's process id when another has it."""
         with guarded(path):
             self._file = FileIO(path, "a+", opener=_private)
         try:
@@ -131,7 +137,7 @@ class FolderLock:
             self._file.seek(0)
             holder = self._file.read(32).decode("ascii", "replace").strip() or "unknown"
             self._file.close()
-            raise StorageError(
+            raise FolderTaken(
                 f"{path.parent} is in use by process {holder}.", "Stop that process, or choose another folder."
             ) from error
 

@@ -111,10 +111,14 @@ class Recording:
                 raise RecordingError(f"Segment {name}: an event holds a newline.")
             lines = [event + b"\n" for event in sealed.events]
             stored = StoredManifest(manifest, len(lines), _digest(lines))
+            try:
+                document = orjson.dumps(manifest_document(stored))
+            except TypeError as error:
+                raise RecordingError(f"Segment {name}: its manifest is no JSON text: {error}.") from error
             if files:
                 write_files(self._pictures, dict(files).items())
             write_files(self._segments, [(f"{name}.jsonl", lines)])
-            write_files(self._segments, [(f"{name}.json", [orjson.dumps(manifest_document(stored))])])
+            write_files(self._segments, [(f"{name}.json", [document])])
             self._known[name] = stored
 
     def manifests(self) -> tuple[SegmentManifest, ...]:

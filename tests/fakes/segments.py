@@ -133,6 +133,8 @@ def segment(
                 "start_ms": start,
                 "end_ms": end,
                 "device": device,
+                "session_from": manifest.session_from,
+                "device_from": manifest.device_from,
             },
         )
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StorageDenied, StorageError, StorageFull
-from agent.store.disk import AppendFile, FolderLock, guarded, make_folder, write_files
+from agent.store.disk import AppendFile, FolderLock, FolderTaken, guarded, make_folder, write_files
 
 HOLDER = """
 import sys
@@ -115,11 +115,11 @@ def test_the_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(StorageError, match=f"process {holder.pid}"):
+        with pytest.raises(FolderTaken, match=f"process {holder.pid}"):
             FolderLock(path)
         holder.kill()
     lock = FolderLock(path)
-    with pytest.raises(StorageError, match=f"process {os.getpid()}"):
+    with pytest.raises(FolderTaken, match=f"process {os.getpid()}"):
         FolderLock(path)
     lock.close()
     lock.close()

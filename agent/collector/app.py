@@ -1,0 +1,307 @@
+"""The collector as a web application: Amplitude's upload, remote-config and event endpoints, kept in a recording.
+
+    POST /sessions/v2/track     a replay upload (agent.outbox.wire); answered once it is durable
+    GET  /config                remote config, the form of the Android client
+    GET  /config/{api_key}      remote config, the form of the browser SDK
+    POST /2/httpapi, /batch     analytics events
+    GET  /healthz               whether it runs, and whether the given key is right
+
+Whoever serves it may add routes of its own, a viewer's say; with a key set they ask for it, too (HTTP Basic, any user).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agent.collector.answers import Answer, Answers, Seen
+from agent.collector.config import RemoteConfig
+from agent.collector.ingest import Ingest
+from agent.collector.upload import (
+    BODY_BYTES,
+    Key,
+    Refused,
+    decompress,
+    parse,
+    parse_interactions,
+    parse_key,
+    seal,
+)
+from agent.errors import RecordingError, StorageError, StorageFull
+from agent.outbox.wire import OUT_OF_RANGE, SKIP_HEADER, TRACK_PATH
+from agent.store.disk import AppendFile
+from agent.store.recording import Recording
+
+log = logging.getLogger(__name__)
+
+HTTPAPI_BYTES = 1_000_000
+BATCH_BYTES = 20_000_000
+PARTS_BYTES = 200_000_000
+
+
+def make_app(
+    recording: Recording,
+    extra_routes: Sequence[BaseRoute] = (),
+    *,
+    api_key: str = "",
+    hosts: Sequence[str] = (),
+    config: RemoteConfig | None = None,
+    answers: Answers | None = None,
+) -> Starlette:
+    """The application over `recording`. Raises StorageError when its folder cannot be written.
+
+    `api_key` is what clients must present, "" for "any". `hosts` are the Host names it answers to, none for all: a
+    loopback server that lists them cannot be reached through another site's name. `answers` scripts uploads.
+    """
+    collector = Collector(recording, api_key, config or RemoteConfig(), answers or Answers())
+    routes: list[BaseRoute] = [
+        Route(TRACK_PATH, collector.track, methods=["POST"]),
+        Route("/config", collector.config, methods=["GET"]),
+        Route("/config/{api_key}", collector.config, methods=["GET"]),
+        Route("/2/httpapi", partial(collector.events, limit=HTTPAPI_BYTES), methods=["POST"]),
+        Route("/batch", partial(collector.events, limit=BATCH_BYTES), methods=["POST"]),
+        Route("/healthz", collector.health, methods=["GET"]),
+    ]
+    if extra_routes:
+        guard = [Middleware(Guard, api_key=api_key)] if api_key else []
+        routes.append(Mount("/", routes=list(extra_routes), middleware=guard))
+    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))] if hosts else []
+    app = Starlette(routes=routes, middleware=middleware)
+    app.state.collector = collector
+    return app
+
+
+class Collector:
+    """The endpoints' work. `close` when the server has ended."""
+
+    def __init__(self, recording: Recording, api_key: str, config: RemoteConfig, answers: Answers) -> None:
+        """Raises StorageError."""
+        self._recording = recording
+        self._api_key = api_key
+        self._config = config
+        self._answers = answers
+        self._parts = Parts()
+        self._ingest = Ingest(recording.path)
+        self._interactions = AppendFile(recording.path / "interactions.jsonl")
+        self._appending = threading.Lock()
+
+    def close(self) -> None:
+        self._ingest.close()
+        self._interactions.close()
+
+    async def track(self, request: Request) -> Response:
+        try:
+            upload = self._check(request)
+            body = await _body(request, BODY_BYTES)
+            scripted = self._answers.take(Seen(dict(request.headers), dict(request.query_params), body))
+            if scripted is not None:
+                if scripted.store:
+                    await run_in_threadpool(self._receive, upload, body)
+                await asyncio.sleep(scripted.delay_s)
+                return Response(scripted.text, scripted.status, dict(scripted.headers), "application/json")
+            if upload.session_id <= 0:
+                return _json(200, {"code": 200}, {SKIP_HEADER: OUT_OF_RANGE})
+            return _json(200, await run_in_threadpool(self._receive, upload, body))
+        except Refused as refused:
+            return _json(refused.status, {"code": refused.status, "error": refused.words})
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except StorageError as error:
+            return _storage(error)
+
+    async def config(self, request: Request) -> Response:
+        given = request.path_params.get("api_key") or request.query_params.get("api_key") or _bearer(request)
+        if not given or not self._accepts(given):
+            return _json(401, {"code": 401, "error": "unknown API key"})
+        return _json(200, self._config.document())
+
+    async def events(self, request: Request, limit: int) -> Response:
+        try:
+            _want_json(request)
+            body = await _body(request, limit)
+            data = await run_in_threadpool(decompress, body, request.headers.get("content-encoding", "").lower())
+            status, answer = await run_in_threadpool(self._ingest.take, data, self._api_key)
+            return _json(status, answer)
+        except Refused as refused:
+            return _json(refused.status, {"code": refused.status, "error": refused.words})
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except StorageError as error:
+            return _storage(error)
+
+    async def health(self, request: Request) -> Response:
+        given = _bearer(request)
+        if given and not self._accepts(given):
+            return _json(401, {"code": 401, "error": "unknown API key"})
+        return _json(200, {"code": 200, "service": "collector"})
+
+    def _check(self, request: Request) -> Upload:
+        given = _bearer(request) or request.query_params.get("api_key", "")
+        if not given or not self._accepts(given):
+            raise Refused(401, "an Authorization header with the project's API key is needed")
+        _want_json(request)
+        query = request.query_params
+        for name in ("device_id", "session_id", "type"):
+            if not query.get(name):
+                raise Refused(400, f"query key {name} is missing")
+        if query["type"] not in ("replay", "interaction"):
+            raise Refused(400, f"type {query['type']!r} is unknown")
+        try:
+            session_id = int(query["session_id"])
+        except ValueError as error:
+            raise Refused(400, "session_id is not an integer") from error
+        if not -(2**63) <= session_id < 2**63:
+            raise Refused(400, "session_id is out of range")
+        key = parse_key(request.headers.get("idempotency-key", ""))
+        encoding = request.headers.get("content-encoding", "").lower()
+        return Upload(query["device_id"], session_id, query["type"] == "interaction", encoding, key)
+
+    def _receive(self, upload: Upload, body: bytes) -> dict[str, Any]:
+        """Store an upload; durable on return. Raises Refused, StorageError."""
+        data = decompress(body, upload.encoding)
+        if upload.interaction:
+            items = parse_interactions(data)
+            with self._appending:
+                for item in items:
+                    row = {"device_id": upload.device_id, "session_id": upload.session_id, "interaction": item}
+                    self._interactions.append(orjson.dumps(row) + b"\n", sync=False)
+            return {"code": 200, "interactions": len(items)}
+        events = parse(data)
+        if upload.key is not None and upload.key.parts > 1:
+            gathered = self._parts.add(upload.key, events)
+            if gathered is None:
+                return {"code": 200, "part": upload.key.part}
+            events = gathered
+        sealed = seal(upload.device_id, upload.session_id, None if upload.key is None else upload.key.segment, events)
+        try:
+            self._recording.write(sealed)
+        except RecordingError as error:
+            raise Refused(400, error.message) from error
+        return {"code": 200, "segment": sealed.manifest.id, "events": len(sealed.events)}
+
+    def _accepts(self, given: str) -> bool:
+        return not self._api_key or hmac.compare_digest(given.encode(), self._api_key.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What the request line and headers of an upload say."""
+
+    device_id: str
+    session_id: int
+    interaction: bool
+    encoding: str
+    key: Key | None
+
+
+class Parts:
+    """Segments that come in several posts, until their last one. Any thread.
+
+    Kept in memory: a client sends the parts one after the other and counts the segment as delivered after the last
+    answer only. If an earlier part is gone by then (a restart between), the last is refused and all is sent again.
+    """
+
+    def __init__(self, limit: int = PARTS_BYTES) -> None:
+        self._lock = threading.Lock()
+        self._limit = limit
+        self._held: OrderedDict[tuple[str, int], dict[int, list[bytes]]] = OrderedDict()
+
+    def add(self, key: Key, events: list[bytes]) -> list[bytes] | None:
+        """All events of the segment if this was its last part, else None. Raises Refused when a part is missing."""
+        name = (key.segment, key.parts)
+        with self._lock:
+            held = self._held.setdefault(name, {})
+            self._held.move_to_end(name)
+            held[key.part] = events
+            if key.part < key.parts:
+                while len(self._held) > 1 and self._size() > self._limit:
+                    self._held.popitem(last=False)
+                return None
+            if len(held) < key.parts:
+                missing = min(set(range(1, key.parts)) - held.keys())
+                raise Refused(503, f"part {missing} of {key.parts} is missing, send all again")
+            del self._held[name]
+            return [event for part in sorted(held) for event in held[part]]
+
+    def _size(self) -> int:
+        return sum(len(event) for held in self._held.values() for part in held.values() for event in part)
+
+
+class Guard:
+    """Asks for the key, as the password of HTTP Basic or as a bearer token."""
+
+    def __init__(self, app: ASGIApp, api_key: str) -> None:
+        self._app = app
+        self._api_key = api_key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        given = _bearer(request).encode() or _password(request.headers.get("authorization", ""))
+        if hmac.compare_digest(given, self._api_key):
+            await self._app(scope, receive, send)
+        else:
+            asked = {"WWW-Authenticate": 'Basic realm="The password is the API key", charset="UTF-8"'}
+            await Response("The API key is needed.", 401, asked, "text/plain")(scope, receive, send)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The body as sent. Raises Refused above `limit` bytes, ClientDisconnect when it breaks off."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > limit:
+            raise Refused(413, f"more than {limit} bytes")
+    return bytes(data)
+
+
+def _want_json(request: Request) -> None:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(400, "Content-Type must be application/json")
+
+
+def _bearer(request: Request) -> str:
+    kind, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() if kind.lower() == "bearer" else ""
+
+
+def _password(header: str) -> bytes:
+    kind, _, value = header.partition(" ")
+    if kind.lower() != "basic":
+        return b""
+    try:
+        return base64.b64decode(value, validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""
+
+
+def _json(status: int, answer: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(answer), status, headers, "application/json")
+
+
+def _storage(error: StorageError) -> Response:
+    # 5xx: the client keeps the segment and comes again.
+    log.error("an upload could not be stored: %s", error)
+    status = 507 if isinstance(error, StorageFull) else 500
+    return _json(status, {"code": status, "error": "the upload could not be stored"})
+
+
+__all__ = ["Answer", "Answers", "Collector", "RemoteConfig", "make_app"]

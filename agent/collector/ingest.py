@@ -1,0 +1,126 @@
+"""Events as Amplitude's HTTP V2 and Batch APIs take them (amplitude.com/docs, http-v2 and batch-event-upload)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from agent.store.disk import AppendFile
+
+FILE = "events.jsonl"
+EVENTS = 2000
+MIN_ID_LENGTH = 5
+# Ids that Amplitude refuses: left-overs of broken clients, lower case (a part of the documented list).
+JUNK_IDS = {
+    "anonymous",
+    "nil",
+    "none",
+    "null",
+    "n/a",
+    "na",
+    "undefined",
+    "unknown",
+    "-1",
+    "0",
+    "true",
+    "false",
+    "{}",
+    "[]",
+}
+JUNK_IDS |= {"00000000-0000-0000-0000-000000000000", "lmy47d", "user", "unset"}
+
+
+class Ingest:
+    """Keeps events, one JSON line each, and drops repeats of (device id, insert id). Any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises StorageError."""
+        self._lock = threading.Lock()
+        path = folder / FILE
+        self._seen = {key for line in _lines(path) if (key := _key(line)) is not None}
+        self._file = AppendFile(path)
+
+    def take(self, data: bytes, api_key: str) -> tuple[int, dict[str, Any]]:
+        """Status and answer for a body; `api_key` is the one it must carry, "" for any. Raises StorageError."""
+        try:
+            body = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return _bad("Invalid request body", None)
+        if not isinstance(body, dict):
+            return _bad("Invalid request body", None)
+        if not isinstance(body.get("api_key"), str) or not body["api_key"]:
+            return _bad("Request missing required field", "api_key")
+        if api_key and body["api_key"] != api_key:
+            return 400, {"code": 400, "error": "Invalid API key: " + body["api_key"][:4] + "..."}
+        events = body.get("events")
+        if not isinstance(events, list) or not events:
+            return _bad("Request missing required field", "events")
+        if len(events) > EVENTS:
+            return 413, {"code": 413, "error": "Payload too large"}
+        options = body.get("options")
+        shortest = options.get("min_id_length") if isinstance(options, dict) else None
+        missing, invalid = _faults(events, shortest if isinstance(shortest, int) else MIN_ID_LENGTH)
+        if missing or invalid:
+            status, answer = _bad("Invalid field values on some events", None)
+            return status, answer | {"events_with_missing_fields": missing, "events_with_invalid_fields": invalid}
+        now_ms = time.time_ns() // 1_000_000
+        with self._lock:
+            for event in events:
+                key = _key(event)
+                if key is None or key not in self._seen:
+                    self._file.append(orjson.dumps(event) + b"\n", sync=False)
+                if key is not None:
+                    self._seen.add(key)
+        counted = {"events_ingested": len(events), "payload_size_bytes": len(data), "server_upload_time": now_ms}
+        return 200, {"code": 200, **counted}
+
+    def close(self) -> None:
+        with self._lock:
+            self._file.close()
+
+
+def _bad(error: str, field: str | None) -> tuple[int, dict[str, Any]]:
+    return 400, {"code": 400, "error": error, "missing_field": field}
+
+
+def _faults(events: list[Any], shortest: int) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """The indexes of events at fault, by field: what is missing, what is invalid."""
+    missing: dict[str, list[int]] = {}
+    invalid: dict[str, list[int]] = {}
+    for index, event in enumerate(events):
+        if not isinstance(event, dict):
+            invalid.setdefault("events", []).append(index)
+            continue
+        if not isinstance(event.get("event_type"), str) or not event["event_type"]:
+            missing.setdefault("event_type", []).append(index)
+        ids = {name: event[name] for name in ("user_id", "device_id") if event.get(name) is not None}
+        for name, value in ids.items():
+            if not isinstance(value, str) or value.lower() in JUNK_IDS or len(value) < shortest:
+                invalid.setdefault(name, []).append(index)
+        if not ids:
+            missing.setdefault("user_id", []).append(index)
+        at = event.get("time")
+        if at is not None and (isinstance(at, bool) or not isinstance(at, int)):
+            invalid.setdefault("time", []).append(index)
+    return missing, invalid
+
+
+def _key(event: object) -> tuple[str, str] | None:
+    """What makes an event a repeat; None when it has no insert id."""
+    if not isinstance(event, dict) or not isinstance(event.get("insert_id"), str):
+        return None
+    return str(event.get("device_id")), event["insert_id"]
+
+
+def _lines(path: Path) -> list[object]:
+    found: list[object] = []
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            found.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            continue
+    return found

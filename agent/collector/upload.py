@@ -1,0 +1,238 @@
+"""An upload's bytes made into a segment. Pure; what a client got wrong is `Refused` with the status to answer.
+
+The form is described in `agent.outbox.wire`; read more tolerantly here: any client of Amplitude's protocol may send.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import xxhash
+
+from agent.errors import RecordingError
+from agent.model import Counts, Picture, SealedSegment, SegmentManifest
+from agent.store import schema
+
+# The server side of Amplitude splits or refuses above this size (comment in the browser SDK's constants.ts).
+BODY_BYTES = 10_000_000
+EVENT_BYTES = 10_000_000
+# Packed events may grow once more; together to no more than this.
+UNPACKED_BYTES = 64_000_000
+PARTS = 1000
+
+_DATA_URI = re.compile(rb'"data:(image/(?:webp|jpeg|png));base64,([A-Za-z0-9+/]+={0,2})"')
+_KEY = re.compile(r"([0-9a-f]{8,64})(?:;part=(\d{1,4});of=(\d{1,4}))?", re.ASCII)
+
+
+class Refused(Exception):
+    """The upload cannot be taken; `status` is the HTTP status to answer, `words` why."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(status, words)
+        self.status = status
+        self.words = words
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An Idempotency-Key: the segment, and which of how many posts this is."""
+
+    segment: str
+    part: int = 1
+    parts: int = 1
+
+
+def parse_key(text: str) -> Key | None:
+    """None when there is none, or it is not one of ours."""
+    match = _KEY.fullmatch(text)
+    if match is None:
+        return None
+    part, parts = int(match[2] or 1), int(match[3] or 1)
+    return Key(match[1], part, parts) if 1 <= part <= parts <= PARTS else None
+
+
+def decompress(data: bytes, encoding: str) -> bytes:
+    """The body as text. Raises Refused: 413 above BODY_BYTES, 400 for damage, 415 for another encoding."""
+    if encoding in ("", "identity"):
+        return data
+    if encoding != "gzip":
+        raise Refused(415, f"content encoding {encoding!r} is not taken")
+    return _inflate(data, 16 + zlib.MAX_WBITS, BODY_BYTES)
+
+
+def parse(data: bytes) -> list[bytes]:
+    """The rrweb events of a body, each a JSON text without newlines.
+
+    An event may be plain or packed (zlib of its JSON as latin-1 characters: @amplitude/rrweb-packer). Raises Refused.
+    """
+    document = _json(data, "the body")
+    if not isinstance(document, dict) or document.get("version") not in (1, 2):
+        raise Refused(400, "the body is not an upload of version 1 or 2")
+    items = document.get("events")
+    if not isinstance(items, list) or not items:
+        raise Refused(400, "there are no events")
+    events: list[bytes] = []
+    size = 0
+    for index, item in enumerate(items):
+        events.append(_event(item, index))
+        size += len(events[-1])
+        if size > UNPACKED_BYTES:
+            raise Refused(413, "the unpacked events are too large")
+    return events
+
+
+def parse_interactions(data: bytes) -> list[object]:
+    """The objects of an upload of type `interaction`. Raises Refused."""
+    document = _json(data, "the body")
+    items = document.get("events") if isinstance(document, dict) else None
+    if not isinstance(items, list) or not items:
+        raise Refused(400, "there are no events")
+    return items
+
+
+def seal(device_id: str, session_id: int, segment: str | None, events: Sequence[bytes]) -> SealedSegment:
+    """The segment that an upload is: facts from its `end` event, else from what its events show. Raises Refused."""
+    pictures: dict[str, Picture] = {}
+    lines = tuple(_keep_pictures(event, pictures) for event in events)
+    size = sum(map(len, lines)) + sum(len(shown.data) for shown in pictures.values())
+    parsed = [orjson.loads(line) for line in lines]
+    ends = [payload for event in parsed if (payload := _custom(event, "end")) is not None]
+    if len(ends) != 1:
+        manifest = _synthesised(device_id, session_id, segment, lines, parsed, tuple(pictures), size)
+        return SealedSegment(manifest, lines, pictures)
+    facts = {
+        "schema": schema.SCHEMA,
+        "pictures": list(pictures),
+        "bytes": size,
+        "lines": len(lines),
+        "events_digest": "",
+    }
+    try:
+        manifest = schema.read_manifest({**ends[0], **facts}).manifest
+    except RecordingError as error:
+        raise Refused(400, f"the end event is not one: {error.message}") from error
+    if (manifest.device_id, manifest.session_id) != (device_id, session_id) or segment not in (None, manifest.id):
+        raise Refused(400, "the end event belongs to another segment")
+    return SealedSegment(manifest, lines, pictures)
+
+
+def _event(item: object, index: int) -> bytes:
+    if not isinstance(item, str):
+        raise Refused(400, f"event {index} is not a text")
+    data = item.encode("utf-8", "surrogatepass")
+    if len(data) > EVENT_BYTES:
+        raise Refused(413, f"event {index} is too large")
+    if item.startswith("x\x9c"):
+        value: object = item
+    else:
+        value = _json(data, f"event {index}")
+    if isinstance(value, str):
+        value = _json(_unpack(value, index), f"event {index}")
+        if isinstance(value, dict):
+            value.pop("v", None)
+        data = orjson.dumps(value)
+    if not isinstance(value, dict) or not _is_event(value):
+        raise Refused(400, f"event {index} is no rrweb event")
+    return orjson.dumps(value) if b"\n" in data else data
+
+
+def _is_event(value: dict[str, Any]) -> bool:
+    kind, at = value.get("type"), value.get("timestamp")
+    return type(kind) is int and type(at) in (int, float) and "data" in value
+
+
+def _unpack(text: str, index: int) -> bytes:
+    try:
+        return _inflate(text.encode("latin-1"), zlib.MAX_WBITS, EVENT_BYTES)
+    except UnicodeEncodeError as error:
+        raise Refused(400, f"event {index} is neither JSON nor packed") from error
+
+
+def _inflate(data: bytes, wbits: int, limit: int) -> bytes:
+    stream = zlib.decompressobj(wbits)
+    try:
+        text = stream.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise Refused(400, f"the compressed data is damaged: {error}") from error
+    if len(text) > limit:
+        raise Refused(413, f"more than {limit} bytes")
+    if not stream.eof or stream.unused_data:
+        raise Refused(400, "the compressed data does not end where it should")
+    return text
+
+
+def _json(data: bytes, what: str) -> object:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, f"{what} is not JSON: {error}") from error
+
+
+def _keep_pictures(event: bytes, pictures: dict[str, Picture]) -> bytes:
+    """The event with its data URIs turned into references; their pictures are added to `pictures`."""
+
+    def kept(match: re.Match[bytes]) -> bytes:
+        try:
+            data = base64.b64decode(match[2], validate=True)
+        except binascii.Error:
+            return match[0]
+        if base64.b64encode(data) != match[2]:
+            # Would not come back as it was; it stays in the text.
+            return match[0]
+        digest = xxhash.xxh3_128_hexdigest(data)
+        pictures.setdefault(digest, Picture(digest, match[1].decode(), data))
+        return b'"picture:' + digest.encode() + b'"'
+
+    return _DATA_URI.sub(kept, event)
+
+
+def _custom(event: dict[str, Any], tag: str) -> dict[str, Any] | None:
+    data = event["data"]
+    if event["type"] != 5 or not isinstance(data, dict) or data.get("tag") != tag:
+        return None
+    payload = data.get("payload")
+    return payload if isinstance(payload, dict) else None
+
+
+def _synthesised(
+    device_id: str,
+    session_id: int,
+    segment: str | None,
+    lines: Sequence[bytes],
+    parsed: Sequence[dict[str, Any]],
+    pictures: tuple[str, ...],
+    size: int,
+) -> SegmentManifest:
+    """A manifest for another client's upload. The id comes from the content, so that a repeat is the same segment."""
+    name = segment or xxhash.xxh3_128_hexdigest(f"{device_id}\0{session_id}\0".encode() + b"\n".join(lines))
+    times = [int(event["timestamp"]) for event in parsed]
+    tags = [event["data"].get("tag") for event in parsed if event["type"] == 5 and isinstance(event["data"], dict)]
+    incremental = [event["data"] for event in parsed if event["type"] == 3 and isinstance(event["data"], dict)]
+    counts = Counts(
+        frames=len(pictures),
+        hierarchies=sum(event["type"] == 2 for event in parsed),
+        touches=sum(data.get("source") in (2, 6) for data in incremental),
+        events=sum(isinstance(tag, str) and tag.startswith("segment:") for tag in tags),
+        logs=sum(event["type"] == 6 for event in parsed),
+        gaps=tags.count("gap"),
+    )
+    return SegmentManifest(
+        id=name,
+        session_id=session_id,
+        device_id=device_id,
+        serial="",
+        seq=0,
+        start_ms=min(times),
+        end_ms=max(times),
+        reason="time",
+        counts=counts,
+        pictures=pictures,
+        bytes=size,
+    )

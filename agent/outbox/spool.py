@@ -1,0 +1,391 @@
+"""A durable queue of sealed segments, one delivery per (segment, sink).
+
+    lock                 held by the one process that uses the folder
+    ledger.jsonl         what was put for which sinks, what became of each delivery (agent.outbox.ledger)
+    receipts.jsonl       what the sinks answered (agent.outbox.receipts)
+    queue/               the segments, as a recording
+
+Invariants. The segment is durable before its `put` row, the row before `put` returns. A segment leaves the queue only
+after the row that completes its deliveries is durable. A crash between two of these steps leaves one of:
+a segment without a row (an orphan: `adopt` gives it to the sinks of the next run), a completed one still in the queue
+(removed at open), a row without `ack` (delivered again, under the same id). A rejected delivery keeps its segment.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from agent.errors import RecordingError, StorageError, StorageFull
+from agent.model import SealedSegment, SegmentManifest
+from agent.outbox.ledger import Ledger, Row, read_ledger, write_ledger
+from agent.outbox.receipts import Receipt, Receipts
+from agent.store.disk import FolderLock, FolderTaken, make_folder
+from agent.store.recording import Recording
+
+log = logging.getLogger(__name__)
+
+BUDGET_BYTES = 4_000_000_000
+SPOOLS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What `Spool` found at open: a torn last row, damaged rows, rows whose segment is gone, segments without a row."""
+
+    torn: bool = False
+    damaged: int = 0
+    lost: int = 0
+    orphans: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A delivery that will not be tried again; its segment stays in the spool."""
+
+    segment: str
+    sink: str
+    reason: str
+
+
+@dataclass(slots=True)
+class _Delivery:
+    state: Literal["open", "claimed", "acked", "rejected"] = "open"
+    attempts: int = 0
+    not_before: float = 0.0
+    asked: bool = False
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A segment in the queue. `session` is what its deliveries to one sink must not overtake each other in."""
+
+    session: tuple[str, int]
+    size: int
+    sinks: dict[str, _Delivery] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Nobody needs it any more. An orphan has no sinks and is not finished."""
+        return bool(self.sinks) and all(delivery.state == "acked" for delivery in self.sinks.values())
+
+
+class Spool:
+    """The queue. Any thread may call; the sinks' threads claim, the recorder's puts."""
+
+    def __init__(self, folder: Path, budget: int = BUDGET_BYTES) -> None:
+        """Opens and recovers the folder, made when needed. `budget` is in bytes. Raises StorageError."""
+        self.folder = folder
+        self._budget = budget
+        self._changed = threading.Condition()
+        self._entries: dict[str, _Entry] = {}
+        self._reserved = 0
+        make_folder(folder)
+        with ExitStack() as undo:
+            self._lock = FolderLock(folder / "lock")
+            undo.callback(self._lock.close)
+            self._queue = Recording.create(folder / "queue")
+            self.recovery = self._recover()
+            self._ledger = Ledger(folder)
+            undo.callback(self._ledger.close)
+            self._receipts = Receipts(folder)
+            undo.pop_all()
+
+    def put(self, sealed: SealedSegment, sinks: Iterable[str]) -> None:
+        """Queue a segment for `sinks` (at least one); durable on return. One that is queued already is left as it is.
+
+        Raises StorageFull when it would pass the budget or the disk is full, other StorageError when the disk fails.
+        """
+        name, wanted = sealed.manifest.id, tuple(dict.fromkeys(sinks))
+        if not wanted:
+            raise ValueError("a segment is put for at least one sink")
+        size = _size(sealed)
+        with self._changed:
+            if name in self._entries:
+                return
+            if self.used + size > self._budget:
+                raise StorageFull(
+                    f"The spool {self.folder} holds {self.used} bytes, its budget is {self._budget}.",
+                    "Make its sinks reachable so that it drains, or delete what they rejected.",
+                )
+            self._reserved += size
+        try:
+            self._queue.write(sealed)
+            with self._changed:
+                self._ledger.append(Row("put", name, wanted, size), sync=True)
+                entry = _Entry(_session(sealed.manifest), size, {sink: _Delivery() for sink in wanted})
+                self._entries[name] = entry
+                self._changed.notify_all()
+        except StorageError:
+            with suppress(StorageError):
+                self._queue.remove(name)
+            raise
+        finally:
+            with self._changed:
+                self._reserved -= size
+
+    def adopt(self, sinks: Iterable[str]) -> int:
+        """Queue the orphans for these sinks; returns how many there were. Raises StorageError."""
+        wanted = tuple(sinks)
+        with self._changed:
+            orphans = [(name, entry) for name, entry in self._entries.items() if not entry.sinks]
+            for name, entry in orphans:
+                self._ledger.append(Row("put", name, wanted, entry.size), sync=True)
+                entry.sinks = {sink: _Delivery() for sink in wanted}
+            self._changed.notify_all()
+            return len(orphans)
+
+    def claim(self, sink: str) -> SealedSegment | None:
+        """The oldest segment to try now at this sink, None when there is none.
+
+        Segments of one session go one after the other, so one that waits for its retry holds its session back, but no
+        other. A segment that cannot be read any more is rejected on the way. The claim ends with ack, reject or retry.
+        """
+        while True:
+            with self._changed:
+                name = self._due(sink, time.monotonic())
+                if name is None:
+                    return None
+                self._entries[name].sinks[sink].state = "claimed"
+            try:
+                return self._queue.sealed(name)
+            except RecordingError as error:
+                log.warning("segment %s cannot be sent: %s", name, error)
+                self.reject(name, sink, error.message)
+
+    def ack(self, segment: str, sink: str) -> None:
+        """The sink has it. Raises StorageError."""
+        with self._changed:
+            entry = self._entries[segment]
+            entry.sinks[sink].state = "acked"
+            row = Row("ack", segment, (sink,))
+            if not entry.finished:
+                self._ledger.append(row, sync=False)
+            else:
+                try:
+                    self._ledger.append(row, sync=True)
+                    self._queue.remove(segment)
+                except StorageFull:
+                    # Draining is what frees a full disk. A crash right here counts the segment as lost; it is not.
+                    self._queue.remove(segment)
+                    self._ledger.append(row, sync=True)
+                finally:
+                    del self._entries[segment]
+            self._changed.notify_all()
+
+    def reject(self, segment: str, sink: str, reason: str) -> None:
+        """The sink will never take it; the segment is kept. Raises StorageError."""
+        with self._changed:
+            delivery = self._entries[segment].sinks[sink]
+            delivery.state, delivery.reason = "rejected", reason
+            self._changed.notify_all()
+            self._ledger.append(Row("reject", segment, (sink,), reason=reason), sync=True)
+
+    def retry(self, segment: str, sink: str, after_s: float, reason: str, asked: bool = False) -> None:
+        """Try again in `after_s` seconds; `asked` = the server wants it so, and `hurry` does not change that."""
+        with self._changed:
+            delivery = self._entries[segment].sinks[sink]
+            delivery.state, delivery.reason = "open", reason
+            delivery.attempts += 1
+            delivery.not_before, delivery.asked = time.monotonic() + after_s, asked
+            self._changed.notify_all()
+            # Only the count of attempts depends on this row.
+            with suppress(StorageError):
+                self._ledger.append(
+                    Row("retry", segment, (sink,), attempts=delivery.attempts, reason=reason), sync=False
+                )
+
+    def hurry(self, sink: str) -> None:
+        """Make what waits for a retry due now, except where the server asked for the wait."""
+        with self._changed:
+            for entry in self._entries.values():
+                delivery = entry.sinks.get(sink)
+                if delivery is not None and not delivery.asked:
+                    delivery.not_before = 0.0
+            self._changed.notify_all()
+
+    def attempts(self, segment: str, sink: str) -> int:
+        """How often the delivery failed so far."""
+        with self._changed:
+            return self._entries[segment].sinks[sink].attempts
+
+    def pending(self, sink: str | None = None) -> int:
+        """The number of deliveries still to be made, to one sink or to all."""
+        with self._changed:
+            return sum(
+                1 for entry in self._entries.values() for name, at in entry.sinks.items() if _waits(name, at, sink)
+            )
+
+    def rejections(self) -> tuple[Rejection, ...]:
+        """What was rejected and is kept."""
+        with self._changed:
+            return tuple(
+                Rejection(name, sink, delivery.reason)
+                for name, entry in self._entries.items()
+                for sink, delivery in entry.sinks.items()
+                if delivery.state == "rejected"
+            )
+
+    @property
+    def used(self) -> int:
+        """Bytes of the budget in use: events and pictures as put, a picture that two segments share counted twice."""
+        with self._changed:
+            return self._reserved + sum(entry.size for entry in self._entries.values())
+
+    def note(self, receipt: Receipt) -> None:
+        """Keep what a sink answered. A full disk loses the note, not the delivery."""
+        with self._changed, suppress(StorageError):
+            self._receipts.add(receipt)
+
+    def wait(self, sink: str, timeout_s: float, stopped: Callable[[], bool]) -> None:
+        """Block until something is due at the sink, `stopped()` holds (tell with `wake`), or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while not stopped():
+                now = time.monotonic()
+                if now >= deadline or self._due(sink, now) is not None:
+                    return
+                self._changed.wait(min(deadline, self._next_due(sink, now)) - now)
+
+    def wait_drained(self, sinks: Iterable[str], timeout_s: float) -> bool:
+        """Block until nothing is to be delivered to these sinks; False when the time is over first."""
+        names = tuple(sinks)
+        with self._changed:
+            return self._changed.wait_for(lambda: not any(self.pending(name) for name in names), timeout_s)
+
+    def wake(self) -> None:
+        """Make every `wait` look at its `stopped` again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let go of the folder; idempotent. What is queued stays queued."""
+        with self._changed:
+            self._ledger.close()
+            self._receipts.close()
+            self._lock.close()
+
+    def _due(self, sink: str, now: float) -> str | None:
+        held: set[tuple[str, int]] = set()
+        for name, entry in self._entries.items():
+            delivery = entry.sinks.get(sink)
+            if delivery is None or delivery.state in ("acked", "rejected") or entry.session in held:
+                continue
+            if delivery.state == "open" and delivery.not_before <= now:
+                return name
+            held.add(entry.session)
+        return None
+
+    def _next_due(self, sink: str, now: float) -> float:
+        """When to look again, if nothing changes before."""
+        waiting = (entry.sinks[sink] for entry in self._entries.values() if sink in entry.sinks)
+        times = [delivery.not_before for delivery in waiting if delivery.state == "open" and delivery.not_before > now]
+        return min(times, default=float("inf"))
+
+    def _recover(self) -> Recovery:
+        """Reconcile ledger and queue; afterwards the ledger holds the rows of what is still queued."""
+        read = read_ledger(self.folder)
+        manifests, problems = self._queue.scan()
+        stored = {manifest.id: manifest for manifest in manifests}
+        finished: set[str] = set()
+        lost = 0
+        for row in read.rows:
+            self._replay(row, stored, finished)
+        for name in finished:
+            self._queue.remove(name)
+            stored.pop(name, None)
+        for name in [name for name in self._entries if name not in stored]:
+            del self._entries[name]
+            lost += 1
+        orphans = [manifest for name, manifest in stored.items() if name not in self._entries]
+        write_ledger(self.folder, self._rows())
+        for manifest in sorted(orphans, key=lambda manifest: manifest.start_ms):
+            self._entries[manifest.id] = _Entry(_session(manifest), manifest.bytes)
+        self._queue.sweep()
+        for problem in problems:
+            log.warning("the spool %s holds a damaged segment %s: %s", self.folder, problem.file, problem.reason)
+        recovery = Recovery(read.torn, read.damaged, lost, len(orphans))
+        if recovery != Recovery():
+            log.info("the spool %s was not closed in order: %s", self.folder, recovery)
+        return recovery
+
+    def _replay(self, row: Row, stored: dict[str, SegmentManifest], finished: set[str]) -> None:
+        if row.op == "put":
+            manifest = stored.get(row.segment)
+            session = ("", 0) if manifest is None else _session(manifest)
+            finished.discard(row.segment)
+            self._entries[row.segment] = _Entry(session, row.size, {sink: _Delivery() for sink in row.sinks})
+            return
+        entry = self._entries.get(row.segment)
+        delivery = entry.sinks.get(row.sinks[0]) if entry is not None and row.sinks else None
+        if entry is None or delivery is None:
+            return
+        delivery.attempts, delivery.reason = max(row.attempts, delivery.attempts), row.reason
+        if row.op == "ack":
+            delivery.state = "acked"
+        elif row.op == "reject":
+            delivery.state = "rejected"
+        if entry.finished:
+            finished.add(row.segment)
+            del self._entries[row.segment]
+
+    def _rows(self) -> Iterable[Row]:
+        for name, entry in self._entries.items():
+            yield Row("put", name, tuple(entry.sinks), entry.size)
+            for sink, delivery in entry.sinks.items():
+                if delivery.attempts:
+                    yield Row("retry", name, (sink,), attempts=delivery.attempts, reason=delivery.reason)
+                if delivery.state == "acked":
+                    yield Row("ack", name, (sink,))
+                elif delivery.state == "rejected":
+                    yield Row("reject", name, (sink,), reason=delivery.reason)
+
+
+def open_free(folder: Path, budget: int = BUDGET_BYTES) -> Spool:
+    """A spool below `folder` (`1`, `2`, ...) that no other process uses: several may record at the same time.
+
+    One with deliveries still to be made comes first, so that a later run finishes what an earlier one left. Raises
+    StorageError when none can be opened.
+    """
+    make_folder(folder)
+    free: Spool | None = None
+    for number in range(1, SPOOLS + 1):
+        place = folder / str(number)
+        if free is not None and not place.exists():
+            continue
+        try:
+            spool = Spool(place, budget)
+        except FolderTaken:
+            continue
+        if spool.pending() or spool.recovery.orphans:
+            if free is not None:
+                free.close()
+            return spool
+        if free is None:
+            free = spool
+        else:
+            spool.close()
+    if free is None:
+        raise StorageError(
+            f"All {SPOOLS} spools in {folder} are in use.", "Set ANDROID_REPLAY_SPOOL to another folder."
+        )
+    return free
+
+
+def _size(sealed: SealedSegment) -> int:
+    return sum(len(event) + 1 for event in sealed.events) + sum(len(shown.data) for shown in sealed.pictures.values())
+
+
+def _session(manifest: SegmentManifest) -> tuple[str, int]:
+    return manifest.device_id, manifest.session_id
+
+
+def _waits(name: str, delivery: _Delivery, sink: str | None) -> bool:
+    return delivery.state in ("open", "claimed") and sink in (None, name)

@@ -1,0 +1,156 @@
+"""The replay upload as bytes: bodies, headers, and what an answer means.
+
+The form is that of Amplitude's public browser SDK (@amplitude/session-replay-browser, track-destination.ts and
+base-events-store.ts): `POST {base}/sessions/v2/track?device_id=&session_id=&type=replay` with the JSON body
+`{"version":1,"events":["<JSON text of an rrweb event>", ...]}`, gzip'd as a whole. One thing is added: an
+`Idempotency-Key` with the segment's id, as `<id>` or, for a segment sent in several posts, `<id>;part=<n>;of=<m>`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+import orjson
+
+from agent import __version__
+from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment, SegmentManifest
+from agent.store.recording import data_uri, inline
+
+TRACK_PATH = "/sessions/v2/track"
+# Client-side limits of the browser SDK, in bytes before compression; the server refuses above 10 000 000.
+BATCH_BYTES = 6_000_000
+EVENT_BYTES = 9_000_000
+SKIP_HEADER = "x-session-replay-event-skipped"
+# Values of that header (same source): throttled; session outside the accepted range; capture switched off.
+THROTTLED, OUT_OF_RANGE, CAPTURE_OFF = "429", "4004", "4005"
+_SKIP_WORDS = {
+    THROTTLED: "the server is throttling",
+    OUT_OF_RANGE: "the session is outside the range the server accepts",
+    CAPTURE_OFF: "capture is switched off for this project",
+}
+_FIREWALL = re.compile(r"payload.*exceed", re.IGNORECASE | re.DOTALL)
+_OPEN, _CLOSE = b'{"version":1,"events":[', b"]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """One post's JSON text and the number of events in it."""
+
+    data: bytes
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said: status, headers by lower-case name, the first few kilobytes of its text."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+
+def inlined(sealed: SealedSegment) -> Iterator[bytes]:
+    """The events with their pictures as data URIs."""
+    uris = {digest.encode(): data_uri(shown) for digest, shown in sealed.pictures.items()}
+    return (inline(event, uris) for event in sealed.events)
+
+
+def bodies(events: Iterable[bytes], limit: int = BATCH_BYTES) -> tuple[list[Body], int]:
+    """The events as bodies of at most `limit` bytes (a larger event stands alone), and how many passed EVENT_BYTES.
+
+    The latter are left out: no server takes them. Raises UnicodeDecodeError for an event that is not UTF-8.
+    """
+    made: list[Body] = []
+    batch: list[bytes] = []
+    size, too_large = len(_OPEN) + len(_CLOSE), 0
+    for event in events:
+        if len(event) > EVENT_BYTES:
+            too_large += 1
+            continue
+        text = orjson.dumps(event.decode())
+        if batch and size + len(text) + 1 > limit:
+            made.append(_body(batch))
+            batch, size = [], len(_OPEN) + len(_CLOSE)
+        batch.append(text)
+        size += len(text) + 1
+    if batch:
+        made.append(_body(batch))
+    return made, too_large
+
+
+def compress(body: Body) -> bytes:
+    # Level 1: base64 pictures hardly shrink further, and level 6 costs 1.4 times the CPU.
+    return gzip.compress(body.data, compresslevel=1, mtime=0)
+
+
+def query(manifest: SegmentManifest) -> str:
+    fields = {"device_id": manifest.device_id, "session_id": str(manifest.session_id), "type": "replay"}
+    return urllib.parse.urlencode(fields)
+
+
+def headers(api_key: str, sample_rate: float, segment_id: str, part: int = 1, parts: int = 1) -> dict[str, str]:
+    """The headers of part `part` of `parts`, counted from 1."""
+    return {
+        "Content-Type": "application/json",
+        "Accept": "*/*",
+        # Answers are a few words; a compressed one would only be a way to fill our memory.
+        "Accept-Encoding": "identity",
+        "Content-Encoding": "gzip",
+        "Authorization": f"Bearer {api_key}",
+        "X-Client-Version": __version__,
+        "X-Client-Library": f"segment/{__version__}",
+        "X-Client-Sample-Rate": repr(float(sample_rate)).removesuffix(".0"),
+        "X-Sampling-Hash-Alg": "xxhash32",
+        "Idempotency-Key": segment_id if parts == 1 else f"{segment_id};part={part};of={parts}",
+    }
+
+
+def classify(answer: Answer, now_ms: int) -> Delivery:
+    """What an answer to one post means for its segment. `now_ms` (epoch) serves a Retry-After date without a Date."""
+    status = answer.status
+    words = f"{status} {answer.text.strip()[:200]}".strip()
+    if 200 <= status < 300:
+        code = answer.headers.get(SKIP_HEADER, "").strip()
+        skipped = f"{_SKIP_WORDS[code]} ({code})" if code in _SKIP_WORDS else ""
+        return Delivered(words, skipped)
+    if status in (408, 429, 499) or status >= 500:
+        return Retry(retry_after(answer.headers, now_ms), words)
+    return Rejected(words)
+
+
+def too_large(answer: Answer) -> bool:
+    """Whether the server, or a firewall before it, finds the post too large."""
+    return answer.status == 413 or (400 <= answer.status < 500 and _FIREWALL.search(answer.text) is not None)
+
+
+def retry_after(headers: Mapping[str, str], now_ms: int) -> float:
+    """Seconds the server asks to wait: `Retry-After` as a number or a date (RFC 9110, 10.2.3); 0 when it does not say.
+
+    A date is measured against the answer's own Date, which is right even when the two clocks differ.
+    """
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value, re.ASCII):
+        return float(value)
+    wanted = _http_date(value)
+    if wanted is None:
+        return 0.0
+    now = _http_date(headers.get("date", ""))
+    return max(0.0, wanted - (now_ms / 1000 if now is None else now))
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        date = parsedate_to_datetime(value)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _body(batch: list[bytes]) -> Body:
+    return Body(_OPEN + b",".join(batch) + _CLOSE, len(batch))
