@@ -1,0 +1,87 @@
+"""The log daemon of an emulated phone: entries, ring buffers, readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MAX_PAYLOAD = 4068  # LOGGER_ENTRY_MAX_PAYLOAD: priority byte, tag, NUL, text, NUL (AOSP liblog)
+DEFAULT_BYTES = 256 * 1024
+BUFFERS = {"main": 0, "radio": 1, "events": 2, "system": 3, "crash": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entry. `prio` is 2 V .. 7 F; `text` is cut as liblog cuts it when it enters a ring."""
+
+    time_ns: int
+    mono_ns: int
+    pid: int
+    tid: int
+    uid: int
+    prio: int
+    tag: str
+    text: bytes
+    buffer: str = "main"
+
+    @property
+    def payload(self) -> bytes:
+        """Priority, tag, NUL, text, NUL, cut at the limit: a cut entry has lost its last NUL."""
+        return (bytes([self.prio]) + self.tag.encode() + b"\0" + self.text + b"\0")[:MAX_PAYLOAD]
+
+
+class LogRing:
+    """The rings of all buffers, in order of arrival. Belongs to the lab's event loop."""
+
+    def __init__(self, capacity: int = DEFAULT_BYTES) -> None:
+        self._capacity = dict.fromkeys(BUFFERS, capacity)
+        self._used = dict.fromkeys(BUFFERS, 0)
+        self._records: deque[tuple[int, Record]] = deque()
+        self._count = 0
+        self._changed = asyncio.Event()
+
+    def append(self, record: Record) -> None:
+        """Take an entry; the oldest of its buffer fall out when that is full."""
+        self._records.append((self._count, record))
+        self._count += 1
+        self._used[record.buffer] += len(record.payload)
+        while self._used[record.buffer] > self._capacity[record.buffer]:
+            self._drop_oldest(record.buffer)
+        self._changed.set()
+
+    def since(self, position: int, buffers: Iterable[str]) -> tuple[list[Record], int]:
+        """The entries of `buffers` from `position` on, and the position after the newest."""
+        wanted = set(buffers)
+        return [r for at, r in self._records if at >= position and r.buffer in wanted], self._count
+
+    async def wait(self, position: int) -> None:
+        """Until there is an entry at `position`."""
+        while self._count <= position:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def clear(self, buffers: Iterable[str]) -> None:
+        """Forget what the buffers hold."""
+        wanted = set(buffers)
+        self._records = deque((at, r) for at, r in self._records if r.buffer not in wanted)
+        for name in wanted:
+            self._used[name] = 0
+
+    def resize(self, capacity: int, buffers: Iterable[str]) -> None:
+        for name in buffers:
+            self._capacity[name] = capacity
+            while self._used[name] > capacity:
+                self._drop_oldest(name)
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """(capacity, used) in bytes by buffer."""
+        return {name: (self._capacity[name], self._used[name]) for name in BUFFERS}
+
+    def _drop_oldest(self, buffer: str) -> None:
+        for index, (_, record) in enumerate(self._records):
+            if record.buffer == buffer:
+                self._used[buffer] -= len(record.payload)
+                del self._records[index]
+                return

@@ -1,0 +1,49 @@
+"""How React Native's console prints a value: the `inspect` text of its polyfill (depth and value limits left out)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+_BARE = re.compile(r"[A-Za-z_][A-Za-z_0-9]*\Z")
+_LINE = 60
+
+
+class Undefined:
+    """JavaScript's undefined."""
+
+
+UNDEFINED = Undefined()
+
+
+def inspect(value: object) -> str:
+    """The text of one value; members on lines of their own when their lengths, each plus one, pass 60."""
+    if isinstance(value, str):
+        return "'" + json.dumps(value, ensure_ascii=False)[1:-1].replace("'", "\\'").replace('\\"', '"') + "'"
+    if value is UNDEFINED:
+        return "undefined"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, Mapping):
+        return _braced([_member(key, item) for key, item in value.items()], "{", "}") if value else "{}"
+    if isinstance(value, Sequence):
+        return _braced([inspect(item) for item in value], "[", "]") if value else "[]"
+    return "{}"
+
+
+def _member(key: str, value: object) -> str:
+    text = inspect(value)
+    if "\n" in text:
+        text = "\n" + "\n".join(f"   {line}" for line in text.split("\n"))
+    return f"{key if _BARE.match(key) else inspect(key)}: {text}"
+
+
+def _braced(members: list[str], opening: str, closing: str) -> str:
+    if sum(len(member) + 1 for member in members) > _LINE:
+        return f"{opening} " + ",\n  ".join(members) + f" {closing}"
+    return f"{opening} {', '.join(members)} {closing}"

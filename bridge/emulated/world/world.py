@@ -1,0 +1,440 @@
+"""The phone's screen and the app behind it, on the phone's own clock."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.emulated.clock import DeviceClock
+from bridge.emulated.logd import Record
+from bridge.emulated.world import paint, shop, system
+from bridge.emulated.world.analytics import Analytics
+from bridge.emulated.world.autopilot import SCENARIOS, Autopilot
+from bridge.emulated.world.views import View, Window, dump, place
+from bridge.types import Bounds, Rotation, Size
+
+APP_UID, OTHER_UID = 10231, 10260
+FRAME_NS = 33_000_000
+FLING_TAU_S = 0.35
+NOISE_S = 0.4
+TAP_SLOP = 12.0
+TouchCallback = Callable[[str, int, float, float], None]
+_NOISE = (
+    (1432, 1432, 1000, 4, "WifiService", "getConnectionInfo uid=10212"),
+    (733, 801, 1000, 4, "hwcomposer", "[HWC] vsync period 11111111"),
+    (3310, 3310, 10133, 3, "Auth", "[GoogleAccountDataServiceImpl] getToken() -> NETWORK_ERROR"),
+    (1432, 1501, 1000, 4, "ActivityManager", "Background start not allowed: service Intent { cmp=com.example/.Sync }"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A rectangle in which private content is drawn, and the private words."""
+
+    bounds: Bounds
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TruthFrame:
+    """What the screen showed from `wall_ns` on. `code` is the value of the strip in the picture."""
+
+    wall_ns: int
+    mono_ns: int
+    code: int
+    screen: str
+    secure: bool
+    secrets: tuple[Secret, ...]
+
+
+class World:
+    """One phone's screen, app and user. Belongs to the lab's event loop.
+
+    `revision` changes with the pixels. `on_touch` callbacks get (kind, pointer, x, y) of human touches in pixels.
+    """
+
+    def __init__(
+        self,
+        clock: DeviceClock,
+        size: Size,
+        density: int,
+        scenario: str = "shop",
+        seed: int = 1,
+        log: Callable[[Record], None] = lambda record: None,
+        autopilot: bool = True,
+    ) -> None:
+        self._clock = clock
+        self._natural = size
+        self.scale = density / 160
+        self._log = log
+        self._rng = random.Random(seed)
+        self.rotation: Rotation = 0
+        self.revision = 0
+        self.on_touch: list[TouchCallback] = []
+        self.actions: list[tuple[int, str]] = []
+        self._state = shop.State(screen="splash")
+        self._front: Literal["app", "launcher"] = "launcher"
+        self._asking = False
+        self._granted = False
+        self._notice = ""
+        self._pid = 0
+        self._next_pid = 14000 + self._rng.randrange(800)
+        self._analytics = Analytics(shop.PACKAGE, self._now_ms, self._console, self._rng)
+        self._due: list[tuple[int, Callable[[], None]]] = []
+        self._fling: tuple[int, float, float] | None = None
+        self._down: dict[int, tuple[float, float, float, int]] = {}
+        self._noise_ns = clock.boot_ns()
+        self._truth: deque[TruthFrame] = deque(maxlen=100_000)
+        self._pixels: NDArray[np.uint8] | None = None
+        self._code = 0
+        self._pilot = Autopilot(self, SCENARIOS[scenario], seed) if autopilot else None
+        self._changed()
+
+    @property
+    def size(self) -> Size:
+        """The display in the current rotation."""
+        w, h = self._natural.width, self._natural.height
+        return Size(h, w) if self.rotation % 2 else Size(w, h)
+
+    @property
+    def foreground(self) -> tuple[str, str]:
+        """Package and activity in front."""
+        if self._front == "launcher":
+            return system.LAUNCHER, f"{system.LAUNCHER}.NexusLauncherActivity"
+        if self._asking:
+            return system.PERMISSION, "com.android.permissioncontroller.permission.ui.GrantPermissionsActivity"
+        return shop.PACKAGE, shop.ACTIVITY
+
+    @property
+    def keyboard_shown(self) -> bool:
+        return self._front == "app" and self._state.keyboard
+
+    @property
+    def secure(self) -> bool:
+        return self._front == "app" and self._state.screen == "pin"
+
+    @property
+    def app_pid(self) -> int:
+        """The app's process, 0 while it does not run."""
+        return self._pid
+
+    @property
+    def animating(self) -> bool:
+        return self._fling is not None
+
+    def tick(self) -> None:
+        """Bring everything up to the clock's now."""
+        now = self._clock.boot_ns()
+        while self._noise_ns <= now:
+            self._noise_ns += int(NOISE_S * 1e9 * self._rng.uniform(0.5, 1.5))
+            pid, tid, uid, prio, tag, text = self._rng.choice(_NOISE)
+            self._write(pid, tid, uid, prio, tag, text)
+        for due in sorted((d for d in self._due if d[0] <= now), key=lambda d: d[0]):
+            self._due.remove(due)
+            due[1]()
+        if self._fling is not None:
+            started, origin, speed = self._fling
+            age = (now - started) / 1e9
+            self._scroll_to(origin + speed * FLING_TAU_S * (1 - math.exp(-age / FLING_TAU_S)))
+            if age > 5 * FLING_TAU_S:
+                self._fling = None
+        if self._pilot is not None:
+            self._pilot.tick(now)
+
+    def next_due_ns(self) -> int | None:
+        """The boottime at which `tick` has something to do next."""
+        times = [self._noise_ns, *(at for at, _ in self._due)]
+        if self._fling is not None:
+            times.append(self._clock.boot_ns() + FRAME_NS)
+        if self._pilot is not None and self._pilot.due_ns is not None:
+            times.append(self._pilot.due_ns)
+        return min(times)
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """RGBA of the display, (height, width, 4); black while a secure window is in front."""
+        if self._pixels is None:
+            if self.secure:
+                self._pixels = np.zeros((self.size.height, self.size.width, 4), np.uint8)
+                self._pixels[..., 3] = 255
+            else:
+                self._pixels = paint.screen(self.windows(), self.size, self.scale, self._code)
+        return self._pixels
+
+    def dump_xml(self, max_depth: int = 50, only_active: bool = False) -> bytes:
+        """The view hierarchy; `only_active` leaves out all windows but the one with the focus."""
+        windows = self.windows()
+        if only_active:
+            package = self.foreground[0]
+            windows = [window for window in windows if window.package == package][-1:]
+        return dump(windows, self.scale, self._screen(), self.rotation, max_depth)
+
+    def windows(self) -> list[Window]:
+        """The windows in drawing order, lowest first."""
+        width, height = self.size.width / self.scale, self.size.height / self.scale
+        shown: list[Window] = []
+        if self._front == "launcher":
+            shown.append(system.launcher(width, height, "Northbay"))
+        else:
+            shown.append(Window(shop.PACKAGE, shop.screen(self._state, width, height), self.secure))
+        shown.append(system.status_bar(width, self._clock_text()))
+        shown.append(system.navigation_bar(width, height))
+        if self.keyboard_shown:
+            shown.append(system.keyboard(width, height))
+        if self._asking and self._front == "app":
+            shown.append(system.permission_dialog(width, height))
+        if self._notice:
+            shown.append(system.notification(width, self._notice))
+        return shown
+
+    def touch(self, kind: str, pointer: int, x: float, y: float, injected: bool = True) -> None:
+        """A finger, in pixels of the current rotation. `kind` is down, move, up or cancel."""
+        now = self._clock.boot_ns()
+        if not injected:
+            for callback in list(self.on_touch):
+                callback(kind, pointer, x, y)
+        if kind == "down":
+            self._fling = None
+            self._down[pointer] = (x, y, self._state.scroll, now)
+        elif pointer in self._down:
+            start_x, start_y, scroll, since = self._down[pointer]
+            dragged = abs(y - start_y) > TAP_SLOP * self.scale or abs(x - start_x) > TAP_SLOP * self.scale
+            if dragged and self._front == "app":
+                self._scroll_to(scroll + (start_y - y) / self.scale)
+            if kind in ("up", "cancel"):
+                del self._down[pointer]
+                if kind == "up" and not dragged:
+                    self._tapped(x, y)
+                elif kind == "up":
+                    seconds = max((now - since) / 1e9, 0.02)
+                    self._fling = (now, self._state.scroll, (start_y - y) / self.scale / seconds)
+
+    def find(self, name: str) -> Bounds | None:
+        """Where the view with this resource id, or with this tap, stands on the screen."""
+        for window in reversed(self.windows()):
+            for placed in place(window.root, self.scale, self._screen()):
+                if name in (placed.view.res, placed.view.tap) and name:
+                    return placed.bounds
+        return None
+
+    def type_text(self, text: str) -> None:
+        for character in text:
+            self.act(f"key:{character}")
+
+    def key(self, code: int) -> None:
+        """An Android key code: 3 home, 4 back, 66 enter, 67 delete; others do nothing."""
+        if code == 3:
+            self.act("home")
+        elif code == 4:
+            self.act(
+                "key:done"
+                if self.keyboard_shown
+                else "go:list"
+                if self._state.screen not in ("list", "login")
+                else "home"
+            )
+        elif code in (66, 67):
+            self.act("key:done" if code == 66 else "key:del")
+
+    def launch(self, package: str) -> bool:
+        """Start or bring up the app; False for a package that is not installed."""
+        if package != shop.PACKAGE:
+            return False
+        self.act("launch")
+        return True
+
+    def stop(self, package: str) -> None:
+        """End the app's process."""
+        if package == shop.PACKAGE and self._pid:
+            self._write(
+                1432, 1501, 1000, 4, "ActivityManager", f"Killing {self._pid}:{package}/u0a231 (adj 0): stop {package}"
+            )
+            self._pid = 0
+            self._front = "launcher"
+            self._changed()
+
+    def crash(self) -> None:
+        """The app dies of an uncaught exception."""
+        if not self._pid:
+            return
+        where = f"Process: {shop.PACKAGE}, PID: {self._pid}"
+        text = f"FATAL EXCEPTION: mqt_v_native\n{where}\njava.lang.IllegalStateException: cart is null"
+        self._write(self._pid, self._pid, APP_UID, 6, "AndroidRuntime", text, "crash")
+        self.stop(shop.PACKAGE)
+
+    def rotate(self, rotation: Rotation) -> None:
+        self.rotation = rotation
+        self._fling = None
+        self._changed()
+
+    def notify(self, words: str) -> None:
+        """A heads-up notification drops in; "" takes it away."""
+        self._notice = words
+        self._changed()
+
+    def skip(self, seconds: float) -> None:
+        """The time of day jumps ahead, as if nothing had happened for so long."""
+        self._clock.step(seconds)
+        self._changed()
+
+    def truth(self) -> list[TruthFrame]:
+        """Every state of the screen so far, oldest first."""
+        return list(self._truth)
+
+    def _screen(self) -> Bounds:
+        return Bounds(0, 0, self.size.width, self.size.height)
+
+    def _tapped(self, x: float, y: float) -> None:
+        for window in reversed(self.windows()):
+            hit: View | None = None
+            inside = False
+            for placed in place(window.root, self.scale, self._screen()):
+                if placed.bounds.contains(x, y):
+                    inside = inside or placed.view.look != "none"
+                    if placed.view.tap:
+                        hit = placed.view
+            if hit is not None:
+                self.act(hit.tap)
+            if inside:
+                return
+
+    def act(self, action: str) -> None:
+        """Do what a tap on the view with this `tap` does."""
+        self.actions.append((self._clock.wall_ns(), action))
+        name, _, value = action.partition(":")
+        state = self._state
+        if name == "launch":
+            self._launch()
+        elif name == "home":
+            self._front = "launcher"
+            if self._pid:
+                self._analytics.track("Application Backgrounded")
+        elif name == "permission":
+            self._asking, self._granted = False, True
+        elif name == "focus":
+            state.focus = value
+        elif name == "key" and state.focus:
+            self._typed(value)
+        elif name == "signin":
+            self._go("list")
+            self._analytics.identify("user-20417", {"email": state.typed.get("email", ""), "plan": "plus"})
+            self._analytics.track("Signed In", {"method": "password"})
+        elif name == "product":
+            state.product, state.picture = int(value), 0
+            self._go("product")
+            product, price, _ = shop.PRODUCTS[state.product]
+            self._analytics.track("Product Viewed", {"product": product, "price": price, "currency": "USD"})
+        elif name == "picture":
+            state.picture = (state.picture + 1) % 3
+        elif name == "add":
+            state.cart.append(state.product)
+            product, price, _ = shop.PRODUCTS[state.product]
+            self._analytics.track("Product Added", {"product": product, "price": price, "quantity": 1})
+        elif name == "go":
+            self._go(value)
+        elif name == "pay":
+            self._go("pin")
+        elif name == "approve":
+            total = sum(shop.PRODUCTS[index][1] for index in state.cart)
+            self._go("done")
+            self._analytics.track("Order Completed", {"order_id": "NB-58213", "total": total, "items": len(state.cart)})
+            state.cart.clear()
+        elif name == "logout":
+            self._analytics.reset()
+            state.typed.clear()
+            self._go("list")
+        self._changed()
+
+    def _launch(self) -> None:
+        self._front = "app"
+        if self._pid:
+            self._analytics.track("Application Opened", {"from_background": True})
+            return
+        self._next_pid += 37
+        self._pid = self._next_pid
+        self._state = shop.State(screen="splash", typed=self._state.typed)
+        self._analytics.start_process()
+        self._write(
+            1432, 1501, 1000, 4, "ActivityManager",
+            f"Start proc {self._pid}:{shop.PACKAGE}/u0a231 for next-top-activity {{{shop.PACKAGE}/{shop.ACTIVITY}}}",
+            "system",
+        )  # fmt: skip
+        self._later(0.5, self._started)
+
+    def _started(self) -> None:
+        if not self._pid:
+            return
+        self._console('Running "Northbay" with {"rootTag":1,"initialProps":{}}')
+        self._write(
+            1432,
+            1480,
+            1000,
+            4,
+            "ActivityTaskManager",
+            f"Displayed {shop.PACKAGE}/.MainActivity for user 0: +842ms",
+            "system",
+        )
+        self._analytics.track("Application Opened", {"from_background": False, "version": "4.12.0", "build": "412"})
+        self._asking = not self._granted
+        self._go("login" if self._analytics.user_id is None else "list")
+        self._changed()
+
+    def _go(self, screen: str) -> None:
+        self._state.screen = screen
+        self._state.focus = ""
+        self._state.scroll = 0.0
+        self._fling = None
+        self._analytics.screen(screen.capitalize())
+
+    def _typed(self, key: str) -> None:
+        state = self._state
+        if key == "done":
+            state.focus = ""
+        elif key == "del":
+            state.typed[state.focus] = state.typed.get(state.focus, "")[:-1]
+        elif len(key) == 1:
+            state.typed[state.focus] = state.typed.get(state.focus, "") + key
+
+    def _scroll_to(self, offset: float) -> None:
+        limit = shop.scroll_range(self._state, self.size.height / self.scale)
+        bounded = min(max(0.0, offset), limit)
+        if round(bounded * self.scale) != round(self._state.scroll * self.scale):
+            self._state.scroll = bounded
+            self._changed()
+
+    def _changed(self) -> None:
+        self.revision += 1
+        self._pixels = None
+        wall = self._clock.wall_ns()
+        self._code = wall // 1_000_000
+        secrets = tuple(
+            Secret(placed.bounds, placed.view.private)
+            for window in self.windows()
+            for placed in place(window.root, self.scale, self._screen())
+            if placed.view.private
+        )
+        self._truth.append(
+            TruthFrame(wall, self._clock.mono_ns(), self._code, self._state.screen, self.secure, secrets)
+        )
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        self._due.append((self._clock.boot_ns() + int(seconds * 1e9), action))
+
+    def _now_ms(self) -> int:
+        return self._clock.wall_ns() // 1_000_000
+
+    def _clock_text(self) -> str:
+        return datetime.fromtimestamp(self._clock.wall_ns() // 1_000_000_000, UTC).strftime("%H:%M")
+
+    def _console(self, text: str) -> None:
+        self._write(self._pid, self._pid + 29, APP_UID, 4, "ReactNativeJS", text)
+
+    def _write(self, pid: int, tid: int, uid: int, prio: int, tag: str, text: str, buffer: str = "main") -> None:
+        self._log(Record(self._clock.wall_ns(), self._clock.mono_ns(), pid, tid, uid, prio, tag, text.encode(), buffer))
