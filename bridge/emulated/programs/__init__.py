@@ -1,1 +1,27 @@
-"""The programs of an emulated device: what its shell can run."""
+"""The programs of an emulated device: what its shell can run beside its tools."""
+
+from __future__ import annotations
+
+from bridge.emulated.program import Program
+from bridge.emulated.programs.getevent import getevent
+from bridge.emulated.programs.logcat import logcat
+from bridge.emulated.programs.screencap import screencap
+from bridge.emulated.programs.screenrecord import screenrecord
+from bridge.emulated.programs.services import am, cmd, dumpsys, input_, monkey, pm, settings, wm
+from bridge.emulated.programs.uiautomator import app_process
+
+PROGRAMS: dict[str, Program] = {
+    "am": am,
+    "app_process": app_process,
+    "cmd": cmd,
+    "dumpsys": dumpsys,
+    "getevent": getevent,
+    "input": input_,
+    "logcat": logcat,
+    "monkey": monkey,
+    "pm": pm,
+    "screencap": screencap,
+    "screenrecord": screenrecord,
+    "settings": settings,
+    "wm": wm,
+}

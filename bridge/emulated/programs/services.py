@@ -1,0 +1,196 @@
+"""The tools that ask the system: wm, dumpsys, am, pm, cmd, settings, input, monkey."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bridge.emulated.phone import Phone
+from bridge.emulated.program import Io
+from bridge.emulated.world.shop import PACKAGE
+from bridge.emulated.world.system import INPUT, LAUNCHER, SYSTEMUI
+from bridge.emulated.world.world import APP_UID
+
+PACKAGES = {PACKAGE: APP_UID, LAUNCHER: 10120, INPUT: 10135, SYSTEMUI: 10050, "com.android.settings": 1000}
+TOUCH_STEP = 0.016
+
+
+async def _say(io: Io, text: str) -> None:
+    await io.write(text.encode() + b"\n")
+
+
+async def wm(io: Io, phone: Phone) -> int:
+    """`wm size` and `wm density`, with overrides."""
+    await phone.delay("wm")
+    what, value = [*io.argv[1:], "", ""][:2]
+    if what not in ("size", "density"):
+        await io.error(b"Unknown command: " + what.encode() + b"\n")
+        return 255
+    key = ("wm", what)
+    if value == "reset":
+        phone.settings.pop(key, None)
+    elif value:
+        phone.settings[key] = value
+    else:
+        size = phone.profile.size
+        await _say(
+            io, f"Physical {what}: " + (f"{size.width}x{size.height}" if what == "size" else str(phone.profile.density))
+        )
+        if key in phone.settings:
+            await _say(io, f"Override {what}: {phone.settings[key]}")
+    return 0
+
+
+async def dumpsys(io: Io, phone: Phone) -> int:
+    """The parts of a few services that tools read; the layout follows the Android version."""
+    await phone.delay("dumpsys")
+    what, *rest = [*io.argv[1:], ""]
+    package, activity = phone.world.foreground
+    short = activity.removeprefix(package) if activity.startswith(package) else activity
+    component = f"{package}/{short}"
+    rotation = phone.world.rotation
+    record = f"ActivityRecord{{4f1c2aa u0 {component} t214}}"
+    if what == "window":
+        size = phone.world.size
+        await _say(
+            io,
+            f"  Display: mDisplayId=0\n    init={size.width}x{size.height} {phone.profile.density}dpi rotation {rotation}",
+        )
+        await _say(io, f"  mRotation={rotation} mDeferredRotationPauseCount=0")
+        if phone.profile.api_level < 29 or rest[0] != "windows":
+            await _say(io, f"  mCurrentFocus=Window{{1b2c3d u0 {package}/{activity}}}\n  mFocusedApp={record}")
+    elif what == "activity":
+        name = "topResumedActivity" if phone.profile.api_level >= 31 else "mResumedActivity"
+        await _say(io, f"  {name}={record}" if name == "topResumedActivity" else f"    {name}: {record}")
+        await _say(io, f"  ACTIVITY {component} 4f1c2aa pid={phone.world.app_pid}")
+    elif what == "input_method":
+        shown = str(phone.world.keyboard_shown).lower()
+        await _say(io, f"  mCurMethodId={INPUT}/.LatinIME\n  mShowRequested={shown} mInputShown={shown}")
+    elif what == "package":
+        uid = PACKAGES.get(rest[0])
+        if uid is None:
+            await _say(io, f"Unable to find package: {rest[0]}")
+        else:
+            await _say(io, f"Packages:\n  Package [{rest[0]}] (1a2b3c):\n    userId={uid}\n    versionName=4.12.0")
+    elif what == "display":
+        size = phone.profile.size
+        await _say(
+            io, f"  DisplayViewport{{orientation={rotation}, logicalFrame=Rect(0, 0 - {size.width}, {size.height})}}"
+        )
+        await _say(io, f"  SurfaceOrientation: {rotation}\n  mScreenState=ON")
+    elif what == "battery":
+        await _say(
+            io, "Current Battery Service state:\n  AC powered: false\n  USB powered: true\n  level: 83\n  scale: 100"
+        )
+    elif what == "SurfaceFlinger":
+        await _say(io, 'Display 4619827259835644672 (HWC display 0): port=0 pnpId=GGL displayName="EmulatedPanel"')
+    else:
+        await _say(io, f"Can't find service: {what}")
+    return 0
+
+
+async def am(io: Io, phone: Phone) -> int:
+    """`am start`, `am force-stop`, `am broadcast`."""
+    await phone.delay("am")
+    words = io.argv[1:]
+    verb = words[0] if words else ""
+    if verb in ("start", "start-activity"):
+        target = next((w.partition("/")[0] for w in words[1:] if "/" in w), words[-1])
+        await _say(io, f"Starting: Intent {{ cmp={target} }}")
+        if not phone.world.launch(target):
+            await io.error(b"Error: Activity class does not exist.\n")
+            return 1
+    elif verb == "force-stop":
+        phone.world.stop(words[-1])
+    elif verb == "broadcast":
+        await _say(io, "Broadcasting: Intent {}\nBroadcast completed: result=0")
+    else:
+        await io.error(f"Unknown command: {verb}\n".encode())
+        return 255
+    return 0
+
+
+async def pm(io: Io, phone: Phone) -> int:
+    """`pm list packages [-U] [-3] [NAME]` and `pm path NAME`."""
+    await phone.delay("pm")
+    words = io.argv[1:]
+    if words[:2] == ["list", "packages"]:
+        part = next((w for w in words[2:] if not w.startswith("-")), "")
+        for name, uid in PACKAGES.items():
+            if part in name and ("-3" not in words or name == PACKAGE):
+                await _say(io, f"package:{name}" + (f" uid:{uid}" if "-U" in words else ""))
+        return 0
+    if words[:1] == ["path"] and words[-1] in PACKAGES:
+        await _say(io, f"package:/data/app/{words[-1]}/base.apk")
+        return 0
+    return 1
+
+
+async def cmd(io: Io, phone: Phone) -> int:
+    """`cmd package ...` = `pm ...`, `cmd activity ...` = `am ...`."""
+    tools = {"package": pm, "activity": am, "settings": settings}
+    tool = tools.get(io.argv[1]) if len(io.argv) > 1 else None
+    if tool is None:
+        await io.error(f"cmd: Can't find service: {' '.join(io.argv[1:2])}\n".encode())
+        return 20
+    io.argv = io.argv[1:]
+    return await tool(io, phone)
+
+
+async def settings(io: Io, phone: Phone) -> int:
+    """`settings get|put|delete NAMESPACE KEY [VALUE]`."""
+    await phone.delay("settings")
+    verb, namespace, key, value = [*io.argv[1:], "", "", "", ""][:4]
+    if verb == "get":
+        await _say(io, phone.settings.get((namespace, key), "null"))
+    elif verb == "put":
+        phone.settings[(namespace, key)] = value
+    elif verb == "delete":
+        found = phone.settings.pop((namespace, key), None)
+        await _say(io, f"Deleted {int(found is not None)} rows")
+    return 0
+
+
+async def monkey(io: Io, phone: Phone) -> int:
+    """`monkey -p PACKAGE ... 1`: launches the app."""
+    words = io.argv[1:]
+    package = words[words.index("-p") + 1] if "-p" in words[:-1] else ""
+    if not phone.world.launch(package):
+        await _say(io, "** No activities found to run, monkey aborted.")
+        return 252
+    await _say(io, "Events injected: 1")
+    return 0
+
+
+async def input_(io: Io, phone: Phone) -> int:
+    """`input tap|swipe|draganddrop|text|keyevent`: injected, so `getevent` does not show it."""
+    await phone.delay("input")
+    words = [w for w in io.argv[1:] if w not in ("touchscreen", "keyboard")]
+    verb, arguments = (words[0], words[1:]) if words else ("", [])
+    world = phone.world
+    try:
+        if verb == "tap":
+            x, y = map(float, arguments[:2])
+            world.touch("down", 0, x, y)
+            world.touch("up", 0, x, y)
+        elif verb in ("swipe", "draganddrop"):
+            x1, y1, x2, y2 = map(float, arguments[:4])
+            seconds = float(arguments[4]) / 1000 if len(arguments) > 4 else 0.3
+            steps = max(1, round(seconds / TOUCH_STEP))
+            world.touch("down", 0, x1, y1)
+            for step in range(1, steps + 1):
+                await asyncio.sleep(seconds / steps)
+                world.touch("move", 0, x1 + (x2 - x1) * step / steps, y1 + (y2 - y1) * step / steps)
+            world.touch("up", 0, x2, y2)
+        elif verb == "text":
+            world.type_text(" ".join(arguments).replace("%s", " "))
+        elif verb == "keyevent":
+            names = {"KEYCODE_HOME": 3, "HOME": 3, "KEYCODE_BACK": 4, "BACK": 4, "KEYCODE_ENTER": 66, "KEYCODE_DEL": 67}
+            for word in arguments:
+                world.key(names.get(word) or int(word))
+        else:
+            await io.error(f"Error: Unknown command: {verb}\n".encode())
+            return 255
+    except ValueError:
+        await io.error(f"Error: Invalid arguments for command: {verb}\n".encode())
+        return 255
+    return 0
