@@ -1,0 +1,164 @@
+"""`android-replay attach`: record and upload attached devices until stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.runtime.status import DeviceStatus
+    from agent.settings import Settings
+
+
+def attach(
+    device: Annotated[list[str] | None, typer.Option("-s", "--device", help="A serial; repeatable.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every device that is or comes attached.")] = False,
+    app: Annotated[str | None, typer.Option(help="The app's package; the one in front when left out.")] = None,
+    sink: Annotated[
+        list[str] | None, typer.Option(help="dir:PATH or collector:URL; repeatable. Left out: dir:replays.")
+    ] = None,
+    duration: Annotated[float | None, typer.Option(min=1, help="Stop after so many seconds.")] = None,
+    level: Annotated[str | None, typer.Option(help="Masking: light, medium or conservative.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A settings file (TOML).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The closing summary as JSON on stdout.")] = False,
+) -> None:
+    """Record and upload until stopped; a device that goes away is picked up again when it returns.
+
+    Ctrl-C stops in order: the open segments are sealed, stored and uploaded. What could not be uploaded waits in the
+    spool for the next run.
+
+    Example: android-replay attach --app com.example.shop --sink dir:replays --duration 60
+    """
+    from agent.commands.console import put_json
+    from agent.settings import load
+
+    settings = load({"privacy.level": level}, config).settings
+    summary = record(settings, tuple(device or ()), every, app, sink or ["dir:replays"], duration)
+    if as_json:
+        put_json(summary)
+
+
+def record(
+    settings: Settings,
+    serials: tuple[str, ...],
+    every: bool,
+    app: str | None,
+    sinks: list[str],
+    duration: float | None,
+) -> dict[str, Any]:
+    """Record until the duration ends or a signal comes, then flush. Says and returns the closing summary."""
+    import asyncio
+
+    from bridge.registry import Registry
+
+    from agent.commands.console import say
+    from agent.commands.progress import Progress
+    from agent.errors import SinkError
+    from agent.outbox.sink import parse_sink
+    from agent.outbox.spool import open_free
+    from agent.outbox.uploader import Uploader
+    from agent.runtime.stage import Stage
+    from agent.runtime.supervisor import Supervisor
+    from bridge.clock import HostClock
+    from bridge.deadline import Deadline
+    from bridge.smartsocket import AdbServer
+
+    clock = HostClock()
+    registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock)
+    wanted = () if every else choose(registry.list(Deadline(10)), serials)
+    opened = [parse_sink(spec, settings.upload.api_key.get_secret_value()) for spec in sinks]
+    spool = open_free(settings.spool)
+    uploader = Uploader(spool, opened)
+    try:
+        for target in opened:
+            try:
+                target.check()
+            except SinkError as error:
+                say(f"{error} {error.hint} Segments wait in {settings.spool} until it answers.")
+        names = tuple(target.name for target in opened)
+
+        def make_stage(status: DeviceStatus) -> Stage:
+            return Stage(app, settings, lambda sealed: spool.put(sealed, names), status, clock.now)
+
+        supervisor = Supervisor(registry, clock, settings, wanted, make_stage)
+        uploader.start()
+        with Progress(supervisor.statuses, uploader) as progress:
+            asyncio.run(_until_stopped(supervisor, duration))
+            progress.note("uploading what is left")
+            drained = uploader.drain(settings.upload.flush_seconds)
+    finally:
+        uploader.stop()
+        spool.close()
+        registry.close()
+    summary = {
+        "devices": [status.facts() for status in supervisor.statuses.values()],
+        "uploads": uploader.stats(),
+        "drained": drained,
+    }
+    for status in supervisor.statuses.values():
+        say(
+            f"{status.serial}: {status.segments} segments, {status.frames} frames ({status.blocked} blocked), "
+            f"{status.hierarchies} hierarchies, {status.touches} touches, {status.events} events, "
+            f"{status.logs} log lines, {status.gaps} gaps, {status.bytes:,} bytes"
+        )
+        for reason, count in status.losses.items():
+            say(f"  lost: {count} x {reason}")
+    if not drained:
+        say(f"Not everything was uploaded; it waits in {settings.spool} for the next run.")
+    return summary
+
+
+def choose(listed: Any, serials: tuple[str, ...]) -> tuple[str, ...]:
+    """The serials to record. Raises NoDevice, with the next step, when none or more than one could be meant."""
+    from agent.errors import NoDevice
+
+    known = {device.serial: device for device in listed}
+    for serial in serials:
+        if serial not in known:
+            seen = ", ".join(known) or "none"
+            raise NoDevice(
+                f"adb sees no device {serial} (it sees: {seen}).", "Check the serial with `android-replay devices`."
+            )
+    if serials:
+        return serials
+    usable = [device for device in listed if device.usable]
+    if len(usable) == 1:
+        return (usable[0].serial,)
+    if usable:
+        names = ", ".join(device.serial for device in usable)
+        raise NoDevice(f"There are {len(usable)} devices: {names}.", "Choose with -s SERIAL, or take all with --all.")
+    if known:
+        first = next(iter(known.values()))
+        raise NoDevice(f"{first.serial} cannot be used: {first.state}.", first.why)
+    raise NoDevice("adb sees no device.", "Connect a phone with USB debugging on, or try `android-replay emulate`.")
+
+
+async def _until_stopped(supervisor: Any, duration: float | None) -> None:
+    """Run the supervisor until a signal or the duration's end. The first signal stops in order, a second at once."""
+    import asyncio
+    import signal
+
+    from agent.errors import AgentError
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked)
+    if duration is not None:
+        loop.call_later(duration, stop.set)
+    try:
+        await supervisor.run(stop)
+    except* AgentError as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None

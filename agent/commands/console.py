@@ -1,0 +1,36 @@
+"""How commands talk: human words on stderr, facts on stdout."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def say(text: str) -> None:
+    """One line for a person."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def put(text: str) -> None:
+    """One line of data."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def put_json(value: Any) -> None:
+    """One value as one line of JSON."""
+    import orjson
+
+    put(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode())
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows as aligned lines; the last column is left as it is."""
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,93 @@
+"""`android-replay demo`: the whole way with no phone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+READY_SECONDS = 60
+SHOP = "com.northbay.shop"
+
+
+def demo(
+    seconds: Annotated[float, typer.Option(min=5, help="How long to record.")] = 30,
+    out: Annotated[Path, typer.Option(help="Where the recording goes.")] = Path("demo-out"),
+    open_viewer: Annotated[bool, typer.Option("--open/--no-open", help="Open the viewer at the end.")] = True,
+    devices: Annotated[int, typer.Option(min=1, max=16, help="How many emulated phones.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="The closing summary as JSON on stdout.")] = False,
+) -> None:
+    """Emulate a phone with a shop app, record it, upload to a collector and open the viewer.
+
+    OUT/recording has the segments as the folder sink wrote them, OUT/collector the same as received over HTTP,
+    OUT/truth.jsonl what the emulated phone really drew.
+
+    Example: android-replay demo --seconds 25 --out demo-out --no-open
+    """
+    from agent.commands.attach import record
+    from agent.commands.console import put_json, say
+    from agent.errors import StorageDenied
+    from agent.settings import load
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageDenied(f"{out} cannot be made: {error.strerror}.", "Choose another folder with --out.") from error
+    profile = "pixel7" if devices == 1 else "small"
+    say("Starting a collector and an emulated phone behind a real adb server ...")
+    with (
+        _child("collector", "--folder", str(out / "collector"), "--port", "0") as collector,
+        _child(
+            "emulate", "--devices", str(devices), "--scenario", "shop", "--profile", profile,
+            "--truth", str(out / "truth.jsonl"),
+        ) as phones,
+    ):  # fmt: skip
+        settings = load({"spool": out / "spool", "adb.port": phones["port"]}).settings
+        sinks = [f"dir:{out / 'recording'}", f"collector:{collector['url']}"]
+        summary = record(settings, tuple(phones["serials"]), False, SHOP, sinks, seconds)
+        if as_json:
+            put_json(summary)
+        say(f"Recording: {out / 'recording'}\nAs received by the collector: {out / 'collector'}")
+        if open_viewer:
+            import webbrowser
+
+            say(f"Viewer: {collector['url']} (Ctrl-C ends)")
+            webbrowser.open(collector["url"])
+            with contextlib.suppress(KeyboardInterrupt):
+                while sys.stdin.readline():
+                    pass
+        else:
+            say(f"Watch it: android-replay view {out / 'recording'}")
+
+
+@contextlib.contextmanager
+def _child(*command: str) -> Iterator[dict[str, Any]]:
+    """A command of ours in its own process, ended at exit; yields the JSON line that it prints once it is ready."""
+    from agent.errors import AgentError
+
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "agent.cli", *command, "--json"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+        if not line:
+            code = process.wait(READY_SECONDS)
+            raise AgentError(
+                f"`android-replay {command[0]}` ended with {code} before it was ready.", "Its message stands above."
+            )
+        yield json.loads(line)
+    finally:
+        process.terminate()
+        try:
+            process.wait(READY_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()

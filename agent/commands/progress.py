@@ -1,0 +1,79 @@
+"""What a person sees while a recording runs: a live line on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol
+
+from agent.runtime.status import DeviceStatus
+
+LIVE_SECONDS = 0.5
+PLAIN_SECONDS = 10.0
+
+
+class Uploads(Protocol):
+    """Where the figures of the uploads come from."""
+
+    def stats(self) -> Mapping[str, object]: ...
+
+
+class Progress:
+    """Shows the statuses until closed. Its thread only reads."""
+
+    def __init__(self, statuses: Mapping[str, DeviceStatus], uploads: Uploads) -> None:
+        self._statuses = statuses
+        self._uploads = uploads
+        self._live = sys.stderr.isatty()
+        self._ended = threading.Event()
+        self._note = ""
+        self._thread = threading.Thread(target=self._run, name="progress")
+
+    def note(self, text: str) -> None:
+        """Say what goes on beside the devices."""
+        self._note = text
+
+    def __enter__(self) -> Progress:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        if self._live:
+            from rich.console import Console
+            from rich.live import Live
+
+            with Live(self._text(), console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+                while not self._ended.wait(LIVE_SECONDS):
+                    live.update(self._text())
+            return
+        shown = ""
+        while not self._ended.wait(PLAIN_SECONDS if shown else LIVE_SECONDS):
+            text = self._text()
+            if text and text != shown:
+                shown = text
+                sys.stderr.write(text + "\n")
+                sys.stderr.flush()
+
+    def _text(self) -> str:
+        lines = [_line(status) for status in list(self._statuses.values())]
+        if lines:
+            uploads = ", ".join(f"{name} {value}" for name, value in self._uploads.stats().items())
+            lines.append(f"uploads: {uploads}" + (f" | {self._note}" if self._note else ""))
+        return "\n".join(lines)
+
+
+def _line(status: DeviceStatus) -> str:
+    session = f"session {status.session_id} device {status.device_id}" if status.session_id else "no session yet"
+    problem = f" ({status.problem})" if status.problem else ""
+    return (
+        f"{status.serial} {status.state}{problem} | {session} | {status.frames} frames {status.events} events "
+        f"{status.touches} touches {status.gaps} gaps {status.segments} segments"
+    )

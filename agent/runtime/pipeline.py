@@ -1,0 +1,247 @@
+"""One device from attach to detach and back: opens it, runs its lanes, feeds its stage, closes it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from agent.model import Snapshot
+from agent.runtime.capture import CaptureLoop
+from agent.runtime.channel import Channel, ChannelClosed
+from agent.runtime.lane import start_lane
+from agent.runtime.stage import Stage, StageItem
+from agent.runtime.status import DeviceStatus
+from agent.settings import Settings
+from bridge.deadline import Deadline
+from bridge.errors import BridgeError, BridgeTimeout
+from bridge.ports import Clock, Device
+from bridge.types import Foreground, Gap, LogEntry, Stamp
+
+log = logging.getLogger(__name__)
+
+OPEN_SECONDS = 40.0
+REOPEN_SECONDS = 2.0
+CALL_SECONDS = 5.0
+CONTEXT_SECONDS = 2.0
+CLOCK_SECONDS = 20.0
+ADVANCE_SECONDS = 0.5
+CHANNEL_ITEMS = 512
+
+
+class Pipeline:
+    """Records one serial until `stop`, over any number of losses; each loss becomes a gap of the same recording.
+
+    Runs as one task of the loop. Threads: `log`, `touch`, `capture` and `context` lanes per open device; the stage runs
+    on the shared `workers`, one call at a time.
+    """
+
+    def __init__(
+        self,
+        serial: str,
+        open_device: Callable[[str, Deadline], Device],
+        stage: Stage,
+        clock: Clock,
+        settings: Settings,
+        workers: ThreadPoolExecutor,
+        status: DeviceStatus,
+    ) -> None:
+        self._serial = serial
+        self._open_device = open_device
+        self._stage = stage
+        self._clock = clock
+        self._settings = settings
+        self._workers = workers
+        self._status = status
+        self._last_entry: LogEntry | None = None
+        self._lost: tuple[Stamp, str, str] | None = None
+        self.attached = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Record until `stop` is set, then seal what is open. Raises AgentError when nothing can be stored any more."""
+        loop = asyncio.get_running_loop()
+        try:
+            while not stop.is_set():
+                self._status.state = "waiting for the device"
+                if not await _either(self.attached, stop):
+                    break
+                try:
+                    device = await self._open()
+                except BridgeError as error:
+                    self._note_loss("device", error)
+                    await _pause(stop, REOPEN_SECONDS)
+                    continue
+                await self._record(device, stop)
+        finally:
+            await loop.run_in_executor(self._workers, self._stage.finish)
+            self._status.state = "stopped"
+
+    async def _open(self) -> Device:
+        self._status.state = "opening"
+        opened: list[Device] = []
+        await start_lane(
+            f"open:{self._serial}", lambda: opened.append(self._open_device(self._serial, Deadline(OPEN_SECONDS)))
+        )
+        return opened[0]
+
+    async def _record(self, device: Device, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        channel: Channel[StageItem] = Channel(loop, CHANNEL_ITEMS)
+        run = _Run(device, channel, self._clock, self._settings, self._last_entry)
+        consumer: asyncio.Task[None] | None = None
+        try:
+            await loop.run_in_executor(self._workers, self._stage.attach, device)
+            self._status.state = "recording"
+            self._status.problem = ""
+            if self._lost is not None:
+                since, reason, detail = self._lost
+                await loop.run_in_executor(
+                    self._workers, self._stage.process, [Gap(since, self._clock.now(), "device", reason, detail)]
+                )
+                self._lost = None
+            consumer = asyncio.create_task(self._consume(channel), name=f"stage:{self._serial}")
+            lanes = [
+                start_lane(f"{name}:{self._serial}", work)
+                for name, work in (
+                    ("log", run.logs),
+                    ("touch", run.touches),
+                    ("capture", run.capture),
+                    ("context", run.context),
+                )
+            ]
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({*lanes, stopping, consumer}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            run.stop()
+            if consumer.done():
+                channel.close()
+            await asyncio.wait(lanes)
+            for lane in lanes:
+                error = lane.exception()
+                if isinstance(error, BridgeError) and not stop.is_set():
+                    self._note_loss("device", error)
+                elif error is not None and not isinstance(error, BridgeError | ChannelClosed):
+                    raise error
+        except BridgeError as error:
+            self._note_loss("device", error)
+        finally:
+            run.stop()
+            channel.close()
+            if consumer is not None:
+                await consumer
+            self._last_entry = run.last_entry
+
+    async def _consume(self, channel: Channel[StageItem]) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout(ADVANCE_SECONDS):
+                    items = await channel.take()
+            except TimeoutError:
+                await loop.run_in_executor(self._workers, self._stage.advance, self._clock.now())
+                continue
+            if not items:
+                return
+            await loop.run_in_executor(self._workers, self._stage.process, items)
+
+    def _note_loss(self, stage: str, error: BridgeError) -> None:
+        log.warning("%s lost: %s", stage, error)
+        self._status.state = "lost"
+        self._status.problem = str(error)
+        if self._lost is None:
+            self._lost = (self._clock.now(), type(error).__name__, error.detail)
+
+
+class _Run:
+    """The lanes' work on one open device; `stop` makes all of them return."""
+
+    def __init__(
+        self,
+        device: Device,
+        channel: Channel[StageItem],
+        clock: Clock,
+        settings: Settings,
+        since: LogEntry | None,
+    ) -> None:
+        self._device = device
+        self._channel = channel
+        self._stopped = threading.Event()
+        # One snapshot at a time is on its way: a raw frame is 10 MB, and a late picture is worth less than a fresh one.
+        self._free = threading.Semaphore(1)
+        self._log = device.log(since)
+        self._touch = device.touch()
+        self._capture = CaptureLoop(device.screen(), device.hierarchy(), clock, settings.capture, self._emit)
+        self._clock = clock
+        self.last_entry = since
+
+    def stop(self) -> None:
+        """Wake every lane; idempotent, any thread."""
+        self._stopped.set()
+        self._capture.stop()
+        self._free.release()
+        self._device.close()
+
+    def logs(self) -> None:
+        for item in self._log.entries():
+            self._channel.put(item)
+            if isinstance(item, LogEntry):
+                self.last_entry = item
+
+    def touches(self) -> None:
+        for item in self._touch.touches():
+            self._capture.touched()
+            self._channel.put(item)
+
+    def capture(self) -> None:
+        self._capture.run()
+
+    def context(self) -> None:
+        shown: Foreground | None = None
+        next_clock_ns = self._clock.now().mono_ns + int(CLOCK_SECONDS * 1e9)
+        while not self._stopped.is_set():
+            try:
+                found = self._device.foreground(Deadline(CALL_SECONDS))
+                if shown is None or _facts(found) != _facts(shown):
+                    shown = found
+                    self._channel.put(found)
+                if self._clock.now().mono_ns >= next_clock_ns:
+                    next_clock_ns = self._clock.now().mono_ns + int(CLOCK_SECONDS * 1e9)
+                    self._channel.put(self._device.clock_fix(Deadline(CALL_SECONDS)))
+            except BridgeTimeout as error:
+                now = self._clock.now()
+                self._channel.put(Gap(now, now, "context", type(error).__name__, error.detail))
+            self._stopped.wait(CONTEXT_SECONDS)
+
+    def _emit(self, item: Snapshot | Gap) -> None:
+        if isinstance(item, Snapshot):
+            self._free.acquire()
+            if self._stopped.is_set():
+                return
+            self._channel.put((item, self._free.release))
+        else:
+            self._channel.put(item)
+
+
+def _facts(state: Foreground) -> tuple[object, ...]:
+    return state.package, state.activity, state.keyboard_shown, state.rotation
+
+
+async def _either(first: asyncio.Event, second: asyncio.Event) -> bool:
+    """Wait for one of two events; True when it was the first."""
+    waits = [asyncio.create_task(first.wait()), asyncio.create_task(second.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return first.is_set() and not second.is_set()
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        pass

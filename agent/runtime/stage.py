@@ -1,0 +1,174 @@
+"""The pure middle of one device, fed with facts: log to events, snapshots to masked pictures, all of it to segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from agent.analytics.identity import effective_session
+from agent.analytics.sniffer import Sniffer
+from agent.errors import ConfigError
+from agent.model import ParseFailure, SealedSegment, SealReason, SegmentEvent, Snapshot
+from agent.replay.mask import Masker
+from agent.replay.recorder import Item, Recorder
+from agent.runtime.status import DeviceStatus
+from agent.settings import Settings
+from bridge.deadline import Deadline
+from bridge.errors import FrameMalformed
+from bridge.picture import decode
+from bridge.ports import Device
+from bridge.types import ClockFix, Foreground, Gap, LogEntry, Stamp, Touch
+
+CALL_SECONDS = 5.0
+
+# A snapshot comes with the call that frees the capture lane to take the next one.
+StageItem = tuple[Snapshot, Callable[[], None]] | LogEntry | Touch | Foreground | ClockFix | Gap
+
+
+class Stage:
+    """Turns facts of one serial into sealed segments, handed to `keep`. One call at a time; its thread may change.
+
+    Entries older than the first attach are read for ids only: they tell which session was under way, and are not part
+    of the recording.
+    """
+
+    def __init__(
+        self,
+        package: str | None,
+        settings: Settings,
+        keep: Callable[[SealedSegment], None],
+        status: DeviceStatus,
+        now: Callable[[], Stamp],
+    ) -> None:
+        self._package = package
+        self._settings = settings
+        self._keep = keep
+        self._status = status
+        self._now = now
+        self._dpi = 0
+        self._started: Stamp | None = None
+        self._masker: Masker | None = None
+        self._sniffer: Sniffer | None = None
+        self._recorder: Recorder | None = None
+
+    def attach(self, device: Device) -> None:
+        """A device was opened, for the first time or again. Raises BridgeError; ConfigError for an unknown package."""
+        info = device.info
+        self._dpi = info.density
+        self._status.screen = device.screen().name
+        if self._recorder is None:
+            package = self._package or device.foreground(Deadline(CALL_SECONDS)).package
+            uid = device.package_uid(package, Deadline(CALL_SECONDS))
+            if uid is None and self._package:
+                raise ConfigError(
+                    f"{package} is not installed on {info.serial}.", "Check the name with `adb shell pm list packages`."
+                )
+            self._status.package = package
+            self._masker = Masker(self._settings.privacy.level, package, self._settings.capture.width)
+            self._sniffer = Sniffer(uid)
+            facts: Mapping[str, str] = {
+                "model": info.model,
+                "manufacturer": info.manufacturer,
+                "android": info.android,
+                "api_level": str(info.api_level),
+                "screen": self._status.screen,
+                "package": package,
+            }
+            self._recorder = Recorder(
+                info.serial,
+                facts,
+                self._masker,
+                effective_session,
+                info.size,
+                info.density,
+                segment_ms=int(self._settings.replay.segment_seconds * 1000),
+                segment_bytes=self._settings.replay.segment_bytes,
+                width=self._settings.capture.width,
+            )
+            self._started = self._now()
+
+    def process(self, items: Iterable[StageItem]) -> None:
+        """Take facts in the order of arrival. Raises AgentError when a sealed segment cannot be kept."""
+        for item in items:
+            if isinstance(item, tuple):
+                snapshot, free = item
+                try:
+                    self._snapshot(snapshot)
+                finally:
+                    free()
+            elif isinstance(item, LogEntry):
+                self._entry(item)
+            elif isinstance(item, ClockFix):
+                self._status.clock_bound_ms = item.bound_ns / 1e6
+            else:
+                self._count(item)
+                self._feed(item)
+
+    def advance(self, now: Stamp) -> None:
+        """Let time pass with nothing new."""
+        if self._recorder is not None:
+            self._kept(self._recorder.advance(now))
+
+    def finish(self, reason: SealReason = "stop") -> None:
+        """Seal what is open and account for what never found a session."""
+        if self._recorder is None or self._sniffer is None:
+            return
+        for found in self._sniffer.flush():
+            self._event(found)
+        self._kept(self._recorder.finish(reason))
+        self._status.losses = {f"{loss.stage}: {loss.reason}": loss.count for loss in self._recorder.losses}
+
+    def _snapshot(self, snapshot: Snapshot) -> None:
+        if self._masker is None:
+            return
+        frame = snapshot.frame
+        try:
+            rgba = decode(frame)
+        except FrameMalformed as error:
+            gap = Gap(frame.stamp, frame.stamp, "screen", type(error).__name__, error.detail)
+            self._count(gap)
+            self._feed(gap)
+            return
+        masked = self._masker.snapshot(snapshot, rgba, self._dpi)
+        self._status.frames += 1
+        self._status.hierarchies += snapshot.after is not None
+        self._status.blocked += bool(masked.blocked)
+        self._feed(masked)
+
+    def _entry(self, entry: LogEntry) -> None:
+        if self._sniffer is None or self._started is None:
+            return
+        for found in self._sniffer.feed(entry):
+            self._event(found)
+        if entry.stamp >= self._started:
+            self._status.logs += 1
+            self._feed(entry)
+
+    def _event(self, found: SegmentEvent | ParseFailure) -> None:
+        if isinstance(found, ParseFailure):
+            self._feed(found)
+            return
+        session = effective_session(found.session_id)
+        if session > 0:
+            self._status.session_id, self._status.device_id = session, found.device_id
+        if self._started is not None and found.stamp < self._started:
+            if self._recorder is not None:
+                self._recorder.note(found)
+            return
+        self._status.events += 1
+        self._feed(found)
+
+    def _count(self, item: Touch | Foreground | Gap) -> None:
+        if isinstance(item, Touch):
+            self._status.touches += item.kind == "down"
+        elif isinstance(item, Gap):
+            self._status.gaps += 1
+
+    def _feed(self, item: Item) -> None:
+        if self._recorder is not None:
+            self._kept(self._recorder.feed(item))
+
+    def _kept(self, sealed: Iterable[SealedSegment]) -> None:
+        for segment in sealed:
+            self._keep(segment)
+            self._status.segments += 1
+            self._status.bytes += segment.manifest.bytes

@@ -1,0 +1,93 @@
+"""Many devices: who is attached, one pipeline each, one shared pool of workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from bridge.registry import Attached, Detached, Registry
+
+from agent.runtime.lane import start_lane
+from agent.runtime.pipeline import Pipeline
+from agent.runtime.stage import Stage
+from agent.runtime.status import DeviceStatus
+from agent.settings import Settings
+from bridge.clock import HostClock
+from bridge.errors import BridgeError
+
+REWATCH_SECONDS = 1.0
+
+
+class Supervisor:
+    """Runs a pipeline for every wanted serial while `stop` is not set; one bad device never ends the others.
+
+    `wanted` names the serials to record, or is empty for every device that is or comes attached.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        clock: HostClock,
+        settings: Settings,
+        wanted: tuple[str, ...],
+        make_stage: Callable[[DeviceStatus], Stage],
+    ) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._settings = settings
+        self._wanted = wanted
+        self._make_stage = make_stage
+        self._pipelines: dict[str, Pipeline] = {}
+        self.statuses: dict[str, DeviceStatus] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Supervise until `stop`; then every open segment is sealed. Raises AgentError when storing fails."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="stage") as workers:
+            async with asyncio.TaskGroup() as group:
+
+                def record(serial: str) -> Pipeline:
+                    status = self.statuses[serial] = DeviceStatus(serial)
+                    stage = self._make_stage(status)
+                    pipeline = Pipeline(
+                        serial, self._registry.open, stage, self._clock, self._settings, workers, status
+                    )
+                    self._pipelines[serial] = pipeline
+                    group.create_task(pipeline.run(stop), name=f"pipeline:{serial}")
+                    return pipeline
+
+                def changed(event: Attached | Detached) -> None:
+                    pipeline = self._pipelines.get(event.serial)
+                    if isinstance(event, Detached):
+                        if pipeline is not None:
+                            pipeline.attached.clear()
+                    elif not self._wanted or event.serial in self._wanted:
+                        (pipeline or record(event.serial)).attached.set()
+
+                for serial in self._wanted:
+                    record(serial)
+                await self._watch(stop, lambda event: loop.call_soon_threadsafe(changed, event))
+
+    async def _watch(self, stop: asyncio.Event, tell: Callable[[Attached | Detached], None]) -> None:
+        """Follow attach and detach; a watch that breaks (the adb server went away) is started again."""
+
+        def watch() -> None:
+            for event in self._registry.watch():
+                tell(event)
+
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                lane = start_lane("watch", watch)
+                await asyncio.wait({lane, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if stop.is_set():
+                    self._registry.close()
+                    await asyncio.wait({lane})
+                elif isinstance(lane.exception(), BridgeError):
+                    await asyncio.wait({stopping}, timeout=REWATCH_SECONDS)
+                else:
+                    lane.result()
+        finally:
+            stopping.cancel()
