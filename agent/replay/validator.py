@@ -16,6 +16,7 @@ from agent.replay.rrweb import CUSTOM_TAGS
 
 MAX_EVENT_BYTES = 9_000_000
 MAX_BATCH_BYTES = 6_000_000
+_MOUSE_TYPES = frozenset((0, 1, 2, 3, 4, 5, 6, 7, 9, 10))
 _DATA = "data:"
 _PICTURE = "picture:"
 
@@ -140,12 +141,12 @@ class _Check:
         if source == 0:
             yield from self._mutation(data)
         elif source == 2:
-            if data.get("type") not in (0, 1, 2, 3, 4, 5, 6, 7, 9, 10):
+            if _id(data.get("type")) not in _MOUSE_TYPES:
                 yield "touch-type", str(data.get("type"))
             yield from self._touched(data.get("id"))
         elif source == 6:
-            positions = data.get("positions")
-            if not isinstance(positions, list) or len(positions) != 1 or positions[0].get("timeOffset") != 0:
+            positions = _dicts(data.get("positions"))
+            if len(positions) != 1 or positions[0].get("timeOffset") != 0:
                 yield "touch-move", "one position at offset 0"
             else:
                 yield from self._touched(positions[0].get("id"))
@@ -153,7 +154,7 @@ class _Check:
             yield "source", str(source)
 
     def _touched(self, node_id: object) -> Iterator[tuple[str, str]]:
-        if node_id not in self._children:
+        if _id(node_id) not in self._children:
             yield "touch-id", str(node_id)
 
     def _mutation(self, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -161,18 +162,18 @@ class _Check:
         if not all(isinstance(entries, list) for entries in lists):
             yield "four-arrays", ""
             return
-        for remove in data["removes"]:
-            parent, node_id = remove.get("parentId"), remove.get("id")
+        for remove in _dicts(data["removes"]):
+            parent, node_id = _id(remove.get("parentId")), _id(remove.get("id"))
             if node_id not in self._children.get(parent, ()):
                 yield "remove-id", str(node_id)
             else:
                 self._children[parent].discard(node_id)
                 self._forget(node_id)
-        for add in data["adds"]:
-            node, parent = add.get("node"), add.get("parentId")
+        for add in _dicts(data["adds"]):
+            node, parent = add.get("node"), _id(add.get("parentId"))
             if parent not in self._children:
                 yield "add-parent", str(parent)
-            if add.get("nextId") is not None and add["nextId"] not in self._children.get(parent, ()):
+            if add.get("nextId") is not None and _id(add["nextId"]) not in self._children.get(parent, ()):
                 yield "add-next", str(add["nextId"])
             if not isinstance(node, dict):
                 yield "add-node", ""
@@ -180,10 +181,10 @@ class _Check:
             if node.get("childNodes"):
                 yield "add-children", "each descendant needs its own add"
             yield from self._build(node)
-            if parent in self._children and _is_int(node.get("id")):
-                self._children[parent].add(node["id"])
-        for change in data["attributes"]:
-            if change.get("id") not in self._children:
+            if parent in self._children:
+                self._children[parent].add(_id(node.get("id")))
+        for change in _dicts(data["attributes"]):
+            if _id(change.get("id")) not in self._children:
                 yield "attribute-id", str(change.get("id"))
             values = change.get("attributes")
             if not isinstance(values, dict):
@@ -203,14 +204,14 @@ class _Check:
         stack = [root]
         while stack:
             node = stack.pop()
-            node_id = node.get("id")
-            if not _is_int(node_id) or node_id <= 0:
-                yield "id", f"{node_id} is not a positive integer"
+            node_id = _id(node.get("id"))
+            if node_id <= 0:
+                yield "id", f"{node.get('id')} is not a positive integer"
                 continue
             if node_id in self._children:
                 yield "id", f"{node_id} is there twice"
-            children = [child for child in node.get("childNodes", ()) if isinstance(child, dict)]
-            self._children[node_id] = {child["id"] for child in children if _is_int(child.get("id"))}
+            children = _dicts(node.get("childNodes"))
+            self._children[node_id] = {_id(child.get("id")) for child in children}
             stack.extend(children)
             if isinstance(node.get("attributes"), dict):
                 yield from self._source(node["attributes"])
@@ -241,10 +242,21 @@ class _Check:
             yield "picture", "neither a data URI nor a stored picture"
 
     def _custom(self, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        if data.get("tag") not in CUSTOM_TAGS:
-            yield "tag", str(data.get("tag"))
-        self._ended = data.get("tag") == "end"
+        tag = str(data.get("tag"))
+        if tag not in CUSTOM_TAGS:
+            yield "tag", tag
+        self._ended = tag == "end"
 
 
 def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _id(value: object) -> int:
+    """A node id; -1, which no node has, for anything else."""
+    return value if _is_int(value) else -1
+
+
+def _dicts(value: object) -> list[Mapping[str, Any]]:
+    """The entries of a list; what is no object is an empty one."""
+    return [entry if isinstance(entry, dict) else {} for entry in value] if isinstance(value, list) else []

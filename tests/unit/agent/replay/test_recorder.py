@@ -1,0 +1,441 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from fakes.views import (
+    APP,
+    DPI,
+    EDIT,
+    EPOCH,
+    SCREEN,
+    app,
+    at,
+    event,
+    log,
+    painted,
+    snapshot,
+    status_bar,
+    still,
+    touch,
+    tree,
+    view,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.model import Loss, MaskedNode, MaskedSnapshot, ParseFailure, SealedSegment, SessionKey
+from agent.replay.mask import Masker
+from agent.replay.recorder import MAX_LOGS, Item, Recorder
+from agent.replay.validator import validate
+from bridge.types import Bounds, Foreground, Gap, NodeFlag, Size
+
+ONE, TWO = EPOCH + 1000, EPOCH + 40_000
+
+
+def effective(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63 else -1
+
+
+def recorder(masker: Masker | None = None, **more: Any) -> Recorder:
+    return Recorder("serial-1", {"model": "m"}, masker or Masker("medium", APP), effective, SCREEN, DPI, **more)
+
+
+def picture(seconds: float, shade: int, label: str = "", size: Size = SCREEN, blocked: str = "") -> MaskedSnapshot:
+    """A small picture, of its shade's look."""
+    pixels = np.full((24, 11, 3), shade * 20 % 256, np.uint8)
+    nodes = (MaskedNode("k", Bounds(0, 0, 105, 105), "v", "", label, NodeFlag.NONE),) if label else ()
+    return MaskedSnapshot(at(seconds), size, DPI, 0, pixels, nodes, (), blocked)
+
+
+def run(items: Iterable[Item], to: Recorder | None = None, until: float | None = None) -> list[SealedSegment]:
+    to = to or recorder()
+    sealed = [segment for item in items for segment in to.feed(item)]
+    if until is not None:
+        sealed += to.advance(at(until))
+    sealed += to.finish()
+    check(sealed)
+    return sealed
+
+
+def check(sealed: Sequence[SealedSegment]) -> None:
+    for segment in sealed:
+        assert validate(segment.events, segment.pictures) == []
+        m = segment.manifest
+        events = parsed(segment)
+        assert (events[0]["timestamp"], events[-1]["timestamp"]) == (m.start_ms, m.end_ms)
+        assert set(m.pictures) == set(segment.pictures)
+    assert len({segment.manifest.id for segment in sealed}) == len(sealed)
+    per_key: dict[SessionKey, list[int]] = {}
+    for segment in sorted(sealed, key=lambda s: s.manifest.seq):
+        key = SessionKey(segment.manifest.session_id, segment.manifest.device_id)
+        per_key.setdefault(key, []).append(segment.manifest.seq)
+    assert all(seqs == list(range(len(seqs))) for seqs in per_key.values())
+
+
+def parsed(segment: SealedSegment) -> list[dict[str, Any]]:
+    return [orjson.loads(data) for data in segment.events]
+
+
+def tagged(segment: SealedSegment, tag: str) -> list[dict[str, Any]]:
+    return [e["data"]["payload"] for e in parsed(segment) if e["type"] == 5 and e["data"]["tag"] == tag]
+
+
+def logs(segment: SealedSegment) -> list[str]:
+    return [e["data"]["payload"]["payload"][0] for e in parsed(segment) if e["type"] == 6]
+
+
+def test_nothing_in_nothing_out() -> None:
+    assert run([]) == []
+
+
+def test_one_session_is_one_segment_with_all_in_its_place() -> None:
+    sealed = run(
+        [
+            Foreground(at(0.5), APP, ".Main", False, 0),
+            picture(2, 10, "Pay"),
+            event(3, ONE, name="Opened", message_id="m1", properties={"a": 1}),
+            touch(4, "down"),
+            touch(4.1, "move"),
+            touch(4.2, "up"),
+            log(5, "hello"),
+            picture(6, 20, "Paid"),
+        ],
+        until=10,
+    )
+    (segment,) = sealed
+    m = segment.manifest
+    assert (m.session_id, m.device_id, m.serial, m.seq, m.reason) == (ONE, "device-1", "serial-1", 0, "stop")
+    assert (m.start_ms, m.end_ms) == (EPOCH + 2000, EPOCH + 10_000)
+    assert (m.counts.frames, m.counts.touches, m.counts.events, m.counts.logs) == (2, 3, 1, 1)
+    assert (m.session_from, m.device_from) == ("integrations", "anonymousId")
+    events = parsed(segment)
+    assert events[0]["data"]["href"] == f"android-app://{APP}/.Main"
+    assert [e["timestamp"] - EPOCH for e in events[-7:]] == [3000, 4000, 4100, 4200, 5000, 6000, 10_000]
+    assert tagged(segment, "segment:track") == [
+        {
+            "event": "Opened",
+            "messageId": "m1",
+            "session_id": ONE,
+            "device_id": "device-1",
+            "session_from": "integrations",
+            "device_from": "anonymousId",
+            "stage": "after",
+            "complete": True,
+            "missing": [],
+            "properties": {"a": 1},
+        }
+    ]
+    assert tagged(segment, "session")[0] == {
+        "session_id": ONE,
+        "device_id": "device-1",
+        "session_from": "integrations",
+        "device_from": "anonymousId",
+        "start_ms": ONE,
+    }
+    assert logs(segment) == ["I/ReactNativeJS: hello"]
+
+
+def test_items_may_come_out_of_order_within_the_settle_time() -> None:
+    (segment,) = run(
+        [picture(1, 1), event(1, ONE), log(3, "c"), log(2, "b"), picture(3.5, 2), log(1.8, "a"), picture(9, 3)]
+    )
+    assert [line[-1] for line in logs(segment)] == ["a", "b", "c"]
+
+
+def test_what_is_later_than_that_is_kept_in_its_place_but_for_pictures() -> None:
+    to = recorder()
+    (segment,) = run(
+        [picture(1, 1), event(1, ONE), log(9, "b"), picture(20, 2), log(3, "a"), picture(23, 3), picture(4, 4)], to
+    )
+    assert [line[-1] for line in logs(segment)] == ["a", "b"]
+    assert to.losses == (Loss("timeline", "late picture", 1),)
+
+
+def test_segments_are_cut_by_time_and_carry_the_picture_over() -> None:
+    sealed = run([picture(1, 10), event(1, ONE), *(log(s, f"{s}") for s in range(2, 100, 4))], until=100)
+    assert [(s.manifest.reason, s.manifest.end_ms - s.manifest.start_ms) for s in sealed[:-1]] == [("time", 30_000)] * 3
+    names = {f"picture:{digest}" for s in sealed for digest in s.pictures}
+    assert len(names) == 1
+    assert all(name.encode() in s.events[1] for s in sealed for name in names)
+
+
+def test_an_idle_screen_makes_no_segments() -> None:
+    sealed = run([picture(0.9, 10), event(1, ONE), *(picture(s, 10) for s in range(1, 600))], until=600)
+    assert len(sealed) == 1
+    assert sealed[0].manifest.reason == "time"
+    assert len(sealed[0].events) < 8
+
+
+def test_segments_are_cut_by_size() -> None:
+    to = recorder(segment_bytes=100_000)
+    lines = [log(2 + i / 100, "x" * 1900) for i in range(200)]
+    sealed = run([picture(1, 10), event(1, ONE), *lines], to, until=10)
+    assert {s.manifest.reason for s in sealed[:-1]} == {"size"}
+    assert all(sum(map(len, s.events)) <= 100_000 for s in sealed)
+    assert sum(len(logs(s)) for s in sealed) == 200
+
+
+def test_large_pictures_are_cut_by_size() -> None:
+    noise = np.random.default_rng(7).integers(0, 256, (400, 200, 3), np.uint8)
+    pictures = [replace(picture(1 + i, 0), pixels=np.roll(noise, i * 7, axis=0)) for i in range(20)]
+    sealed = run([event(1, ONE), *pictures], recorder(segment_bytes=100_000))
+    assert len(sealed) > 2
+    for segment in sealed:
+        inlined = sum(len(p.data) * 4 // 3 for p in segment.pictures.values()) + sum(map(len, segment.events))
+        assert inlined <= 100_000
+    assert sum(s.manifest.counts.frames for s in sealed) == 20
+
+
+def test_a_turned_screen_opens_a_new_segment() -> None:
+    turned = picture(5, 10, size=Size(2400, 1080))
+    one, two = run([event(1, ONE), picture(1, 10), turned])
+    assert (one.manifest.reason, one.manifest.end_ms) == ("resize", EPOCH + 5000)
+    meta = parsed(two)[0]["data"]
+    assert (meta["width"], meta["height"]) == (914, 411)
+
+
+def test_a_new_session_is_cut_where_it_began() -> None:
+    items = [event(2, ONE), picture(2, 10), log(39, "old"), log(41, "new"), event(45, TWO), log(46, "newer")]
+    sealed = run(sorted(items, key=lambda i: i.stamp), until=60)
+    keys = [(s.manifest.session_id, logs(s)) for s in sealed]
+    assert keys == [
+        (ONE, []),
+        (ONE, ["I/ReactNativeJS: old"]),
+        (TWO, ["I/ReactNativeJS: new", "I/ReactNativeJS: newer"]),
+    ]
+    assert sealed[1].manifest.reason == "session"
+    assert sealed[1].manifest.end_ms == TWO
+
+
+def test_an_event_of_the_old_session_after_a_rollover_goes_to_the_old_one() -> None:
+    items = [
+        event(20, ONE, name="a"),
+        picture(20, 10),
+        event(40.1, TWO, name="b"),
+        event(40.9, ONE, name="late"),
+        event(41, TWO, name="c"),
+        picture(41.5, 11),
+        picture(46, 12),
+        event(47, ONE, name="very late"),
+        event(48, TWO, name="d"),
+    ]
+    sealed = run(items, until=60)
+    names = {(s.manifest.session_id, s.manifest.seq): [e["event"] for e in tagged(s, "segment:track")] for s in sealed}
+    assert names == {(ONE, 0): ["a", "late"], (TWO, 0): ["b", "c", "d"], (ONE, 1): ["very late"]}
+
+
+def test_an_event_without_a_session_never_cuts() -> None:
+    (segment,) = run(
+        [picture(1, 1), event(2, ONE), event(3, -1, name="none"), event(4, ONE, None, name="half")], until=9
+    )
+    assert [e["event"] for e in tagged(segment, "segment:track")] == ["Tapped", "none", "half"]
+    assert tagged(segment, "segment:track")[1]["session_id"] == -1
+
+
+def test_what_came_before_the_first_session_is_in_it() -> None:
+    to = recorder()
+    (segment,) = run([picture(1, 10), log(2, "start"), picture(20, 11), event(25, 7)], to)
+    assert logs(segment) == ["I/ReactNativeJS: start"]
+    assert segment.manifest.start_ms == EPOCH + 1000
+    assert to.losses == ()
+
+
+def test_the_wait_for_a_session_is_bounded_and_what_falls_out_is_counted() -> None:
+    to = recorder()
+    items: list[Item] = [picture(0, 10), *(log(s, f"{s}") for s in range(1, 100))]
+    for item in items:
+        to.feed(item)
+    to.advance(at(102))
+    sealed = run([event(102, 7)], to, until=110)
+    assert to.losses == (Loss("timeline", "no session", 40),)
+    assert [int(line.split()[-1]) for s in sealed for line in logs(s)] == list(range(40, 100))
+    assert len(sealed[0].pictures) == 1
+    assert sealed[0].manifest.losses == (Loss("timeline", "no session", 40),)
+
+
+def test_without_any_session_all_is_counted_and_nothing_kept() -> None:
+    to = recorder()
+    assert run([picture(1, 10), log(2, "x"), event(3, -1), touch(4, "down")], to) == []
+    assert to.losses == (Loss("timeline", "no session", 4),)
+
+
+def test_a_session_under_way_can_be_told_without_recording_its_event() -> None:
+    to = recorder()
+    to.note(event(-100, ONE))
+    (segment,) = run([picture(1, 10), log(2, "x")], to)
+    assert segment.manifest.session_id == ONE
+    assert tagged(segment, "segment:track") == []
+
+
+def test_a_lost_device_closes_the_segment_and_the_gap_opens_the_next() -> None:
+    gap = Gap(at(5), at(15), "device", "DeviceGone", "mail anna@example.com")
+    one, two = run([picture(1, 10), event(1, ONE), log(4, "x"), gap, picture(16, 11)])
+    assert (one.manifest.reason, one.manifest.end_ms) == ("lost", EPOCH + 5000)
+    assert tagged(two, "gap") == [
+        {
+            "stage": "device",
+            "reason": "DeviceGone",
+            "detail": "mail *****",
+            "from_ms": EPOCH + 5000,
+            "to_ms": EPOCH + 15_000,
+            "ms": 10_000,
+        }
+    ]
+
+
+def test_log_lines_of_a_segment_are_bounded_and_the_rest_counted() -> None:
+    to = recorder()
+    (segment,) = run(
+        [picture(1, 1), event(1, ONE), *(log(2 + i / 1000, "x") for i in range(MAX_LOGS + 7))], to, until=9
+    )
+    assert segment.manifest.counts.logs == len(logs(segment)) == MAX_LOGS
+    assert to.losses == segment.manifest.losses == (Loss("logs", "over the limit of a segment", 7),)
+
+
+def test_one_event_at_several_stages_is_told_once_at_its_best() -> None:
+    raw = event(2, -1, None, message_id="m", stage="raw", complete=False)
+    (segment,) = run([picture(1, 1), raw, event(2.2, ONE, message_id="m"), event(2.3, ONE, message_id="m")], until=9)
+    assert [e["stage"] for e in tagged(segment, "segment:track")] == ["after"]
+
+
+def test_lines_of_the_session_plugin_are_no_events() -> None:
+    (segment,) = run([picture(1, 1), event(2, ONE, stage="session"), log(3, "x")], until=9)
+    assert tagged(segment, "segment:track") == []
+
+
+def test_a_crash_is_marked() -> None:
+    crash = log(3, "FATAL EXCEPTION: main\nProcess: com.example.shop, PID: 100", tag="AndroidRuntime")
+    (segment,) = run([picture(1, 1), event(2, ONE), crash], until=9)
+    assert tagged(segment, "crash")[0]["pid"] == 100
+
+
+def test_losses_and_parse_failures_are_counted_in_the_manifest() -> None:
+    failure = ParseFailure(at(2), 5, "cut", "{")
+    (segment,) = run([picture(1, 1), event(2, ONE), Loss("capture", "late", 3), failure, failure], until=9)
+    assert segment.manifest.losses == (Loss("capture", "late", 3), Loss("events", "cut", 2))
+
+
+def test_the_name_of_another_app_is_not_told() -> None:
+    shown, hidden = (
+        Foreground(at(1), APP, ".Pay", False, 0),
+        Foreground(at(2), "com.private.clinic", ".Visit", False, 0),
+    )
+    (segment,) = run([event(2.5, ONE), shown, hidden, picture(3, 1)])
+    assert parsed(segment)[0]["data"]["href"] == f"android-app://{APP}/.Pay"
+    assert b"clinic" not in b"".join(segment.events)
+
+
+def test_without_a_picture_a_covered_one_stands_in() -> None:
+    (segment,) = run([event(1, ONE), log(2, "x")], until=9)
+    assert tagged(segment, "mask")[0]["blocked"] == "no-picture"
+
+
+def test_a_stamp_in_the_future_does_not_move_time() -> None:
+    to = recorder()
+    to.feed(picture(1, 1))
+    to.feed(event(1, ONE))
+    assert to.feed(log(9000, "x")) == []
+    assert to.advance(at(5)) == []
+    (segment, *_) = to.finish()
+    assert segment.manifest.counts.frames == 1
+
+
+def test_masking_reaches_the_bytes() -> None:
+    masker = Masker("medium", APP)
+    canary = "Zanzibar Street 9"
+    form = app(view(0, 100, 900, 200, text="Form"), view(40, 300, 1040, 420, EDIT, canary, hint="Where"))
+    sealed = run(
+        [
+            masker.snapshot(*still(form, status_bar(), seconds=1), DPI),
+            event(2, ONE, properties={"where": canary, "deep": [{"x": f"to {canary}!"}]}, name="Sent to a@b.example"),
+            log(3, f"typed {canary}"),
+            log(3.5, canary, tag=canary),
+            Gap(at(4), at(4), "screen", "Failed", canary),
+        ],
+        recorder(masker),
+    )
+    stored = b"".join(b"".join(s.events) for s in sealed)
+    assert b"Zanzibar" not in stored
+    assert b"a@b.example" not in stored
+    assert b"Form" in stored
+
+
+KEYS = [(ONE, "a"), (TWO, "a"), (ONE, "b"), (5, "a"), (-1, "a"), (ONE, None)]
+ITEMS = st.lists(
+    st.one_of(
+        st.tuples(st.just("event"), st.integers(0, 900), st.integers(0, len(KEYS) - 1)),
+        st.tuples(
+            st.sampled_from(["picture", "log", "down", "up", "gap", "lost", "turn"]),
+            st.integers(0, 900),
+            st.integers(0, 3),
+        ),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ITEMS, st.booleans(), st.integers(0, 30))
+def test_no_segment_mixes_keys_and_every_one_is_valid(
+    plan: list[tuple[str, int, int]], in_order: bool, step: int
+) -> None:
+    to = recorder(segment_bytes=3000)
+    sealed: list[SealedSegment] = []
+    given_events: Counter[str] = Counter()
+    if in_order:
+        plan = sorted(plan, key=lambda entry: entry[1])
+    for n, (kind, tenths, x) in enumerate(plan):
+        t = tenths / 10
+        item: Item
+        if kind == "event":
+            item = event(t, *KEYS[x], name=f"{n}:{x}")
+            given_events[item.name] += 1
+        elif kind in ("picture", "turn"):
+            item = picture(t, x, f"label {x}", size=SCREEN if kind == "picture" else Size(2400, 1080))
+        elif kind == "log":
+            item = log(t, f"line {n}")
+        elif kind in ("down", "up"):
+            item = touch(t, "down" if kind == "down" else "up", pointer=x)
+        else:
+            item = Gap(at(t), at(t + x), "device" if kind == "lost" else "screen", "X")
+        sealed += to.feed(item)
+        if step and n % step == 0:
+            sealed += to.advance(at(t))
+    sealed += to.finish()
+    check(sealed)
+    told: Counter[str] = Counter()
+    for segment in sealed:
+        for payload in tagged(segment, "segment:track"):
+            told[payload["event"]] += 1
+            own = KEYS[int(payload["event"].split(":")[1])]
+            if own[0] > 0 and own[1] is not None:
+                assert own == (segment.manifest.session_id, segment.manifest.device_id)
+    lost = sum(loss.count for loss in to.losses if loss == Loss("timeline", "no session", loss.count))
+    assert told + (given_events - told) == given_events
+    assert (given_events - told).total() <= lost
+
+
+def test_a_still_screen_is_stored_once() -> None:
+    masker = Masker("medium", APP)
+    pixels = painted(app(view(0, 100, 900, 200, text="x")))
+    dump = tree(app(view(0, 100, 900, 200, text="x")), status_bar())
+    to = recorder(masker)
+    to.feed(event(0.5, ONE))
+    for i in range(5):
+        later = replace(dump, stamp=at(i))
+        to.feed(masker.snapshot(snapshot(pixels, later, later, i), pixels, DPI))
+    (segment,) = to.finish()
+    assert len(segment.pictures) == 1
+    assert segment.manifest.counts.frames == 5
+
+
+@pytest.mark.parametrize("level", ["verbatim", 12.9, True, [], {"a": 1}, float("nan"), 2**70, "\ud83d"])
+def test_session_ids_are_told_verbatim_whatever_they_are(level: object) -> None:
+    (segment,) = run([picture(1, 1), event(2, ONE), event(3, level, name="odd")], until=9)
+    assert len(tagged(segment, "segment:track")) == 2

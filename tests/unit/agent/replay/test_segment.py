@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import orjson
+from fakes.views import EPOCH, at
+
+from agent.model import Loss, MaskedNode, MaskedSnapshot, MaskRect, SessionKey
+from agent.replay import rrweb
+from agent.replay.picture import PictureEncoder
+from agent.replay.segment import Origin, SegmentWriter, Shown
+from agent.replay.tree import NodeIds
+from agent.replay.validator import validate
+from bridge.types import Bounds, NodeFlag, Size
+
+KEY = SessionKey(EPOCH, "device-1")
+ORIGIN = Origin(KEY, "serial-1", {"model": "m"}, "integrations", "anonymousId")
+ENCODER = PictureEncoder()
+
+
+def shown(seconds: float, shade: int, label: str = "", covers: tuple[MaskRect, ...] = ()) -> Shown:
+    node = MaskedNode("k", Bounds(0, 0, 105, 105), "android.widget.Button", "", label, NodeFlag.NONE)
+    pixels = np.full((120, 54, 3), shade, np.uint8)
+    nodes = (node,) if label else ()
+    snapshot = MaskedSnapshot(at(seconds), Size(1080, 2400), 420, 0, pixels, nodes, covers)
+    return Shown.of(snapshot, ENCODER.encode(snapshot))
+
+
+def writer(first: Shown, start_ms: int = EPOCH) -> SegmentWriter:
+    return SegmentWriter(ORIGIN, 0, start_ms, "android-app://x/y", first, NodeIds())
+
+
+def show(to: SegmentWriter, new: Shown) -> int:
+    before = to.size
+    events, size = to.change(new)
+    to.show(new, events)
+    assert to.size - before == size
+    return len(events)
+
+
+def events_of(to: SegmentWriter, end_ms: int = EPOCH + 30_000) -> list[dict[str, Any]]:
+    sealed = to.seal("time", end_ms, ())
+    assert validate(sealed.events, sealed.pictures) == []
+    return [orjson.loads(event) for event in sealed.events]
+
+
+def test_a_segment_opens_with_what_is_shown_and_ends_with_its_facts() -> None:
+    first = shown(0, 10, "Pay")
+    to = writer(first)
+    to.count(frames=1)
+    sealed = to.seal("stop", EPOCH + 5000, (Loss("logs", "x", 2),))
+    assert validate(sealed.events, sealed.pictures) == []
+    meta, full, end = map(orjson.loads, sealed.events)
+    assert (meta["type"], meta["timestamp"], meta["data"]["width"], meta["data"]["height"]) == (4, EPOCH, 411, 914)
+    assert (full["type"], full["timestamp"]) == (2, EPOCH + 1)
+    assert f"picture:{first.picture.digest}".encode() in sealed.events[1]
+    assert b"Pay" in sealed.events[1]
+    payload = end["data"]["payload"]
+    assert end["timestamp"] == payload["end_ms"] == sealed.manifest.end_ms == EPOCH + 5000
+    assert payload == {
+        "id": sealed.manifest.id,
+        "seq": 0,
+        "session_id": EPOCH,
+        "device_id": "device-1",
+        "serial": "serial-1",
+        "reason": "stop",
+        "counts": {"frames": 1, "hierarchies": 0, "touches": 0, "events": 0, "logs": 0, "gaps": 0, "blocked": 0},
+        "losses": [{"stage": "logs", "reason": "x", "count": 2}],
+        "start_ms": EPOCH,
+        "end_ms": EPOCH + 5000,
+        "device": {"model": "m"},
+        "session_from": "integrations",
+        "device_from": "anonymousId",
+    }
+    assert sealed.manifest.pictures == tuple(sealed.pictures) == (first.picture.digest,)
+
+
+def test_a_new_picture_and_new_views_are_one_event() -> None:
+    to = writer(shown(0, 10, "Pay"))
+    assert show(to, shown(1, 20, "Paid")) == 1
+    change = events_of(to)[2]["data"]
+    assert [a["id"] for a in change["attributes"]] == [10, 100]
+    assert change["attributes"][1]["attributes"] == {"aria-label": "Paid"}
+
+
+def test_what_did_not_change_is_no_event() -> None:
+    first = shown(0, 10, "Pay")
+    to = writer(first)
+    assert show(to, replace(first, stamp=at(1))) == 0
+    assert first.same(replace(first, stamp=at(1)))
+    assert not first.same(shown(1, 99, "Pay"))
+    assert not first.same(shown(1, 10, "Paid"))
+
+
+def test_covers_are_told_when_they_change_and_at_the_start() -> None:
+    covers = (MaskRect(Bounds(0, 0, 9, 9), "mask", "password"), MaskRect(Bounds(0, 9, 9, 19), "block", "web"))
+    to = writer(shown(0, 10, covers=covers))
+    show(to, shown(1, 99, covers=covers))
+    show(to, replace(shown(2, 99, covers=covers[:1]), blocked="unstable"))
+    masks = [e["data"]["payload"] for e in events_of(to) if e["type"] == 5 and e["data"]["tag"] == "mask"]
+    assert masks == [
+        {"count": 2, "kinds": {"mask": 1, "block": 1}, "rules": {"password": 1, "web": 1}, "blocked": ""},
+        {"count": 1, "kinds": {"mask": 1}, "rules": {"password": 1}, "blocked": "unstable"},
+    ]
+
+
+def test_events_are_sorted_and_none_comes_before_the_opening() -> None:
+    to = writer(shown(0, 10))
+    to.append(
+        [rrweb.log(EPOCH + 50, "info", "b"), rrweb.log(EPOCH - 99, "info", "a"), rrweb.log(EPOCH + 40, "info", "c")]
+    )
+    stamps = [e["timestamp"] - EPOCH for e in events_of(to)]
+    assert stamps == [0, 1, 2, 40, 50, 30_000]
+
+
+def test_the_end_is_never_before_the_last_event() -> None:
+    to = writer(shown(0, 10))
+    to.append([rrweb.log(EPOCH + 31_000, "info", "late")])
+    assert to.seal("time", EPOCH + 30_000, ()).manifest.end_ms == EPOCH + 31_001
+
+
+def test_an_id_tells_segments_apart_and_is_the_same_for_the_same() -> None:
+    def made(start_ms: int = EPOCH, text: str = "a", origin: Origin = ORIGIN, seq: int = 0) -> str:
+        to = SegmentWriter(origin, seq, start_ms, "x", shown(0, 10), NodeIds())
+        to.append([rrweb.log(EPOCH + 50, "info", text)])
+        return to.seal("stop", EPOCH + 99, ()).manifest.id
+
+    assert made() == made()
+    other = [made(EPOCH + 1), made(text="b"), made(origin=replace(ORIGIN, serial="s2")), made(seq=1)]
+    assert len({made(), *other}) == 5
+    assert len(made()) == 32
+    made(origin=replace(ORIGIN, key=SessionKey(EPOCH, "half \ud83d")))
+
+
+def test_size_counts_a_picture_as_often_as_it_is_inlined() -> None:
+    a, b = shown(0, 10), shown(1, 200)
+    to = writer(a)
+    opened = to.size
+    show(to, b)
+    show(to, replace(a, stamp=at(2)))
+    inlined = round(len(a.picture.data) * 4 / 3) + round(len(b.picture.data) * 4 / 3)
+    assert to.size - opened > inlined
+    sealed = to.seal("stop", EPOCH + 9000, ())
+    assert len(sealed.pictures) == 2
+    assert sealed.manifest.bytes == sum(map(len, sealed.events)) + len(a.picture.data) + len(b.picture.data)

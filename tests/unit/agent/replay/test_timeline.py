@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from typing import Any
+
+from fakes.views import EPOCH, at, event
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.model import SegmentEvent, SessionKey
+from agent.replay.timeline import MAX_INTERVALS, PreRoll, Reorder, Sessions
+from bridge.types import Stamp
+
+ONE, TWO = SessionKey(EPOCH + 1000, "d"), SessionKey(EPOCH + 60_000, "d")
+
+
+def effective(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else -1
+
+
+def of(seconds: float, session_id: object, device_id: str | None = "d", **more: Any) -> SegmentEvent:
+    return event(seconds, session_id, device_id, **more)
+
+
+def noted(*events: SegmentEvent) -> Sessions:
+    sessions = Sessions(effective, 60_000)
+    for one in events:
+        sessions.note(one)
+    return sessions
+
+
+def ruler(sessions: Sessions, seconds: float) -> SessionKey | None:
+    interval = sessions.at(at(seconds).mono_ns)
+    return None if interval is None else interval.key
+
+
+@given(st.lists(st.integers(0, 20)), st.integers(-1, 21))
+def test_items_come_out_in_order_of_time_and_equal_ones_in_order_of_arrival(times: list[int], limit: int) -> None:
+    reorder: Reorder[int] = Reorder()
+    for i, time in enumerate(times):
+        reorder.put(Stamp(time, 0), i)
+    out = [i for _, i in reorder.until(limit)]
+    rest = [i for _, i in reorder.rest()]
+    assert out + rest == sorted(range(len(times)), key=times.__getitem__)
+    assert all(times[i] <= limit for i in out)
+    assert all(times[i] > limit for i in rest)
+
+
+def test_nobody_rules_before_a_session_is_known() -> None:
+    sessions = noted(of(1, -1), of(2, None), of(3, ONE.session_id, None), of(4, ONE.session_id, ""))
+    assert not sessions.known
+    assert ruler(sessions, 5) is None
+
+
+def test_a_session_begins_when_its_id_says() -> None:
+    sessions = noted(of(31, ONE.session_id), of(65, TWO.session_id))
+    assert [i.start for i in (sessions.of(ONE), sessions.of(TWO)) if i] == [at(1), at(60)]
+    assert ruler(sessions, 59.9) == ONE
+    assert ruler(sessions, 60) == TWO
+
+
+def test_what_comes_before_the_first_session_is_its_own() -> None:
+    assert ruler(noted(of(31, ONE.session_id)), 0.5) == ONE
+
+
+def test_an_id_that_is_no_time_or_too_old_begins_at_its_event() -> None:
+    for session_id, event_ms in (
+        (7, EPOCH + 5000),
+        (EPOCH - 100_000, EPOCH + 5000),
+        (EPOCH + 99_000, EPOCH + 5000),
+        (EPOCH, None),
+    ):
+        sessions = noted(of(5, session_id, event_ms=event_ms))
+        interval = sessions.at(0)
+        assert interval is not None
+        assert interval.start == at(5)
+
+
+def test_the_devices_clock_may_be_hours_off() -> None:
+    off = 5 * 3_600_000
+    sessions = noted(of(31, ONE.session_id + off, event_ms=EPOCH + 31_000 + off))
+    interval = sessions.at(0)
+    assert interval is not None
+    assert interval.start == at(1)
+
+
+def test_ids_going_back_and_forth_at_a_rollover_do_not_switch_back() -> None:
+    sessions = noted(
+        of(30, ONE.session_id),
+        of(60.5, TWO.session_id),
+        of(61, ONE.session_id),
+        of(61.5, TWO.session_id),
+        of(62, ONE.session_id),
+    )
+    assert ruler(sessions, 59) == ONE
+    assert all(ruler(sessions, t) == TWO for t in (60, 61, 61.2, 62.5))
+
+
+def test_the_lines_of_a_rollover_in_any_order_give_the_same() -> None:
+    lines = [of(60.6, TWO.session_id), of(60.5, ONE.session_id), of(60.7, TWO.session_id)]
+    for order in (lines, lines[::-1], [lines[1], lines[0], lines[2]]):
+        sessions = noted(*order)
+        assert ruler(sessions, 59) == ONE
+        assert ruler(sessions, 61) == TWO
+
+
+def test_a_session_without_an_id_never_cuts() -> None:
+    sessions = noted(of(30, ONE.session_id), of(31, -1), of(32, 0), of(33, "x"))
+    assert ruler(sessions, 34) == ONE
+
+
+def test_an_old_session_that_stays_rules_again() -> None:
+    sessions = noted(of(1, 5), of(10, 6), of(30, 5))
+    assert [ruler(sessions, t) for t in (5, 15, 31)] == [SessionKey(n, "d") for n in (5, 6, 5)]
+
+
+def test_an_event_made_before_the_session_that_rules_is_late_and_no_return() -> None:
+    sessions = noted(of(30, ONE.session_id), of(60, TWO.session_id), of(90, ONE.session_id, event_ms=EPOCH + 40_000))
+    assert ruler(sessions, 91) == TWO
+
+
+def test_another_device_id_in_the_same_session_begins_at_its_event() -> None:
+    sessions = noted(of(30, ONE.session_id), of(40, ONE.session_id, "e"))
+    assert ruler(sessions, 39) == ONE
+    assert ruler(sessions, 40) == SessionKey(ONE.session_id, "e")
+
+
+def test_a_line_that_announces_a_session_says_when_it_began() -> None:
+    sessions = noted(of(1, 5), of(10, 6, None, stage="session"), of(14, 6, event_ms=None))
+    assert ruler(sessions, 11) == SessionKey(6, "d")
+
+
+def test_the_memory_is_bounded() -> None:
+    sessions = noted(*(of(i, i + 1) for i in range(2 * MAX_INTERVALS)))
+    assert ruler(sessions, 2 * MAX_INTERVALS) == SessionKey(2 * MAX_INTERVALS, "d")
+    assert sessions.of(SessionKey(1, "d")) is None
+
+
+def test_the_pre_roll_is_bounded_by_weight_and_age() -> None:
+    waiting: PreRoll[str] = PreRoll(10, 100)
+    assert waiting.push(Stamp(0, 0), "a", 60) == []
+    assert waiting.push(Stamp(1, 0), "b", 60) == ["a"]
+    assert waiting.push(Stamp(12, 0), "c", 40) == []
+    assert waiting.expire(12) == ["b"]
+    assert [item for _, item in waiting.drain()] == ["c"]
+    assert list(waiting.drain()) == []

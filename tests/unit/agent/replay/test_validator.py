@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import base64
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+from fakes import segments
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.replay import rrweb
+from agent.replay.validator import Problem, validate
+
+PICTURE = segments.picture(9)
+DATA_URI = "data:image/webp;base64," + base64.b64encode(PICTURE.data).decode()
+
+
+def good() -> list[dict[str, Any]]:
+    box = rrweb.element(100, "div", {"class": "v"})
+    return [
+        rrweb.meta(1000, "android-app://x/y", 411, 914),
+        rrweb.full_snapshot(1001, DATA_URI, 411, 914, [box]),
+        rrweb.touch(1002, "down", 1, 2, 0),
+        rrweb.touch(1003, "move", 1, 2, 0),
+        rrweb.touch(1004, "up", 1, 2, 0),
+        rrweb.mutation(1005, [(10, {"src": DATA_URI}), (100, {"style": None})], [], [rrweb.element(101, "div", {})]),
+        rrweb.mutation(1006, [], [100]),
+        rrweb.log(1007, "info", "x"),
+        rrweb.custom(1008, "gap", {}),
+        rrweb.custom(1009, "end", {}),
+    ]
+
+
+def rules(events: list[Any]) -> set[str]:
+    return {problem.rule for problem in validate(events)}
+
+
+def test_a_good_list_has_no_problem() -> None:
+    assert validate(good()) == []
+    assert validate([orjson.dumps(event) for event in good()]) == []
+
+
+def test_segments_made_for_other_tests_are_good() -> None:
+    sealed = segments.segment()
+    assert validate(sealed.events, sealed.pictures) == []
+
+
+def attribute(name: str, value: object) -> list[dict[str, Any]]:
+    """The good list with one attribute of its first mutation set."""
+    return change(5, lambda e: e["data"]["attributes"][0]["attributes"].update({name: value}))
+
+
+def change(index: int, edit: Callable[[dict[str, Any]], object]) -> list[dict[str, Any]]:
+    events = copy.deepcopy(good())
+    edit(events[index])
+    return events
+
+
+@pytest.mark.parametrize(
+    ("events", "rule"),
+    [
+        (good()[1:], "meta-first"),
+        ([good()[0], *good()[2:]], "snapshot-second"),
+        ([good()[0], good()[2], good()[1], *good()[3:]], "snapshot-second"),
+        ([*good()[:3], good()[1], *good()[3:]], "meta-first"),
+        (good()[:-1], "end"),
+        ([*good(), rrweb.custom(1010, "note", {})], "after-end"),
+        (good()[:1], "two-events"),
+        (change(5, lambda e: e.update(timestamp=1003)), "order"),
+        (change(5, lambda e: e.update(timestamp=1005.5)), "shape"),
+        (change(5, lambda e: e.update(type=9)), "shape"),
+        (change(5, lambda e: e.update(data=[])), "shape"),
+        (change(1, lambda e: e.update(timestamp=1000)), "snapshot-time"),
+        (change(0, lambda e: e["data"].update(width=0)), "meta-size"),
+        (change(0, lambda e: e["data"].pop("href")), "meta-href"),
+        (change(1, lambda e: e["data"].pop("node")), "document"),
+        (change(1, lambda e: e["data"]["node"]["childNodes"][0].update(id=0)), "id"),
+        (change(1, lambda e: e["data"]["node"]["childNodes"][0].update(id=7)), "id"),
+        (change(2, lambda e: e["data"].update(id=0)), "touch-id"),
+        (change(2, lambda e: e["data"].update(type=8)), "touch-type"),
+        (change(3, lambda e: e["data"]["positions"].append({})), "touch-move"),
+        (change(3, lambda e: e["data"]["positions"][0].update(timeOffset=-5)), "touch-move"),
+        (change(3, lambda e: e["data"]["positions"][0].update(id=500)), "touch-id"),
+        (change(3, lambda e: e["data"].update(source=99)), "source"),
+        (change(5, lambda e: e["data"].pop("texts")), "four-arrays"),
+        (change(5, lambda e: e["data"]["attributes"][0].update(id=500)), "attribute-id"),
+        (attribute("width", 5), "attribute-value"),
+        (change(5, lambda e: e["data"]["attributes"][0].pop("attributes")), "attributes"),
+        (attribute("src", "x.webp"), "picture"),
+        (attribute("src", DATA_URI.replace("webp", "png", 1)), "picture-type"),
+        (attribute("src", "data:image/webp;base64,!"), "picture-type"),
+        (change(5, lambda e: e["data"]["adds"][0].update(parentId=500)), "add-parent"),
+        (change(5, lambda e: e["data"]["adds"][0].update(nextId=500)), "add-next"),
+        (change(5, lambda e: e["data"]["adds"][0].update(node=None)), "add-node"),
+        (change(5, lambda e: e["data"]["adds"][0]["node"].update(childNodes=[{"id": 200}])), "add-children"),
+        (change(5, lambda e: e["data"]["adds"][0]["node"].update(id=100)), "id"),
+        (change(6, lambda e: e["data"]["removes"][0].update(id=500)), "remove-id"),
+        (change(6, lambda e: e["data"]["removes"][0].update(parentId=7)), "remove-id"),
+        (change(8, lambda e: e["data"].update(tag="surprise")), "tag"),
+        (change(8, lambda e: e["data"].update(payload="x" * 9_000_001)), "event-size"),
+        (change(8, lambda e: e["data"].update(payload="x" * 6_000_000)), "batch-size"),
+        ([b"{", *good()], "json"),
+    ],
+)  # fmt: skip
+def test_each_broken_rule_is_named(events: list[Any], rule: str) -> None:
+    assert rule in rules(events)
+
+
+def test_stored_pictures_are_looked_up() -> None:
+    events = attribute("src", f"picture:{PICTURE.digest}")
+    assert validate(events) == []
+    assert validate(events, {PICTURE.digest: PICTURE}) == []
+    assert validate(events, {}) == [Problem(5, "picture", f"{PICTURE.digest} is missing")]
+    lying = {PICTURE.digest: replace(PICTURE, media_type="image/png")}
+    assert validate(events, lying) == [Problem(5, "picture-type", "image/png")]
+
+
+def test_an_open_list_needs_no_end() -> None:
+    assert validate(good()[:-1], closed=False) == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 20) | st.text(max_size=3),
+    lambda v: st.lists(v, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["type", "data", "timestamp"]), JSON), max_size=3), st.data()
+)
+def test_broken_lists_are_reported_and_never_raise(edits: list[tuple[int, str, Any]], data: st.DataObject) -> None:
+    events = copy.deepcopy(good())
+    for index, name, value in edits:
+        target: Any = events[index]
+        if name == "data":
+            target = target["data"] if isinstance(target["data"], dict) else target
+            name = data.draw(st.sampled_from(sorted(target)))
+            inner = target[name]
+            if isinstance(inner, list) and inner and isinstance(inner[0], dict) and data.draw(st.booleans()):
+                target, name = inner[0], data.draw(st.sampled_from(sorted(inner[0]) or ["id"]))
+        target[name] = value
+    validate(events)
