@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from agent.model import Snapshot
 from agent.runtime.capture import CaptureLoop
@@ -112,7 +113,8 @@ class Pipeline:
                 )
             ]
             stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({*lanes, stopping, consumer}, return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [*lanes, stopping, consumer]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             run.stop()
             if consumer.done():

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from bridge.registry import Attached, Detached, Registry
 
@@ -68,7 +69,11 @@ class Supervisor:
 
                 for serial in self._wanted:
                     record(serial)
-                await self._watch(stop, lambda event: loop.call_soon_threadsafe(changed, event))
+
+                def tell(event: Attached | Detached) -> None:
+                    loop.call_soon_threadsafe(changed, event)
+
+                await self._watch(stop, tell)
 
     async def _watch(self, stop: asyncio.Event, tell: Callable[[Attached | Detached], None]) -> None:
         """Follow attach and detach; a watch that breaks (the adb server went away) is started again."""
@@ -81,7 +86,8 @@ class Supervisor:
         try:
             while not stop.is_set():
                 lane = start_lane("watch", watch)
-                await asyncio.wait({lane, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                ends: list[asyncio.Future[Any]] = [lane, stopping]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if stop.is_set():
                     self._registry.close()
                     await asyncio.wait({lane})

@@ -53,7 +53,7 @@ async def dumpsys(io: Io, phone: Phone) -> int:
         size = phone.world.size
         await _say(
             io,
-            f"  Display: mDisplayId=0\n    init={size.width}x{size.height} {phone.profile.density}dpi rotation {rotation}",
+            f"  Display: mDisplayId=0\n    init={size.width}x{size.height} {phone.profile.density}dpi",
         )
         await _say(io, f"  mRotation={rotation} mDeferredRotationPauseCount=0")
         if phone.profile.api_level < 29 or rest[0] != "windows":
