@@ -80,6 +80,14 @@ class Connection(asyncio.Protocol):
             stream.lost()
         self._streams.clear()
 
+    def pause(self, paused: bool) -> None:
+        """Stop or go on hearing the host."""
+        if self._transport is not None:
+            if paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
     def abort(self) -> None:
         """Cut the connection."""
         if self._transport is not None:
@@ -232,13 +240,14 @@ def _named(name: bytes, prefixes: set[str]) -> bool:
 class Adbd:
     """The adb daemon of one phone: binds a port of loopback once and keeps it through unplugging and reboots.
 
-    `hook` sees each message in both directions. `trust` says which hosts may come in.
+    `hook` sees each message in both directions. `trust` says which hosts may come in. `on_plug` run when it listens.
     """
 
     def __init__(self, phone: Phone, host: str = "127.0.0.1") -> None:
         self.phone = phone
         self.trust = Trust()
         self.hook: Hook | None = None
+        self.on_plug: list[Callable[[], None]] = []
         self.connections: list[Connection] = []
         self._host = host
         self._socket = _bound(host, 0)
@@ -269,6 +278,8 @@ class Adbd:
         if self._server is None:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(lambda: Connection(self), sock=self._socket)
+            for act in self.on_plug:
+                act()
 
     def unplug(self) -> None:
         """Cut all transports and refuse new ones."""

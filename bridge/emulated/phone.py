@@ -17,7 +17,7 @@ from bridge.emulated.program import Handler, Program, Writer
 
 if TYPE_CHECKING:
     from bridge.emulated.logd import LogRing
-    from bridge.emulated.world import World
+    from bridge.emulated.world.world import World
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class Phone:
     "localabstract:scrcpy" to a handler; a program that listens adds its entry and removes it in `finally`.
     `reverses` maps a device address to the host address of an `adb reverse`. `settings` is (namespace, key) -> value.
     `gaps` lists what the host asked for and the phone has not: a test asserts that it stays empty.
-    `on_reboot` run at every reboot, before the phone goes down.
+    `on_shut_down` and `on_boot` run at a reboot.
     """
 
     world: World
@@ -116,7 +116,8 @@ class Phone:
         self.reverses: dict[str, str] = {}
         self.gaps: list[str] = []
         self.processes: dict[int, Process] = {}
-        self.on_reboot: list[Callable[[], None]] = []
+        self.on_shut_down: list[Callable[[], None]] = []
+        self.on_boot: list[Callable[[], None]] = []
         self.open_host: Callable[[str], Awaitable[tuple[asyncio.StreamReader, Writer]]] | None = None
         self.cable: Cable | None = None
         self._tasks: set[asyncio.Future[None]] = set()
@@ -158,7 +159,7 @@ class Phone:
 
     def shut_down(self) -> None:
         """All programs end, what lives in memory is gone. Files and settings stay."""
-        for act in self.on_reboot:
+        for act in self.on_shut_down:
             act()
         for process in list(self.processes.values()):
             self.end(process)
@@ -171,6 +172,8 @@ class Phone:
         self.clock.reboot()
         self.new_boot_id()
         self.props["sys.boot_completed"] = "1"
+        for act in self.on_boot:
+            act()
 
     async def connect(self, address: str) -> tuple[asyncio.StreamReader, Writer]:
         """What an app does to reach "tcp:7002": a port served on the phone, or one that `adb reverse` leads to the

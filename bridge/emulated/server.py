@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import os
@@ -199,3 +200,43 @@ def _free(port: int) -> bool:
         sock.bind(("127.0.0.1", port))
         return True
     return False
+
+
+class ForeignAdbServer:
+    """A stub on an adb server's port that claims another version: clients print "killing..." and say `host:kill`.
+
+    Belongs to an event loop.
+    """
+
+    def __init__(self, port: int, version: int = 40) -> None:
+        self._port = port
+        self._version = version
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+
+    def close(self) -> None:
+        """May be called twice."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(5):
+                request = await reader.readexactly(int(await reader.readexactly(4), 16))
+                if request == b"host:version":
+                    writer.write(b"OKAY0004%04x" % self._version)
+                elif request == b"host:kill":
+                    writer.write(b"OKAY")
+                    self.close()
+                else:
+                    text = b"unsupported"
+                    writer.write(b"FAIL%04x" % len(text) + text)
+                await writer.drain()
+        except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
+            # Not a client of adb: it gets no answer.
+            pass
+        finally:
+            writer.close()

@@ -196,8 +196,9 @@ class Stream:
             self._pump()
 
     def received(self, payload: bytes | memoryview) -> None:
-        if self._state == "open":
-            self.reader.feed_data(bytes(payload))
+        if self._state == "closed":
+            return
+        self.reader.feed_data(bytes(payload))
         if self._paused:
             self._owed = True
         else:
