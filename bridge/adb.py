@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from bridge import dumpsys, picture
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import (
+    AdbServerError,
     BridgeTimeout,
     CaptureFailed,
     CommandFailed,
@@ -31,8 +33,8 @@ class AdbShell:
     Every method raises BridgeTimeout, DeviceGone, DeviceUnauthorized, ServiceRefused, AdbServerError.
     """
 
-    def __init__(self, socket: SmartSocket, serial: str) -> None:
-        self.socket = socket
+    def __init__(self, smart: SmartSocket, serial: str) -> None:
+        self.socket = smart
         self.serial = serial
 
     def exec(self, command: str, deadline: Deadline, expect: int = 1 << 16) -> bytearray:
@@ -188,13 +190,20 @@ def client(server: AdbServer, deadline: Callable[[], Deadline]) -> Any:
     """
     import adbutils
 
-    quiet: Any = type("Connection", (adbutils.AdbConnection,), {"_safe_connect": lambda self: self._create_socket()})
-
-    def connect(timeout: float | None = None) -> Any:
+    def dial(connection: object) -> socket.socket:
         left = deadline().remaining()
         if left <= 0:
             raise BridgeTimeout("", "adb", "the deadline passed")
+        try:
+            return socket.create_connection((server.host, server.port), timeout=left)
+        except ConnectionError as error:
+            raise AdbServerError("", "connect to the adb server", f"nothing listens at {server}") from error
+
+    quiet: Any = type("Connection", (adbutils.AdbConnection,), {"_safe_connect": dial})
+
+    def connect(timeout: float | None = None) -> Any:
         connection = quiet(server.host, server.port)
+        left = connection.conn.gettimeout()
         connection.conn.settimeout(min(left, timeout) if timeout else left)
         return connection
 

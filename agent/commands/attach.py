@@ -51,8 +51,6 @@ def record(
     """Record until the duration ends or a signal comes, then flush. Says and returns the closing summary."""
     import asyncio
 
-    from bridge.registry import Registry
-
     from agent.commands.console import say
     from agent.commands.progress import Progress
     from agent.errors import SinkError
@@ -63,6 +61,7 @@ def record(
     from agent.runtime.supervisor import Supervisor
     from bridge.clock import HostClock
     from bridge.deadline import Deadline
+    from bridge.registry import Registry
     from bridge.smartsocket import AdbServer
 
     clock = HostClock()

@@ -13,11 +13,10 @@ def devices(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
 
     Example: android-replay devices --json
     """
-    from bridge.registry import Registry
-
     from agent.commands.console import put, put_json, say, table
     from bridge.clock import HostClock
     from bridge.deadline import Deadline
+    from bridge.registry import Registry
     from bridge.smartsocket import AdbServer
 
     registry = Registry(AdbServer.from_environment(), HostClock())

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from bridge.registry import Listed, Registry
-
     from agent.settings import Loaded
+    from bridge.registry import Listed, Registry
 
 MIN_FREE_BYTES = 1 << 30
 
@@ -67,9 +66,8 @@ def doctor(
 
 
 def _checks(loaded: Loaded, serial: str | None, app: str | None, sinks: list[str]) -> Iterator[Check]:
-    from bridge.registry import Registry
-
     from bridge.clock import HostClock
+    from bridge.registry import Registry
     from bridge.smartsocket import AdbServer
 
     settings = loaded.settings

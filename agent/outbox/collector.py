@@ -196,7 +196,8 @@ def _parse(url: str) -> SplitResult:
         httpx.URL(url)
     except (ValueError, httpx.InvalidURL) as error:
         raise ConfigError(f"{url!r} is no address: {error}.", hint) from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+    spaced = any(letter.isspace() for letter in url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or spaced:
         raise ConfigError(f"{url!r} is no http address.", hint)
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigError("A collector's address has no user name, query or fragment.", hint)

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from bridge.registry import Attached, Detached, Registry
-
 from agent.runtime.lane import start_lane
 from agent.runtime.pipeline import Pipeline
 from agent.runtime.stage import Stage
@@ -17,6 +15,7 @@ from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
 from bridge.clock import HostClock
 from bridge.errors import BridgeError
+from bridge.registry import Attached, Detached, Registry
 
 REWATCH_SECONDS = 1.0
 

@@ -33,20 +33,20 @@ def test_a_full_channel_blocks_and_close_wakes_the_putter() -> None:
     async def run() -> list[int]:
         channel: Channel[int] = Channel(asyncio.get_running_loop(), 2)
         refused = threading.Event()
-        put = []
+        full = threading.Event()
 
         def feed() -> None:
             try:
-                for i in range(3):
-                    channel.put(i)
-                    put.append(i)
+                channel.put(0)
+                channel.put(1)
+                full.set()
+                channel.put(2)
             except ChannelClosed:
                 refused.set()
 
         thread = threading.Thread(target=feed)
         thread.start()
-        while len(put) < 2:
-            await asyncio.sleep(0)
+        assert full.wait(5)
         assert thread.is_alive()
         channel.close()
         thread.join(5)

@@ -1,0 +1,171 @@
+"""A Segment event on its way out: what the log shows of it, and the facts that the log shows elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from agent.analytics.forms import ABSENT, UNKNOWN, Shown
+from agent.analytics.identity import DESTINATION, device_from, device_id, session_from, session_id
+from agent.analytics.sessions import FROM_PROCESS, App
+from agent.model import NO_SESSION, EventKind, EventStage, SegmentEvent
+from bridge.types import LogEntry
+
+FROM_OWN_OPTIONS = "properties.integrations"
+FROM_PROPERTIES_ALONE = "inferred: properties, no session plugin seen"
+
+_PARTS = ("messageId", "timestamp", "integrations", "anonymousId", "context")
+_SESSION_EVENTS = ("session_start", "session_end")
+
+
+@dataclass(slots=True)
+class Draft:
+    """`stage` None means: before or after the session plugin, decided by what the log still tells until `due_ns`."""
+
+    entry: LogEntry
+    uid: int | None
+    app: App
+    shown: Shown
+    message_id: str
+    stage: EventStage | None
+    due_ns: int
+    inferred: tuple[int, str] = (NO_SESSION, "")
+    waits: bool = False
+
+    @property
+    def kind(self) -> EventKind:
+        return cast(EventKind, self.shown.value["type"])
+
+    @property
+    def name(self) -> str:
+        names = ("event", "name") if self.kind == "track" else ("name",)
+        return next((value for value in map(self.shown.value.get, names) if isinstance(value, str)), "")
+
+    @property
+    def rank(self) -> int:
+        """How much it shows, among reports of the same event."""
+        if self.stage == "raw":
+            return 1 if "properties" in self.shown.value else 0
+        if self.stage != "after":
+            return 2
+        return 3 if self.shown.gaps else 4
+
+
+def integration_id(shown: Shown) -> object:
+    """The session id that the session plugin put in; ABSENT or UNKNOWN without one."""
+    value = shown.look("integrations", DESTINATION, "session_id")
+    return ABSENT if value is None else value
+
+
+def own_session(draft: Draft) -> int:
+    """The session that a `session_start` or `session_end` event names in its properties, else NO_SESSION."""
+    if draft.kind != "track" or draft.name not in _SESSION_EVENTS:
+        return NO_SESSION
+    value = draft.shown.look("properties", "integrations", DESTINATION, "session_id")
+    return value if isinstance(value, int) and not isinstance(value, bool) else NO_SESSION
+
+
+def finish(draft: Draft, *, strict: bool) -> SegmentEvent:
+    """The event with its ids; `strict` keeps to what the event itself shows."""
+    shown, entry = draft.shown, draft.entry
+    stage: EventStage = draft.stage or "after"
+    missing = _missing(shown, stage, draft.kind)
+    session, source = _session(draft, stage, strict=strict)
+    device, holder = _device(draft, stage, strict=strict)
+    stamp = shown.value.get("timestamp")
+    return SegmentEvent(
+        stamp=entry.stamp,
+        pid=entry.pid,
+        uid=draft.uid,
+        stage=stage,
+        kind=draft.kind,
+        name=draft.name,
+        message_id=draft.message_id,
+        event_ms=_epoch_ms(stamp) if isinstance(stamp, str) else None,
+        complete=stage == "after" and not missing,
+        session_id=session,
+        session_from=source,
+        device_id=device,
+        device_from=holder,
+        missing=missing,
+        event=shown.value,
+    )
+
+
+def session_event(entry: LogEntry, uid: int | None, app: App, kind: str, session: int, *, strict: bool) -> SegmentEvent:
+    """The event behind a line of the session plugin. `kind` is "start" or "end"."""
+    device = None if strict else app.process(entry.pid).device
+    return SegmentEvent(
+        stamp=entry.stamp,
+        pid=entry.pid,
+        uid=uid,
+        stage="session",
+        kind="track",
+        name=f"session_{kind}",
+        message_id="",
+        event_ms=None,
+        complete=False,
+        session_id=session,
+        session_from="session plugin line",
+        device_id=device,
+        device_from=FROM_PROCESS if device is not None else "",
+        missing=("properties", *_PARTS),
+    )
+
+
+def _session(draft: Draft, stage: EventStage, *, strict: bool) -> tuple[object, str]:
+    shown = draft.shown
+    if stage == "after":
+        held = integration_id(shown)
+        known = held is not UNKNOWN
+        if held is ABSENT and draft.kind in ("track", "screen"):
+            known = shown.look("properties", "session_id") is not UNKNOWN
+        if known:
+            return session_id(shown.value), session_from(shown.value)
+    if strict:
+        return NO_SESSION, ""
+    own = own_session(draft)
+    if own != NO_SESSION:
+        return own, FROM_OWN_OPTIONS
+    if draft.inferred[0] != NO_SESSION:
+        return draft.inferred
+    if stage == "raw" and not draft.app.evidence and session_from(shown.value):
+        return session_id(shown.value), FROM_PROPERTIES_ALONE
+    return NO_SESSION, ""
+
+
+def _device(draft: Draft, stage: EventStage, *, strict: bool) -> tuple[str | None, str]:
+    shown = draft.shown
+    if stage != "raw":
+        held = shown.look("context", "device", "id")
+        if held is not UNKNOWN and (held not in (ABSENT, None) or shown.look("anonymousId") is not UNKNOWN):
+            value = device_id(shown.value)
+            return value if isinstance(value, str) else None, device_from(shown.value)
+    device = None if strict else draft.app.process(draft.entry.pid).device
+    return device, FROM_PROCESS if device is not None else ""
+
+
+def _missing(shown: Shown, stage: EventStage, kind: EventKind) -> tuple[str, ...]:
+    body = "traits" if kind in ("identify", "group") else "properties"
+    names = [name for name in (body, *_PARTS) if _lacks(shown, name, stage)]
+    names += sorted({path[0] for path in shown.gaps if path} - {*names})
+    return tuple(names)
+
+
+def _lacks(shown: Shown, name: str, stage: EventStage) -> bool:
+    value = shown.look(name)
+    if stage == "raw":
+        return value in (ABSENT, UNKNOWN) and name not in ("traits", "properties")
+    return value is UNKNOWN or (stage == "before" and name == "integrations")
+
+
+def _epoch_ms(text: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000

@@ -1,0 +1,275 @@
+"""Segment events out of log entries: one report an event, at the fullest stage that the log shows.
+
+An event can be in the log up to three times: before the session plugin, after it, and as the SDK's own "saved" line,
+in no fixed order. Reports that a fuller one may follow are held for a while, so events come out of order by up to
+`hold_ms`; a fuller report that comes later still is reported again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from typing import TypeVar
+
+from agent.analytics import jsontext
+from agent.analytics.drafts import Draft, finish, integration_id, own_session, session_event
+from agent.analytics.forms import ABSENT, UNKNOWN, Note, Part, SessionLine, Shown, Unread, shown, statements
+from agent.analytics.identity import device_id, effective_session
+from agent.analytics.parts import Joined, Parts
+from agent.analytics.sessions import FROM_LINE, App
+from agent.model import NO_SESSION, ParseFailure, SegmentEvent
+from bridge.types import LogEntry, Stamp
+
+TAG = "ReactNativeJS"
+HOLD_MS = 1500
+# How long after its event the SDK may print the "saved" line.
+SAVED_NS = 5_000_000_000
+MAX_HELD = 512
+MAX_APPS = 64
+MAX_SEEN = 4096
+MAX_REPORTED = 256
+MAX_PIDS = 512
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+Found = SegmentEvent | ParseFailure
+
+_STARTED = re.compile(r"Start proc (\d{1,10}):[^/\s]+/(?:u(\d{1,4})a(\d{1,6})|(\d{1,10}))\b")
+_FOLDED = re.compile(r"uid=(\d{1,10})\S* (?:\S+ )?(identical|expire) (\d+) lines?")
+
+
+class Sniffer:
+    """Feed it every entry, of all tags and processes; it keeps to `uid` when that is given.
+
+    `strict` turns inference off: ids come from the event itself or not at all. One owner; memory is bounded.
+    """
+
+    def __init__(self, uid: int | None = None, strict: bool = False, hold_ms: int = HOLD_MS) -> None:
+        self._uid = uid
+        self._strict = strict
+        self._hold_ns = hold_ms * 1_000_000
+        self._apps: OrderedDict[int, App] = OrderedDict()
+        self._uids: OrderedDict[int, int] = OrderedDict()
+        self._parts = Parts(self._hold_ns)
+        self._held: deque[Draft] = deque()
+        self._seen: OrderedDict[tuple[int, str], int] = OrderedDict()
+        self._reported: deque[Draft] = deque(maxlen=MAX_REPORTED)
+        self._fruitful: OrderedDict[tuple[int, int], bool] = OrderedDict()
+        self._ended: tuple[int, int] = (0, NO_SESSION)
+        self._now_ns = 0
+
+    def feed(self, entry: LogEntry) -> list[Found]:
+        """What the entry shows, and what was held for longer than the hold."""
+        found = self.advance(entry.stamp)
+        if entry.tag == "ActivityManager":
+            self._process_started(entry)
+            return found
+        if entry.tag == "chatty":
+            found.extend(self._folded(entry))
+            return found
+        uid = self._uid_of(entry)
+        if self._uid is not None and uid != self._uid:
+            return found
+        if entry.tag != TAG and not entry.message.startswith("SegmentReplay/"):
+            return found
+        app = self._app(uid if uid is not None else -entry.pid)
+        read = statements(entry.message)
+        for statement in read:
+            if isinstance(statement, Part):
+                for joined in self._parts.add(entry, statement):
+                    found.extend(self._joined(entry if isinstance(joined, Unread) else joined.entry, joined))
+            elif entry.tag != TAG:
+                continue
+            elif isinstance(statement, Shown):
+                found.extend(self._shown(entry, uid, app, statement, ""))
+            elif isinstance(statement, SessionLine):
+                found.extend(self._session_line(entry, uid, app, statement))
+            elif isinstance(statement, Note):
+                self._note(entry, app, statement)
+            else:
+                found.append(_failure(entry, statement))
+        _remember(self._fruitful, (entry.pid, entry.tid), bool(read), MAX_PIDS)
+        return found
+
+    def advance(self, now: Stamp) -> list[Found]:
+        """What was held and is due at `now`, with nothing new in the log."""
+        self._now_ns = max(self._now_ns, now.mono_ns)
+        found: list[Found] = []
+        for entry, joined in self._parts.expire(self._now_ns):
+            found.extend(self._joined(entry, joined))
+        while self._held and (self._held[0].due_ns <= self._now_ns or len(self._held) > MAX_HELD):
+            found.append(self._release(self._held.popleft()))
+        return found
+
+    def flush(self) -> list[Found]:
+        """The log ended: all that is held."""
+        found: list[Found] = []
+        for entry, joined in self._parts.flush():
+            found.extend(self._joined(entry, joined))
+        while self._held:
+            found.append(self._release(self._held.popleft()))
+        return found
+
+    def _uid_of(self, entry: LogEntry) -> int | None:
+        return entry.uid if entry.uid is not None else self._uids.get(entry.pid)
+
+    def _app(self, key: int) -> App:
+        app = self._apps.get(key)
+        if app is None:
+            app = self._apps[key] = App()
+            if len(self._apps) > MAX_APPS:
+                self._apps.popitem(last=False)
+        else:
+            self._apps.move_to_end(key)
+        return app
+
+    def _process_started(self, entry: LogEntry) -> None:
+        match = _STARTED.search(entry.message)
+        if match is not None and entry.uid in (None, 0, 1000):
+            uid = int(match[4]) if match[4] else int(match[2]) * 100_000 + 10_000 + int(match[3])
+            _remember(self._uids, int(match[1]), uid, MAX_PIDS)
+
+    def _folded(self, entry: LogEntry) -> list[Found]:
+        """logd up to Android 11 says what it left out: repeats of one line, or lines pruned for room."""
+        match = _FOLDED.search(entry.message)
+        if match is None or (self._uid is not None and int(match[1]) != self._uid):
+            return []
+        if match[2] == "identical" and not self._fruitful.get((entry.pid, entry.tid)):
+            return []
+        ours = self._uid is not None or (entry.pid, entry.tid) in self._fruitful
+        reason = "lines folded by logd" if match[2] == "identical" else "lines pruned by logd"
+        return [ParseFailure(entry.stamp, entry.pid, reason, entry.message[:160])] if ours else []
+
+    def _joined(self, entry: LogEntry, joined: Joined | Unread) -> list[Found]:
+        if isinstance(joined, Unread):
+            return [_failure(entry, joined)]
+        reading = jsontext.read(joined.text)
+        event = shown(reading, "parts")
+        if event is None or (joined.whole and reading.reason):
+            reason = reading.reason or "no event" if joined.whole else "part lost"
+            return [_failure(entry, Unread(reason, joined.text[:160]))]
+        if event.value.get("messageId", joined.message_id) != joined.message_id:
+            return [_failure(entry, Unread("part malformed", joined.text[:160]))]
+        uid = self._uid_of(entry)
+        return self._shown(entry, uid, self._app(uid if uid is not None else -entry.pid), event, joined.message_id)
+
+    def _session_line(self, entry: LogEntry, uid: int | None, app: App, line: SessionLine) -> list[Found]:
+        app.prints_lines = True
+        if line.kind == "start":
+            app.started(line.session_id, entry.pid, entry.stamp.mono_ns, FROM_LINE)
+            self._resolve(app, entry.pid, line.session_id)
+        else:
+            app.ended(line.session_id)
+            if self._ended == (entry.pid, line.session_id):  # the plugin prints an end twice
+                return []
+            self._ended = (entry.pid, line.session_id)
+        return [session_event(entry, uid, app, line.kind, line.session_id, strict=self._strict)]
+
+    def _note(self, entry: LogEntry, app: App, note: Note) -> None:
+        if note.kind == "reset":
+            app.reset(entry.pid)
+        else:
+            app.process(entry.pid).plugin_off = True
+
+    def _shown(self, entry: LogEntry, uid: int | None, app: App, event: Shown, message_id: str) -> list[Found]:
+        held = event.value.get("messageId")
+        message_id = held if isinstance(held, str) else message_id
+        now_ns = entry.stamp.mono_ns
+        draft = Draft(entry, uid, app, event, message_id, None, now_ns + self._hold_ns)
+        process = app.process(entry.pid)
+        session = integration_id(event)
+        if event.saved:
+            draft.stage = "raw"
+        elif session not in (ABSENT, UNKNOWN) or event.style == "parts" or event.style in app.with_ids:
+            draft.stage = "after"
+        if not event.saved and event.look("context", "device", "id") is not UNKNOWN:
+            device = device_id(event.value)
+            process.device = device if isinstance(device, str) else process.device
+        draft.inferred = app.at(entry.pid, now_ns)
+        draft.waits = draft.inferred[0] == NO_SESSION
+        effective = effective_session(session)
+        if effective != NO_SESSION and draft.name != "session_end":
+            app.shown(effective, entry.pid, now_ns, event.style)
+        own = own_session(draft)
+        if own > 0 and draft.name == "session_start":
+            app.started(own, entry.pid, now_ns, FROM_LINE)
+            self._resolve(app, entry.pid, own)
+        app.last_ns = max(app.last_ns, now_ns)
+        if not self._is_news(draft):
+            return []
+        if draft.stage == "after":
+            return [finish(draft, strict=self._strict)]
+        self._held.append(draft)
+        return []
+
+    def _resolve(self, app: App, pid: int, session: int) -> None:
+        """A session began: it is that of the events that were waiting for one."""
+        for draft in self._held:
+            if draft.waits and draft.app is app and draft.entry.pid == pid:
+                draft.inferred, draft.waits = (session, FROM_LINE), False
+
+    def _is_news(self, draft: Draft) -> bool:
+        """Whether no report of the same event shows as much; takes lesser ones out of those held."""
+        if draft.message_id:
+            key = (draft.entry.pid, draft.message_id)
+            if self._seen.get(key, -1) >= draft.rank:
+                return False
+            _remember(self._seen, key, draft.rank, MAX_SEEN)
+            self._drop(next((d for d in self._held if (d.entry.pid, d.message_id) == key), None))
+        if draft.stage != "raw":
+            lesser = next((d for d in self._held if d.stage == "raw" and _same(d, draft)), None)
+            self._drop(lesser)
+            if lesser is None:
+                self._reported.append(draft)
+            return True
+        if "properties" in draft.shown.value and not draft.message_id:
+            # Newer SDKs print name and message id first, the payload in a line of its own.
+            self._drop(next((d for d in self._held if d.stage == "raw" and d.rank == 0 and _same(d, draft)), None))
+        for fuller in self._reported:
+            if draft.entry.stamp.mono_ns - fuller.entry.stamp.mono_ns <= SAVED_NS and _same(draft, fuller):
+                self._reported.remove(fuller)
+                return False
+        return True
+
+    def _drop(self, draft: Draft | None) -> None:
+        if draft is not None:
+            self._held.remove(draft)
+
+    def _release(self, draft: Draft) -> SegmentEvent:
+        app, pid = draft.app, draft.entry.pid
+        if draft.stage is None:
+            plugin = app.evidence and not app.process(pid).plugin_off
+            draft.stage = "before" if plugin and draft.shown.style not in app.with_ids else "after"
+        if draft.waits and app.prints_lines:  # had a session begun, the plugin would have printed it
+            draft.inferred = app.last_known(pid)
+        return finish(draft, strict=self._strict)
+
+
+def _same(raw: Draft, fuller: Draft) -> bool:
+    """Whether a "saved" line is of this event: plugins may have added properties, the log may have cut some."""
+    if raw.entry.pid != fuller.entry.pid or raw.kind != fuller.kind or raw.name != fuller.name:
+        return False
+    mine, theirs = raw.shown.value, fuller.shown.value
+    if mine.get("messageId") and theirs.get("messageId"):
+        return mine["messageId"] == theirs["messageId"]
+    if raw.shown.gaps or fuller.shown.gaps:
+        return True
+    names = [name for name in ("userId", "groupId", "previousId") if name in mine]
+    if any(mine[name] != theirs.get(name) for name in names):
+        return False
+    own, full = mine.get("properties"), theirs.get("properties")
+    if isinstance(own, Mapping) and isinstance(full, Mapping):
+        return all(key in full and full[key] == value for key, value in own.items())
+    return True
+
+
+def _failure(entry: LogEntry, unread: Unread) -> ParseFailure:
+    return ParseFailure(entry.stamp, entry.pid, unread.reason, unread.sample)
+
+
+def _remember(table: OrderedDict[_K, _V], key: _K, value: _V, limit: int) -> None:
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > limit:
+        table.popitem(last=False)

@@ -1,0 +1,459 @@
+"""Readers of logcat's output: binary (`-B`) and the text formats threadtime, time, brief and long with their modifiers.
+
+Bytes in any chunking go in, entries and gaps come out. Bad data costs a counted gap or an unread line, never an
+exception. Sources: AOSP liblog `logprint.cpp` (text layouts, cut entries) and `log_read.h` (binary header).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+from bridge.types import Gap, Level, LogEntry, Stamp
+
+Format = Literal["threadtime", "epoch", "time", "brief", "long", "binary"]
+ToStamp = Callable[[int], Stamp]
+Facts = list[LogEntry | Gap]
+
+# A log without a year is laid into this one: a leap year, so that 29 February has a place.
+NO_YEAR = 1972
+# LOGGER_ENTRY_MAX_PAYLOAD: priority byte, tag, NUL, text and NUL together.
+MAX_PAYLOAD = 4068
+MAX_ENTRY = 5 * 1024
+MAX_HEADER = 64
+MAX_LINE = 64 * 1024
+MAX_TEXT = 64 * 1024
+
+_LEVELS: dict[int, Level] = {2: "V", 3: "D", 4: "I", 5: "W", 6: "E", 7: "F", 8: "S"}
+_LETTERS: dict[bytes, Level] = {b"V": "V", b"D": "D", b"I": "I", b"W": "W", b"E": "E", b"F": "F", b"A": "F", b"S": "S"}
+_BUFFERS = ("main", "radio", "events", "system", "crash", "stats", "security", "kernel")
+_EVENT_BUFFERS = frozenset({"events", "stats", "security"})
+_HEADER = struct.Struct("<HHiIII")
+_WORD = struct.Struct("<I")
+
+_TIME = rb"(?:(?:(\d{4})-)?(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{3,9})(?: ([+-]\d{4}))?|(-?\d{1,19})\.(\d{3,9}))"
+_THREADTIME = re.compile(rb" *" + _TIME + rb"(?: +(\S+))? +(\d{1,10}) +(\d{1,10}) ([VDIWEFAS]) ")
+_TIME_TAG = re.compile(
+    rb" *" + _TIME + rb" ([VDIWEFAS])/(?=.*\( *(?:\S+?: *)?\d{1,10}\):)(.*?)\( *(?:(\S+?): *)?(\d{1,10})\): ?"
+)
+_BRIEF = re.compile(rb"([VDIWEFAS])/(?=.*\( *(?:\S+?: *)?\d{1,10}\):)(.*?)\( *(?:(\S+?): *)?(\d{1,10})\): ?")
+_LONG = re.compile(rb"\[ *" + _TIME + rb" +(?:([^\s:]+): *)?(\d{1,10}): *(\d{1,10}) ([VDIWEFAS])/(.*?) *\]$")
+_MARKER = re.compile(rb"-{6,} (beginning of|switch to) (\S+)")
+_COLOR = re.compile(rb"^\x1b\[[0-9;]*m|\x1b\[0m$")
+_OVERRUN = re.compile(rb"(?:read: )?[Uu]nexpected EOF!")
+_UID = re.compile(rb"(?:u(\d{1,4})_?)a(\d{1,6})")
+_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
+_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_BACKSLASHES = re.compile(rb"(\\+)(x[0-9A-F]{2}|[^\\\n])")
+_BINARY_TAG = re.compile(rb"[\x20-\xff]*")
+# Fixed names of `android_filesystem_config.h` that `-v uid` prints instead of a number.
+_SYSTEM_UIDS = {b"root": 0, b"system": 1000, b"radio": 1001, b"bluetooth": 1002, b"log": 1007, b"shell": 2000}
+
+
+def detect(sample: bytes) -> Format | None:
+    """The format of a log from its first bytes; None when it is none of those that name the process."""
+    if _entry_size(sample, 0, strict=True) > 0:
+        return "binary"
+    for line in _to_utf8(sample).split(b"\n")[:2000]:
+        found = _format_of(_clean(line))
+        if found is not None:
+            return found
+    return None
+
+
+def printable(sample: bytes) -> bool:
+    """Whether a text log was written with `-v printable`: it has `\\x1B`-like escapes and no lone backslash."""
+    escapes = [found[2] for found in _BACKSLASHES.finditer(sample) if len(found[1]) % 2]
+    return any(len(what) == 3 for what in escapes) and all(what[0:1] in b"xabfnrtv" for what in escapes)
+
+
+def unescape(text: str) -> str:
+    """Text as it was before `-v printable`; broken UTF-8 stays the replacement character."""
+    if "\\" not in text:
+        return text
+
+    def back(found: re.Match[str]) -> str:
+        if found[1] is not None:
+            code = int(found[1], 16)
+            return chr(code) if code < 0x80 else "\ufffd"
+        return _ESCAPED.get(found[2], found[2])
+
+    return _ESCAPE.sub(back, text)
+
+
+class BinaryReader:
+    """`logcat -B`: entries with header versions 1 to 4. `to_stamp` maps device CLOCK_REALTIME ns to the host."""
+
+    def __init__(self, to_stamp: ToStamp) -> None:
+        self._to_stamp = to_stamp
+        self._buffer = bytearray()
+        self._skipped = 0
+        self._last: Stamp | None = None
+
+    def feed(self, data: bytes) -> Facts:
+        """Entries complete by now; bytes that are no entry come as one Gap in their place."""
+        self._buffer += data
+        found: Facts = []
+        at = 0
+        while True:
+            size = _entry_size(self._buffer, at, strict=self._skipped > 0)
+            if size == 0:
+                break
+            if size < 0:
+                at += 1
+                self._skipped += 1
+                continue
+            entry = self._entry(bytes(self._buffer[at : at + size]))
+            at += size
+            if self._skipped:
+                found.append(self._gap(entry.stamp))
+            self._last = entry.stamp
+            found.append(entry)
+        del self._buffer[:at]
+        return found
+
+    def flush(self) -> Facts:
+        """The stream ended: what is left is a Gap."""
+        self._skipped += len(self._buffer)
+        self._buffer.clear()
+        return [self._gap(self._last or self._to_stamp(0))] if self._skipped else []
+
+    def _gap(self, until: Stamp) -> Gap:
+        gap = Gap(self._last or until, until, "log", "unreadable", f"{self._skipped} bytes")
+        self._skipped = 0
+        return gap
+
+    def _entry(self, data: bytes) -> LogEntry:
+        length, size, pid, tid, seconds, fraction = _HEADER.unpack_from(data)
+        size = size or _HEADER.size
+        uid: int | None = None
+        buffer = _BUFFERS[0]
+        if size >= 24:
+            word = _WORD.unpack_from(data, 20)[0]
+            if word < len(_BUFFERS):
+                buffer = _BUFFERS[word]
+            else:  # version 2 has the writer's uid in this place
+                uid = word
+        if size >= 28:
+            uid = _WORD.unpack_from(data, 24)[0]
+        time_ns = seconds * 1_000_000_000 + fraction
+        payload = data[size : size + length]
+        level: Level = "I"
+        if buffer in _EVENT_BUFFERS:
+            tag, message, cut = _event_values(payload)
+        else:
+            level = _LEVELS.get(payload[0], "V")
+            name, _, rest = payload[1:].partition(b"\0")
+            text, end, _ = rest.partition(b"\0")
+            cut = not end
+            if cut:  # the byte that gives way to the missing NUL, as logcat itself prints it
+                text = text[:-1]
+            tag, message = name.decode("utf-8", "replace"), text.decode("utf-8", "replace")
+        return LogEntry(self._to_stamp(time_ns), time_ns, pid, tid, uid, level, tag, message, buffer, cut)
+
+
+def _entry_size(data: bytes | bytearray, at: int, *, strict: bool) -> int:
+    """Bytes of the entry at `at`: 0 = more needed, -1 = none starts here. `strict` looks into the payload, too."""
+    if len(data) - at < _HEADER.size:
+        return 0
+    length, size, pid, _, _, fraction = _HEADER.unpack_from(data, at)
+    if size not in (0, 20, 24) and not (28 <= size <= MAX_HEADER and size % 4 == 0):
+        return -1
+    size = size or _HEADER.size
+    if not 1 <= length <= MAX_ENTRY - _HEADER.size or fraction >= 1_000_000_000 or pid < 0:
+        return -1
+    if len(data) - at < size + 1:
+        return 0
+    if strict:
+        if size >= 28 and _WORD.unpack_from(data, at + 20)[0] >= len(_BUFFERS):
+            return -1
+        start = at + size
+        found = _BINARY_TAG.match(data, start + 1, start + length)
+        end = found.end() if found else start
+        if data[start] not in _LEVELS or end == start + 1 or (end < min(len(data), start + length) and data[end]):
+            return -1
+    return size + length if len(data) - at >= size + length else 0
+
+
+def _event_values(payload: bytes) -> tuple[str, str, bool]:
+    """Tag number, values and whether they are cut, of an entry of the event log (AOSP liblog `log_event_list`)."""
+    if len(payload) < 4:
+        return "", "", True
+    values: list[str] = []
+    at = 4
+    try:
+        while at < len(payload):
+            kind = payload[at]
+            at += 1
+            if kind in (0, 4):
+                values.append(f"{struct.unpack_from('<i' if kind == 0 else '<f', payload, at)[0]}")
+                at += 4
+            elif kind == 1:
+                values.append(f"{struct.unpack_from('<q', payload, at)[0]}")
+                at += 8
+            elif kind == 2:
+                size = _WORD.unpack_from(payload, at)[0]
+                values.append(payload[at + 4 : at + 4 + size].decode("utf-8", "replace"))
+                at += 4 + size
+            elif kind == 3:
+                at += 1
+            else:
+                return str(_WORD.unpack_from(payload)[0]), ",".join(values), True
+    except struct.error:
+        return str(_WORD.unpack_from(payload)[0]), ",".join(values), True
+    return str(_WORD.unpack_from(payload)[0]), ",".join(values), at > len(payload)
+
+
+class TextReader:
+    """A text log. Lines with an equal prefix are one entry, as logcat prints an entry with newlines.
+
+    `year` is that of the first line when the log has none (NO_YEAR without it); a zone in the line is honoured, else
+    times are read as UTC. `absolute` and `dated` say whether the last line told the instant and the year. A joined
+    entry may hold several entries of one thread in the same instant: text output does not tell them apart.
+    """
+
+    def __init__(
+        self, to_stamp: ToStamp, form: Format | None = None, year: int | None = None, *, printable: bool = False
+    ) -> None:
+        self.unread = 0
+        self.absolute = False
+        self.dated = False
+        self._to_stamp = to_stamp
+        self._format: Format | None = form
+        self._year = year or NO_YEAR
+        self._month = 0
+        self._printable = printable
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._fresh = True
+        self._rest = bytearray()
+        self._long_line = False
+        self._minute = (b"", 0)
+        self._buffer = ""
+        self._key = b""
+        self._head: LogEntry | None = None
+        self._lines: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> Facts:
+        """Entries that are complete: the next line does not continue them."""
+        if self._fresh and data:
+            self._fresh = False
+            if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+            elif data.startswith(codecs.BOM_UTF8):
+                data = data[len(codecs.BOM_UTF8) :]
+        if self._decoder is not None:
+            data = self._decoder.decode(data).encode("utf-8", "replace")
+        found: Facts = []
+        self._rest += data
+        *lines, rest = self._rest.split(b"\n")
+        for line in lines:
+            if self._long_line:  # the end of a line whose beginning was taken at MAX_LINE
+                self._long_line = False
+                continue
+            self._line(bytes(line), found)
+        if self._long_line:
+            rest = bytearray()
+        elif len(rest) > MAX_LINE:
+            self._line(bytes(rest[:MAX_LINE]), found)
+            self.unread += 1
+            self._long_line = True
+            rest = bytearray()
+        self._rest = rest
+        return found
+
+    def flush(self) -> Facts:
+        """The log ended: the last entry."""
+        found: Facts = []
+        if self._rest and not self._long_line:
+            self._line(bytes(self._rest), found)
+        self._rest.clear()
+        self._finish(found)
+        return found
+
+    def _line(self, line: bytes, found: Facts) -> None:
+        line = _clean(line)
+        marker = _MARKER.match(line)
+        if marker is not None and (self._format != "long" or not self._lines or not self._lines[-1]):
+            self._finish(found)
+            if marker[1] == b"switch to":
+                self._buffer = marker[2].decode("ascii", "replace")
+            return
+        if self._format is None:
+            self._format = _format_of(line)
+        if self._format == "long":
+            self._long(line, found)
+            return
+        read = self._threadtime(line) if self._format in ("threadtime", "epoch") else self._tagged(line)
+        if read is None:
+            self._unread(line, found)
+            return
+        key, head, text = read
+        if self._head is None or key != self._key or not self._joins(text):
+            self._finish(found)
+            self._key, self._head = key, head
+        self._lines.append(text)
+        self._size += len(text) + 1
+
+    def _joins(self, text: bytes) -> bool:
+        if self._head is None or self._size + len(text) > MAX_TEXT:
+            return False
+        if self._size - 1 == _cut_size(self._head.tag):
+            return False
+        # Without a time the prefix says little: only an indented or closing line continues what was printed.
+        return self._format != "brief" or not text or text[:1] in b" \t}]"
+
+    def _finish(self, found: Facts) -> None:
+        head, lines = self._head, self._lines
+        self._head, self._lines, self._size = None, [], 0
+        if head is None:
+            return
+        if self._format == "long" and lines and not lines[-1]:
+            lines.pop()
+        data = b"\n".join(lines)
+        text = data.decode("utf-8", "replace")
+        if self._printable:
+            text = unescape(text)
+        cut = len(data) == _cut_size(head.tag)
+        found.append(
+            LogEntry(
+                head.stamp, head.time_ns, head.pid, head.tid, head.uid, head.level, head.tag, text, head.buffer, cut
+            )
+        )
+
+    def _unread(self, line: bytes, found: Facts) -> None:
+        if not line:
+            return
+        if _OVERRUN.match(line):
+            last = self._head.stamp if self._head else self._to_stamp(0)
+            self._finish(found)
+            found.append(Gap(last, last, "log", "overrun", line.decode("ascii", "replace")))
+        else:
+            self.unread += 1
+
+    def _long(self, line: bytes, found: Facts) -> None:
+        match = _LONG.match(line)
+        if match is not None:
+            self._finish(found)
+            uid, pid, tid, letter, tag = match.group(11, 12, 13, 14, 15)
+            self._head = self._make(self._time(match), int(pid), int(tid), uid, letter, tag)
+        elif self._head is None or self._size + len(line) > MAX_TEXT:
+            self._unread(line, found)
+        else:
+            self._lines.append(line)
+            self._size += len(line) + 1
+
+    def _threadtime(self, line: bytes) -> tuple[bytes, LogEntry, bytes] | None:
+        match = _THREADTIME.match(line)
+        if match is None or (self._format == "epoch" and match[9] is None):
+            return None
+        start = match.end()
+        # The tag is padded to 8 columns, so a ": " before that belongs to it.
+        end = line.find(b": ", start + 8)
+        if end < 0 and line.endswith(b":") and len(line) > start + 8:
+            end = len(line) - 1
+        if end < 0:
+            end = line.find(b": ", start)
+        if end < 0:
+            return None
+        uid, pid, tid, letter = match.group(11, 12, 13, 14)
+        key = line[:end]
+        if self._head is not None and key == self._key:
+            return key, self._head, line[end + 2 :]
+        return key, self._make(self._time(match), int(pid), int(tid), uid, letter, line[start:end]), line[end + 2 :]
+
+    def _tagged(self, line: bytes) -> tuple[bytes, LogEntry, bytes] | None:
+        match = (_BRIEF if self._format == "brief" else _TIME_TAG).match(line)
+        if match is None:
+            return None
+        key = match[0].rstrip(b" ")
+        if self._head is not None and key == self._key:
+            return key, self._head, line[match.end() :]
+        if self._format == "brief":
+            time_ns = 0
+            letter, tag, uid, pid = match.groups()
+        else:
+            time_ns = self._time(match)
+            letter, tag, uid, pid = match.group(11, 12, 13, 14)
+        return key, self._make(time_ns, int(pid), 0, uid, letter, tag), line[match.end() :]
+
+    def _make(self, time_ns: int, pid: int, tid: int, uid: bytes | None, letter: bytes, tag: bytes) -> LogEntry:
+        name = tag.rstrip(b" ").decode("utf-8", "replace")
+        stamp = self._to_stamp(time_ns)
+        return LogEntry(stamp, time_ns, pid, tid, _uid(uid), _LETTERS[letter], name, "", self._buffer)
+
+    def _time(self, match: re.Match[bytes]) -> int:
+        year, month, day, hour, minute, second, fraction, zone, epoch, tail = match.groups()[:10]
+        if epoch is not None:
+            self.absolute = self.dated = True
+            return int(epoch) * 1_000_000_000 + int(tail.ljust(9, b"0"))
+        self.absolute, self.dated = zone is not None, year is not None
+        key = match.string[match.start(2) if year is None else match.start(1) : match.end(5)] + (zone or b"")
+        if key != self._minute[0]:
+            self._minute = (key, self._minute_start(year, int(month), int(day), int(hour), int(minute), zone))
+        return (self._minute[1] + int(second)) * 1_000_000_000 + int(fraction.ljust(9, b"0"))
+
+    def _minute_start(
+        self, year: bytes | None, month: int, day: int, hour: int, minute: int, zone: bytes | None
+    ) -> int:
+        if year is not None:
+            number = int(year)
+        else:
+            # Lines are nearly in order: a leap of half a year is the turn of the year, seen from either side.
+            number = self._year - 1 if self._month and month - self._month > 6 else self._year
+            if self._month - month > 6:
+                number = self._year = self._year + 1
+            if number == self._year:
+                self._month = month
+        try:
+            seconds = int(datetime(number, month, day, hour, minute, tzinfo=UTC).timestamp())
+        except ValueError:
+            seconds = self._minute[1]
+        if zone is not None:
+            offset = int(zone[1:3]) * 3600 + int(zone[3:5]) * 60
+            seconds += offset if zone[:1] == b"-" else -offset
+        return seconds
+
+
+def _cut_size(tag: str) -> int:
+    """Bytes that a text reader shows of a cut entry: the last one gave way to the NUL that was missing."""
+    return MAX_PAYLOAD - 3 - len(tag.encode("utf-8", "replace"))
+
+
+def _format_of(line: bytes) -> Format | None:
+    match = _THREADTIME.match(line)
+    if match is not None:
+        return "threadtime" if match[9] is None else "epoch"
+    if _LONG.match(line):
+        return "long"
+    if _TIME_TAG.match(line):
+        return "time"
+    return "brief" if _BRIEF.match(line) else None
+
+
+def _clean(line: bytes) -> bytes:
+    if line.endswith(b"\r"):
+        line = line[:-1]
+    return _COLOR.sub(b"", line) if b"\x1b[" in line else line
+
+
+def _to_utf8(sample: bytes) -> bytes:
+    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return sample.decode("utf-16", "replace").encode("utf-8", "replace")
+    return sample.removeprefix(codecs.BOM_UTF8)
+
+
+def _uid(name: bytes | None) -> int | None:
+    """A uid from what `-v uid` prints: a number, `u0_a231`, or the name of a system user."""
+    if name is None:
+        return None
+    if name.isdigit():
+        return int(name[:10])
+    match = _UID.fullmatch(name)
+    if match is not None:
+        return int(match[1]) * 100_000 + 10_000 + int(match[2])
+    return _SYSTEM_UIDS.get(name)

@@ -1,0 +1,318 @@
+"""Which devices the adb server sees, as they come and go; opens them. The only part that may start an adb server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from bridge.adb import AdbShell, Screencap, ScreencapPng, library_device
+from bridge.clock import ClockProbe, DeviceClock, HostClock
+from bridge.deadline import Deadline
+from bridge.device import AndroidDevice, Screen
+from bridge.errors import (
+    AdbMissing,
+    AdbServerError,
+    BridgeError,
+    BridgeTimeout,
+    CaptureFailed,
+    DeviceBusy,
+    DeviceGone,
+    DeviceUnauthorized,
+    ServerPortTaken,
+)
+from bridge.picture import Display
+from bridge.smartsocket import AdbServer, SmartSocket, Stream
+from bridge.uia import UiaHierarchy, UiaScreen, UiaServer
+
+__all__ = ["AdbServer", "Attached", "Detached", "Listed", "Registry"]
+
+FLAP_NS = 250_000_000
+ANSWER_SECONDS = 5.0
+START_SECONDS = 20.0
+HIERARCHY_SECONDS = 20.0
+RECONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 0.5
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+USABLE = "device"
+
+# What a state of `adb devices` means, and what a person does about it.
+STATES = {
+    "unauthorized": "The phone has not accepted this computer: unlock it and accept the question about USB debugging.",
+    "authorizing": "The phone is being asked to accept this computer: unlock it and answer.",
+    "connecting": "adb is still connecting: wait a moment.",
+    "offline": "adb lost touch with it: plug it in again, or run `adb connect` again if it is on the network.",
+    "no permissions": "This user may not open the USB device: add Android's udev rules, then plug it in again.",
+    "recovery": "It runs its recovery system: start Android on it.",
+    "sideload": "It waits for an update by sideload: start Android on it.",
+    "rescue": "It is in rescue mode: start Android on it.",
+    "bootloader": "It is in its bootloader: start Android on it.",
+    "host": "It is in host mode: unplug what is plugged into it.",
+}
+_LINE = re.compile(r"^(\S+)\s+(no permissions|\S+)(.*)$")
+_TAG = re.compile(r"\b(product|model|transport_id):(\S+)")
+_CONNECTED = re.compile(r"connected to (\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A line of `adb devices -l`. `why` says why the device cannot be used and what to do, "" when it can."""
+
+    serial: str
+    state: str
+    model: str
+    product: str
+    transport_id: int
+    usable: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A device has become usable."""
+
+    serial: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """A device is no longer usable."""
+
+    serial: str
+
+
+class Registry:
+    """The devices of one adb server. `close` may be called from any thread; each `watch` belongs to one.
+
+    With `start`, a server that does not answer on this host is started with adbutils' adb. None is ever killed.
+    """
+
+    def __init__(self, server: AdbServer, clock: HostClock, start: bool = False) -> None:
+        self._server = server
+        self._clock = clock
+        self._start = start
+        self._socket = SmartSocket(server)
+        self._addresses: dict[str, None] = {}
+        self._reconnect_ns = 0
+        self._closed = False
+
+    def list(self, deadline: Deadline) -> tuple[Listed, ...]:
+        """Every device that the server knows. Raises AdbServerError, AdbMissing, ServerPortTaken, BridgeTimeout."""
+        self._ready(deadline)
+        return listing(self._socket.query("host:devices-l", deadline))
+
+    def watch(self) -> Iterator[Attached | Detached]:
+        """Blocks; first the devices that are there, then each change. A device that is away for less than 250 ms was
+        never away. Ends after `close`; raises AdbServerError when the server goes away, all devices detached first.
+        """
+        presence = Presence()
+        try:
+            yield from self._changes(presence)
+        except BridgeError:
+            if self._closed:
+                return
+            yield from presence.lose()
+            raise
+
+    def connect(self, address: str, deadline: Deadline) -> str:
+        """Let the server connect to a device on the network and keep it connected; its serial.
+
+        Raises DeviceUnauthorized or DeviceGone in the server's words.
+        """
+        self._ready(deadline)
+        answer = self._socket.query(f"host:connect:{address}", deadline).strip()
+        found = _CONNECTED.search(answer)
+        # "failed to connect to ..." and "unable to connect to ..." do not match: they say "connect", not "connected".
+        if found is None:
+            kind = DeviceUnauthorized if "authenticate" in answer else DeviceGone
+            raise kind(address, "adb connect", answer)
+        self._addresses[found[1]] = None
+        return found[1]
+
+    def open(self, serial: str, deadline: Deadline) -> AndroidDevice:
+        """Open a device: its facts, its clock, its uiautomator2 server.
+
+        A device whose view tree cannot be had (another tool holds UiAutomation) opens all the same. Raises DeviceGone,
+        DeviceUnauthorized, CommandFailed, AdbServerError, BridgeTimeout.
+        """
+        self._ready(deadline)
+        socket = SmartSocket(self._server)
+        shell = AdbShell(socket, serial)
+        clock = DeviceClock(self._clock)
+        probe = ClockProbe(serial, clock, shell.stream)
+        try:
+            info = shell.info(deadline)
+            probe.measure(deadline)
+            display = Display(info.size)
+            info = replace(info, rotation=shell.foreground(self._clock, display, deadline).rotation)
+        except BaseException:
+            probe.close()
+            socket.close()
+            raise
+        server = UiaServer(
+            serial,
+            socket,
+            lambda until, started: library_device(self._server, serial, until, started),
+            self._clock,
+        )
+        screen = Screen(
+            shell,
+            display,
+            (
+                Screencap(shell, self._clock, display),
+                UiaScreen(serial, server, self._clock, display),
+                ScreencapPng(shell, self._clock, display),
+            ),
+        )
+        hierarchy = UiaHierarchy(serial, server, self._clock, display)
+        device = AndroidDevice(info, shell, clock, probe, display, server, screen, hierarchy)
+        try:
+            server.start(Deadline(min(HIERARCHY_SECONDS, deadline.remaining())))
+        except (DeviceBusy, CaptureFailed, BridgeTimeout):
+            # The first dump says so again, to someone who can note it.
+            pass
+        except BaseException:
+            device.close()
+            raise
+        return device
+
+    def close(self) -> None:
+        """End every `watch`."""
+        self._closed = True
+        self._socket.close()
+
+    def _changes(self, presence: Presence) -> Iterator[Attached | Detached]:
+        deadline = Deadline(START_SECONDS)
+        self._ready(deadline)
+        with self._socket.request("host:track-devices", deadline) as stream:
+            while not self._closed:
+                if self._wait(stream, presence):
+                    block = self._socket.read_block(stream, Deadline(ANSWER_SECONDS))
+                    usable = {listed.serial for listed in listing(block) if listed.usable}
+                    yield from presence.see(usable, time.monotonic_ns())
+                yield from presence.settle(time.monotonic_ns())
+                self._reconnect(presence)
+
+    def _wait(self, stream: Stream, presence: Presence) -> bool:
+        """Wait for the next block; False when something else is due first."""
+        seconds = RECONNECT_SECONDS if self._addresses else 3600.0
+        due_ns = presence.due_ns
+        if due_ns is not None:
+            seconds = max(0.001, (due_ns - time.monotonic_ns()) / 1e9)
+        return stream.readable(Deadline(seconds))
+
+    def _reconnect(self, presence: Presence) -> None:
+        """Ask again for network devices that are away: the server forgets one in a minute, and all when it restarts."""
+        if time.monotonic_ns() < self._reconnect_ns:
+            return
+        self._reconnect_ns = time.monotonic_ns() + int(RECONNECT_SECONDS * 1e9)
+        for address in self._addresses:
+            if address not in presence.serials:
+                # The server goes on trying after we stopped waiting; the answer is the device's appearance.
+                with contextlib.suppress(BridgeTimeout):
+                    self._socket.query(f"host:connect:{address}", Deadline(CONNECT_SECONDS))
+
+    def _ready(self, deadline: Deadline) -> None:
+        """Make sure that an adb server answers, starting one if that was asked for."""
+        try:
+            self._socket.version(deadline)
+        except ServerPortTaken:
+            raise
+        except AdbServerError:
+            if not self._start or self._closed or self._server.host not in LOOPBACK:
+                raise
+            start_server(self._server, deadline)
+            self._socket.version(deadline)
+
+
+class Presence:
+    """Which devices are usable, from snapshots: an arrival counts at once, a departure when it has lasted. Pure."""
+
+    def __init__(self) -> None:
+        self.serials: set[str] = set()
+        self._leaving: dict[str, int] = {}
+
+    def see(self, usable: set[str], now_ns: int) -> Iterator[Attached | Detached]:
+        """Take a snapshot of the usable devices."""
+        for serial in sorted(usable - self.serials):
+            self.serials.add(serial)
+            yield Attached(serial)
+        for serial in self.serials - usable:
+            self._leaving.setdefault(serial, now_ns + FLAP_NS)
+        for serial in usable:
+            self._leaving.pop(serial, None)
+
+    def settle(self, now_ns: int) -> Iterator[Detached]:
+        """Announce the departures that have lasted."""
+        for serial in sorted(serial for serial, due_ns in self._leaving.items() if due_ns <= now_ns):
+            del self._leaving[serial]
+            self.serials.discard(serial)
+            yield Detached(serial)
+
+    def lose(self) -> Iterator[Detached]:
+        """Announce that every device is gone."""
+        gone, self.serials = sorted(self.serials), set()
+        self._leaving.clear()
+        for serial in gone:
+            yield Detached(serial)
+
+    @property
+    def due_ns(self) -> int | None:
+        """When `settle` has something to announce, if nothing changes."""
+        return min(self._leaving.values(), default=None)
+
+
+def listing(text: str) -> tuple[Listed, ...]:
+    """The devices in the text of `host:devices-l` or of a block of `host:track-devices`."""
+    found = []
+    for line in text.splitlines():
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        serial, state, rest = match.groups()
+        tags = dict(_TAG.findall(rest))
+        transport = tags.get("transport_id", "")
+        usable = state == USABLE
+        found.append(
+            Listed(
+                serial=serial,
+                state=state,
+                model=tags.get("model", "").replace("_", " "),
+                product=tags.get("product", ""),
+                transport_id=int(transport) if transport.isdigit() else 0,
+                usable=usable,
+                why="" if usable else STATES.get(state, f"adb calls its state {state!r}: plug it in again."),
+            )
+        )
+    return tuple(found)
+
+
+def start_server(server: AdbServer, deadline: Deadline) -> None:
+    """Start an adb server on this host. Raises AdbMissing, AdbServerError, BridgeTimeout."""
+    import adbutils
+
+    op = "start the adb server"
+    # Without USB hardware the libusb back end delays the start by seconds; the native one does not (adb 36).
+    environment = {**os.environ, "ADB_LIBUSB": "0", "ANDROID_ADB_SERVER_PORT": str(server.port)}
+    try:
+        program = adbutils.adb_path()
+        subprocess.run(
+            [program, "-P", str(server.port), "start-server"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=max(deadline.remaining(), 0.001),
+            check=True,
+        )
+    except (adbutils.AdbError, FileNotFoundError, PermissionError) as error:
+        raise AdbMissing("", op, str(error)) from error
+    except subprocess.TimeoutExpired as error:
+        raise BridgeTimeout("", op, "it did not come up in time") from error
+    except subprocess.CalledProcessError as error:
+        words = error.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise AdbServerError("", op, words[-1] if words else f"exit status {error.returncode}") from error

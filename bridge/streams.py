@@ -1,0 +1,130 @@
+"""The two streams of a device that never end: log entries and touches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from bridge.clock import JUMP_NS, DeviceClock
+from bridge.deadline import Deadline
+from bridge.errors import DeviceGone
+from bridge.logcat import BinaryReader
+from bridge.smartsocket import Stream, never
+from bridge.types import ClockFix, Gap, LogEntry
+
+BUFFERS = "main,system,crash"
+OPEN_SECONDS = 10.0
+PROBE_SECONDS = 5.0
+
+OpenStream = Callable[[str, Deadline], Stream]
+
+
+class _Tail:
+    """A device process whose output is read until one side ends it. `close` from any thread, twice."""
+
+    def __init__(self, serial: str, open_stream: OpenStream) -> None:
+        self._serial = serial
+        self._open_stream = open_stream
+        self._stream: Stream | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """End the stream and wake its reader."""
+        self._closed = True
+        if self._stream is not None:
+            self._stream.close()
+
+    def _chunks(self, command: str) -> Iterator[bytes]:
+        """The output of a command until `close`. Raises DeviceGone when it ends by itself."""
+        if self._closed:
+            return
+        stream = self._stream = self._open_stream(f"exec:{command}", Deadline(OPEN_SECONDS))
+        with stream:
+            # `close` may have come while the stream was being opened.
+            while not self._closed:
+                try:
+                    data = stream.read_some(never())
+                except DeviceGone:
+                    if self._closed:
+                        return
+                    raise
+                if not data:
+                    break
+                yield data
+        if not self._closed:
+            raise DeviceGone(self._serial, command, "the stream ended")
+
+
+class Logcat(_Tail):
+    """The device's log from now on, or from `since` on without a repeat. One thread; `close` from any."""
+
+    def __init__(
+        self,
+        serial: str,
+        open_stream: OpenStream,
+        clock: DeviceClock,
+        probe: Callable[[Deadline], ClockFix],
+        since: LogEntry | None = None,
+    ) -> None:
+        super().__init__(serial, open_stream)
+        self._clock = clock
+        self._probe = probe
+        self._since = since
+
+    def entries(self) -> Iterator[LogEntry | Gap]:
+        """Blocks. Ends when closed; raises DeviceGone when the log ended by itself."""
+        clock = self._clock
+        device_now_ns = clock.host.now().mono_ns + clock.fix.offset_ns
+        since = self._since
+        if since is not None and since.time_ns > device_now_ns + JUMP_NS:
+            # The device's clock went back (a reboot, before the network set it): nothing older than `since` is there.
+            command = f"logcat -B -b {BUFFERS}"
+        else:
+            start_ns = device_now_ns if since is None else since.time_ns
+            seconds, nanoseconds = divmod(start_ns, 1_000_000_000)
+            command = f"logcat -B -b {BUFFERS} -T '{seconds}.{nanoseconds // 1000:06d}'"
+        reader = BinaryReader(clock.wall)
+        resume = Resume(since)
+        last_ns = 0
+        for chunk in self._chunks(command):
+            latest_ns = clock.host.now().mono_ns + clock.fix.offset_ns + JUMP_NS
+            restamp = False
+            for entry in reader.feed(chunk):
+                if isinstance(entry, Gap):
+                    yield entry
+                    continue
+                if not restamp and (entry.time_ns > latest_ns or entry.time_ns < last_ns - JUMP_NS):
+                    # The clock was set between this entry and the one before: measure it, and stamp the rest anew.
+                    self._probe(Deadline(PROBE_SECONDS))
+                    restamp = True
+                last_ns = entry.time_ns
+                yield from resume.sift(replace(entry, stamp=clock.wall(entry.time_ns)) if restamp else entry)
+
+
+class Resume:
+    """Drops what was seen before a loss, and says when the log no longer reaches back that far."""
+
+    def __init__(self, since: LogEntry | None) -> None:
+        self._since = since
+        self._held: list[LogEntry] = []
+
+    def sift(self, entry: LogEntry) -> Iterator[LogEntry | Gap]:
+        """What is left of an entry and of those held back before it."""
+        since = self._since
+        if since is None:
+            yield entry
+        elif entry.time_ns == since.time_ns:
+            # Several entries may share the instant; those up to `since` itself were seen.
+            self._held.append(entry)
+            if _same(entry, since):
+                self._since = None
+        elif entry.time_ns > since.time_ns:
+            self._since = None
+            first = self._held[0] if self._held else entry
+            yield Gap(since.stamp, first.stamp, "log", "overwritten", "the log no longer held the last entry seen")
+            yield from self._held
+            yield entry
+
+
+def _same(one: LogEntry, other: LogEntry) -> bool:
+    return (one.pid, one.tid, one.tag, one.message) == (other.pid, other.tid, other.tag, other.message)

@@ -1,0 +1,1 @@
+"""Benchmarks of the project, each beside a named peer. Run by `scripts/bench`."""

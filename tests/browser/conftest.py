@@ -1,0 +1,95 @@
+"""A real Chromium over a real server. What a page must never do is checked after every test that opens one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import patterned
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+from agent.collector.server import Server
+from agent.viewer.app import make_app
+
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WINDOW = {"width": 1280, "height": 800}
+
+
+# Module scope, not session: an open Playwright leaves an event loop running in this thread, where no other test may
+# then start one.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The viewer over the patterned recording."""
+    with Server(make_app(patterned.record(tmp_path_factory.mktemp("patterned") / "shop"))) as server:
+        yield server.url
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens addresses, each in a fresh profile. After the test: no error, no policy violation, no request elsewhere."""
+    contexts = []
+    faults: list[str] = []
+
+    def opened(url: str, ready: bool = True, strict: bool = True, **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": WINDOW, "timezone_id": "UTC", "locale": "en-GB", **options})
+        contexts.append(context)
+        origin = "/".join(url.split("/", 3)[:3])
+
+        def route(asked: Route) -> None:
+            if asked.request.url.startswith(origin + "/"):
+                asked.continue_()
+            else:
+                faults.append(f"request to {asked.request.url}")
+                asked.abort()
+
+        context.route("**/*", route)
+        page = context.new_page()
+        if strict:
+            watch(page)
+        page.goto(url)
+        if ready:
+            page.wait_for_selector("body.ready")
+        return page
+
+    def watch(page: Page) -> None:
+        page.on("console", lambda line: faults.append(line.text) if line.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page], address: str) -> Page:
+    """The viewer at the start of the patterned recording's first session."""
+    return open_page(f"{address}/#session={patterned.SESSION}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "recording"

@@ -1,0 +1,73 @@
+"""A TCP server on loopback that answers as a script says: to lie, to break off, to drip, to hang."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+
+class Connection:
+    """One client. `ended` is set when the server stops, so that a script can hang without sleeping."""
+
+    def __init__(self, client: socket.socket, ended: threading.Event) -> None:
+        self.client = client
+        self.ended = ended
+
+    def request(self) -> bytes:
+        """A whole request with a Content-Length or none."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            chunk = self.client.recv(65536)
+            if not chunk:
+                return data
+            data += chunk
+        head, _, body = data.partition(b"\r\n\r\n")
+        lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
+        while len(body) < (int(lengths[0]) if lengths else 0):
+            body += self.client.recv(65536)
+        return head + b"\r\n\r\n" + body
+
+    def send(self, data: bytes) -> None:
+        self.client.sendall(data)
+
+    def drip(self, data: bytes, every_s: float) -> None:
+        """One byte at a time."""
+        for index in range(len(data)):
+            if self.ended.wait(every_s):
+                return
+            self.client.sendall(data[index : index + 1])
+
+
+@contextmanager
+def raw_server(script: Callable[[Connection], None]) -> Iterator[str]:
+    """Runs `script` for every connection, one after the other; yields the address as a URL."""
+    ended = threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+    held: list[socket.socket] = []
+
+    def serve() -> None:
+        while not ended.is_set():
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            held.append(client)
+            with client, suppress(OSError):
+                script(Connection(client, ended))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        ended.set()
+        for client in held:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join(5)
+        assert not thread.is_alive()

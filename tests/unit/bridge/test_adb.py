@@ -1,0 +1,191 @@
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fakes.adb_server import FakeAdbServer, Peer
+
+from bridge.adb import AdbShell, Screencap, ScreencapPng, client, translated
+from bridge.clock import HostClock
+from bridge.deadline import Deadline
+from bridge.errors import (
+    AdbServerError,
+    BridgeTimeout,
+    CaptureFailed,
+    CommandFailed,
+    DeviceGone,
+    FrameMalformed,
+    ServiceRefused,
+)
+from bridge.picture import Display
+from bridge.smartsocket import AdbServer, SmartSocket
+from bridge.types import Size
+
+MARK = "--8<--"
+BOOT_ID = "0b2c4b1e-6a3f-4c57-9d0e-2f1a7c8b9d10"
+PROPERTIES = (
+    "[ro.product.model]: [Pixel 7]\n[ro.product.manufacturer]: [Google]\n[ro.build.version.release]: [14]\n"
+    "[ro.build.version.sdk]: [34]\n[ro.sf.lcd_density]: [420]\n"
+)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeAdbServer]:
+    with FakeAdbServer() as server:
+        yield server
+
+
+@pytest.fixture
+def shell(server: FakeAdbServer) -> AdbShell:
+    return AdbShell(SmartSocket(AdbServer(port=server.port)), "SERIAL")
+
+
+def soon() -> Deadline:
+    return Deadline(5)
+
+
+def says(text: str | bytes) -> Callable[[Peer], None]:
+    data = text if isinstance(text, bytes) else text.encode()
+    return lambda peer: peer.send(data)
+
+
+def ends(code: int, out: bytes = b"", err: bytes = b"") -> Callable[[Peer], None]:
+    packets = ((1, out), (2, err), (3, bytes([code])))
+    return says(b"".join(struct.pack("<BI", kind, len(data)) + data for kind, data in packets if data))
+
+
+def facts(properties: str, size: str, density: str, boot_id: str) -> Callable[[Peer], None]:
+    return says(f"\n{MARK}\n".join((properties, size, density, boot_id)) + "\n")
+
+
+def test_info_in_one_round_trip(server: FakeAdbServer, shell: AdbShell) -> None:
+    size, density = "Physical size: 1080x2400\nOverride size: 720x1600", "Physical density: 420"
+    server.services["exec:getprop"] = facts(PROPERTIES, size, density, BOOT_ID)
+    info = shell.info(soon())
+    assert (info.serial, info.model, info.manufacturer, info.android) == ("SERIAL", "Pixel 7", "Google", "14")
+    assert (info.api_level, info.size, info.density, info.boot_id) == (34, Size(720, 1600), 420, BOOT_ID)
+    assert server.requests == ["host:transport:SERIAL", f"exec:getprop; echo {MARK}; wm size; echo {MARK}; "
+                               f"wm density; echo {MARK}; cat /proc/sys/kernel/random/boot_id"]  # fmt: skip
+
+
+def test_info_of_a_poor_device(server: FakeAdbServer, shell: AdbShell) -> None:
+    server.services["exec:getprop"] = facts("", "Physical size: 10x20", "no service", "Permission denied")
+    info = shell.info(soon())
+    assert (info.model, info.api_level, info.density, info.boot_id) == ("", 0, 160, "")
+
+
+@pytest.mark.parametrize("answer", ["", "half", f"a\n{MARK}\nno size\n{MARK}\n\n{MARK}\n"])
+def test_info_without_a_size_is_an_error(server: FakeAdbServer, shell: AdbShell, answer: str) -> None:
+    server.services["exec:getprop"] = says(answer)
+    with pytest.raises(CommandFailed):
+        shell.info(soon())
+
+
+def test_shell_check(server: FakeAdbServer, shell: AdbShell) -> None:
+    server.services["shell,v2,raw:job"] = ends(3, err=b"job: no such thing\n")
+    assert shell.shell("job", soon()).code == 3
+    with pytest.raises(CommandFailed, match="exit status 3: job: no such thing"):
+        shell.shell("job", soon(), check=True)
+
+
+def test_foreground(server: FakeAdbServer, shell: AdbShell) -> None:
+    server.services["exec:dumpsys window"] = says(
+        f"  mRotation=1\n  mCurrentFocus=Window{{1 u0 com.shop/.Main}}\n{MARK}\n  mInputShown=true\n"
+    )
+    display = Display(Size(10, 20))
+    state = shell.foreground(HostClock(), display, soon())
+    assert (state.package, state.activity) == ("com.shop", "com.shop.Main")
+    assert state.keyboard_shown
+    assert state.rotation == display.rotation == 1
+
+
+def test_foreground_without_a_rotation_keeps_the_last(server: FakeAdbServer, shell: AdbShell) -> None:
+    server.services["exec:dumpsys window"] = says("")
+    state = shell.foreground(HostClock(), Display(Size(10, 20), 3), soon())
+    assert (state.package, state.activity, state.rotation) == ("", "", 3)
+
+
+def test_package_uid(server: FakeAdbServer, shell: AdbShell) -> None:
+    server.services["exec:pm list packages -U com.shop"] = says("package:com.shop uid:10123\n")
+    assert shell.package_uid("com.shop", soon()) == 10123
+    server.services["exec:pm list packages -U com.shop"] = says("Error: Unknown option: -U\n")
+    server.services["exec:dumpsys package com.shop"] = says("  Package [com.shop] (1):\n    userId=10124\n")
+    assert shell.package_uid("com.shop", soon()) == 10124
+    server.services["exec:pm list packages -U"] = says("")
+    server.services["exec:dumpsys package"] = says("Unable to find package: x\n")
+    assert shell.package_uid("x'; reboot", soon()) is None
+    assert server.requests[-1] == "exec:dumpsys package 'x'\"'\"'; reboot'"
+
+
+def test_input(server: FakeAdbServer, shell: AdbShell) -> None:
+    server.services["shell,v2,raw:input"] = ends(0)
+    shell.tap(1, 2, soon())
+    shell.swipe(1, 2, 3, 4, 50, soon())
+    shell.type("it's me", soon())
+    shell.key("KEYCODE_BACK", soon())
+    assert [request.partition(":")[2] for request in server.requests if request.startswith("shell")] == [
+        "input tap 1 2",
+        "input swipe 1 2 3 4 50",
+        "input text 'it'\"'\"'s%sme'",
+        "input keyevent KEYCODE_BACK",
+    ]
+
+
+def test_screencap(server: FakeAdbServer, shell: AdbShell) -> None:
+    pixels = bytes(range(200))
+    server.services["exec:screencap"] = says(struct.pack("<4I", 10, 5, 1, 1) + pixels)
+    clock = HostClock()
+    source = Screencap(shell, clock, Display(Size(5, 10)))
+    before = clock.now()
+    frame = source.capture(soon())
+    assert before <= frame.stamp <= clock.now()
+    assert (frame.size, frame.rotation, frame.media_type) == (Size(10, 5), 1, "image/x-rgba")
+    assert bytes(frame.data) == pixels
+    assert source.capture(soon()).digest == frame.digest
+
+
+@pytest.mark.parametrize("source_class", [Screencap, ScreencapPng])
+def test_failed_screencap(
+    server: FakeAdbServer, shell: AdbShell, source_class: type[Screencap] | type[ScreencapPng]
+) -> None:
+    source = source_class(shell, HostClock(), Display(Size(5, 10)))
+    with pytest.raises(CaptureFailed, match="closed"):
+        source.capture(soon())
+    server.services["exec:screencap"] = says(b"")
+    with pytest.raises(FrameMalformed, match="nothing was sent") as caught:
+        source.capture(soon())
+    assert caught.value.serial == "SERIAL"
+    server.states = {}
+    with pytest.raises(DeviceGone):
+        source.capture(soon())
+
+
+def test_library_client_starts_no_server(
+    server: FakeAdbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    program = tmp_path / "adb"
+    program.write_text(f"#!/bin/sh\ntouch {started}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("ADBUTILS_ADB_PATH", str(program))
+    server.close()
+    with pytest.raises(AdbServerError), translated("", "version"):
+        client(AdbServer(port=server.port), soon).server_version()
+    assert not started.exists()
+
+
+def test_library_client_obeys_the_deadline(server: FakeAdbServer) -> None:
+    server.services["host:slow"] = lambda peer: (peer.gone(), None)[1]
+    server.services["host:list-forward"] = server.services["host:slow"]
+    began = time.monotonic()
+    with pytest.raises(BridgeTimeout), translated("SERIAL", "forwards"):
+        client(AdbServer(port=server.port), lambda: Deadline(0.3)).forward_list()
+    assert time.monotonic() - began < 2
+    with pytest.raises(BridgeTimeout):
+        client(AdbServer(port=server.port), lambda: Deadline(0)).server_version()
+
+
+def test_library_trips_are_typed() -> None:
+    with pytest.raises(ServiceRefused), translated("SERIAL", "pull"):
+        raise AssertionError

@@ -1,0 +1,218 @@
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+
+import pytest
+from fakes.adb_server import FakeAdbServer, Peer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.clock import HostClock
+from bridge.deadline import Deadline
+from bridge.errors import AdbMissing, AdbServerError, DeviceGone, DeviceUnauthorized, ServerPortTaken
+from bridge.registry import FLAP_NS, AdbServer, Attached, Detached, Presence, Registry, listing
+
+LONG = """\
+R58M123ABC             device usb:1-4 product:beyond1 model:SM_G973F device:beyond1 transport_id:3
+127.0.0.1:41001        offline product:emu model:Pixel_7 device:emu transport_id:12
+0123456789             unauthorized usb:1-2 transport_id:4
+????????????           no permissions (user in plugdev group; are your udev rules wrong?); see [http://x] usb:1-1
+HT4A1                  bootloader
+HT4A2                  strange
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[FakeAdbServer]:
+    with FakeAdbServer() as server:
+        yield server
+
+
+@pytest.fixture
+def registry(server: FakeAdbServer) -> Iterator[Registry]:
+    registry = Registry(AdbServer(port=server.port), HostClock())
+    yield registry
+    registry.close()
+
+
+def soon() -> Deadline:
+    return Deadline(5)
+
+
+def test_listing() -> None:
+    found = {listed.serial: listed for listed in listing(LONG)}
+    phone = found["R58M123ABC"]
+    assert (phone.model, phone.product, phone.transport_id, phone.usable, phone.why) == (
+        "SM G973F",
+        "beyond1",
+        3,
+        True,
+        "",
+    )
+    assert found["????????????"].state == "no permissions"
+    assert "udev" in found["????????????"].why
+    assert "unlock" in found["0123456789"].why
+    assert "adb connect" in found["127.0.0.1:41001"].why
+    assert "strange" in found["HT4A2"].why
+    assert all(listed.why for listed in found.values() if not listed.usable)
+    assert [listed.serial for listed in found.values() if listed.usable] == ["R58M123ABC"]
+
+
+@given(st.text(max_size=200))
+def test_any_listing_is_read(text: str) -> None:
+    listing(text)
+
+
+def test_list(server: FakeAdbServer, registry: Registry) -> None:
+    server.states = {"A": "device", "B": "unauthorized"}
+    assert [(listed.serial, listed.usable) for listed in registry.list(soon())] == [("A", True), ("B", False)]
+
+
+def test_short_absence_is_no_departure() -> None:
+    presence = Presence()
+    assert list(presence.see({"a", "b"}, 0)) == [Attached("a"), Attached("b")]
+    assert list(presence.see({"b"}, 10)) == []
+    assert presence.due_ns == 10 + FLAP_NS
+    assert list(presence.settle(FLAP_NS)) == []
+    assert list(presence.see({"a", "b"}, FLAP_NS + 5)) == []
+    assert presence.due_ns is None
+    assert list(presence.settle(10 * FLAP_NS)) == []
+
+
+def test_lasting_absence_is_a_departure() -> None:
+    presence = Presence()
+    list(presence.see({"a"}, 0))
+    list(presence.see(set(), 10))
+    list(presence.see(set(), 20))
+    assert list(presence.settle(10 + FLAP_NS)) == [Detached("a")]
+    assert list(presence.see({"a"}, 11 + FLAP_NS)) == [Attached("a")]
+    assert list(presence.lose()) == [Detached("a")]
+    assert list(presence.lose()) == []
+
+
+@given(st.lists(st.tuples(st.sets(st.sampled_from("abc")), st.integers(0, 2 * FLAP_NS)), max_size=20))
+def test_events_of_a_device_alternate(snapshots: list[tuple[set[str], int]]) -> None:
+    presence, now_ns, here = Presence(), 0, set[str]()
+    for usable, step_ns in snapshots:
+        now_ns += step_ns
+        for event in [*presence.settle(now_ns), *presence.see(usable, now_ns)]:
+            assert (event.serial in here) == isinstance(event, Detached)
+            here ^= {event.serial}
+    list(presence.settle(now_ns + FLAP_NS))
+    assert presence.serials == (snapshots[-1][0] if snapshots else set())
+
+
+class Watch:
+    """A watch on its own thread whose events a test takes one by one."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.events: Queue[Attached | Detached] = Queue()
+        self._pool = ThreadPoolExecutor(1)
+        self.done = self._pool.submit(self._run, registry)
+
+    def _run(self, registry: Registry) -> None:
+        for event in registry.watch():
+            self.events.put(event)
+
+    def next(self) -> Attached | Detached:
+        return self.events.get(timeout=5)
+
+
+def test_watch_follows_devices_and_ends_with_close(server: FakeAdbServer, registry: Registry) -> None:
+    server.states = {"A": "device", "B": "offline"}
+    watch = Watch(registry)
+    assert watch.next() == Attached("A")
+    server.set_states({"A": "device", "B": "device"})
+    assert watch.next() == Attached("B")
+    server.set_states({"A": "offline", "B": "device"})
+    assert watch.next() == Detached("A")
+    registry.close()
+    watch.done.result(5)
+    assert watch.events.empty()
+
+
+def test_watch_coalesces_flaps(server: FakeAdbServer, registry: Registry) -> None:
+    watch = Watch(registry)
+    assert watch.next() == Attached("SERIAL")
+    server.set_states({"SERIAL": "offline"})
+    server.set_states({})
+    server.set_states({"SERIAL": "device"})
+    server.set_states({"SERIAL": "device", "OTHER": "device"})
+    assert watch.next() == Attached("OTHER")
+
+
+def test_watch_of_a_dying_server_detaches_everything_first(server: FakeAdbServer, registry: Registry) -> None:
+    watch = Watch(registry)
+    assert watch.next() == Attached("SERIAL")
+    server.close()
+    assert watch.next() == Detached("SERIAL")
+    with pytest.raises(AdbServerError):
+        watch.done.result(5)
+
+
+def test_connect(server: FakeAdbServer, registry: Registry) -> None:
+    answers = {
+        "127.0.0.1:41001": "connected to 127.0.0.1:41001",
+        "127.0.0.1:41002": "already connected to 127.0.0.1:41002",
+        "127.0.0.1:41003": "failed to authenticate to 127.0.0.1:41003",
+        "127.0.0.1:41004": "failed to connect to '127.0.0.1:41004': Connection refused",
+    }
+    for address, answer in answers.items():
+        server.services[f"host:connect:{address}"] = lambda peer, answer=answer: peer.send(Peer.block(answer))
+    assert registry.connect("127.0.0.1:41001", soon()) == "127.0.0.1:41001"
+    assert registry.connect("127.0.0.1:41002", soon()) == "127.0.0.1:41002"
+    with pytest.raises(DeviceUnauthorized):
+        registry.connect("127.0.0.1:41003", soon())
+    with pytest.raises(DeviceGone, match="refused"):
+        registry.connect("127.0.0.1:41004", soon())
+
+
+def test_connected_address_that_is_away_is_asked_for_again(server: FakeAdbServer, registry: Registry) -> None:
+    asked = threading.Event()
+
+    def connect(peer: Peer) -> None:
+        peer.send(Peer.block("connected to 127.0.0.1:41001"))
+        if server.requests.count("host:connect:127.0.0.1:41001") > 1:
+            asked.set()
+
+    server.services["host:connect:127.0.0.1:41001"] = connect
+    registry.connect("127.0.0.1:41001", soon())
+    watch = Watch(registry)
+    watch.next()
+    assert asked.wait(10)
+
+
+def test_foreign_port(server: FakeAdbServer, registry: Registry) -> None:
+    server.greeting = b"HTTP/1.1 200 OK\r\n\r\n"
+    with pytest.raises(ServerPortTaken):
+        registry.list(soon())
+
+
+def test_absent_server_is_not_started_unasked(server: FakeAdbServer, registry: Registry) -> None:
+    server.close()
+    with pytest.raises(AdbServerError, match="adb start-server"):
+        registry.list(soon())
+
+
+def test_missing_adb_is_named(server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    server.close()
+    monkeypatch.setenv("ADBUTILS_ADB_PATH", str(tmp_path / "adb"))
+    with pytest.raises(AdbMissing):
+        Registry(AdbServer(port=server.port), HostClock(), start=True).list(soon())
+
+
+def test_adb_that_fails_to_start_speaks(server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    server.close()
+    program = tmp_path / "adb"
+    program.write_text("#!/bin/sh\necho 'cannot bind' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("ADBUTILS_ADB_PATH", str(program))
+    with pytest.raises(AdbServerError, match="cannot bind"):
+        Registry(AdbServer(port=server.port), HostClock(), start=True).list(soon())
+
+
+def test_open_of_an_absent_device(registry: Registry) -> None:
+    with pytest.raises(DeviceGone, match="not found"):
+        registry.open("OTHER", soon())

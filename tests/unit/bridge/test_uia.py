@@ -1,0 +1,289 @@
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import simplejpeg
+from fakes.adb_server import FakeAdbServer, Peer
+
+from bridge.adb import library_device
+from bridge.clock import HostClock
+from bridge.deadline import Deadline
+from bridge.errors import (
+    BridgeError,
+    BridgeTimeout,
+    CaptureFailed,
+    DeviceBusy,
+    DeviceGone,
+    HierarchyEmpty,
+    HierarchyMalformed,
+    ScreenBlocked,
+)
+from bridge.picture import Display
+from bridge.smartsocket import AdbServer, SmartSocket
+from bridge.types import Size
+from bridge.uia import UiaHierarchy, UiaScreen, UiaServer
+
+DUMP = (
+    "<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>\r\n<hierarchy rotation=\"1\">"
+    '<node index="0" text="Größe" resource-id="com.shop:id/size" class="android.widget.TextView" package="com.shop" '
+    'content-desc="" bounds="[0,0][20,10]" /></hierarchy>'
+)
+
+
+def http(body: bytes, status: bytes = b"200 OK", headers: bytes = b"") -> bytes:
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(body), headers, body)
+
+
+def result(value: object) -> bytes:
+    return http(json.dumps({"jsonrpc": "2.0", "id": 1, "result": value}).encode())
+
+
+def failure(message: str) -> bytes:
+    error = {"code": -32002, "message": message, "data": "at android.app.UiAutomation\n..."}
+    return http(json.dumps({"jsonrpc": "2.0", "id": 1, "error": error}).encode())
+
+
+class Uia:
+    """The HTTP side of the uiautomator2 server: answers RPCs with `answer`, and pings."""
+
+    def __init__(self, server: FakeAdbServer) -> None:
+        self.answer: Callable[[dict[str, Any]], bytes] = lambda call: result(DUMP)
+        self.calls: list[dict[str, Any]] = []
+        self.heads: list[bytes] = []
+        server.services["tcp:9008"] = self.serve
+
+    def serve(self, peer: Peer) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += peer.line()
+        self.heads.append(head)
+        if head.startswith(b"GET /ping"):
+            peer.send(http(b"pong"))
+            return
+        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length"))
+        call = json.loads(peer.read(length))
+        self.calls.append(call)
+        peer.send(self.answer(call))
+
+
+@pytest.fixture
+def server() -> Iterator[FakeAdbServer]:
+    with FakeAdbServer() as server:
+        yield server
+
+
+@pytest.fixture
+def uia(server: FakeAdbServer) -> Uia:
+    return Uia(server)
+
+
+class Rig:
+    """What the device wires together, on the fake server."""
+
+    def __init__(self, server: FakeAdbServer) -> None:
+        address = AdbServer(port=server.port)
+        self.clock = HostClock()
+        self.display = Display(Size(10, 20))
+        self.server = UiaServer(
+            "SERIAL",
+            SmartSocket(address),
+            lambda until, started: library_device(address, "SERIAL", until, started),
+            self.clock,
+        )
+        self.tree = UiaHierarchy("SERIAL", self.server, self.clock, self.display)
+        self.screen = UiaScreen("SERIAL", self.server, self.clock, self.display)
+
+
+@pytest.fixture
+def rig(server: FakeAdbServer) -> Iterator[Rig]:
+    rig = Rig(server)
+    yield rig
+    rig.server.close()
+
+
+def soon() -> Deadline:
+    return Deadline(5)
+
+
+def test_dump(uia: Uia, rig: Rig) -> None:
+    before = rig.clock.now()
+    tree = rig.tree.dump(soon())
+    assert before <= tree.stamp <= rig.clock.now()
+    assert tree.rotation == rig.display.rotation == 1
+    assert [node.text for node in tree.walk()] == ["Größe"]
+    assert uia.calls[0]["method"] == "dumpWindowHierarchy"
+    assert uia.calls[0]["params"] == [False, 50]
+    assert b"Accept-Encoding: identity" in uia.heads[0]
+
+
+def test_unchanged_dump_keeps_its_nodes_and_gets_a_new_stamp(uia: Uia, rig: Rig) -> None:
+    first, second = rig.tree.dump(soon()), rig.tree.dump(soon())
+    assert second.roots is first.roots
+    assert second.stamp > first.stamp
+    uia.answer = lambda call: result(DUMP.replace("Größe", "Farbe"))
+    assert rig.tree.dump(soon()).digest != first.digest
+
+
+@pytest.mark.parametrize("value", [None, "", "<hierarchy rotation='0' />"])
+def test_empty_dump(uia: Uia, rig: Rig, value: str | None) -> None:
+    uia.answer = lambda call: result(value)
+    with pytest.raises(HierarchyEmpty):
+        rig.tree.dump(soon())
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (failure("java.lang.StackOverflowError: stack size 8MB"), HierarchyMalformed),
+        (failure("java.lang.SecurityException: no"), ScreenBlocked),
+        (failure("IllegalStateException: UiAutomationService already registered!"), DeviceBusy),
+        (failure("java.lang.NullPointerException"), CaptureFailed),
+        (result("<hierarchy"), HierarchyMalformed),
+        (http(b"not json"), CaptureFailed),
+        (http(b"[]"), CaptureFailed),
+        (http(b'{"jsonrpc": "2.0"}'), CaptureFailed),
+        (http(b'{"error": "words"}'), CaptureFailed),
+        (http(b"", b"500 Internal Error"), CaptureFailed),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", CaptureFailed),
+        (http(b"x" * 10)[:-3], DeviceGone),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n", CaptureFailed),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", CaptureFailed),
+        (b"x" * 200_000, CaptureFailed),
+    ],
+)
+def test_failures_are_typed(uia: Uia, rig: Rig, answer: bytes, kind: type[BridgeError]) -> None:
+    uia.answer = lambda call: answer
+    with pytest.raises(kind) as caught:
+        rig.tree.dump(soon())
+    assert type(caught.value) is kind
+
+
+def test_answers_without_length(uia: Uia, rig: Rig) -> None:
+    body = json.dumps({"result": DUMP}).encode()
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:100], body[100:])) + b"0\r\n\r\n"
+    for answer in (
+        b"HTTP/1.1 200 OK\r\n\r\n" + body,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks,
+    ):
+        uia.answer = lambda call, answer=answer: answer
+        assert rig.tree.dump(soon()).roots
+
+
+def test_stalled_server_ends_with_the_deadline(uia: Uia, rig: Rig) -> None:
+    def stall(call: dict[str, Any]) -> bytes:
+        time.sleep(1)
+        return b""
+
+    uia.answer = stall
+    began = time.monotonic()
+    with pytest.raises(BridgeTimeout):
+        rig.tree.dump(Deadline(0.2))
+    assert time.monotonic() - began < 0.9
+
+
+def test_screenshot(uia: Uia, rig: Rig) -> None:
+    data = simplejpeg.encode_jpeg(np.full((20, 10, 3), 90, np.uint8), colorspace="RGB")
+    uia.answer = lambda call: result(base64.b64encode(data).decode())
+    frame = rig.screen.capture(soon())
+    assert (frame.size, frame.media_type, frame.source) == (Size(10, 20), "image/jpeg", "uiautomator2-jpeg")
+    assert bytes(frame.data) == data
+    assert uia.calls[0]["params"] == [1.0, 80]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(None, ScreenBlocked), ("", ScreenBlocked), ("!!!", CaptureFailed), ("AAAA", CaptureFailed)]
+)
+def test_bad_screenshot(uia: Uia, rig: Rig, value: str | None, kind: type[BridgeError]) -> None:
+    uia.answer = lambda call: result(value)
+    with pytest.raises(kind):
+        rig.screen.capture(soon())
+
+
+def test_running_server_is_used_as_it_is(server: FakeAdbServer, uia: Uia, rig: Rig) -> None:
+    rig.server.start(soon())
+    rig.tree.dump(soon())
+    assert not [request for request in server.requests if request.startswith("shell:")]
+
+
+class Launcher:
+    """The shell side: the jar is in place, and starting the server makes it listen, or prints why it cannot."""
+
+    def __init__(self, server: FakeAdbServer, words: bytes = b"") -> None:
+        self.words = words
+        self.launched = 0
+        self._server = server
+        server.services["host:tport:serial:SERIAL"] = self.transport
+        server.services["shell:toybox md5sum"] = self.digest
+        server.services["shell:CLASSPATH="] = self.launch
+
+    def transport(self, peer: Peer) -> None:
+        peer.send(b"\1" + bytes(7))
+        name = peer.request()
+        service = next((s for prefix, s in self._server.services.items() if name.startswith(prefix)), None)
+        self._server.requests.append(name)
+        if service is None:
+            peer.fail("closed")
+            return
+        peer.okay()
+        service(peer)
+
+    def digest(self, peer: Peer) -> None:
+        import hashlib
+        from importlib.resources import files
+
+        jar = (files("uiautomator2") / "assets" / "u2.jar").read_bytes()
+        peer.send(hashlib.md5(jar).hexdigest().encode() + b"  /data/local/tmp/u2.jar\n")
+
+    def launch(self, peer: Peer) -> None:
+        self.launched += 1
+        if self.words:
+            peer.send(self.words)
+            return
+        Uia(self._server)
+        peer.gone()
+        self._server.services.pop("tcp:9008", None)
+
+
+def test_start_launches_the_server_and_close_ends_it(server: FakeAdbServer, rig: Rig) -> None:
+    launcher = Launcher(server)
+    rig.server.start(soon())
+    assert launcher.launched == 1
+    assert rig.tree.dump(soon()).roots
+    rig.server.close()
+    end = time.monotonic() + 5
+    while "tcp:9008" in server.services and time.monotonic() < end:
+        time.sleep(0.01)
+    assert "tcp:9008" not in server.services
+    with pytest.raises(DeviceGone):
+        rig.server.start(soon())
+
+
+def test_dead_server_is_started_again(server: FakeAdbServer, rig: Rig) -> None:
+    launcher = Launcher(server)
+    assert rig.tree.dump(soon()).roots
+    assert launcher.launched == 1
+
+
+def test_taken_uiautomation_is_busy_and_not_asked_again_at_once(server: FakeAdbServer, rig: Rig) -> None:
+    launcher = Launcher(server, b"java.lang.IllegalStateException: UiAutomationService@5dalready registered!\n")
+    for _ in range(2):
+        with pytest.raises(DeviceBusy, match="another tool"):
+            rig.tree.dump(soon())
+    assert launcher.launched == 1
+
+
+def test_server_that_does_not_come_up(server: FakeAdbServer, rig: Rig) -> None:
+    Launcher(server, b"Aborted\n")
+    with pytest.raises(CaptureFailed):
+        rig.server.start(soon())
+
+
+def test_lost_uiautomation_restarts_once(server: FakeAdbServer, uia: Uia, rig: Rig) -> None:
+    uia.answer = lambda call: failure("java.lang.IllegalStateException: UiAutomation not connected!")
+    with pytest.raises(CaptureFailed, match="not connected"):
+        rig.tree.dump(soon())
+    assert len(uia.calls) == 2
