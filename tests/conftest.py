@@ -1,0 +1,43 @@
+"""Every test runs with a HOME of its own making and leaves no thread behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+GRACE_SECONDS = 5.0
+# Belong to a web server's loop, which a fixture may keep for several tests.
+POOLED = "AnyIO worker thread"
+FOREIGN = ("ANDROID_", "ADB_", "ADBUTILS_", "XDG_STATE_HOME", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A HOME with nothing in it, and nothing of the user's settings, adb server or proxies in the environment."""
+    home = tmp_path_factory.mktemp("home")
+    patch = pytest.MonkeyPatch()
+    for name in list(os.environ):
+        if name.upper().startswith(FOREIGN):
+            patch.delenv(name)
+    patch.setenv("HOME", str(home))
+    patch.setenv("NO_PROXY", "*")
+    yield home
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """Threads that a test starts end with it."""
+    before = set(threading.enumerate())
+    yield
+    until = time.monotonic() + GRACE_SECONDS
+    left = [thread for thread in threading.enumerate() if thread not in before and thread.name != POOLED]
+    while left and time.monotonic() < until:
+        left[0].join(0.05)
+        left = [thread for thread in left if thread.is_alive()]
+    assert not left, f"threads left: {left}"
