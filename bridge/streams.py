@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from bridge.clock import JUMP_NS, DeviceClock
 from bridge.deadline import Deadline
 from bridge.errors import DeviceGone
+from bridge.getevent import Panel, TouchReader, newest_ns, parse_panels
 from bridge.logcat import BinaryReader
+from bridge.picture import Display
 from bridge.smartsocket import Stream, never
-from bridge.types import ClockFix, Gap, LogEntry
+from bridge.types import ClockFix, Gap, LogEntry, Stamp, Touch
 
 BUFFERS = "main,system,crash"
 OPEN_SECONDS = 10.0
 PROBE_SECONDS = 5.0
+# No buffer on the way holds a touch back for longer, and a phone that slept at all did so for longer.
+SLEEP_NS = 1_000_000_000
+SLEEP_WINDOW_NS = 10_000_000_000
 
 OpenStream = Callable[[str, Deadline], Stream]
 
@@ -99,6 +106,86 @@ class Logcat(_Tail):
                     restamp = True
                 last_ns = entry.time_ns
                 yield from resume.sift(replace(entry, stamp=clock.wall(entry.time_ns)) if restamp else entry)
+
+
+class Getevent(_Tail):
+    """The fingers on the phone's touch panel, from now on. One thread; `close` from any.
+
+    Touches that programs inject do not pass the panel and are not seen.
+    """
+
+    def __init__(self, serial: str, open_stream: OpenStream, clock: DeviceClock, display: Display) -> None:
+        super().__init__(serial, open_stream)
+        self._clock = clock
+        self._display = display
+        self._over = threading.Event()
+
+    def close(self) -> None:
+        """End the stream and wake its reader."""
+        super().close()
+        self._over.set()
+
+    def touches(self) -> Iterator[Touch | Gap]:
+        """Blocks. Ends when closed; raises DeviceGone when the stream ended by itself, BridgeTimeout when the device
+        does not list its panels.
+
+        A device without a touch panel that may be read gives one Gap and then nothing until closed.
+        """
+        panels = self._panels()
+        if self._closed:
+            return
+        if not panels:
+            now = self._clock.host.now()
+            yield Gap(now, now, "touch", "no touch panel", "the device shows none that may be read")
+            self._over.wait()
+            return
+        uptime = Uptime(self._clock)
+        reader = TouchReader(panels[0], self._display.natural, lambda: self._display.rotation, uptime.stamp)
+        for chunk in self._chunks(f"getevent -lt {panels[0].path}"):
+            latest_ns = newest_ns(chunk)
+            if latest_ns is not None:
+                uptime.arrived(latest_ns)
+            yield from reader.feed(chunk)
+
+    def _panels(self) -> tuple[Panel, ...]:
+        """Read once what panels there are."""
+        if self._closed:
+            return ()
+        deadline = Deadline(OPEN_SECONDS)
+        with self._open_stream("exec:getevent -lp", deadline) as stream:
+            self._stream = stream
+            try:
+                # `close` may have come while the stream was being opened.
+                listed = b"" if self._closed else stream.read_all(deadline)
+            except DeviceGone:
+                if self._closed:
+                    return ()
+                raise
+        return parse_panels(listed.decode("utf-8", "replace"))
+
+
+class Uptime:
+    """Maps the device's CLOCK_MONOTONIC, which stands still while it sleeps, by way of its CLOCK_BOOTTIME.
+
+    No shell command reads CLOCK_MONOTONIC. While touches arrive later than CLOCK_BOOTTIME explains, the least delay of
+    the last ten seconds is taken for what the phone has slept since it booted.
+    """
+
+    def __init__(self, clock: DeviceClock) -> None:
+        self._clock = clock
+        self._delays: deque[tuple[int, int]] = deque()
+
+    def arrived(self, monotonic_ns: int) -> None:
+        """The newest reading that has just come."""
+        now_ns = self._clock.host.now().mono_ns
+        self._delays.append((now_ns, now_ns + self._clock.fix.boot_offset_ns - monotonic_ns))
+        while self._delays[0][0] < now_ns - SLEEP_WINDOW_NS:
+            self._delays.popleft()
+
+    def stamp(self, monotonic_ns: int) -> Stamp:
+        """The stamp of a CLOCK_MONOTONIC reading."""
+        delay_ns = min((delay for _, delay in self._delays), default=0)
+        return self._clock.boot(monotonic_ns + (delay_ns if delay_ns > SLEEP_NS else 0))
 
 
 class Resume:

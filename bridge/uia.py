@@ -230,7 +230,7 @@ class UiaHierarchy:
         if last is not None and last.digest == xxhash.xxh3_64_intdigest(data):
             tree = replace(last, stamp=stamp, bound_ns=bound_ns)
         else:
-            tree = hierarchy.parse(data, stamp, bound_ns)
+            tree = hierarchy.parse(data, stamp, bound_ns, self._serial)
         self._last = tree
         self._display.rotation = tree.rotation
         return tree

@@ -1,0 +1,268 @@
+"""Reader of `getevent`: which input devices are touch panels (`-lp`), and the fingers on one of them (`-lt`).
+
+Panels report by protocol B of the kernel's multi-touch documentation: the events name a slot, a slot keeps what was
+last said of it, a tracking id begins a contact and -1 ends it, SYN_REPORT ends a report. Older ones have one finger,
+with BTN_TOUCH. The layout of lines is that of AOSP toolbox getevent.c.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.types import Gap, Rotation, Size, Stamp, Touch, TouchKind
+
+MAX_LINE = 4096
+LIFTED = -1
+PALM = 2  # MT_TOOL_PALM (linux/input.h)
+
+_DEVICE = re.compile(r"^add device \d+: (\S+)")
+_NAME = re.compile(r'^ +name: +"(.*)"')
+_AXIS = re.compile(r"(ABS_\w+) *: value (-?\d+), min (-?\d+), max (-?\d+)")
+_EVENT = re.compile(rb"\[ *(\d{1,10})\.(\d{6})\] (?:(/dev/\S+): )?(\w+) +(\w+) +(\w+)")
+_HEX = re.compile(rb"[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The least and the greatest value of an axis, in panel units."""
+
+    minimum: int
+    maximum: int
+
+    def scale(self, value: int, length: int) -> float:
+        """The value in pixels of a screen side of `length` pixels."""
+        return (value - self.minimum) * length / (self.maximum - self.minimum + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A touch panel. `slot` is the one that its next event is about; None: the panel follows one finger only."""
+
+    path: str
+    name: str
+    x: Axis
+    y: Axis
+    slot: int | None
+
+
+def parse_panels(text: str) -> tuple[Panel, ...]:
+    """The touch panels in the output of `getevent -lp`, those with slots first. Touch pads of a pointer are none."""
+    found: list[Panel] = []
+    path = name = ""
+    axes: dict[str, tuple[int, Axis]] = {}
+    words: list[str] = []
+
+    def finish() -> None:
+        panel = _panel(path, name, axes, " ".join(words))
+        if panel is not None:
+            found.append(panel)
+
+    for line in text.splitlines():
+        device = _DEVICE.match(line)
+        if device is not None:
+            finish()
+            path, name, axes, words = device[1], "", {}, []
+            continue
+        named = _NAME.match(line)
+        if named is not None:
+            name = named[1]
+            continue
+        words.append(line)
+        for axis in _AXIS.finditer(line):
+            axes[axis[1]] = (int(axis[2]), Axis(int(axis[3]), int(axis[4])))
+    finish()
+    return tuple(sorted(found, key=lambda panel: panel.slot is None))
+
+
+def _panel(path: str, name: str, axes: dict[str, tuple[int, Axis]], words: str) -> Panel | None:
+    if "INPUT_PROP_POINTER" in words:
+        return None
+    many = "ABS_MT_SLOT" in axes and "ABS_MT_TRACKING_ID" in axes
+    if not many and "BTN_TOUCH" not in words:
+        return None
+    prefix = "ABS_MT_POSITION_" if many else "ABS_"
+    if f"{prefix}X" not in axes or f"{prefix}Y" not in axes:
+        return None
+    x, y = axes[f"{prefix}X"][1], axes[f"{prefix}Y"][1]
+    if x.maximum <= x.minimum or y.maximum <= y.minimum:
+        return None
+    return Panel(path, name, x, y, axes["ABS_MT_SLOT"][0] if many else None)
+
+
+def newest_ns(chunk: bytes) -> int | None:
+    """The device's CLOCK_MONOTONIC of the last line that begins in a chunk of `getevent -lt`; None without one."""
+    lines = list(_EVENT.finditer(chunk[-MAX_LINE:]))
+    return _time_ns(lines[-1]) if lines else None
+
+
+class _Slot:
+    """What is known of one slot. The kernel does not repeat a value, so a position outlives its contact."""
+
+    __slots__ = ("down", "fresh", "moved", "x", "y")
+
+    def __init__(self) -> None:
+        self.x: int | None = None
+        self.y: int | None = None
+        self.down = False
+        self.fresh = False
+        self.moved = False
+
+
+class TouchReader:
+    """The lines of `getevent -lt` for one panel, in any chunking, as touches in screen pixels.
+
+    `natural` is the screen's size at rotation 0, `rotation` gives the current one, `to_stamp` maps the device's
+    CLOCK_MONOTONIC ns to the host. A finger that was down before the first line is not reported until it comes again.
+    """
+
+    def __init__(
+        self, panel: Panel, natural: Size, rotation: Callable[[], Rotation], to_stamp: Callable[[int], Stamp]
+    ) -> None:
+        self._panel = panel
+        self._natural = natural
+        self._rotation = rotation
+        self._to_stamp = to_stamp
+        self._rest = b""
+        self._slots: dict[int, _Slot] = {}
+        self._slot = panel.slot or 0
+        self._ended: list[tuple[int, TouchKind, int, int]] = []
+        self._dropping = False
+        self._unread = 0
+        self._last: Stamp | None = None
+
+    def feed(self, data: bytes) -> list[Touch | Gap]:
+        """Touches of the reports complete by now. What the kernel dropped, or what is no event, comes as a Gap."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        found: list[Touch | Gap] = []
+        for line in lines:
+            found += self._line(line)
+        if len(self._rest) > MAX_LINE:
+            self._rest = b""
+            self._unread += 1
+        return found
+
+    def _line(self, line: bytes) -> list[Touch | Gap]:
+        event = _EVENT.match(line)
+        if event is None:
+            # The description of devices that `getevent` without one begins with, or an empty line.
+            if line.strip() and not line.startswith((b"add device", b"  name:", b"could not", b"remove device")):
+                self._unread += 1
+            return []
+        if event[3] is not None and event[3] != self._panel.path.encode():
+            return []
+        kind, code, value = event[4], event[5], event[6]
+        if kind == b"EV_SYN":
+            if code == b"SYN_DROPPED":
+                self._dropping = True
+            elif code == b"SYN_REPORT":
+                return self._report(self._to_stamp(_time_ns(event)))
+        elif self._dropping:
+            # These were queued before the loss (the kernel's event-codes document); only the slot is worth keeping.
+            self._follow_slot(code, value)
+        elif kind == b"EV_ABS":
+            self._axis(code, value)
+        elif kind == b"EV_KEY" and code == b"BTN_TOUCH" and self._panel.slot is None:
+            self._contact(value == b"DOWN")
+        return []
+
+    def _axis(self, code: bytes, value: bytes) -> None:
+        self._follow_slot(code, value)
+        many = self._panel.slot is not None
+        if many and code == b"ABS_MT_TOOL_TYPE":
+            if value == b"MT_TOOL_PALM" or _number(value) == PALM:
+                self._end("cancel")
+            return
+        number = _number(value)
+        if number is None:
+            self._unread += 1
+        elif many and code == b"ABS_MT_TRACKING_ID":
+            self._contact(number != LIFTED)
+        elif code == (b"ABS_MT_POSITION_X" if many else b"ABS_X"):
+            slot = self._current()
+            slot.x, slot.moved = number, True
+        elif code == (b"ABS_MT_POSITION_Y" if many else b"ABS_Y"):
+            slot = self._current()
+            slot.y, slot.moved = number, True
+
+    def _follow_slot(self, code: bytes, value: bytes) -> None:
+        if code == b"ABS_MT_SLOT":
+            number = _number(value)
+            if number is not None and number >= 0:
+                self._slot = number
+
+    def _current(self) -> _Slot:
+        return self._slots.setdefault(self._slot, _Slot())
+
+    def _contact(self, down: bool) -> None:
+        self._end("up")
+        if down:
+            slot = self._current()
+            slot.down = slot.fresh = True
+
+    def _end(self, kind: TouchKind) -> None:
+        slot = self._current()
+        if slot.down and slot.x is not None and slot.y is not None:
+            if slot.fresh:
+                # It began and ended within one report.
+                self._ended.append((self._slot, "down", slot.x, slot.y))
+            self._ended.append((self._slot, kind, slot.x, slot.y))
+        slot.down = slot.fresh = False
+
+    def _report(self, stamp: Stamp) -> list[Touch | Gap]:
+        since = self._last or stamp
+        self._last = stamp
+        found: list[Touch | Gap] = []
+        if self._unread:
+            found.append(Gap(since, stamp, "touch", "unreadable", f"{self._unread} lines"))
+            self._unread = 0
+        if self._dropping:
+            found += self._lose(stamp)
+            found.append(Gap(since, stamp, "touch", "overrun", "the phone dropped touch events"))
+            self._dropping = False
+            return found
+        found += [self._touch(stamp, kind, pointer, x, y) for pointer, kind, x, y in self._ended]
+        self._ended.clear()
+        for pointer, slot in self._slots.items():
+            if slot.down and (slot.fresh or slot.moved) and slot.x is not None and slot.y is not None:
+                found.append(self._touch(stamp, "down" if slot.fresh else "move", pointer, slot.x, slot.y))
+                slot.fresh = False
+            slot.moved = False
+        return found
+
+    def _lose(self, stamp: Stamp) -> list[Touch | Gap]:
+        """Cancel the contacts that were reported: whether they still touch cannot be known."""
+        for pointer, slot in self._slots.items():
+            if slot.down and not slot.fresh and slot.x is not None and slot.y is not None:
+                self._ended.append((pointer, "cancel", slot.x, slot.y))
+        found: list[Touch | Gap] = [
+            self._touch(stamp, kind, pointer, x, y) for pointer, kind, x, y in self._ended if kind != "down"
+        ]
+        self._ended.clear()
+        self._slots.clear()
+        return found
+
+    def _touch(self, stamp: Stamp, kind: TouchKind, pointer: int, x: int, y: int) -> Touch:
+        width, height = self._natural.width, self._natural.height
+        across, down = self._panel.x.scale(x, width), self._panel.y.scale(y, height)
+        rotation = self._rotation()
+        if rotation == 1:
+            across, down = down, width - across
+        elif rotation == 2:
+            across, down = width - across, height - down
+        elif rotation == 3:
+            across, down = height - down, across
+        return Touch(stamp, kind, pointer, across, down)
+
+
+def _time_ns(event: re.Match[bytes]) -> int:
+    return int(event[1]) * 1_000_000_000 + int(event[2]) * 1_000
+
+
+def _number(value: bytes) -> int | None:
+    """A value as getevent prints it: 32 bits with sign as eight hex digits."""
+    if not _HEX.fullmatch(value):
+        return None
+    number = int(value, 16)
+    return number - (1 << 32) if number >= 1 << 31 else number

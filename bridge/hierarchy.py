@@ -1,0 +1,158 @@
+"""Reader of view hierarchy dumps: the XML of uiautomator2's server, of `uiautomator dump` and of Appium's page source.
+
+All three have views as elements under <hierarchy rotation="N">. They differ in the elements' name (`node`, or the
+view's class), in their attributes, and in the words that a shell puts around them. Attributes are read by name, so
+unknown ones do no harm (AOSP AccessibilityNodeInfoDumper.java, Appium's UiElement names).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import cast
+from xml.parsers import expat
+
+import xxhash
+
+from bridge.errors import HierarchyEmpty, HierarchyMalformed
+from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Rotation, Stamp
+
+MAX_BYTES = 5_000_000
+MAX_DEPTH = 512
+ROOT = "hierarchy"
+NODE = "node"
+
+_FLAGS = {
+    "checkable": NodeFlag.CHECKABLE.value,
+    "checked": NodeFlag.CHECKED.value,
+    "clickable": NodeFlag.CLICKABLE.value,
+    "enabled": NodeFlag.ENABLED.value,
+    "focusable": NodeFlag.FOCUSABLE.value,
+    "focused": NodeFlag.FOCUSED.value,
+    "scrollable": NodeFlag.SCROLLABLE.value,
+    "long-clickable": NodeFlag.LONG_CLICKABLE.value,
+    "password": NodeFlag.PASSWORD.value,
+    "selected": NodeFlag.SELECTED.value,
+}
+_VISIBLE = NodeFlag.VISIBLE.value
+# `uiautomator dump` has neither: it leaves out what is not visible.
+_SHOWN = ("visible-to-user", "displayed")
+_BOUNDS = re.compile(r"\[(-?\d{1,9}),(-?\d{1,9})\]\[(-?\d{1,9}),(-?\d{1,9})\]")
+_OP = "read the view tree"
+
+
+def parse(xml: bytes, stamp: Stamp, bound_ns: int, serial: str = "") -> Hierarchy:
+    """The hierarchy of a dump in UTF-8 or UTF-16; text before and after the XML is skipped.
+
+    Raises HierarchyEmpty when it has no view. Raises HierarchyMalformed when it is cut off or is no hierarchy, is
+    larger than 5 MB, deeper than 512 views, or declares a document type (the way to entities).
+    """
+    if len(xml) > MAX_BYTES:
+        raise HierarchyMalformed(serial, _OP, f"{len(xml)} bytes, more than {MAX_BYTES}")
+    reader = _Reader(serial)
+    reader.read(_document(xml, serial))
+    if not reader.roots:
+        raise HierarchyEmpty(serial, _OP, "the dump holds no view")
+    return Hierarchy(stamp, bound_ns, reader.rotation, tuple(reader.roots), xxhash.xxh3_64_intdigest(xml))
+
+
+class _Reader:
+    """Builds the nodes bottom-up while expat reads; the open views are a list, so depth costs no call stack."""
+
+    def __init__(self, serial: str) -> None:
+        self.roots: list[Node] = []
+        self.rotation: Rotation = 0
+        self._serial = serial
+        self._open: list[tuple[str, dict[str, str], list[Node]]] = []
+        self._began = False
+        self._ended = False
+
+    def read(self, document: bytes) -> None:
+        parser = expat.ParserCreate("utf-8")
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.StartDoctypeDeclHandler = self._doctype
+        try:
+            parser.Parse(document, True)
+        except expat.ExpatError as error:
+            # `uiautomator dump /dev/tty` says where it dumped to behind the XML.
+            if not self._ended:
+                raise self._malformed(str(error)) from error
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if self._ended:
+            return
+        if not self._began:
+            if name != ROOT:
+                raise self._malformed(f"the outermost element is <{name[:60]}>")
+            rotation = attributes.get("rotation", "")
+            if rotation not in ("0", "1", "2", "3"):
+                raise self._malformed(f"a rotation of {rotation[:20]!r}")
+            self.rotation = cast(Rotation, int(rotation))
+            self._began = True
+            return
+        if len(self._open) >= MAX_DEPTH:
+            raise self._malformed(f"deeper than {MAX_DEPTH} views")
+        self._open.append((name, attributes, []))
+
+    def _end(self, name: str) -> None:
+        if not self._open:
+            self._ended = True
+            return
+        name, attributes, children = self._open.pop()
+        node = self._node(name, attributes, children)
+        (self._open[-1][2] if self._open else self.roots).append(node)
+
+    def _node(self, name: str, attributes: dict[str, str], children: list[Node]) -> Node:
+        get = attributes.get
+        edges = _BOUNDS.fullmatch(get("bounds", ""))
+        if edges is None:
+            raise self._malformed(f"bounds of {get('bounds', '')[:60]!r} in <{name[:60]}>")
+        flags = 0
+        for attribute, flag in _FLAGS.items():
+            if get(attribute) == "true":
+                flags |= flag
+        if all(get(attribute, "true") == "true" for attribute in _SHOWN):
+            flags |= _VISIBLE
+        return Node(
+            bounds=Bounds(int(edges[1]), int(edges[2]), int(edges[3]), int(edges[4])),
+            cls=get("class") or ("" if name == NODE else name),
+            resource_id=get("resource-id", ""),
+            text=get("text", ""),
+            desc=get("content-desc", ""),
+            hint=get("hint", ""),
+            package=get("package", ""),
+            flags=NodeFlag(flags),
+            children=tuple(children),
+        )
+
+    def _doctype(self, name: str, system: str | None, public: str | None, internal: bool) -> None:
+        raise self._malformed(f"it declares a document type {name[:60]!r}")
+
+    def _malformed(self, detail: str) -> HierarchyMalformed:
+        return HierarchyMalformed(self._serial, _OP, detail)
+
+
+def _document(xml: bytes, serial: str) -> bytes:
+    """The XML as UTF-8, whatever encoding it declares, from its first tag on."""
+    wide = _wide(xml)
+    if wide is not None:
+        try:
+            xml = xml.decode(wide).encode()
+        except UnicodeDecodeError as error:
+            raise HierarchyMalformed(serial, _OP, f"broken {wide}: {error.reason}") from error
+    starts = [at for at in (xml.find(b"<?xml"), xml.find(b"<hierarchy")) if at >= 0]
+    if not starts:
+        words = " ".join(xml[:200].decode("utf-8", "replace").split())
+        raise HierarchyMalformed(serial, _OP, f"no XML, but {words[:100]!r}" if words else "nothing was sent")
+    return xml[min(starts) :]
+
+
+def _wide(xml: bytes) -> str | None:
+    """The UTF-16 variant of a dump that a Windows shell wrote to a file; None for UTF-8."""
+    if xml.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if xml.startswith(b"<\0"):
+        return "utf-16-le"
+    if xml.startswith(b"\0<"):
+        return "utf-16-be"
+    return None
