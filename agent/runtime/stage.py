@@ -105,8 +105,11 @@ class Stage:
 
     def advance(self, now: Stamp) -> None:
         """Let time pass with nothing new."""
-        if self._recorder is not None:
-            self._kept(self._recorder.advance(now))
+        if self._recorder is None or self._sniffer is None:
+            return
+        for found in self._sniffer.advance(now):
+            self._event(found)
+        self._kept(self._recorder.advance(now))
 
     def finish(self, reason: SealReason = "stop") -> None:
         """Seal what is open and account for what never found a session."""

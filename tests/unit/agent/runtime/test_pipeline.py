@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import pytest
+from fakes.device import APP, FakeDevice
+from fakes.lines import event_line
+from fakes.wait import until_async
+
+from agent.errors import AgentError, ConfigError, StorageFull
+from agent.model import SealedSegment
+from agent.runtime.pipeline import Pipeline
+from agent.runtime.stage import Stage
+from agent.runtime.status import DeviceStatus
+from agent.settings import Capture, Settings
+from bridge.clock import HostClock
+from bridge.deadline import Deadline
+from bridge.errors import CaptureFailed, DeviceGone, DeviceUnauthorized
+from bridge.ports import Device
+
+SESSION = 1_760_000_000_123
+SETTINGS = Settings(capture=Capture(rate=30, touch_rate=30))
+
+
+class Bench:
+    """One pipeline whose device a test makes, breaks and makes again."""
+
+    def __init__(self, package: str | None = APP) -> None:
+        self.clock = HostClock()
+        self.kept: list[SealedSegment] = []
+        self.keep: Callable[[SealedSegment], None] = self.kept.append
+        self.status = DeviceStatus("fake-1")
+        self.opened: list[FakeDevice] = []
+        self.refusals: list[Exception] = []
+        self.numbers = count(1)
+        self.picture = count()
+        self.workers = ThreadPoolExecutor(2, thread_name_prefix="stage")
+        self.stage = Stage(package, SETTINGS, lambda sealed: self.keep(sealed), self.status, self.clock.now)
+
+    def open_device(self, serial: str, deadline: Deadline) -> Device:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        device = FakeDevice(serial, self.clock.now)
+        device.picture = lambda: next(self.picture) % 250
+        self.opened.append(device)
+        return device
+
+    def say_event(self, session: int = SESSION) -> None:
+        self.opened[-1].say(event_line(self.clock.now(), session, "device-a", f"m-{next(self.numbers)}"))
+
+    def run(self, script: Callable[[Pipeline, asyncio.Event], Awaitable[None]]) -> None:
+        """Run the pipeline beside a script that ends by setting `stop` (or by the pipeline's own end)."""
+
+        async def both() -> None:
+            stop = asyncio.Event()
+            pipeline = Pipeline(
+                "fake-1", self.open_device, self.stage, self.clock, SETTINGS, self.workers, self.status
+            )
+            async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+                group.create_task(pipeline.run(stop))
+                group.create_task(self._scripted(script, pipeline, stop))
+
+        try:
+            asyncio.run(both())
+        except* AgentError as group:
+            raise group.exceptions[0] from None
+        finally:
+            self.workers.shutdown()
+        assert all(device.closed for device in self.opened)
+
+    async def _scripted(
+        self, script: Callable[[Pipeline, asyncio.Event], Awaitable[None]], pipeline: Pipeline, stop: asyncio.Event
+    ) -> None:
+        try:
+            await script(pipeline, stop)
+        finally:
+            stop.set()
+
+
+def test_records_until_stopped_and_seals_what_is_open() -> None:
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.frames >= 3, "pictures")
+        bench.say_event()
+        await until_async(lambda: bench.status.logs >= 1, "the line")
+
+    bench.run(script)
+    (sealed,) = bench.kept
+    assert sealed.manifest.session_id == SESSION
+    assert sealed.manifest.reason == "stop"
+    assert sealed.manifest.counts.frames >= 3
+    assert bench.status.state == "stopped"
+
+
+def test_a_device_that_comes_back_goes_on_in_the_same_recording_with_a_gap() -> None:
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.frames >= 2, "pictures")
+        bench.say_event()
+        await until_async(lambda: bench.status.logs >= 1, "the line")
+        pipeline.attached.clear()
+        bench.opened[0].lose("cable pulled")
+        await until_async(lambda: bench.status.state == "waiting for the device", "the loss")
+        frames = bench.status.frames
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.frames >= frames + 2, "pictures after the return")
+        bench.say_event()
+        await until_async(lambda: bench.status.logs >= 2, "the second line")
+
+    bench.run(script)
+    assert len(bench.opened) == 2
+    assert bench.opened[0].closed
+    first_line = bench.opened[1].since
+    assert first_line is not None
+    assert "m-1" in first_line.message
+    assert {sealed.manifest.session_id for sealed in bench.kept} == {SESSION}
+    text = b"".join(event for sealed in bench.kept for event in sealed.events)
+    assert b"cable pulled" in text
+    assert bench.status.gaps == 1
+    assert bench.status.problem == ""
+
+
+def test_a_device_that_will_not_open_is_tried_again() -> None:
+    bench = Bench()
+    bench.refusals = [DeviceUnauthorized("fake-1", "open", "not yet")]
+    problems: list[str] = []
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.problem, "the refusal")
+        problems.append(bench.status.problem)
+        await until_async(lambda: bench.status.frames >= 1, "a picture")
+
+    bench.run(script)
+    assert problems == ["fake-1: open: not yet"]
+
+
+def test_single_failures_are_gaps_and_capture_goes_on() -> None:
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.opened and bench.status.frames >= 1, "a picture")
+        bench.opened[0].failing_pictures.append(CaptureFailed("fake-1", "screencap", "no buffer"))
+        await until_async(lambda: bench.status.gaps == 1, "the gap")
+        frames = bench.status.frames
+        await until_async(lambda: bench.status.frames > frames, "the next picture")
+
+    bench.run(script)
+    assert len(bench.opened) == 1
+
+
+def test_context_that_breaks_is_a_loss_of_the_device() -> None:
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.opened and bench.status.frames >= 1, "a picture")
+        bench.opened[0].foreground_error = DeviceGone("fake-1", "dumpsys", "transport closed")
+        await until_async(lambda: len(bench.opened) == 2, "the device to be opened again")
+
+    bench.run(script)
+    assert bench.opened[0].closed
+
+
+def test_a_full_disk_stops_the_recording_with_its_error() -> None:
+    bench = Bench()
+
+    def full(sealed: SealedSegment) -> None:
+        raise StorageFull("No room is left.")
+
+    bench.keep = full
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.frames >= 1, "a picture")
+        bench.say_event()
+        await until_async(lambda: bench.status.logs >= 1, "the line")
+        bench.say_event(SESSION + 60_000)
+        await until_async(lambda: bench.status.logs >= 2, "the second session")
+
+    with pytest.raises(StorageFull):
+        bench.run(script)
+
+
+def test_an_unknown_package_ends_the_recording_with_its_error() -> None:
+    bench = Bench("com.example.absent")
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await stop.wait()
+
+    with pytest.raises(ConfigError):
+        bench.run(script)
+    assert bench.opened[0].closed
+
+
+def test_stop_while_waiting_for_the_device() -> None:
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        await until_async(lambda: bench.status.state == "waiting for the device", "the wait")
+
+    bench.run(script)
+    assert bench.opened == []
+
+
+def test_many_stops_and_starts_leave_no_thread() -> None:
+    before = threading.active_count()
+    for _ in range(10):
+        bench = Bench()
+
+        async def script(pipeline: Pipeline, stop: asyncio.Event, bench: Bench = bench) -> None:
+            pipeline.attached.set()
+            await until_async(lambda: bench.status.frames >= 1, "a picture")
+
+        bench.run(script)
+    assert threading.active_count() <= before + 1

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from fakes.device import APP, FakeDevice
+from fakes.lines import entry, event_line
+from fakes.views import at
+
+from agent.errors import ConfigError, StorageFull
+from agent.model import SealedSegment, Snapshot
+from agent.runtime.stage import Stage
+from agent.runtime.status import DeviceStatus
+from agent.settings import Settings
+from bridge.deadline import Deadline
+from bridge.types import ClockFix, Gap, Size, Stamp, Touch
+
+SESSION = 1_760_000_000_123
+
+
+class Bench:
+    """A stage with a clock that a test sets."""
+
+    def __init__(self, package: str | None = APP) -> None:
+        self.seconds = 10.0
+        self.kept: list[SealedSegment] = []
+        self.status = DeviceStatus("fake-1")
+        self.device = FakeDevice("fake-1", self.now)
+        self.keep: Callable[[SealedSegment], None] = self.kept.append
+        self.stage = Stage(package, Settings(), lambda sealed: self.keep(sealed), self.status, self.now)
+        self.freed = 0
+
+    def now(self) -> Stamp:
+        return at(self.seconds)
+
+    def snapshot(self, seconds: float) -> tuple[Snapshot, Callable[[], None]]:
+        self.seconds = seconds
+        before = self.device.trees.dump(Deadline(1))
+        frame = self.device.screens.capture(Deadline(1))
+        return Snapshot(frame, before, self.device.trees.dump(Deadline(1))), self.free
+
+    def free(self) -> None:
+        self.freed += 1
+
+    def everything(self) -> bytes:
+        return b"".join(event for sealed in self.kept for event in sealed.events)
+
+
+def test_events_give_the_segment_its_ids() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process([bench.snapshot(10.1), event_line(at(10.2), SESSION, "device-a", "m-1"), bench.snapshot(11.0)])
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    (sealed,) = bench.kept
+    assert (sealed.manifest.session_id, sealed.manifest.device_id) == (SESSION, "device-a")
+    assert sealed.manifest.counts.frames == 2
+    assert (bench.status.frames, bench.status.events, bench.status.segments) == (2, 1, 1)
+    assert bench.freed == 2
+    assert sealed.manifest.device["package"] == APP
+
+
+def test_an_event_before_the_attach_names_the_session_and_is_no_part_of_it() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(4), SESSION, "device-a", "m-old", name="Long ago"), bench.snapshot(11)])
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    (sealed,) = bench.kept
+    assert sealed.manifest.session_id == SESSION
+    assert sealed.manifest.counts.events == 0
+    assert b"Long ago" not in bench.everything()
+
+
+def test_another_app_s_events_do_not_count() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(11), 99, "thief", "m-1", uid=10999), bench.snapshot(11)])
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    assert bench.kept == []
+    assert bench.status.session_id is None
+
+
+def test_an_event_held_for_a_fuller_one_comes_out_when_no_line_follows() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(11), SESSION, "device-a", "m-1")])
+    bench.stage.advance(at(14))
+    assert bench.status.events == 1
+
+
+def test_frames_that_are_no_picture_are_a_gap_and_free_their_lane() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    snapshot, free = bench.snapshot(11)
+    broken = Snapshot(
+        type(snapshot.frame)(at(11), 0, Size(5, 5), 0, "image/png", b"\x89PNG\r\n\x1a\nhalf", 1, "fake"), None, None
+    )
+    bench.stage.process([(broken, free), event_line(at(11.5), SESSION, "device-a", "m-1"), bench.snapshot(12)])
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    assert bench.freed == 2
+    assert bench.status.gaps == 1
+    assert bench.status.frames == 1
+    assert b"FrameMalformed" in bench.everything()
+
+
+def test_a_package_that_is_not_there_is_the_user_s_error() -> None:
+    bench = Bench("com.example.absent")
+    with pytest.raises(ConfigError, match=r"com\.example\.absent is not installed on fake-1"):
+        bench.stage.attach(bench.device)
+
+
+def test_without_a_package_the_app_in_front_is_recorded() -> None:
+    bench = Bench(None)
+    bench.stage.attach(bench.device)
+    assert bench.status.package == APP
+
+
+def test_a_full_disk_ends_the_stage_loudly() -> None:
+    bench = Bench()
+
+    def full(sealed: SealedSegment) -> None:
+        raise StorageFull("No room.", "Free some.")
+
+    bench.keep = full
+    bench.stage.attach(bench.device)
+    bench.stage.process([bench.snapshot(11), event_line(at(11.5), SESSION, "device-a", "m-1"), bench.snapshot(12)])
+    with pytest.raises(StorageFull):
+        bench.stage.finish()
+
+
+def test_facts_are_counted() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process(
+        [
+            Touch(at(11), "down", 0, 5, 5),
+            Touch(at(11.1), "up", 0, 5, 5),
+            Gap(at(11), at(12), "log", "overwritten"),
+            ClockFix(at(12), 0, 3_000_000, 0, 3_000_000),
+            entry(at(12), "hello"),
+        ]
+    )
+    assert (bench.status.touches, bench.status.gaps, bench.status.logs) == (1, 1, 1)
+    assert bench.status.clock_bound_ms == 3.0
+
+
+def test_what_never_found_a_session_is_counted() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process([bench.snapshot(11), entry(at(11), "hello")])
+    bench.stage.finish()
+    assert bench.kept == []
+    assert sum(bench.status.losses.values()) >= 2
+
+
+def test_finish_before_attach_is_nothing() -> None:
+    bench = Bench()
+    bench.stage.finish()
+    bench.stage.advance(at(12))
+    assert bench.kept == []
