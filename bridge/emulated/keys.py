@@ -42,7 +42,10 @@ def parse_key(text: bytes) -> HostKey:
         raise ValueError(f"not an adb public key: {text[:40]!r}") from error
     if words != _WORDS:
         raise ValueError(f"a key of {words} words, {_WORDS} wanted")
-    return HostKey(int.from_bytes(modulus, "little"), exponent)
+    number = int.from_bytes(modulus, "little")
+    if number < 2:
+        raise ValueError("a key without a modulus")
+    return HostKey(number, exponent)
 
 
 @dataclass(slots=True)
