@@ -130,6 +130,7 @@ class TouchReader:
         self._ended: list[tuple[int, TouchKind, int, int]] = []
         self._dropping = False
         self._unread = 0
+        self._unplaced = 0
         self._last: Stamp | None = None
 
     def feed(self, data: bytes) -> list[Touch | Gap]:
@@ -203,7 +204,10 @@ class TouchReader:
 
     def _end(self, kind: TouchKind) -> None:
         slot = self._current()
-        if slot.down and slot.x is not None and slot.y is not None:
+        if slot.down and (slot.x is None or slot.y is None):
+            # It lay where the contact before it did, which was before our first line.
+            self._unplaced += 1
+        elif slot.down and slot.x is not None and slot.y is not None:
             if slot.fresh:
                 # It began and ended within one report.
                 self._ended.append((self._slot, "down", slot.x, slot.y))
@@ -217,6 +221,9 @@ class TouchReader:
         if self._unread:
             found.append(Gap(since, stamp, "touch", "unreadable", f"{self._unread} lines"))
             self._unread = 0
+        if self._unplaced:
+            found.append(Gap(since, stamp, "touch", "no position", f"{self._unplaced} contacts"))
+            self._unplaced = 0
         if self._dropping:
             found += self._lose(stamp)
             found.append(Gap(since, stamp, "touch", "overrun", "the phone dropped touch events"))

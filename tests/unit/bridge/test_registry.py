@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -119,37 +119,59 @@ class Watch:
     def next(self) -> Attached | Detached:
         return self.events.get(timeout=5)
 
+    def join(self) -> None:
+        self._pool.shutdown()
 
-def test_watch_follows_devices_and_ends_with_close(server: FakeAdbServer, registry: Registry) -> None:
-    server.states = {"A": "device", "B": "offline"}
-    watch = Watch(registry)
-    assert watch.next() == Attached("A")
-    server.set_states({"A": "device", "B": "device"})
-    assert watch.next() == Attached("B")
-    server.set_states({"A": "offline", "B": "device"})
-    assert watch.next() == Detached("A")
+
+@pytest.fixture
+def watch(registry: Registry) -> Iterator[Callable[[], Watch]]:
+    """Starts a watch, which ends with the test."""
+    watches: list[Watch] = []
+
+    def begin() -> Watch:
+        watches.append(Watch(registry))
+        return watches[-1]
+
+    yield begin
     registry.close()
-    watch.done.result(5)
-    assert watch.events.empty()
+    for each in watches:
+        each.join()
 
 
-def test_watch_coalesces_flaps(server: FakeAdbServer, registry: Registry) -> None:
-    watch = Watch(registry)
-    assert watch.next() == Attached("SERIAL")
+def test_watch_follows_devices_and_ends_with_close(
+    server: FakeAdbServer, registry: Registry, watch: Callable[[], Watch]
+) -> None:
+    server.states = {"A": "device", "B": "offline"}
+    events = watch()
+    assert events.next() == Attached("A")
+    server.set_states({"A": "device", "B": "device"})
+    assert events.next() == Attached("B")
+    server.set_states({"A": "offline", "B": "device"})
+    assert events.next() == Detached("A")
+    registry.close()
+    events.done.result(5)
+    assert events.events.empty()
+
+
+def test_watch_coalesces_flaps(server: FakeAdbServer, registry: Registry, watch: Callable[[], Watch]) -> None:
+    events = watch()
+    assert events.next() == Attached("SERIAL")
     server.set_states({"SERIAL": "offline"})
     server.set_states({})
     server.set_states({"SERIAL": "device"})
     server.set_states({"SERIAL": "device", "OTHER": "device"})
-    assert watch.next() == Attached("OTHER")
+    assert events.next() == Attached("OTHER")
 
 
-def test_watch_of_a_dying_server_detaches_everything_first(server: FakeAdbServer, registry: Registry) -> None:
-    watch = Watch(registry)
-    assert watch.next() == Attached("SERIAL")
+def test_watch_of_a_dying_server_detaches_everything_first(
+    server: FakeAdbServer, registry: Registry, watch: Callable[[], Watch]
+) -> None:
+    events = watch()
+    assert events.next() == Attached("SERIAL")
     server.close()
-    assert watch.next() == Detached("SERIAL")
+    assert events.next() == Detached("SERIAL")
     with pytest.raises(AdbServerError):
-        watch.done.result(5)
+        events.done.result(5)
 
 
 def test_connect(server: FakeAdbServer, registry: Registry) -> None:
@@ -169,7 +191,9 @@ def test_connect(server: FakeAdbServer, registry: Registry) -> None:
         registry.connect("127.0.0.1:41004", soon())
 
 
-def test_connected_address_that_is_away_is_asked_for_again(server: FakeAdbServer, registry: Registry) -> None:
+def test_connected_address_that_is_away_is_asked_for_again(
+    server: FakeAdbServer, registry: Registry, watch: Callable[[], Watch]
+) -> None:
     asked = threading.Event()
 
     def connect(peer: Peer) -> None:
@@ -179,8 +203,8 @@ def test_connected_address_that_is_away_is_asked_for_again(server: FakeAdbServer
 
     server.services["host:connect:127.0.0.1:41001"] = connect
     registry.connect("127.0.0.1:41001", soon())
-    watch = Watch(registry)
-    watch.next()
+    events = watch()
+    events.next()
     assert asked.wait(10)
 
 
