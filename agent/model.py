@@ -41,9 +41,9 @@ class SegmentEvent:
     """An event of the Segment SDK as a log showed it.
 
     `stage` says at which point of the SDK's plugin chain it was printed ("raw" = the SDK's own "saved" line,
-    "session" = a line of the Amplitude session plugin). `session_id` and `device_id` are the values that Amplitude's plugin would
-    take, verbatim; `session_from` and `device_from` say where they stood ("" = nowhere). `event_ms` is the event's own
-    timestamp (device epoch ms), `missing` the names of what the log could not show.
+    "session" = a line of the Amplitude session plugin). `session_id` and `device_id` are the values that Amplitude's
+    plugin would take, verbatim; `session_from` and `device_from` say where they stood ("" = nowhere). `event_ms` is the
+    event's own timestamp (device epoch ms), `missing` the names of what the log could not show.
     """
 
     stamp: Stamp

@@ -82,17 +82,20 @@ class Supervisor:
                 tell(event)
 
         stopping = asyncio.create_task(stop.wait())
+        lane: asyncio.Future[None] | None = None
         try:
             while not stop.is_set():
                 lane = start_lane("watch", watch)
                 ends: list[asyncio.Future[Any]] = [lane, stopping]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if stop.is_set():
-                    self._registry.close()
-                    await asyncio.wait({lane})
-                elif isinstance(lane.exception(), BridgeError):
+                    break
+                if isinstance(lane.exception(), BridgeError):
                     await asyncio.wait({stopping}, timeout=REWATCH_SECONDS)
                 else:
                     lane.result()
         finally:
             stopping.cancel()
+            self._registry.close()
+            if lane is not None:
+                await asyncio.wait({lane})

@@ -57,9 +57,7 @@ class Bench:
 
         async def both() -> None:
             stop = asyncio.Event()
-            pipeline = Pipeline(
-                "fake-1", self.open_device, self.stage, self.clock, SETTINGS, self.workers, self.status
-            )
+            pipeline = Pipeline("fake-1", self.open_device, self.stage, self.clock, SETTINGS, self.workers, self.status)
             async with asyncio.timeout(30), asyncio.TaskGroup() as group:
                 group.create_task(pipeline.run(stop))
                 group.create_task(self._scripted(script, pipeline, stop))

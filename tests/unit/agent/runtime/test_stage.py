@@ -85,7 +85,8 @@ def test_another_app_s_events_do_not_count() -> None:
 def test_an_event_held_for_a_fuller_one_comes_out_when_no_line_follows() -> None:
     bench = Bench()
     bench.stage.attach(bench.device)
-    bench.stage.process([event_line(at(11), SESSION, "device-a", "m-1")])
+    bench.stage.process([entry(at(11), "'TRACK event saved', { type: 'track', event: 'Opened', properties: {} }")])
+    assert bench.status.events == 0
     bench.stage.advance(at(14))
     assert bench.status.events == 1
 
