@@ -67,11 +67,11 @@ class FaultSpec:
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """A fault's one-line meaning, the value it takes ("" = none; "number"; "text"; or the words allowed) and the value
-    when none is written."""
+    """A fault's one-line meaning, the value it takes ("" = none; "number" = from 0 up; "signed" = any number; "text" =
+    anything, never nothing; or the words allowed) and the value when none is written."""
 
     meaning: str
-    takes: Literal["", "number", "text"] | tuple[str, ...] = ""
+    takes: Literal["", "number", "signed", "text"] | tuple[str, ...] = ""
     default: str = ""
 
 
@@ -92,8 +92,8 @@ FAULTS: Mapping[str, FaultKind] = {
     "u2-dump": FaultKind("bad uiautomator dumps", tuple(word for word in get_args(U2Dump) if word), "empty"),
     "reboot": FaultKind("the phone restarts and is away for DURATION (30 s)"),
     "log-storm": FaultKind("VALUE log lines a second", "number", "50000"),
-    "clock-step": FaultKind("the wall clock is set VALUE seconds ahead", "number", "3600"),
-    "clock-drift": FaultKind("the crystal is VALUE parts per million fast", "number", "50"),
+    "clock-step": FaultKind("the wall clock is set VALUE seconds ahead", "signed", "3600"),
+    "clock-drift": FaultKind("the crystal is VALUE parts per million fast", "signed", "50"),
     "suspend": FaultKind("the phone sleeps for DURATION (10 s)"),
     "disk-full": FaultKind("no room on /data"),
     "read-only": FaultKind("/data cannot be written"),
@@ -117,8 +117,12 @@ def parse_fault(text: str) -> FaultSpec:
     if value and not kind.takes:
         raise ValueError(f"{name} takes no value")
     value = value or kind.default
-    if kind.takes == "number" and not _NUMBER.fullmatch(value):
+    if kind.takes == "text" and not value:
+        raise ValueError(f"{name} needs a value: {kind.meaning}")
+    if kind.takes in ("number", "signed") and not _NUMBER.fullmatch(value):
         raise ValueError(f"{name} takes a number, not {value!r}")
+    if kind.takes == "number" and float(value) < 0:
+        raise ValueError(f"{name} takes a number from 0 up, not {value!r}")
     if isinstance(kind.takes, tuple) and value not in kind.takes:
         raise ValueError(f"{name} takes {', '.join(kind.takes)}, not {value!r}")
     return FaultSpec(name, value, float(at or 0), None if duration is None else float(duration))

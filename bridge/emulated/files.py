@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from bridge.emulated.clock import DeviceClock
 from bridge.emulated.faults import Faults
 
-_WRITABLE = ("/data", "/storage", "/sdcard", "/dev/null")
+_WRITABLE = (["data"], ["storage"], ["sdcard"])
 _MAX_LINKS = 8
 
 
@@ -58,7 +58,7 @@ class FileTree:
             child = node.children.get(name)
             last = index == len(names) - 1
             if child is not None and child.target:
-                child = self._find(child.target)
+                child = self._find(_target(names[:index], child))
             if child is None:
                 if not last and not parents:
                     raise _error(errno.ENOENT, path)
@@ -161,6 +161,8 @@ class FileTree:
         self._check(old)
         self._check(new)
         target, to = self._parent(new)
+        if _split(new)[: len(_split(old))] == _split(old):
+            raise _error(errno.EINVAL, new)
         del folder.children[name]
         target.children[to] = node
 
@@ -176,7 +178,7 @@ class FileTree:
             if child is None:
                 raise _error(errno.ENOENT, path)
             if child.target and (follow or index < len(names) - 1):
-                child = self._find(child.target, depth=depth + 1)
+                child = self._find(_target(names[:index], child), depth=depth + 1)
             node = child
         return node
 
@@ -192,7 +194,7 @@ class FileTree:
     def _check(self, path: str) -> None:
         if not self._sealed:
             return
-        if not ("/" + "/".join(_split(path))).startswith(_WRITABLE) or self._faults.read_only:
+        if _split(path)[:1] not in _WRITABLE or self._faults.read_only:
             raise _error(errno.EROFS, path)
 
     def _inode(self, mode: int) -> Inode:
@@ -211,6 +213,11 @@ def _split(path: str) -> list[str]:
         elif name not in ("", "."):
             names.append(name)
     return names
+
+
+def _target(folder: list[str], link: Inode) -> str:
+    """Where a link in `folder` leads."""
+    return link.target if link.target.startswith("/") else "/".join(["", *folder, link.target])
 
 
 def _error(code: int, path: str) -> OSError:

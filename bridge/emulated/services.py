@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bridge.emulated.phone import Phone
-from bridge.emulated.shell import Nothing, ProcessIo, Shell, Sink, Streams, fresh_environment
+from bridge.emulated.shell import Buffered, Nothing, ProcessIo, Shell, Sink, Streams, fresh_environment
 from bridge.emulated.sync import SyncSession
 from bridge.emulated.wire import Stream
 
@@ -48,19 +48,20 @@ class _Request:
         self.stream.write(text.encode())
 
 
-class _Input:
+class _Input(Buffered):
     """Standard input straight from the stream. What was written goes out before the program waits."""
 
     def __init__(self, stream: Stream) -> None:
+        super().__init__(stream.reader)
         self._stream = stream
 
     async def read(self, n: int = -1) -> bytes:
         self._stream.flush()
-        return await self._stream.reader.read(n)
+        return await super().read(n)
 
     async def readline(self) -> bytes:
         self._stream.flush()
-        return await self._stream.reader.readline()
+        return await super().readline()
 
 
 class _PacketInput:

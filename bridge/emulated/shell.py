@@ -57,6 +57,24 @@ class Nothing:
         return b""
 
 
+class Buffered:
+    """Standard input out of a StreamReader. A line longer than its limit comes in pieces."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    async def read(self, n: int = -1) -> bytes:
+        return await self._reader.read(n)
+
+    async def readline(self) -> bytes:
+        try:
+            return await self._reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError as end:
+            return end.partial
+        except asyncio.LimitOverrunError as long:
+            return await self._reader.read(long.consumed)
+
+
 async def discard(data: bytes | bytearray | memoryview) -> None:
     """The sink of /dev/null."""
 
@@ -189,7 +207,7 @@ class Shell:
                 writer = PipeWriter(pipe)
                 step = Streams(source, _pipe_sink(writer), streams.stderr)
                 tasks.append(loop.create_task(self._fork(command, step, writer)))
-                source = pipe
+                source = Buffered(pipe)
         try:
             status = await tasks[-1]
             # A reader that ended (`head`) ends its writers, as SIGPIPE does.
@@ -363,7 +381,7 @@ class Shell:
             reader = asyncio.StreamReader()
             reader.feed_data(self.phone.files.read(self._path(target)))
             reader.feed_eof()
-            return replace(streams, stdin=reader)
+            return replace(streams, stdin=Buffered(reader))
         if redirect.op == ">&":
             sink = streams.stderr if target == "2" else streams.stdout
         elif target == "/dev/null":
@@ -400,7 +418,13 @@ class Shell:
     async def _command(self, argv: list[str], extra: dict[str, str], streams: Streams) -> int:
         builtin = _BUILTINS.get(argv[0])
         if builtin is not None:
-            return await builtin(self, argv, streams)
+            try:
+                return await builtin(self, argv, streams)
+            except ConnectionError:
+                raise
+            except OSError as error:
+                await streams.stderr(f"/system/bin/sh: {argv[0]}: write error: {error.strerror}\n".encode())
+                return 1
         program = self.find(argv[0])
         if program is None:
             return await self._missing(argv, streams)

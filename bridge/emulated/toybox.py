@@ -7,7 +7,7 @@ import hashlib
 import re
 import stat
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from bridge.emulated.files import Inode
 from bridge.emulated.phone import Phone
@@ -180,11 +180,11 @@ async def date(io: Io, phone: Phone) -> int:
 
 
 async def sleep(io: Io, phone: Phone) -> int:
-    try:
-        await asyncio.sleep(sum(float(word.rstrip("s")) for word in io.argv[1:]))
-    except ValueError:
+    words = io.argv[1:]
+    if not words or not all(re.fullmatch(r"\d*\.?\d+s?", word) for word in words):
         await io.error(b"sleep: bad number\n")
         return 1
+    await asyncio.sleep(sum(float(word.rstrip("s")) for word in words))
     return 0
 
 
@@ -262,9 +262,25 @@ def _fill(template: str, facts: Mapping[str, str]) -> str:
     return re.sub("%(.)", lambda match: facts.get(match[1], match[0]), template)
 
 
-async def _lines(io: Io, phone: Phone, paths: list[str]) -> Iterator[bytes]:
-    data = b"".join([phone.files.read(_path(io, path)) for path in paths]) if paths else await io.read()
-    return iter(data.splitlines(keepends=True))
+async def _lines(io: Io, phone: Phone, paths: list[str]) -> tuple[list[bytes], int]:
+    """The lines of the files that can be read, of standard input without any, and the status so far."""
+    if not paths:
+        return _split(await io.read()), 0
+    lines: list[bytes] = []
+    status = 0
+    for path in paths:
+        try:
+            lines += _split(phone.files.read(_path(io, path)))
+        except OSError as error:
+            status = await _fail(io, path, error)
+    return lines, status
+
+
+def _split(data: bytes) -> list[bytes]:
+    """Lines with their newlines; no other byte ends a line."""
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    last = lines.pop()[:-1]
+    return [*lines, last] if last else lines
 
 
 def _count(argv: list[str]) -> tuple[int, list[str]]:
@@ -279,10 +295,9 @@ def _count(argv: list[str]) -> tuple[int, list[str]]:
 async def head(io: Io, phone: Phone) -> int:
     count, paths = _count(io.argv)
     if paths:
-        for index, line in enumerate(await _lines(io, phone, paths)):
-            if index < count:
-                await io.write(line)
-        return 0
+        lines, status = await _lines(io, phone, paths)
+        await io.write(b"".join(lines[:count]))
+        return status
     while count > 0 and (line := await io.readline()):
         await io.write(line)
         count -= 1
@@ -291,18 +306,19 @@ async def head(io: Io, phone: Phone) -> int:
 
 async def tail(io: Io, phone: Phone) -> int:
     count, paths = _count(io.argv)
-    for line in list(await _lines(io, phone, paths))[-count or len(io.argv) * _CHUNK :]:
-        await io.write(line)
-    return 0
+    lines, status = await _lines(io, phone, paths)
+    await io.write(b"".join(lines[max(0, len(lines) - count) :]))
+    return status
 
 
 async def wc(io: Io, phone: Phone) -> int:
     flags, paths = split_flags(io.argv)
-    data = b"".join(await _lines(io, phone, paths))
+    lines, status = await _lines(io, phone, paths)
+    data = b"".join(lines)
     counts = {"l": data.count(b"\n"), "w": len(data.split()), "c": len(data)}
     shown = [str(counts[key]) for key in counts if key in (flags or set("lwc"))]
     await _line(io, " ".join([*shown, *paths]))
-    return 0
+    return status
 
 
 async def grep(io: Io, phone: Phone) -> int:
@@ -326,14 +342,18 @@ async def grep(io: Io, phone: Phone) -> int:
             if not flags & {"c", "q"}:
                 await io.write(line if line.endswith(b"\n") else line + b"\n")
 
+    status = 0
     if paths:
-        for line in await _lines(io, phone, paths):
+        lines, status = await _lines(io, phone, paths)
+        for line in lines:
             await offer(line)
     else:
         while line := await io.readline():
             await offer(line)
     if "c" in flags:
         await _line(io, str(found))
+    if status:
+        return 2
     return 0 if found else 1
 
 

@@ -214,6 +214,15 @@ def test_a_reader_that_ends_ends_its_writers() -> None:
     assert run(work()) == "line\nline\n"
 
 
+def test_a_long_line_goes_through_a_pipe() -> None:
+    async def work() -> Ran:
+        phone = bare_phone()
+        phone.files.write("/data/long", b"x" * 3_000_000 + b"\nend\n")
+        return await _execute(phone, "cat /data/long | grep end; cat </data/long | wc -c; grep -c x </data/long", b"")
+
+    assert run(work()).out.splitlines()[:2] == ["end", "3000005"]
+
+
 def test_kill_ends_a_program() -> None:
     async def work() -> Ran:
         phone = bare_phone()
