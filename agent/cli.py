@@ -63,10 +63,6 @@ def main() -> None:
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): say nothing, and let the last flush fail silently.
-        sys.stderr.close()
-        sys.exit(141)
 
 
 def next_step(error: Exception) -> str:

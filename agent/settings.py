@@ -75,11 +75,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__")
     spool: Path = Field(default_factory=lambda: _state_home() / "spool")
-    adb: Adb = Adb()
-    capture: Capture = Capture()
-    privacy: Privacy = Privacy()
-    replay: Replay = Replay()
-    upload: Upload = Upload()
+    adb: Adb = Field(default_factory=Adb)
+    capture: Capture = Field(default_factory=Capture)
+    privacy: Privacy = Field(default_factory=Privacy)
+    replay: Replay = Field(default_factory=Replay)
+    upload: Upload = Field(default_factory=Upload)
 
     @classmethod
     def settings_customise_sources(

@@ -10,10 +10,17 @@ import typer
 if TYPE_CHECKING:
     from agent.runtime.status import DeviceStatus
     from agent.settings import Settings
+    from bridge.registry import Registry
+
+LIST_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
 
 
 def attach(
-    device: Annotated[list[str] | None, typer.Option("-s", "--device", help="A serial; repeatable.")] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option("-s", "--device", help="SERIAL, usb:SERIAL, emulator:PORT or tcp:HOST:PORT; repeatable."),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every device that is or comes attached.")] = False,
     app: Annotated[str | None, typer.Option(help="The app's package; the one in front when left out.")] = None,
     sink: Annotated[
@@ -42,7 +49,7 @@ def attach(
 
 def record(
     settings: Settings,
-    serials: tuple[str, ...],
+    specs: tuple[str, ...],
     every: bool,
     app: str | None,
     sinks: list[str],
@@ -50,47 +57,51 @@ def record(
 ) -> dict[str, Any]:
     """Record until the duration ends or a signal comes, then flush. Says and returns the closing summary."""
     import asyncio
+    import contextlib
 
     from agent.commands.console import say
     from agent.commands.progress import Progress
-    from agent.errors import SinkError
+    from agent.errors import SinkError, StorageDenied
     from agent.outbox.sink import parse_sink
     from agent.outbox.spool import open_free
     from agent.outbox.uploader import Uploader
     from agent.runtime.stage import Stage
     from agent.runtime.supervisor import Supervisor
     from bridge.clock import HostClock
-    from bridge.deadline import Deadline
     from bridge.registry import Registry
     from bridge.smartsocket import AdbServer
 
     clock = HostClock()
-    registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock)
-    wanted = () if every else choose(registry.list(Deadline(10)), serials)
-    opened = [parse_sink(spec, settings.upload.api_key.get_secret_value()) for spec in sinks]
-    spool = open_free(settings.spool)
-    uploader = Uploader(spool, opened)
-    try:
-        for target in opened:
+    with contextlib.ExitStack() as stack:
+        targets = [parse_sink(spec, settings.upload.api_key.get_secret_value()) for spec in sinks]
+        for target in targets:
+            stack.callback(target.close)
+        registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock, start=True)
+        stack.callback(registry.close)
+        wanted = () if every else choose(registry, specs)
+        try:
+            spool = open_free(settings.spool)
+        except StorageDenied as error:
+            raise StorageDenied(error.message, "Set ANDROID_REPLAY_SPOOL to a folder that you can write.") from error
+        stack.callback(spool.close)
+        for target in targets:
             try:
                 target.check()
             except SinkError as error:
                 say(f"{error} {error.hint} Segments wait in {settings.spool} until it answers.")
-        names = tuple(target.name for target in opened)
+        names = tuple(target.name for target in targets)
 
         def make_stage(status: DeviceStatus) -> Stage:
             return Stage(app, settings, lambda sealed: spool.put(sealed, names), status, clock.now)
 
         supervisor = Supervisor(registry, clock, settings, wanted, make_stage)
+        uploader = Uploader(spool, targets)
+        stack.callback(uploader.stop)
         uploader.start()
         with Progress(supervisor.statuses, uploader) as progress:
             asyncio.run(_until_stopped(supervisor, duration))
             progress.note("uploading what is left")
             drained = uploader.drain(settings.upload.flush_seconds)
-    finally:
-        uploader.stop()
-        spool.close()
-        registry.close()
     summary = {
         "devices": [status.facts() for status in supervisor.statuses.values()],
         "uploads": uploader.stats(),
@@ -109,19 +120,26 @@ def record(
     return summary
 
 
-def choose(listed: Any, serials: tuple[str, ...]) -> tuple[str, ...]:
-    """The serials to record. Raises NoDevice, with the next step, when none or more than one could be meant."""
-    from agent.errors import NoDevice
+def choose(registry: Registry, specs: tuple[str, ...]) -> tuple[str, ...]:
+    """The serials that the specs name; the only usable device when there are none.
 
+    Raises NoDevice, with the next step, when none or more than one could be meant; ConfigError for a wrong spec;
+    BridgeError.
+    """
+    from agent.errors import NoDevice
+    from bridge.deadline import Deadline
+
+    named = tuple(_serial(registry, spec) for spec in specs)
+    listed = registry.list(Deadline(LIST_SECONDS))
     known = {device.serial: device for device in listed}
-    for serial in serials:
+    for serial in named:
         if serial not in known:
             seen = ", ".join(known) or "none"
             raise NoDevice(
                 f"adb sees no device {serial} (it sees: {seen}).", "Check the serial with `android-replay devices`."
             )
-    if serials:
-        return serials
+    if named:
+        return named
     usable = [device for device in listed if device.usable]
     if len(usable) == 1:
         return (usable[0].serial,)
@@ -132,6 +150,24 @@ def choose(listed: Any, serials: tuple[str, ...]) -> tuple[str, ...]:
         first = next(iter(known.values()))
         raise NoDevice(f"{first.serial} cannot be used: {first.state}.", first.why)
     raise NoDevice("adb sees no device.", "Connect a phone with USB debugging on, or try `android-replay emulate`.")
+
+
+def _serial(registry: Registry, spec: str) -> str:
+    from agent.errors import ConfigError
+    from bridge.deadline import Deadline
+
+    kind, colon, rest = spec.partition(":")
+    if kind == "usb" and rest:
+        return rest
+    if kind == "emulator" and rest.isdigit():
+        return f"emulator-{rest}"
+    if kind == "tcp" and rest:
+        return registry.connect(rest, Deadline(CONNECT_SECONDS))
+    if kind in {"usb", "emulator", "tcp"} and colon:
+        raise ConfigError(
+            f"{spec!r} names no device.", "Known forms: SERIAL, usb:SERIAL, emulator:PORT, tcp:HOST:PORT."
+        )
+    return spec
 
 
 async def _until_stopped(supervisor: Any, duration: float | None) -> None:

@@ -19,9 +19,9 @@ def devices(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
     from bridge.registry import Registry
     from bridge.smartsocket import AdbServer
 
-    registry = Registry(AdbServer.from_environment(), HostClock())
+    registry = Registry(AdbServer.from_environment(), HostClock(), start=True)
     try:
-        found = registry.list(Deadline(10))
+        found = registry.list(Deadline(30))
     finally:
         registry.close()
     if as_json:

@@ -75,7 +75,7 @@ def _checks(loaded: Loaded, serial: str | None, app: str | None, sinks: list[str
     yield _spool(settings.spool)
     for spec in sinks:
         yield _sink(spec, settings.upload.api_key.get_secret_value())
-    registry = Registry(AdbServer(settings.adb.host, settings.adb.port), HostClock())
+    registry = Registry(AdbServer(settings.adb.host, settings.adb.port), HostClock(), start=True)
     try:
         yield from _device(registry, serial, app)
     finally:
@@ -135,7 +135,7 @@ def _device(registry: Registry, serial: str | None, app: str | None) -> Iterator
         return
     yield Check("adb server", True, f"answers, {len(listed)} devices")
     try:
-        (chosen,) = choose(listed, (serial,) if serial else ())
+        (chosen,) = choose(registry, (serial,) if serial else ())
         device = registry.open(chosen, Deadline(40))
     except NoDevice as error:
         yield Check("device", False, error.message, error.hint)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakes.adb_server import FakeAdbServer
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAdbServer:
+    with FakeAdbServer() as server:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
+        monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "spool"))
+        monkeypatch.chdir(tmp_path)
+        yield server
+
+
+def test_no_device(call, server: FakeAdbServer) -> None:
+    server.states = {}
+    ended = call("attach")
+    assert ended.code == 3
+    assert "android-replay emulate" in ended.err
+
+
+def test_an_unknown_serial_names_those_that_are_there(call, server: FakeAdbServer) -> None:
+    server.states = {"emulator-5554": "device"}
+    ended = call("attach", "-s", "emulator-5556")
+    assert ended.code == 3
+    assert "emulator-5554" in ended.err
+
+
+def test_several_devices_need_a_choice(call, server: FakeAdbServer) -> None:
+    server.states = {"one": "device", "two": "device"}
+    ended = call("attach")
+    assert ended.code == 3
+    assert "There are 2 devices: one, two." in ended.err
+    assert "--all" in ended.err
+
+
+def test_the_only_device_is_not_authorised(call, server: FakeAdbServer) -> None:
+    server.states = {"R58": "unauthorized"}
+    ended = call("attach")
+    assert ended.code == 3
+    assert "R58 cannot be used: unauthorized." in ended.err
+    assert "USB debugging" in ended.err
+
+
+def test_a_spool_that_cannot_be_written(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "file" / "spool"))
+    ended = call("attach", "-s", "SERIAL")
+    assert ended.code == 11
+    assert "ANDROID_REPLAY_SPOOL" in ended.err
+
+
+@pytest.mark.parametrize("sink", ["ftp:somewhere", "collector:", "collector:nowhere", "dir:", ""])
+def test_a_sink_that_is_none(call, server: FakeAdbServer, sink: str) -> None:
+    ended = call("attach", "-s", "SERIAL", "--sink", sink)
+    assert ended.code in {2, 12}
+    assert "android-replay: " in ended.err
+
+
+def test_a_wrong_level_names_the_right_ones(call, server: FakeAdbServer) -> None:
+    ended = call("attach", "--level", "all")
+    assert ended.code == 2
+    assert "medium" in ended.err
+
+
+def test_a_settings_file_that_is_not_there(call, server: FakeAdbServer) -> None:
+    ended = call("attach", "--config", "nowhere.toml")
+    assert ended.code == 2
+    assert "nowhere.toml" in ended.err
+
+
+def test_no_adb_server_and_no_adb_to_start_one(call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeAdbServer() as gone:
+        pass
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(gone.port))
+    monkeypatch.setenv("ADBUTILS_ADB_PATH", "/nowhere/adb")
+    assert call("attach").code == 8
+
+
+@pytest.mark.parametrize("spec", ["usb:", "emulator:five", "tcp:"])
+def test_a_device_spec_that_is_none(call, server: FakeAdbServer, spec: str) -> None:
+    ended = call("attach", "-s", spec)
+    assert ended.code == 2
+    assert "tcp:HOST:PORT" in ended.err
+
+
+def test_device_specs_name_serials(call, server: FakeAdbServer) -> None:
+    ended = call("attach", "-s", "emulator:5556")
+    assert ended.code == 3
+    assert "adb sees no device emulator-5556" in ended.err

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from fakes.adb_server import FakeAdbServer
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> FakeAdbServer:
+    with FakeAdbServer() as server:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
+        yield server
+
+
+def test_lists_what_adb_sees_and_why_one_cannot_be_used(call, server: FakeAdbServer) -> None:
+    server.states = {"emulator-5554": "device", "R58": "unauthorized", "0a1": "offline"}
+    ended = call("devices")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert lines[0].startswith("emulator-5554  device")
+    assert "ready" in lines[0]
+    assert "accept the question about USB debugging" in lines[1]
+    assert "plug it in again" in lines[2]
+
+
+def test_json_is_one_object_a_device(call, server: FakeAdbServer) -> None:
+    server.states = {"emulator-5554": "device", "R58": "unauthorized"}
+    ended = call("devices", "--json")
+    facts = [json.loads(line) for line in ended.out.splitlines()]
+    assert [(fact["serial"], fact["usable"]) for fact in facts] == [("emulator-5554", True), ("R58", False)]
+    assert ended.err == ""
+
+
+def test_no_device_is_said(call, server: FakeAdbServer) -> None:
+    server.states = {}
+    ended = call("devices")
+    assert ended.code == 0
+    assert ended.out == ""
+    assert "adb sees no device" in ended.err
+
+
+def test_another_program_on_the_port(call, server: FakeAdbServer) -> None:
+    server.greeting = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    ended = call("devices")
+    assert ended.code == 9
+    assert "android-replay: " in ended.err
+
+
+def test_no_server_and_no_adb_to_start_one(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeAdbServer() as gone:
+        pass
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(gone.port))
+    monkeypatch.setenv("ADBUTILS_ADB_PATH", "/nowhere/adb")
+    ended = call("devices")
+    assert ended.code == 8
+    assert "ADBUTILS_ADB_PATH" in ended.err

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from agent import cli
+from agent.errors import EXIT_CODES, ConfigError, NoDevice, exit_code
+from bridge import errors
+
+
+def test_help_names_every_command(call) -> None:
+    ended = call("--help")
+    assert ended.code == 0
+    for name in cli.COMMANDS:
+        assert name in ended.out
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_help_of_each_command_has_an_example(call, name: str) -> None:
+    ended = call(name, "--help")
+    assert ended.code == 0
+    assert f"android-replay {name}" in ended.out
+
+
+@pytest.mark.parametrize("words", [("fly",), ("attach", "--fast"), ("attach", "--duration", "soon"), ("view",)])
+def test_wrong_words_are_the_user_s_error(call, words: tuple[str, ...]) -> None:
+    ended = call(*words)
+    assert ended.code == 2
+    assert "Usage" in ended.err
+
+
+def test_no_words_show_the_help(call) -> None:
+    ended = call()
+    assert "attach" in ended.out + ended.err
+
+
+def test_every_bridge_error_has_a_next_step() -> None:
+    for name in dir(errors):
+        kind = getattr(errors, name)
+        if isinstance(kind, type) and issubclass(kind, errors.BridgeError):
+            assert cli.next_step(kind("serial", "op")).endswith((".", "?")), name
+            assert exit_code(kind("serial", "op")) >= 4, name
+
+
+def test_exit_codes_follow_the_nearest_class() -> None:
+    assert exit_code(ConfigError("")) == 2
+    assert exit_code(NoDevice("")) == 3
+    assert exit_code(errors.ServerPortTaken("", "")) == EXIT_CODES[errors.AdbServerError]
+    assert exit_code(ValueError()) == 1
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; from agent.cli import build; build([]); "
+        "print([m for m in ('numpy','PIL','httpx','starlette','uvicorn','adbutils','uiautomator2','pydantic','orjson',"
+        "'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = f"{sys.executable} -P -m agent.cli --help | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("", "")
