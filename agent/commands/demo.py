@@ -21,12 +21,14 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the recording goes.")] = Path("demo-out"),
     open_viewer: Annotated[bool, typer.Option("--open/--no-open", help="Open the viewer at the end.")] = True,
     devices: Annotated[int, typer.Option(min=1, max=16, help="How many emulated phones.")] = 1,
+    truth: Annotated[
+        Path | None, typer.Option(help="Write what the phone really showed and sent. Holds secrets.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The closing summary as JSON on stdout.")] = False,
 ) -> None:
     """Emulate a phone with a shop app, record it, upload to a collector and open the viewer.
 
-    OUT/recording has the segments as the folder sink wrote them, OUT/collector the same as received over HTTP,
-    OUT/truth.jsonl what the emulated phone really drew.
+    OUT/recording has the segments as the folder sink wrote them, OUT/collector the same as received over HTTP.
 
     Example: android-replay demo --seconds 25 --out demo-out --no-open
     """
@@ -45,7 +47,7 @@ def demo(
         _child("collector", "--folder", str(out / "collector"), "--port", "0") as collector,
         _child(
             "emulate", "--devices", str(devices), "--scenario", "shop", "--profile", profile,
-            "--truth", str(out / "truth.jsonl"),
+            *(("--truth", str(truth)) if truth else ()),
         ) as phones,
     ):  # fmt: skip
         settings = load({"spool": out / "spool", "adb.port": phones["port"]}).settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +34,10 @@ def emulate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
     duration: Annotated[float | None, typer.Option(min=0.0, help="Stop after this many seconds.")] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="At the end, write what the screens really showed as JSON lines.")
+        Path | None,
+        typer.Option(
+            help="At the end, write what the screens showed and the apps sent, as JSON lines. Holds the secrets."
+        ),
     ] = None,
 ) -> None:
     """Run emulated phones behind a real adb server on a private port, until Ctrl-C.
@@ -100,7 +104,7 @@ def _write_truth(lab: Lab, path: Path) -> None:
     lines = [
         json.dumps(
             {
-                "serial": serial, "wall_ns": frame.wall_ns, "mono_ns": frame.mono_ns, "code": frame.code,
+                "kind": "frame", "serial": serial, "wall_ns": frame.wall_ns, "mono_ns": frame.mono_ns, "code": frame.code,
                 "screen": frame.screen, "secure": frame.secure,
                 "secrets": [
                     {"bounds": [s.bounds.left, s.bounds.top, s.bounds.right, s.bounds.bottom], "text": s.text}
@@ -111,6 +115,11 @@ def _write_truth(lab: Lab, path: Path) -> None:
         for serial, frames in lab.truth().items()
         for frame in frames
     ]  # fmt: skip
+    lines += [
+        json.dumps({"kind": "event", "serial": serial} | asdict(event))
+        for serial, events in lab.sent().items()
+        for event in events
+    ]
     try:
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     except OSError as error:

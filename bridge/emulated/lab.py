@@ -19,6 +19,7 @@ from bridge.emulated.phone import Phone
 from bridge.emulated.profile import PROFILES, Profile
 from bridge.emulated.programs import PROGRAMS
 from bridge.emulated.server import ForeignAdbServer, PrivateAdbServer
+from bridge.emulated.world.analytics import Sent
 from bridge.emulated.world.world import TruthFrame, World
 from bridge.errors import AdbServerError
 
@@ -62,6 +63,7 @@ class Lab:
         self.adbds: list[Adbd] = []
         self.injectors: list[Injector] = []
         self._past: dict[str, list[TruthFrame]] = {}
+        self._past_sent: dict[str, list[Sent]] = {}
         self._foreign: ForeignAdbServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -166,6 +168,16 @@ class Lab:
 
         return self.call(collect)
 
+    def sent(self) -> dict[str, list[Sent]]:
+        """The events that each phone's app really sent, by serial."""
+
+        def collect() -> dict[str, list[Sent]]:
+            return {
+                adbd.address: [*self._past_sent.get(adbd.address, []), *adbd.phone.world.sent()] for adbd in self.adbds
+            }
+
+        return self.call(collect)
+
     # On the loop
 
     async def _begin(self) -> None:
@@ -198,6 +210,7 @@ class Lab:
 
         def boot() -> None:
             self._past.setdefault(adbd.address, []).extend(phone.world.truth())
+            self._past_sent.setdefault(adbd.address, []).extend(phone.world.sent())
             phone.logd = LogRing()
             phone.world = self._world(phone, index)
 
@@ -221,7 +234,8 @@ class Lab:
     async def _drive(self, phone: Phone) -> None:
         """The world's heart: wake it when it is due."""
         while True:
-            phone.world.tick()
+            if not phone.clock.asleep:
+                phone.world.tick()
             due = phone.world.next_due_ns()
             wait = _TICK_SECONDS if due is None else (due - phone.clock.boot_ns()) / 1e9
             await asyncio.sleep(min(max(wait, 0.001), _TICK_SECONDS))

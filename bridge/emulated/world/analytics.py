@@ -6,6 +6,7 @@ import json
 import random
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,17 @@ from bridge.emulated.world.console import inspect
 
 SESSION_MS = 300_000
 PART = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An event as Amplitude would get it: the truth that tests ask for. `wall_ms` is the phone's wall clock."""
+
+    wall_ms: int
+    message_id: str
+    name: str
+    session_id: int
+    device_id: str
 
 
 class Analytics:
@@ -39,6 +51,7 @@ class Analytics:
         self.session_id: int | None = None
         self._last_ms = 0
         self._instance = self._uuid()
+        self.sent: list[Sent] = []
 
     def start_process(self) -> None:
         """A new process: the instance id changes, what is persisted stays."""
@@ -80,6 +93,15 @@ class Analytics:
             event.setdefault("userId", self.user_id)
         event["context"] = self._context()
         self._last_ms = now
+        self.sent.append(
+            Sent(
+                now,
+                event["messageId"],
+                event.get("event") or event.get("name") or event["type"],
+                event["integrations"]["Actions Amplitude"]["session_id"],
+                self._device_id or self.anonymous_id,
+            )
+        )
         text = json.dumps(event, separators=(",", ":"))
         parts = [text[i : i + PART] for i in range(0, len(text), PART)]
         for number, part in enumerate(parts, 1):

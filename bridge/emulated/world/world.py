@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bridge.emulated.clock import DeviceClock
 from bridge.emulated.logd import Record
 from bridge.emulated.world import paint, shop, system
-from bridge.emulated.world.analytics import Analytics
+from bridge.emulated.world.analytics import Analytics, Sent
 from bridge.emulated.world.autopilot import SCENARIOS, Autopilot
 from bridge.emulated.world.views import View, Window, dump, place
 from bridge.types import Bounds, Rotation, Size
@@ -287,6 +287,10 @@ class World:
     def truth(self) -> list[TruthFrame]:
         """Every state of the screen so far, oldest first."""
         return list(self._truth)
+
+    def sent(self) -> list[Sent]:
+        """Every event that the app sent so far, oldest first."""
+        return list(self._analytics.sent)
 
     def _screen(self) -> Bounds:
         return Bounds(0, 0, self.size.width, self.size.height)

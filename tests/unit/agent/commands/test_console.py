@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agent.commands.console import put, put_json, say, table
+
+
+def test_words_go_to_stderr_and_facts_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    say("hello")
+    put("fact")
+    put_json({"path": 1, 2: None})
+    captured = capsys.readouterr()
+    assert captured.err == "hello\n"
+    first, second = captured.out.splitlines()
+    assert first == "fact"
+    assert json.loads(second) == {"path": 1, "2": None}
+
+
+def test_a_table_aligns_all_but_the_last_column() -> None:
+    assert table([("a", "bb", "c"), ("aaa", "b", "")]) == ["a    bb  c", "aaa  b"]
+    assert table([]) == []
