@@ -104,8 +104,8 @@ def _write_truth(lab: Lab, path: Path) -> None:
     lines = [
         json.dumps(
             {
-                "kind": "frame", "serial": serial, "wall_ns": frame.wall_ns, "mono_ns": frame.mono_ns, "code": frame.code,
-                "screen": frame.screen, "secure": frame.secure,
+                "kind": "frame", "serial": serial, "wall_ns": frame.wall_ns, "mono_ns": frame.mono_ns,
+                "code": frame.code, "screen": frame.screen, "secure": frame.secure,
                 "secrets": [
                     {"bounds": [s.bounds.left, s.bounds.top, s.bounds.right, s.bounds.bottom], "text": s.text}
                     for s in frame.secrets

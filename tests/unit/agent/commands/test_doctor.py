@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fakes.adb_server import FakeAdbServer
+
+from agent.commands import doctor
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAdbServer:
+    with FakeAdbServer() as server:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
+        monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "spool"))
+        yield server
+
+
+def checks(out: str) -> dict[str, dict[str, object]]:
+    facts = [json.loads(line) for line in out.splitlines()]
+    return {fact["check"]: fact for fact in facts if "check" in fact}
+
+
+def test_no_device_is_a_failed_check_with_its_fix(call, server: FakeAdbServer) -> None:
+    server.states = {}
+    ended = call("doctor", "--json")
+    assert ended.code == 1
+    found = checks(ended.out)
+    assert found["packages"]["ok"]
+    assert found["spool"]["ok"]
+    assert found["adb server"]["ok"]
+    assert not found["device"]["ok"]
+    assert "android-replay emulate" in str(found["device"]["fix"])
+
+
+def test_an_unauthorised_device_is_told_what_to_accept(call, server: FakeAdbServer) -> None:
+    server.states = {"R58": "unauthorized"}
+    ended = call("doctor", "-s", "R58")
+    assert ended.code == 1
+    assert "FAIL  device" in ended.out
+    assert "USB debugging" in ended.out
+
+
+def test_settings_are_shown_with_their_origin_and_no_secret(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANDROID_REPLAY_UPLOAD__API_KEY", "key-31337")
+    ended = call("doctor", "--json")
+    rows = {fact["setting"]: fact for fact in map(json.loads, ended.out.splitlines()) if "setting" in fact}
+    assert rows["upload.api_key"]["origin"] == "environment"
+    assert rows["privacy.level"] == {"setting": "privacy.level", "value": "medium", "origin": "default"}
+    assert "31337" not in ended.out + ended.err
+
+
+def test_a_sink_that_does_not_answer(call, server: FakeAdbServer) -> None:
+    with FakeAdbServer() as gone:
+        pass
+    ended = call("doctor", "--json", "--sink", f"collector:http://127.0.0.1:{gone.port}", "--sink", "ftp:x")
+    found = checks(ended.out)
+    assert not found[f"sink collector:http://127.0.0.1:{gone.port}"]["ok"]
+    assert "Known forms" in str(found["sink ftp:x"]["fix"])
+
+
+def test_a_spool_that_cannot_be_written(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "file" / "spool"))
+    ended = call("doctor", "--json")
+    assert not checks(ended.out)["spool"]["ok"]
+
+
+def test_a_full_disk_is_said_before_it_matters(call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "MIN_FREE_BYTES", 1 << 62)
+    assert not checks(call("doctor", "--json").out)["spool"]["ok"]
+
+
+def test_something_else_on_the_server_s_port(call, server: FakeAdbServer) -> None:
+    server.greeting = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    found = checks(call("doctor", "--json").out)
+    assert not found["adb server"]["ok"]
+    assert "ANDROID_ADB_SERVER_PORT" in str(found["adb server"]["fix"])
