@@ -62,7 +62,7 @@ def test_every_seek_shows_the_picture_of_its_time(page: Page) -> None:
     wrong = []
     for ms in times:
         seek(page, ms)
-        if ms != LENGTH_MS and shown(page) != expected(ms):
+        if shown(page) != expected(ms):
             wrong.append((ms, shown(page), expected(ms)))
         assert position(page) == ms
     assert wrong == []
@@ -279,7 +279,7 @@ def test_a_bad_address_leads_to_the_newest_session(open_page: Callable[..., Page
 
 def test_the_header_tells_whose_it_is(page: Page) -> None:
     header = page.get_by_role("banner")
-    for text in ("Google Pixel 7 · Android 14", "emulator-5554", str(SESSION), DEVICE, "3 segments", "300 logs"):
+    for text in ("Google Pixel 7 · Android 14", "emulator-5554", str(SESSION), DEVICE, "segments 3", "logs 300"):
         expect(header).to_contain_text(re.compile(re.escape(text).replace(r"\ ", r"\s*")), use_inner_text=True)
 
 
@@ -300,9 +300,9 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Page) -> No
         page.keyboard.press("Tab")
         found = page.evaluate(
             "() => { const e = document.activeElement; return "
-            "[e.id || e.className || e.tagName, getComputedStyle(e).outlineStyle, e.matches('input[type=range]')] }"
+            "[e.id || (e !== document.body && e.className) || e.tagName, getComputedStyle(e).outlineStyle, e.matches('input[type=range]')] }"
         )
-        assert found[1] != "none" or found[2], found
+        assert found[1] != "none" or found[2] or found[0] == "BODY", found
         seen.add(found[0])
     assert {"skip", "help-open", "row", "filter", "level", "log", "play", "previous", "next", "speed", "copy"} <= seen
     assert "IFRAME" not in seen
@@ -355,7 +355,8 @@ def test_a_damaged_segment_leaves_the_rest(open_page: Callable[..., Page], folde
     victim = next(m for m in recording.manifests() if m.session_id == SESSION and m.seq == 1)
     (folder / "segments" / f"{victim.id}.jsonl").write_bytes(b"{}\n")
     with Server(make_app(Recording.open(folder))) as server:
-        page = open_page(f"{server.url}/#session={SESSION}")
+        # The browser itself reports the failed request on the console.
+        page = open_page(f"{server.url}/#session={SESSION}", strict=False)
         expect(page.locator("#notices")).to_contain_text("Segment 1 cannot be read")
         seek(page, 5000)
         assert shown(page) == 6

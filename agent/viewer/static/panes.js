@@ -160,10 +160,11 @@ export class Log {
     const line = this.shown[index];
     this.detail.textContent = line ? `${line.level}/${line.tag}: ${line.text}` : "";
     this.detail.dataset.level = line?.level ?? "";
-    if (line && !this.hold.on) {
-      const top = index * ROW;
+    if (!this.hold.on) {
+      const top = Math.max(0, index) * ROW;
       const { scrollTop, clientHeight } = this.box;
-      if (top < scrollTop + ROW || top + 2 * ROW > scrollTop + clientHeight) {
+      if (!line) this.box.scrollTop = 0;
+      else if (top < scrollTop + ROW || top + 2 * ROW > scrollTop + clientHeight) {
         this.box.scrollTop = top - clientHeight / 2;
       }
     }

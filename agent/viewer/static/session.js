@@ -62,6 +62,10 @@ export function build(raw, failures = []) {
   const last = events.at(-1);
   // The player counts to its last event and shows a picture only once it has passed its time.
   if (last.type !== 5) events.push({ type: 5, timestamp: last.timestamp + 1, data: { tag: "end", payload: {} } });
+  // A seek to a segment's first instant stands before its document, which comes a millisecond later.
+  events.forEach((event, i) => {
+    if (event.type === 2 && events[i - 1]?.type === 4) event.timestamp = events[i - 1].timestamp;
+  });
   const cuts = shorten(events);
   const start = events[0].timestamp;
   const model = {
