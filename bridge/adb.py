@@ -199,7 +199,15 @@ def client(server: AdbServer, deadline: Callable[[], Deadline]) -> Any:
         except ConnectionError as error:
             raise AdbServerError("", "connect to the adb server", f"nothing listens at {server}") from error
 
-    quiet: Any = type("Connection", (adbutils.AdbConnection,), {"_safe_connect": dial})
+    def check_okay(connection: Any) -> None:
+        # The library drops a refused connection without closing it.
+        try:
+            adbutils.AdbConnection.check_okay(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    quiet: Any = type("Connection", (adbutils.AdbConnection,), {"_safe_connect": dial, "check_okay": check_okay})
 
     def connect(timeout: float | None = None) -> Any:
         connection = quiet(server.host, server.port)

@@ -21,8 +21,9 @@ from bridge.types import ClockFix, DeviceInfo, Foreground, Frame, LogEntry, Size
 from bridge.uia import UiaServer
 
 FAILURES = 3
-# An encoded picture of one colour is a fraction of any other: only such a small one is decoded to see if it is black.
-PIXELS_PER_BYTE = 64
+# An encoded picture of one colour is a fraction of any other (36 pixels to a byte in a JPEG without subsampling): only
+# such a small one is decoded to see if it is black.
+PIXELS_PER_BYTE = 32
 
 
 class Screen:

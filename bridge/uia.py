@@ -33,7 +33,7 @@ from bridge.errors import (
     ServiceRefused,
 )
 from bridge.picture import Display
-from bridge.smartsocket import SmartSocket, Stream
+from bridge.smartsocket import SmartSocket, Stream, refusal
 from bridge.types import Frame, Hierarchy
 
 PORT = 9008
@@ -153,7 +153,12 @@ class UiaServer:
             raise CaptureFailed(self._serial, op, _one_line(error)) from error
         except (adbutils.AdbTimeout, TimeoutError) as error:
             raise BridgeTimeout(self._serial, op, "no answer within the deadline") from error
-        except (adbutils.AdbError, OSError, EOFError) as error:
+        except adbutils.AdbError as error:
+            failure = refusal(self._serial, op, _one_line(error))
+            if isinstance(failure, ServiceRefused):
+                failure = CaptureFailed(self._serial, op, failure.detail)
+            raise failure from error
+        except (OSError, EOFError) as error:
             raise DeviceGone(self._serial, op, _one_line(error)) from error
         # The library would stop the server at exit, after our own close and on a device that may be gone.
         atexit.unregister(driver.stop_uiautomator)

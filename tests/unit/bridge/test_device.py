@@ -1,0 +1,363 @@
+import json
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import xxhash
+from fakes.adb_server import FakeAdbServer, Peer
+from fakes.wait import until
+
+from bridge import picture, ports
+from bridge.adb import AdbShell
+from bridge.clock import HostClock
+from bridge.deadline import Deadline
+from bridge.device import FAILURES, AndroidDevice, Screen
+from bridge.errors import (
+    BridgeError,
+    BridgeTimeout,
+    CaptureFailed,
+    DeviceBusy,
+    DeviceGone,
+    FrameMalformed,
+    ScreenBlocked,
+)
+from bridge.picture import Display
+from bridge.registry import Registry
+from bridge.smartsocket import AdbServer, SmartSocket
+from bridge.types import Frame, LogEntry, MediaType, Size, Stamp, Touch
+
+SIZE = Size(8, 16)
+MARK = "--8<--"
+DUMP = '<hierarchy rotation="0"><node class="a.B" package="com.shop" bounds="[0,0][8,16]"/></hierarchy>'
+
+
+def soon() -> Deadline:
+    return Deadline(5)
+
+
+def still(fill: int = 9, size: Size = SIZE, media_type: MediaType = "image/x-rgba", source: str = "one") -> Frame:
+    data = bytes([fill]) * (size.width * size.height * 4)
+    return Frame(Stamp(1, 1), 1, size, 0, media_type, data, xxhash.xxh3_64_intdigest(data), source)
+
+
+class Source:
+    """A screen source that gives what a test lined up, the last one for ever."""
+
+    def __init__(self, name: str, *results: Frame | BridgeError) -> None:
+        self.name = name
+        self._results = deque(results)
+        self.calls = 0
+
+    def capture(self, deadline: Deadline) -> Frame:
+        assert deadline.remaining() > 0
+        self.calls += 1
+        result = self._results[0] if len(self._results) == 1 else self._results.popleft()
+        if isinstance(result, BridgeError):
+            raise result
+        return result
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture
+def server() -> Iterator[FakeAdbServer]:
+    with FakeAdbServer() as server:
+        server.services["exec:wm size"] = lambda peer: peer.send(b"Physical size: 8x16\n")
+        yield server
+
+
+def screen(server: FakeAdbServer, *sources: Source) -> Screen:
+    shell = AdbShell(SmartSocket(AdbServer(port=server.port)), "SERIAL")
+    return Screen(shell, Display(SIZE), sources)
+
+
+def test_the_first_source_is_used(server: FakeAdbServer) -> None:
+    one, two = Source("one", still()), Source("two", still())
+    made = screen(server, one, two)
+    assert made.capture(soon()) == still()
+    assert (made.name, one.calls, two.calls) == ("one", 1, 0)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "error", [CaptureFailed("SERIAL", "x"), FrameMalformed("SERIAL", "x"), BridgeTimeout("SERIAL", "x")]
+)
+def test_three_failures_in_a_row_make_room_for_the_next(server: FakeAdbServer, error: BridgeError) -> None:
+    bad, good = Source("bad", error), Source("good", still())
+    made = screen(server, bad, good)
+    for _ in range(FAILURES):
+        with pytest.raises(type(error)):
+            made.capture(soon())
+    assert made.name == "good"
+    assert made.capture(soon()) == still()
+    assert bad.calls == FAILURES
+
+
+def test_a_success_between_failures_keeps_the_source(server: FakeAdbServer) -> None:
+    error = CaptureFailed("SERIAL", "x")
+    one = Source("one", error, error, still(), error, error, still())
+    made = screen(server, one, Source("two", still()))
+    for failing in (True, True, False, True, True, False):
+        if failing:
+            with pytest.raises(CaptureFailed):
+                made.capture(soon())
+        else:
+            made.capture(soon())
+    assert made.name == "one"
+
+
+def test_the_last_source_makes_room_for_the_first(server: FakeAdbServer) -> None:
+    made = screen(server, Source("one", CaptureFailed("SERIAL", "x")))
+    for _ in range(FAILURES + 1):
+        with pytest.raises(CaptureFailed):
+            made.capture(soon())
+    assert made.name == "one"
+
+
+def test_a_busy_source_makes_room_at_once(server: FakeAdbServer) -> None:
+    made = screen(server, Source("busy", DeviceBusy("SERIAL", "x", "taken")), Source("two", still()))
+    with pytest.raises(CaptureFailed, match="taken"):
+        made.capture(soon())
+    assert made.name == "two"
+
+
+def test_a_blocked_screen_is_no_fault_of_the_source(server: FakeAdbServer) -> None:
+    made = screen(server, Source("one", ScreenBlocked("SERIAL", "x")), Source("two", still()))
+    for _ in range(2 * FAILURES):
+        with pytest.raises(ScreenBlocked):
+            made.capture(soon())
+    assert made.name == "one"
+
+
+def test_a_lost_device_goes_through(server: FakeAdbServer) -> None:
+    made = screen(server, Source("one", DeviceGone("SERIAL", "x")), Source("two", still()))
+    for _ in range(2 * FAILURES):
+        with pytest.raises(DeviceGone):
+            made.capture(soon())
+    assert made.name == "one"
+
+
+def test_black_is_an_error(server: FakeAdbServer) -> None:
+    with pytest.raises(ScreenBlocked, match="all black"):
+        screen(server, Source("one", still(0))).capture(soon())
+
+
+@pytest.mark.parametrize("media_type", ["image/png", "image/jpeg"])
+def test_black_in_an_encoded_picture_is_an_error_and_large_ones_are_not_decoded(
+    server: FakeAdbServer, media_type: MediaType
+) -> None:
+    import io
+
+    from PIL import Image
+
+    size = Size(640, 1280)
+
+    def encoded(image: Image.Image) -> Frame:
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG" if media_type == "image/png" else "JPEG", quality=80)
+        return Frame(Stamp(1, 1), 1, size, 0, media_type, buffer.getvalue(), 1, "one")
+
+    noise = np.random.default_rng(1).integers(0, 255, (1280, 640, 3), np.uint8)
+    black, busy = Image.new("RGB", (640, 1280)), Image.fromarray(noise)
+    made = screen(server, Source("one", encoded(black), encoded(busy), encoded(Image.new("RGB", (640, 1280), "white"))))
+    made._display.natural = size
+    with pytest.raises(ScreenBlocked):
+        made.capture(soon())
+    made.capture(soon())
+    made.capture(soon())
+
+
+def test_a_turned_picture_is_of_this_screen(server: FakeAdbServer) -> None:
+    turned = still(size=Size(16, 8))
+    assert screen(server, Source("one", turned)).capture(soon()) is turned
+    assert server.requests == []
+
+
+def test_a_picture_of_another_size_is_checked_against_the_screen_as_it_is_now(server: FakeAdbServer) -> None:
+    other = still(size=Size(10, 20))
+    made = screen(server, Source("one", other))
+    with pytest.raises(FrameMalformed, match="10x20"):
+        made.capture(soon())
+    server.services["exec:wm size"] = lambda peer: peer.send(b"Physical size: 8x16\nOverride size: 10x20\n")
+    assert made.capture(soon()) is other
+
+
+class Phone:
+    """A whole phone on the fake server: facts, clocks, pictures, trees, log, touches."""
+
+    def __init__(self, server: FakeAdbServer) -> None:
+        self._changed = threading.Condition()
+        self._lines: dict[str, bytes] = {}
+        self.hung_up: list[str] = []
+        boot_id = "0b2c4b1e-6a3f-4c57-9d0e-2f1a7c8b9d10"
+        facts = ["[ro.build.version.sdk]: [34]", "Physical size: 8x16", "Physical density: 160", boot_id]
+        window = f"  mRotation=0\n  mCurrentFocus=Window{{1 u0 com.shop/.Main}}\n{MARK}\n  mInputShown=false\n"
+        pixels = struct.pack("<4I", 8, 16, 1, 0) + bytes([7]) * (8 * 16 * 4)
+        server.services |= {
+            "exec:getprop": says(f"\n{MARK}\n".join(facts).encode()),
+            "exec:while": self.clocks,
+            "exec:dumpsys window": says(window.encode()),
+            "exec:dumpsys package": says(b""),
+            "exec:pm list packages": says(b"package:com.shop uid:10123\n"),
+            "exec:screencap": says(pixels),
+            "exec:logcat": lambda peer: self.follow(peer, "log"),
+            "exec:getevent -lp": says(PANEL),
+            "exec:getevent -lt": lambda peer: self.follow(peer, "touch"),
+            "tcp:9008": self.uia,
+        }
+
+    def clocks(self, peer: Peer) -> None:
+        while line := peer.line():
+            peer.send(b"1700000000.000001\n" if b"EPOCH" in line else b"5000.00\n")
+        self.hung_up.append("clocks")
+
+    def uia(self, peer: Peer) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += peer.line()
+        body = b"pong"
+        if head.startswith(b"POST"):
+            length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"Content-Len"))
+            peer.read(length)
+            body = json.dumps({"result": DUMP}).encode()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    def follow(self, peer: Peer, name: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: name in self._lines, 10)
+        peer.send(self._lines[name])
+        if peer.gone():
+            self.hung_up.append(name)
+
+    def put(self, name: str, data: bytes) -> None:
+        with self._changed:
+            self._lines[name] = data
+            self._changed.notify_all()
+
+
+PANEL = b"""\
+add device 1: /dev/input/event2
+  events:
+    ABS (0003): ABS_MT_SLOT           : value 0, min 0, max 9, fuzz 0, flat 0, resolution 0
+                ABS_MT_POSITION_X     : value 0, min 0, max 7, fuzz 0, flat 0, resolution 0
+                ABS_MT_POSITION_Y     : value 0, min 0, max 15, fuzz 0, flat 0, resolution 0
+                ABS_MT_TRACKING_ID    : value 0, min 0, max 65535, fuzz 0, flat 0, resolution 0
+"""
+DOWN = b"""\
+[    5000.000000] EV_ABS       ABS_MT_TRACKING_ID   00000001
+[    5000.000000] EV_ABS       ABS_MT_POSITION_X    00000003
+[    5000.000000] EV_ABS       ABS_MT_POSITION_Y    00000004
+[    5000.000000] EV_SYN       SYN_REPORT           00000000
+"""
+
+
+def says(data: bytes) -> Callable[[Peer], None]:
+    return lambda peer: peer.send(data)
+
+
+def refuse(peer: Peer) -> None:
+    """A transport, as adbutils asks for it, on which every service is refused."""
+    peer.send(bytes(8))
+    peer.request()
+    peer.fail("closed")
+
+
+def entry(message: str) -> bytes:
+    payload = b"\x04Tag\0" + message.encode() + b"\0"
+    return struct.pack("<HHiIIIII", len(payload), 28, 42, 43, 1_700_000_000, 0, 0, 10123) + payload
+
+
+@pytest.fixture
+def phone(server: FakeAdbServer) -> Iterator[Phone]:
+    phone = Phone(server)
+    yield phone
+    phone.put("log", b"")
+    phone.put("touch", b"")
+
+
+@pytest.fixture
+def device(server: FakeAdbServer, phone: Phone) -> Iterator[AndroidDevice]:
+    registry = Registry(AdbServer(port=server.port), HostClock())
+    device = registry.open("SERIAL", soon())
+    yield device
+    device.close()
+    registry.close()
+
+
+def test_it_is_a_device_in_every_way(device: AndroidDevice, phone: Phone) -> None:
+    seen: ports.Device = device
+    assert (seen.serial, seen.info.size, seen.info.api_level, seen.info.rotation) == ("SERIAL", SIZE, 34, 0)
+    frame = seen.screen().capture(soon())
+    assert (frame.size, frame.source) == (SIZE, "screencap")
+    assert picture.decode(frame).min() == 7
+    tree = seen.hierarchy().dump(soon())
+    assert [node.cls for node in tree.walk()] == ["a.B"]
+    front = seen.foreground(soon())
+    assert (front.package, front.keyboard_shown) == ("com.shop", False)
+    assert seen.package_uid("com.shop", soon()) == 10123
+    assert seen.package_uid("com.other", soon()) is None
+    fix = seen.clock_fix(soon())
+    assert fix.offset_ns + fix.stamp.mono_ns >= 1_700_000_000_000_001_000
+
+
+def test_its_streams(device: AndroidDevice, phone: Phone) -> None:
+    phone.put("log", entry("hello"))
+    phone.put("touch", DOWN)
+    line, touch = next(device.log().entries()), next(device.touch().touches())
+    assert isinstance(line, LogEntry)
+    assert (line.message, line.time_ns) == ("hello", 1_700_000_000 * 10**9)
+    assert isinstance(touch, Touch)
+    assert (touch.kind, touch.x, touch.y) == ("down", 3, 4)
+
+
+def test_close_from_another_thread_wakes_every_source(
+    device: AndroidDevice, phone: Phone, server: FakeAdbServer
+) -> None:
+    stalled = threading.Event()
+
+    def stall(peer: Peer) -> None:
+        stalled.set()
+        peer.gone()
+
+    server.services["exec:screencap"] = stall
+    with ThreadPoolExecutor(3) as pool:
+        log = pool.submit(list, device.log().entries())
+        touch = pool.submit(list, device.touch().touches())
+        capture = pool.submit(device.screen().capture, Deadline(60))
+        assert stalled.wait(5)
+        until(lambda: {"exec:logcat", "exec:getevent"} <= {name[:13].split(" ")[0] for name in server.requests}, "both")
+        device.close()
+        assert log.result(5) == []
+        assert touch.result(5) == []
+        with pytest.raises(DeviceGone, match="closed by us"):
+            capture.result(5)
+    until(lambda: "clocks" in phone.hung_up, "the probe's shell")
+    device.close()
+    for call in (device.clock_fix, device.foreground, device.hierarchy().dump):
+        with pytest.raises(DeviceGone):
+            call(soon())
+
+
+def test_the_other_sources_need_no_raw_picture(server: FakeAdbServer, device: AndroidDevice) -> None:
+    server.services["exec:screencap"] = says(b"Error: no display\n")
+    for _ in range(FAILURES):
+        with pytest.raises(CaptureFailed, match="no display"):
+            device.screen().capture(soon())
+    assert device.screen().name == "uiautomator2-jpeg"
+
+
+def test_a_device_without_a_tree_opens_all_the_same(server: FakeAdbServer, phone: Phone) -> None:
+    del server.services["tcp:9008"]
+    server.services["host:tport:serial:SERIAL"] = refuse
+    registry = Registry(AdbServer(port=server.port), HostClock())
+    device = registry.open("SERIAL", soon())
+    assert device.screen().capture(soon()).size == SIZE
+    with pytest.raises(CaptureFailed, match="closed"):
+        device.hierarchy().dump(soon())
+    device.close()
+    registry.close()
