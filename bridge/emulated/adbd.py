@@ -309,11 +309,12 @@ class Adbd:
     def reboot(self, down_s: float = 30.0, ntp_s: float = 5.0) -> None:
         self.start(self._reboot(down_s, ntp_s))
 
-    def start(self, work: Coroutine[None, None, None]) -> None:
+    def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run `work` until it ends or the daemon is closed. A crash of it is recorded as a gap."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

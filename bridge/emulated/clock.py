@@ -98,6 +98,15 @@ class DeviceClock:
         course = self._rebased()
         self._course = replace(course, sleep_until=course.host + round(seconds * _SECOND))
 
+    def wake(self) -> None:
+        """The phone's sleep ends now."""
+        course = self._rebased()
+        self._course = replace(course, sleep_until=course.host)
+
+    @property
+    def asleep(self) -> bool:
+        return self._host() < self._course.sleep_until
+
     def reboot(self) -> None:
         """Boottime and monotonic start at 0, the wall clock at 1970 until `synchronise`."""
         self._true_offset += self.boot_ns()

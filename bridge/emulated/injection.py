@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections.abc import Coroutine
 from typing import cast
 
 from bridge.emulated.adbd import Adbd
@@ -29,13 +29,14 @@ class Injector:
     def __init__(self, adbd: Adbd) -> None:
         self._adbd = adbd
         self._phone = adbd.phone
+        self._lasting: dict[str, asyncio.Task[None]] = {}
 
     async def run(self, spec: FaultSpec) -> None:
         """Wait for the time, turn the fault on, wait, turn it off."""
         if spec.at:
             await asyncio.sleep(spec.at)
         await self.begin(spec)
-        if spec.duration is not None and spec.name not in ("reboot", "suspend"):
+        if spec.duration is not None and spec.name != "reboot":
             await asyncio.sleep(spec.duration)
             await self.end(spec)
 
@@ -47,7 +48,7 @@ class Injector:
             case "flaky":
                 self._adbd.drop()
                 if spec.number:
-                    self._adbd.start(self._flaky(spec))
+                    self._last(spec, self._flaky(spec.number))
             case "offline":
                 faults.offline = True
                 self._adbd.drop()
@@ -58,13 +59,13 @@ class Injector:
             case "reboot":
                 self._adbd.reboot(_REBOOT_SECONDS if spec.duration is None else spec.duration)
             case "log-storm":
-                self._adbd.start(self._storm(spec))
+                self._last(spec, self._storm(spec.number))
             case "clock-step":
                 clock.step(spec.number)
             case "clock-drift":
                 clock.set_drift(spec.number)
             case "suspend":
-                self._adbd.start(self._suspend(_SUSPEND_SECONDS if spec.duration is None else spec.duration))
+                self._last(spec, self._suspend(_SUSPEND_SECONDS if spec.duration is None else spec.duration))
             case "hang":
                 faults.hang.add(spec.value)
             case "refuse":
@@ -91,8 +92,17 @@ class Injector:
                 clock.step(-spec.number)
             case "clock-drift":
                 clock.set_drift(0.0)
+            case "flaky" | "log-storm" | "suspend":
+                if (task := self._lasting.pop(spec.name, None)) is not None:
+                    task.cancel()
             case _:
                 self._set(spec, on=False)
+
+    def _last(self, spec: FaultSpec, work: Coroutine[None, None, None]) -> None:
+        """Run `work` until the fault ends; a second fault of the name takes the place of the first."""
+        if (before := self._lasting.get(spec.name)) is not None:
+            before.cancel()
+        self._lasting[spec.name] = self._adbd.start(work)
 
     def _set(self, spec: FaultSpec, *, on: bool) -> None:
         faults = self._phone.faults
@@ -117,31 +127,31 @@ class Injector:
             case "read-only":
                 faults.read_only = on
 
-    async def _flaky(self, spec: FaultSpec) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(spec.duration):
-                while True:
-                    await asyncio.sleep(spec.number)
-                    self._adbd.drop()
+    async def _flaky(self, every: float) -> None:
+        while True:
+            await asyncio.sleep(every)
+            self._adbd.drop()
 
     async def _suspend(self, seconds: float) -> None:
         self._phone.clock.suspend(seconds)
         asleep = list(self._adbd.connections)
         for connection in asleep:
             connection.pause(True)
-        await asyncio.sleep(seconds)
-        for connection in asleep:
-            connection.pause(False)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._phone.clock.wake()
+            for connection in asleep:
+                connection.pause(False)
 
-    async def _storm(self, spec: FaultSpec) -> None:
+    async def _storm(self, lines_per_second: float) -> None:
         loop = asyncio.get_running_loop()
-        end = None if spec.duration is None else loop.time() + spec.duration
-        due, count = 0.0, 0
-        while end is None or loop.time() < end:
-            due += spec.number * _STORM_STEP
-            while count < due:
-                self._shout(count)
-                count += 1
+        start, count = loop.time(), 0
+        while True:
+            due = int((loop.time() - start) * lines_per_second)
+            for number in range(count, due):
+                self._shout(number)
+            count = due
             await asyncio.sleep(_STORM_STEP)
 
     def _shout(self, count: int) -> None:

@@ -31,6 +31,11 @@ class Record:
         """Priority, tag, NUL, text, NUL, cut at the limit: a cut entry has lost its last NUL."""
         return (bytes([self.prio]) + self.tag.encode() + b"\0" + self.text + b"\0")[:MAX_PAYLOAD]
 
+    @property
+    def size(self) -> int:
+        """The bytes of `payload`."""
+        return min(MAX_PAYLOAD, len(self.tag.encode()) + len(self.text) + 3)
+
 
 class LogRing:
     """The rings of all buffers, in order of arrival. Belongs to the lab's event loop."""
@@ -46,7 +51,7 @@ class LogRing:
         """Take an entry; the oldest of its buffer fall out when that is full."""
         self._records.append((self._count, record))
         self._count += 1
-        self._used[record.buffer] += len(record.payload)
+        self._used[record.buffer] += record.size
         while self._used[record.buffer] > self._capacity[record.buffer]:
             self._drop_oldest(record.buffer)
         self._changed.set()
@@ -82,6 +87,6 @@ class LogRing:
     def _drop_oldest(self, buffer: str) -> None:
         for index, (_, record) in enumerate(self._records):
             if record.buffer == buffer:
-                self._used[buffer] -= len(record.payload)
+                self._used[buffer] -= record.size
                 del self._records[index]
                 return

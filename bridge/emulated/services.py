@@ -155,17 +155,29 @@ async def _exec(request: _Request) -> None:
     await Shell.login(request.phone, streams, stream.hangup).run(request.rest)
 
 
+async def _abb_exec(request: _Request) -> None:
+    """`abb_exec:SERVICE\\0ARGUMENT...` is `cmd` without a process."""
+    stream = request.stream
+    await _cmd(request, Streams(_Input(stream), _raw_sink(stream), _raw_sink(stream)))
+
+
 async def _abb(request: _Request) -> None:
-    """`abb_exec:SERVICE\\0ARGUMENT...` is `cmd` without a process; `abb:` the same in shell v2 packets."""
-    stream, phone = request.stream, request.phone
+    """The same in shell v2 packets."""
+    stream = request.stream
+    sinks = _packet_sink(stream, _STDOUT), _packet_sink(stream, _STDERR)
+    status = await _cmd(request, Streams(_PacketInput(stream), *sinks))
+    stream.write(_PACKET.pack(_EXIT, 1) + bytes([status & 0xFF]))
+
+
+async def _cmd(request: _Request, streams: Streams) -> int:
+    phone = request.phone
     program = phone.programs.get("cmd")
     if program is None:
         phone.gaps.append(f"abb: {request.rest}")
-        request.answer("cmd: Can't find service\n")
-        return
+        await streams.stderr(b"cmd: Can't find service\n")
+        return 20
     argv = ["cmd", *request.rest.split("\0")]
-    streams = Streams(_Input(stream), _raw_sink(stream), _raw_sink(stream))
-    await program(ProcessIo(argv, fresh_environment(phone), stream.hangup, streams), phone)
+    return await program(ProcessIo(argv, fresh_environment(phone), request.stream.hangup, streams), phone)
 
 
 async def _sync(request: _Request) -> None:
@@ -284,7 +296,7 @@ async def _silent(request: _Request) -> None:
 
 _SERVICES: dict[str, Callable[[_Request], Awaitable[None]]] = {
     "abb": _abb,
-    "abb_exec": _abb,
+    "abb_exec": _abb_exec,
     "exec": _exec,
     "framebuffer": _framebuffer,
     "jdwp": _silent,

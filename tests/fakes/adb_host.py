@@ -31,7 +31,9 @@ def run(work: Coroutine[Any, Any, T], seconds: float = 8.0) -> T:
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     """Let the loop work until `condition` holds; TimeoutError names nothing but the line that waited."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while True:
+            if condition():
+                return
             await asyncio.sleep(0.002)
 
 

@@ -131,7 +131,9 @@ def test_faults() -> None:
 
 NAMES = st.sampled_from(["a", "b", ".", "..", "", "c.txt"])
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map(lambda names: "/data/" + "/".join(names))
-ACTS = st.lists(st.tuples(st.sampled_from(["write", "mkdir", "remove", "move", "link", "read"]), PATHS, PATHS), max_size=25)
+ACTS = st.lists(
+    st.tuples(st.sampled_from(["write", "mkdir", "remove", "move", "link", "read"]), PATHS, PATHS), max_size=25
+)
 
 
 @given(ACTS)

@@ -2,7 +2,7 @@ import asyncio
 import hashlib
 
 import pytest
-from fakes.adb_host import bare_phone, run
+from fakes.adb_host import bare_phone, run, until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,7 +108,10 @@ def test_errors(script: str, words: str, status: int) -> None:
 @pytest.mark.parametrize("tool", ["md5sum", "sha1sum", "sha256sum"])
 def test_sums(tool: str) -> None:
     digest = hashlib.new(tool.removesuffix("sum"), b"payload").hexdigest()
-    assert sh(f"printf payload >f; {tool} f; {tool} -b f; {tool}", b"payload")[0] == f"{digest}  f\n{digest}\n{digest}  -\n"
+    assert (
+        sh(f"printf payload >f; {tool} f; {tool} -b f; {tool}", b"payload")[0]
+        == f"{digest}  f\n{digest}\n{digest}  -\n"
+    )
 
 
 def test_date_is_the_phones() -> None:
@@ -143,8 +146,7 @@ def test_processes() -> None:
     async def work() -> None:
         phone = bare_phone()
         task = asyncio.ensure_future(_sh(phone, "sleep 60; echo $?"))
-        while not phone.processes:
-            await asyncio.sleep(0)
+        await until(lambda: phone.processes)
         pid = (await _sh(phone, "pidof sleep"))[0].strip()
         assert f" {pid} " in (await _sh(phone, "ps -A"))[0]
         assert (await _sh(phone, f"kill -9 {pid}; echo $?"))[0] == "0\n"
@@ -165,7 +167,10 @@ def test_a_full_disk() -> None:
     run(work())
 
 
-@given(st.sampled_from(sorted(set(TOOLS) - {"sleep", "reboot"})), st.lists(st.text("-abnrE0129/.x(+", max_size=5), max_size=3))
+@given(
+    st.sampled_from(sorted(set(TOOLS) - {"sleep", "reboot"})),
+    st.lists(st.text("-abnrE0129/.x(+", max_size=5), max_size=3),
+)
 def test_no_arguments_crash_a_tool(tool: str, words: list[str]) -> None:
     out, err, status = sh(" ".join([tool, *(f"'{word}'" for word in words)]))
     assert 0 <= status <= 255
