@@ -52,7 +52,7 @@ def main() -> None:
     """Entry point of `android-replay`. Ends the process with the documented exit code."""
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     app = build(words[:1])
-    from agent.errors import AgentError, exit_code
+    from agent.errors import AgentError, exit_code, next_step
     from bridge.errors import BridgeError
 
     try:
@@ -63,25 +63,6 @@ def main() -> None:
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def next_step(error: Exception) -> str:
-    """What a person does about a bridge error."""
-    from bridge import errors
-
-    steps: dict[type[Exception], str] = {
-        errors.DeviceUnauthorized: "Unlock the phone and accept the question about USB debugging.",
-        errors.DeviceBusy: "Stop the other tool that drives the phone's UI (Appium, Maestro, a UI test).",
-        errors.DeviceGone: "Check the cable, then `android-replay devices`.",
-        errors.BridgeTimeout: "Is the phone locked up or the link slow? `android-replay doctor` checks both.",
-        errors.AdbMissing: "Install the Android platform tools, or set ADBUTILS_ADB_PATH to an adb program.",
-        errors.ServerPortTaken: "Set ANDROID_ADB_SERVER_PORT to the port on which your adb server listens.",
-        errors.AdbServerError: "Start it with `adb start-server`, or check ANDROID_ADB_SERVER_PORT.",
-    }
-    for cls in type(error).__mro__:
-        if cls in steps:
-            return steps[cls]
-    return "Run `android-replay doctor` for a check of every part."
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from bridge.errors import (
     DeviceBusy,
     DeviceGone,
     DeviceUnauthorized,
+    ServerPortTaken,
 )
 
 
@@ -92,6 +93,16 @@ EXIT_CODES: dict[type[BaseException], int] = {
     AgentError: 15,
 }
 
+_STEPS: dict[type[BaseException], str] = {
+    DeviceUnauthorized: "Unlock the phone and accept the question about USB debugging.",
+    DeviceBusy: "Stop the other tool that drives the phone's UI (Appium, Maestro, a UI test).",
+    DeviceGone: "Check the cable, then `android-replay devices`.",
+    BridgeTimeout: "Is the phone locked up or the link slow? `android-replay doctor` checks both.",
+    AdbMissing: "Install the Android platform tools, or set ADBUTILS_ADB_PATH to an adb program.",
+    ServerPortTaken: "Set ANDROID_ADB_SERVER_PORT to the port on which your adb server listens.",
+    AdbServerError: "Start it with `adb start-server`, or check ANDROID_ADB_SERVER_PORT.",
+}
+
 
 def exit_code(error: BaseException) -> int:
     """The documented exit code of an error: that of the nearest class of the tree, 1 outside it."""
@@ -99,3 +110,11 @@ def exit_code(error: BaseException) -> int:
         if cls in EXIT_CODES:
             return EXIT_CODES[cls]
     return 1
+
+
+def next_step(error: BridgeError) -> str:
+    """What a person does about a bridge error, in one sentence."""
+    for cls in type(error).__mro__:
+        if cls in _STEPS:
+            return _STEPS[cls]
+    return "Run `android-replay doctor` for a check of every part."

@@ -57,7 +57,8 @@ class TouchSource(Protocol):
     """Fingers on the glass."""
 
     def touches(self) -> Iterator[Touch | Gap]:
-        """Blocks. Ends when closed; raises BridgeError when the stream broke."""
+        """Blocks. Ends when closed, or after a Gap when the device has no touch panel; raises BridgeError when the
+        stream broke."""
         ...
 
     def close(self) -> None: ...

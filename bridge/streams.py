@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -118,18 +117,12 @@ class Getevent(_Tail):
         super().__init__(serial, open_stream)
         self._clock = clock
         self._display = display
-        self._over = threading.Event()
-
-    def close(self) -> None:
-        """End the stream and wake its reader."""
-        super().close()
-        self._over.set()
 
     def touches(self) -> Iterator[Touch | Gap]:
         """Blocks. Ends when closed; raises DeviceGone when the stream ended by itself, BridgeTimeout when the device
         does not list its panels.
 
-        A device without a touch panel that may be read gives one Gap and then nothing until closed.
+        A device without a touch panel that may be read gives one Gap and no more.
         """
         panels = self._panels()
         if self._closed:
@@ -137,7 +130,6 @@ class Getevent(_Tail):
         if not panels:
             now = self._clock.host.now()
             yield Gap(now, now, "touch", "no touch panel", "the device shows none that may be read")
-            self._over.wait()
             return
         uptime = Uptime(self._clock)
         reader = TouchReader(panels[0], self._display.natural, lambda: self._display.rotation, uptime.stamp)

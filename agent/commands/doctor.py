@@ -122,9 +122,8 @@ def _sink(spec: str, api_key: str) -> Check:
 
 
 def _device(registry: Registry, serial: str | None, app: str | None) -> Iterator[Check]:
-    from agent.cli import next_step
     from agent.commands.attach import choose
-    from agent.errors import NoDevice
+    from agent.errors import NoDevice, next_step
     from bridge.deadline import Deadline
     from bridge.errors import BridgeError
 

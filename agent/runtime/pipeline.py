@@ -195,6 +195,8 @@ class _Run:
         for item in self._touch.touches():
             self._capture.touched()
             self._channel.put(item)
+        # A device without a touch panel is recorded all the same.
+        self._stopped.wait()
 
     def capture(self) -> None:
         self._capture.run()

@@ -48,6 +48,7 @@ class FakeDevice:
         self.since: LogEntry | None = None
         self.picture: Callable[[], int] = lambda: 40
         self.failing_pictures: deque[BridgeError] = deque()
+        self.panel = True
         self.foreground_error: BridgeError | None = None
         self.captures = 0
         self.screens = _Screen(self)
@@ -193,6 +194,10 @@ class _Touches:
         self._device = device
 
     def touches(self) -> Iterator[Touch | Gap]:
+        if not self._device.panel:
+            now = self._device.stamp()
+            yield Gap(now, now, "touch", "no touch panel")
+            return
         while (item := self._device.take(self._device.touches_left())) is not None:
             if not isinstance(item, LogEntry):
                 yield item

@@ -6,8 +6,6 @@ import sys
 import pytest
 
 from agent import cli
-from agent.errors import EXIT_CODES, ConfigError, NoDevice, exit_code
-from bridge import errors
 
 
 def test_help_names_every_command(call) -> None:
@@ -34,21 +32,6 @@ def test_wrong_words_are_the_user_s_error(call, words: tuple[str, ...]) -> None:
 def test_no_words_show_the_help(call) -> None:
     ended = call()
     assert "attach" in ended.out + ended.err
-
-
-def test_every_bridge_error_has_a_next_step() -> None:
-    for name in dir(errors):
-        kind = getattr(errors, name)
-        if isinstance(kind, type) and issubclass(kind, errors.BridgeError):
-            assert cli.next_step(kind("serial", "op")).endswith((".", "?")), name
-            assert exit_code(kind("serial", "op")) >= 4, name
-
-
-def test_exit_codes_follow_the_nearest_class() -> None:
-    assert exit_code(ConfigError("")) == 2
-    assert exit_code(NoDevice("")) == 3
-    assert exit_code(errors.ServerPortTaken("", "")) == EXIT_CODES[errors.AdbServerError]
-    assert exit_code(ValueError()) == 1
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import agent.errors
 import bridge.errors
-from agent.errors import EXIT_CODES, AgentError, ConfigError, RecordingError, exit_code
+from agent.errors import EXIT_CODES, AgentError, ConfigError, RecordingError, exit_code, next_step
 from bridge.errors import AdbMissing, BridgeError, DeviceGone, HierarchyEmpty
 
 README = Path(agent.errors.__file__).parents[1] / "README.md"
@@ -35,3 +35,11 @@ def test_every_error_is_in_the_printed_tree() -> None:
 
 def test_a_bridge_error_names_device_and_operation() -> None:
     assert str(DeviceGone("R58M", "open", "device offline")) == "R58M: open: device offline"
+
+
+def test_every_bridge_error_has_a_next_step() -> None:
+    for name, cls in inspect.getmembers(bridge.errors, inspect.isclass):
+        if issubclass(cls, BridgeError):
+            assert next_step(cls("R58M", "open")).endswith((".", "?")), name
+            assert exit_code(cls("R58M", "open")) >= 4, name
+    assert next_step(DeviceGone("R58M", "open")) != next_step(AdbMissing("", "open"))

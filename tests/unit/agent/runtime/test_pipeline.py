@@ -36,6 +36,7 @@ class Bench:
         self.status = DeviceStatus("fake-1")
         self.opened: list[FakeDevice] = []
         self.refusals: list[Exception] = []
+        self.panel = True
         self.numbers = count(1)
         self.picture = count()
         self.workers = ThreadPoolExecutor(2, thread_name_prefix="stage")
@@ -45,6 +46,7 @@ class Bench:
         if self.refusals:
             raise self.refusals.pop(0)
         device = FakeDevice(serial, self.clock.now)
+        device.panel = self.panel
         device.picture = lambda: next(self.picture) % 250
         self.opened.append(device)
         return device
@@ -209,6 +211,20 @@ def test_stop_while_waiting_for_the_device() -> None:
 
     bench.run(script)
     assert bench.opened == []
+
+
+def test_a_device_without_a_touch_panel_is_recorded_all_the_same() -> None:
+    bench = Bench()
+    bench.panel = False
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.gaps == 1, "the gap")
+        frames = bench.status.frames
+        await until_async(lambda: bench.status.frames >= frames + 2, "pictures")
+
+    bench.run(script)
+    assert len(bench.opened) == 1
 
 
 def test_many_stops_and_starts_leave_no_thread() -> None:
