@@ -23,7 +23,7 @@ from bridge.picture import Display
 from bridge.smartsocket import AdbServer, ShellResult, SmartSocket, Stream, refusal
 from bridge.types import DeviceInfo, Foreground, Frame, Size
 
-MARK = "--8<--"
+MARK = "@@next@@"
 RAW_HEADER_BYTES = 16
 
 

@@ -1,3 +1,4 @@
+import shlex
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 from fakes.adb_server import FakeAdbServer, Peer
 
+import bridge.adb
 from bridge.adb import AdbShell, Screencap, ScreencapPng, client, translated
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
@@ -22,7 +24,7 @@ from bridge.picture import Display
 from bridge.smartsocket import AdbServer, SmartSocket
 from bridge.types import Size
 
-MARK = "--8<--"
+MARK = "@@next@@"
 BOOT_ID = "0b2c4b1e-6a3f-4c57-9d0e-2f1a7c8b9d10"
 PROPERTIES = (
     "[ro.product.model]: [Pixel 7]\n[ro.product.manufacturer]: [Google]\n[ro.build.version.release]: [14]\n"
@@ -67,6 +69,10 @@ def test_info_in_one_round_trip(server: FakeAdbServer, shell: AdbShell) -> None:
     assert (info.api_level, info.size, info.density, info.boot_id) == (34, Size(720, 1600), 420, BOOT_ID)
     assert server.requests == ["host:transport:SERIAL", f"exec:getprop; echo {MARK}; wm size; echo {MARK}; "
                                f"wm density; echo {MARK}; cat /proc/sys/kernel/random/boot_id"]  # fmt: skip
+
+
+def test_the_mark_means_nothing_to_a_shell() -> None:
+    assert MARK == bridge.adb.MARK == shlex.quote(MARK)
 
 
 def test_info_of_a_poor_device(server: FakeAdbServer, shell: AdbShell) -> None:

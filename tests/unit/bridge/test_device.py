@@ -31,7 +31,7 @@ from bridge.smartsocket import AdbServer, SmartSocket
 from bridge.types import Frame, LogEntry, MediaType, Size, Stamp, Touch
 
 SIZE = Size(8, 16)
-MARK = "--8<--"
+MARK = "@@next@@"
 DUMP = '<hierarchy rotation="0"><node class="a.B" package="com.shop" bounds="[0,0][8,16]"/></hierarchy>'
 
 
