@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import threading
 from dataclasses import asdict
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.commands.console import put, put_json, say
+from agent.commands.console import put, put_json, say, table
 from agent.errors import AddressTaken, ConfigError, StorageDenied
 
 if TYPE_CHECKING:
+    from bridge.emulated.faults import FaultKind
     from bridge.emulated.lab import Lab
 
 
@@ -27,7 +29,9 @@ def emulate(
     autopilot: Annotated[bool, typer.Option(help="Let the scripted user use the app.")] = True,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="NAME[=VALUE][@SECONDS[:DURATION]], such as unplug@5:3; may be given more than once."),
+        typer.Option(
+            help="NAME[=VALUE][@SECONDS[:DURATION]], such as unplug@5:3; may be given more than once; `list` lists them."
+        ),
     ] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the adb server; any free one.")] = None,
     print_env: Annotated[bool, typer.Option("--print-env", help="Print `export` lines for a shell.")] = False,
@@ -42,16 +46,21 @@ def emulate(
 ) -> None:
     """Run emulated phones behind a real adb server on a private port, until Ctrl-C.
 
-    The facts that a client needs are on standard output once everything is ready.
+    The facts that a client needs are on standard output once everything is ready: `--print-env >env &`, then
+    `. ./env; adb devices`.
 
-    Example: `android-replay emulate --devices 2 --scenario shop --fault flaky@20 --print-env`
+    Example: android-replay emulate --devices 2 --scenario shop --fault flaky@20 --print-env
     """
-    from bridge.emulated.faults import parse_fault
+    from bridge.emulated.faults import FAULTS, parse_fault
     from bridge.emulated.lab import Lab
     from bridge.emulated.profile import PROFILES
     from bridge.emulated.world.autopilot import SCENARIOS
     from bridge.errors import ServerPortTaken
 
+    if fault == ["list"]:
+        for row in table([(name, _takes(kind), kind.meaning) for name, kind in FAULTS.items()]):
+            put(row)
+        return
     if scenario not in SCENARIOS:
         raise ConfigError(f"There is no scenario {scenario!r}.", f"Take one of: {', '.join(SCENARIOS)}.")
     if profile not in PROFILES:
@@ -59,7 +68,11 @@ def emulate(
     try:
         faults = [parse_fault(text) for text in fault or []]
     except ValueError as error:
-        raise ConfigError(f"A fault cannot be read: {error}.", "See `android-replay emulate --help`.") from error
+        raise ConfigError(
+            f"A fault cannot be read: {error}.", "`android-replay emulate --fault list` lists them."
+        ) from error
+    if truth is not None:
+        _write(truth, "")
     stop = threading.Event()
     old = _stop_on_signals(stop)
     try:
@@ -77,25 +90,29 @@ def emulate(
 
 
 def _stop_on_signals(stop: threading.Event) -> dict[signal.Signals, Any]:
-    """Ctrl-C and SIGTERM set `stop`; the handlers from before. Outside the main thread nobody sends signals."""
+    """Ctrl-C, SIGTERM and a closed terminal set `stop`; the handlers from before. Outside the main thread nobody sends
+    signals."""
     if threading.current_thread() is not threading.main_thread():
         return {}
 
     def handle(number: int, frame: FrameType | None) -> None:
         stop.set()
 
-    return {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    return {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+
+def _takes(kind: FaultKind) -> str:
+    return "|".join(kind.takes) if isinstance(kind.takes, tuple) else kind.takes
 
 
 def _print_ready(lab: Lab, *, print_env: bool, as_json: bool) -> None:
-    environment = {"ANDROID_ADB_SERVER_PORT": str(lab.port)}
+    environment = lab.environment
     if len(lab.serials) == 1:
         environment["ANDROID_SERIAL"] = lab.serials[0]
     if as_json:
         put_json({"port": lab.port, "serials": lab.serials, "env": environment})
     elif print_env:
-        for name, value in environment.items():
-            put(f"export {name}={value}")
+        put("\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items()))
     else:
         say(f"adb server on port {lab.port}: {', '.join(lab.serials)}. Ctrl-C ends it.")
 
@@ -120,7 +137,11 @@ def _write_truth(lab: Lab, path: Path) -> None:
         for serial, events in lab.sent().items()
         for event in events
     ]
+    _write(path, "".join(f"{line}\n" for line in lines))
+
+
+def _write(path: Path, text: str) -> None:
     try:
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StorageDenied(f"{path} cannot be written: {error.strerror}.", "Give another path.") from error

@@ -66,9 +66,12 @@ class PrivateAdbServer:
 
     def start(self) -> None:
         """Raises ServerPortTaken, AdbServerError."""
-        self._folder = Path(tempfile.mkdtemp(prefix="emulated-adb-"))
         try:
+            self._folder = Path(tempfile.mkdtemp(prefix="emulated-adb-"))
             self._launch_any()
+        except OSError as error:
+            self.stop()
+            raise AdbServerError("", "start adb server", str(error)) from error
         except BaseException:
             self.stop()
             raise

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from bridge.emulated.files import Inode
+from bridge.emulated.netcat import nc
 from bridge.emulated.phone import Phone
 from bridge.emulated.program import Io, Program
 
@@ -408,6 +409,12 @@ async def reboot(io: Io, phone: Phone) -> int:
     return 0
 
 
+async def remount(io: Io, phone: Phone) -> int:
+    """What `adb remount` starts."""
+    await io.error(b'Not running as root. Try "adb root" first.\n')
+    return 1
+
+
 async def toybox(io: Io, phone: Phone) -> int:
     if len(io.argv) < 2:
         await _line(io, " ".join(sorted(TOOLS)))
@@ -438,10 +445,12 @@ TOOLS: Mapping[str, _Tool] = {
     "md5sum": _summer("md5"),
     "mkdir": mkdir,
     "mv": mv,
+    "nc": nc,
     "pidof": pidof,
     "pkill": pkill,
     "ps": ps,
     "reboot": reboot,
+    "remount": remount,
     "rm": rm,
     "setprop": setprop,
     "sha1sum": _summer("sha1"),

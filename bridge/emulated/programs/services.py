@@ -12,6 +12,8 @@ from bridge.emulated.world.world import APP_UID
 
 PACKAGES = {PACKAGE: APP_UID, LAUNCHER: 10120, INPUT: 10135, SYSTEMUI: 10050, "com.android.settings": 1000}
 TOUCH_STEP = 0.016
+INSTALL_CHUNK = 64 * 1024
+ZIP = b"PK\x03\x04"
 
 
 async def _say(io: Io, text: str) -> None:
@@ -110,9 +112,14 @@ async def am(io: Io, phone: Phone) -> int:
 
 
 async def pm(io: Io, phone: Phone) -> int:
-    """`pm list packages [-U] [-3] [NAME]` and `pm path NAME`."""
+    """`pm list packages [-U] [-3] [NAME]`, `pm path NAME`, `pm install [-S BYTES] [PATH]` and `pm uninstall NAME`."""
     await phone.delay("pm")
     words = io.argv[1:]
+    if words[:1] == ["install"]:
+        return await _install(io, phone, words[1:])
+    if words[:1] == ["uninstall"]:
+        await _say(io, "Failure [DELETE_FAILED_INTERNAL_ERROR]")
+        return 1
     if words[:2] == ["list", "packages"]:
         part = next((w for w in words[2:] if not w.startswith("-")), "")
         for name, uid in PACKAGES.items():
@@ -123,6 +130,29 @@ async def pm(io: Io, phone: Phone) -> int:
         await _say(io, f"package:/data/app/{words[-1]}/base.apk")
         return 0
     return 1
+
+
+async def _install(io: Io, phone: Phone, words: list[str]) -> int:
+    """Takes any APK, from a file or (`-S`) from standard input, and keeps none: this phone has one app."""
+    if "-S" in words[:-1] and words[words.index("-S") + 1].isdigit():
+        left = int(words[words.index("-S") + 1])
+        start = b""
+        while left and (data := await io.read(min(left, INSTALL_CHUNK))):
+            start = start or data
+            left -= len(data)
+        path = "base.apk"
+    else:
+        left, path = 0, words[-1] if words else ""
+        try:
+            start = phone.files.read(path)
+        except OSError:
+            await io.error(f"Error: Unable to open file: {path}\n".encode())
+            return 1
+    if left or not start.startswith(ZIP):
+        await _say(io, f"Failure [INSTALL_PARSE_FAILED_NOT_APK: Failed to parse {path}]")
+        return 1
+    await _say(io, "Success")
+    return 0
 
 
 async def cmd(io: Io, phone: Phone) -> int:
