@@ -1,0 +1,162 @@
+"""The whole way: `android-replay demo` as a user runs it, once, and everything that must hold of what it leaves."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agent.replay.validator import validate
+from agent.store.recording import Recording
+from bridge.emulated.profile import PROFILES
+from bridge.emulated.world import SECRETS, timecode
+from bridge.emulated.world.shop import HEADER, STATUS, STRIP
+from bridge.types import Bounds
+
+SECONDS = 25
+NOTIFICATION = "Dr. Vale: your results are ready"
+# Pictures are JPEG or WebP: what is covered is one colour but for the noise of the encoding.
+FLAT = 12.0
+
+
+@dataclass(frozen=True)
+class Demo:
+    out: Path
+    ended: subprocess.CompletedProcess[str]
+    summary: dict[str, Any]
+    frames: dict[int, dict[str, Any]]
+    sent: dict[str, dict[str, Any]]
+
+    def recording(self, name: str) -> Recording:
+        return Recording.open(self.out / name)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    out = tmp_path_factory.mktemp("demo") / "out"
+    truth = tmp_path_factory.mktemp("truth") / "truth.jsonl"
+    words = ["--seconds", str(SECONDS), "--out", str(out), "--no-open", "--json", "--truth", str(truth)]
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "agent.cli", "demo", *words], capture_output=True, text=True, timeout=110
+    )
+    assert ended.returncode == 0, ended.stderr
+    lines = [json.loads(line) for line in truth.read_text().splitlines()]
+    return Demo(
+        out,
+        ended,
+        json.loads(ended.stdout),
+        {line["code"]: line for line in lines if line["kind"] == "frame"},
+        {line["message_id"]: line for line in lines if line["kind"] == "event"},
+    )
+
+
+def events(recording: Recording) -> list[dict[str, Any]]:
+    return [json.loads(line) for m in recording.manifests() for line in recording.events(m.id)]
+
+
+def test_says_what_it_did(demo: Demo) -> None:
+    assert "Traceback" not in demo.ended.stderr
+    (device,) = demo.summary["devices"]
+    for figure in ("frames", "hierarchies", "events", "touches", "logs", "segments", "bytes"):
+        assert device[figure] > 0, figure
+    assert f"{device['segments']} segments, {device['frames']} frames" in demo.ended.stderr
+    assert demo.summary["drained"] is True
+    assert device["losses"] == {}
+
+
+def test_two_sessions_each_with_the_right_device(demo: Demo) -> None:
+    truth = {(event["session_id"], event["device_id"]) for event in demo.sent.values()}
+    found = {(m.session_id, m.device_id) for m in demo.recording("recording").manifests()}
+    assert len({session for session, _ in found}) >= 2
+    assert found <= truth
+
+
+def test_every_event_is_there_with_its_own_ids(demo: Demo) -> None:
+    shown = {}
+    for event in events(demo.recording("recording")):
+        tag = event["data"].get("tag", "") if event["type"] == 5 else ""
+        if tag.startswith("segment:"):
+            payload = event["data"]["payload"]
+            shown[payload["messageId"]] = (payload["session_id"], payload["device_id"])
+    first = min(m.start_ms for m in demo.recording("recording").manifests())
+    last = max(m.end_ms for m in demo.recording("recording").manifests())
+    expected = {
+        name: (event["session_id"], event["device_id"])
+        for name, event in demo.sent.items()
+        if first + 500 < event["wall_ms"] < last - 500
+    }
+    assert len(expected) >= 8
+    assert {name: shown.get(name) for name in expected} == expected
+
+
+def test_the_collector_has_the_same_bytes(demo: Demo) -> None:
+    ours, theirs = demo.recording("recording"), demo.recording("collector")
+    assert [m.id for m in ours.manifests()] == [m.id for m in theirs.manifests()]
+    for manifest in ours.manifests():
+        assert ours.events(manifest.id) == theirs.events(manifest.id)
+        for digest in manifest.pictures:
+            assert ours.picture(digest) == theirs.picture(digest)
+    assert ours.problems() == theirs.problems() == ()
+
+
+def test_an_unmodified_player_can_show_it(demo: Demo) -> None:
+    recording = demo.recording("recording")
+    for manifest in recording.manifests():
+        sealed = recording.sealed(manifest.id)
+        assert list(validate([json.loads(event) for event in sealed.events], sealed.pictures)) == []
+
+
+def test_no_private_text_in_any_byte(demo: Demo) -> None:
+    needles = {}
+    for text in (*SECRETS, NOTIFICATION):
+        for form in (text, json.dumps(text)[1:-1], text.encode("utf-16-le").decode("latin-1")):
+            needles[form.encode("latin-1")] = text
+        for shift in range(3):
+            inside = base64.b64encode(b"\0" * shift + text.encode())[4 if shift else 0 : -4]
+            needles[inside] = text
+    files = [path for path in demo.out.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    leaks = [
+        (str(path.relative_to(demo.out)), text)
+        for path in files
+        for needle, text in needles.items()
+        if needle in path.read_bytes()
+    ]
+    assert leaks == []
+
+
+def test_no_private_pixel_in_any_picture(demo: Demo) -> None:
+    profile = PROFILES["pixel7"]
+    scale = profile.density / 160
+    checked = 0
+    recording = demo.recording("recording")
+    for digest in sorted({digest for m in recording.manifests() for digest in m.pictures}):
+        pixels = np.asarray(Image.open(io.BytesIO(recording.picture(digest).data)).convert("RGB"))
+        shrink = pixels.shape[1] / profile.size.width
+        top = (STATUS + HEADER) * scale * shrink
+        strip = Bounds(0, round(top), pixels.shape[1], round(top + STRIP * scale * shrink))
+        code = timecode.read(pixels, strip)
+        if code is None:
+            continue
+        for secret in demo.frames[code]["secrets"]:
+            left, upper, right, lower = (round(edge * shrink) for edge in secret["bounds"])
+            part = pixels[upper + 1 : lower - 1, left + 1 : right - 1].astype(float)
+            if part.size:
+                assert part.std(axis=(0, 1)).max() < FLAT, (digest, code, secret)
+                checked += 1
+    assert checked > 20
+
+
+def test_what_is_not_private_is_seen(demo: Demo) -> None:
+    """Most pictures show the app: a recording that blocks everything would pass every check for leaks."""
+    (device,) = demo.summary["devices"]
+    assert device["blocked"] <= device["frames"] * 0.3
