@@ -70,8 +70,8 @@ class ShellResult:
 class Stream:
     """One connection to the server. A single thread reads and writes; `close` may be called from any, twice.
 
-    All methods raise BridgeTimeout when the deadline passes. When the connection is lost or closed by us they raise
-    DeviceGone, or AdbServerError while it still is the server that speaks (`device` is False).
+    All methods raise BridgeTimeout when the deadline passes, DeviceGone when the connection was closed by us or lost,
+    AdbServerError when it was lost while it still is the server that speaks (`device` is False).
     """
 
     def __init__(self, sock: socket.socket, serial: str, op: str, closing: Callable[[Stream], None]) -> None:
@@ -162,7 +162,7 @@ class Stream:
         self._sock.settimeout(left if left < LONGEST_WAIT else None)
 
     def _gone(self, detail: str) -> BridgeError:
-        if self.device:
+        if self.device or self.closed:
             return DeviceGone(self.serial, self.op, detail)
         return AdbServerError(self.serial, self.op, f"the adb server hung up: {detail}")
 

@@ -44,19 +44,15 @@ class _Tail:
         """The output of a command until `close`. Raises DeviceGone when it ends by itself."""
         if self._closed:
             return
-        stream = self._stream = self._open_stream(f"exec:{command}", Deadline(OPEN_SECONDS))
-        with stream:
-            # `close` may have come while the stream was being opened.
-            while not self._closed:
-                try:
-                    data = stream.read_some(never())
-                except DeviceGone:
-                    if self._closed:
-                        return
-                    raise
-                if not data:
-                    break
-                yield data
+        try:
+            with self._open_stream(f"exec:{command}", Deadline(OPEN_SECONDS)) as stream:
+                self._stream = stream
+                # `close` may have come while the stream was being opened.
+                while not self._closed and (data := stream.read_some(never())):
+                    yield data
+        except DeviceGone:
+            if not self._closed:
+                raise
         if not self._closed:
             raise DeviceGone(self._serial, command, "the stream ended")
 
@@ -144,15 +140,15 @@ class Getevent(_Tail):
         if self._closed:
             return ()
         deadline = Deadline(OPEN_SECONDS)
-        with self._open_stream("exec:getevent -lp", deadline) as stream:
-            self._stream = stream
-            try:
+        try:
+            with self._open_stream("exec:getevent -lp", deadline) as stream:
+                self._stream = stream
                 # `close` may have come while the stream was being opened.
                 listed = b"" if self._closed else stream.read_all(deadline)
-            except DeviceGone:
-                if self._closed:
-                    return ()
+        except DeviceGone:
+            if not self._closed:
                 raise
+            return ()
         return parse_panels(listed.decode("utf-8", "replace"))
 
 

@@ -1,3 +1,4 @@
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -377,6 +378,21 @@ def test_close_while_the_panels_are_being_listed(server: FakeAdbServer, smart: S
     touch.close()
     reader.end()
     assert reader.items == []
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_close_while_the_stream_is_being_opened(clock: DeviceClock, which: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        smart = SmartSocket(AdbServer(port=silent.getsockname()[1]))
+        log, touch = logcat(smart, clock), getevent(smart, clock)
+        reader = Reader((log.entries(), touch.touches())[which])
+        with silent.accept()[0] as peer:
+            assert peer.recv(4) == b"0015"
+            log.close()
+            touch.close()
+            smart.close()
+            reader.end()
+        assert reader.items == []
 
 
 class Instant(HostClock):
