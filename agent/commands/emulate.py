@@ -30,7 +30,7 @@ def emulate(
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME[=VALUE][@SECONDS[:DURATION]], such as unplug@5:3; may be given more than once; `list` lists them."
+            help="NAME[=VALUE][@SECONDS[:DURATION]], such as unplug@5:3; any number of them; `list` lists them."
         ),
     ] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the adb server; any free one.")] = None,

@@ -203,10 +203,10 @@ class Lab:
         phone = Phone(f"EMU{index + 1:05d}", self._profile, clock=DeviceClock(), seed=self._seed * 1000 + index)
         phone.logd = LogRing()
         phone.programs.update(PROGRAMS)
+        phone.world = self._world(phone, index)
         adbd = Adbd(phone)
         adbd.trust.policy = self._trust
         adbd.on_plug.append(lambda: self._spawn(self._connect(adbd), "connect"))
-        phone.world = self._world(phone, index)
 
         def boot() -> None:
             self._past.setdefault(adbd.address, []).extend(phone.world.truth())
