@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -26,7 +27,18 @@ HISTORY = 64
 TOUCH_SLACK_NS = 1_000_000_000
 # Longer than a screen's opening animation (AOSP config_activityDefaultDur is 220 ms, activity_open 450).
 SETTLING_NS = 500_000_000
+_BLIND = frozenset(("no-tree", "rotation", "size", "secure"))
+_EVERYWHERE = Bounds(-(2**31), -(2**31), 2**31, 2**31)
 _COVER_WORD = 0xFF000000 | COVER << 16 | COVER << 8 | COVER
+
+
+@dataclass(frozen=True, slots=True)
+class _Silent:
+    """Where no touch may be told, by what was known at `mono_ns`; it holds for touches up to `back_ns` earlier, too."""
+
+    mono_ns: int
+    zones: tuple[Bounds, ...]
+    back_ns: int = TOUCH_SLACK_NS
 
 
 class Masker:
@@ -44,7 +56,7 @@ class Masker:
         self._surveys: dict[tuple[int, Size, int], Survey] = {}
         self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
         self._appeared: dict[Bounds | str, int] | None = None
-        self._silent: deque[tuple[int, tuple[Bounds, ...]]] = deque(maxlen=HISTORY)
+        self._silent: deque[_Silent] = deque(maxlen=HISTORY)
 
     def snapshot(self, s: Snapshot, rgba: NDArray[np.uint8], dpi: int) -> MaskedSnapshot:
         """Burn the masks of both dumps into a copy of `rgba` (height, width, 4) and scale that down.
@@ -95,15 +107,16 @@ class Masker:
         """`t`, or None where it says what was typed: on a keyboard, on a keypad, on another app.
 
         Judged by `hierarchy` and by the dumps of earlier snapshots around the touch: the last one before it and all
-        up to a second after it, because a keyboard is there before a dump shows it.
+        up to a second after it, because a keyboard is there before a dump shows it. While the picture is blocked for
+        want of a tree that fits it, or as secure, nothing is known of any place.
         """
         zones = [self._zones(hierarchy)] if hierarchy is not None and hierarchy.roots else []
         last: tuple[Bounds, ...] = ()
-        for stamp, silent in self._silent:
-            if stamp <= t.stamp.mono_ns:
-                last = silent
-            elif stamp <= t.stamp.mono_ns + TOUCH_SLACK_NS:
-                zones.append(silent)
+        for silent in self._silent:
+            if silent.mono_ns <= t.stamp.mono_ns:
+                last = silent.zones
+            elif silent.mono_ns <= t.stamp.mono_ns + silent.back_ns:
+                zones.append(silent.zones)
         zones.append(last)
         return None if any(b.contains(t.x, t.y) for zone in zones for b in zone) else t
 
@@ -125,8 +138,8 @@ class Masker:
         self._surveys[key] = found
         while len(self._surveys) > 2:
             del self._surveys[next(iter(self._surveys))]
-        if not self._silent or self._silent[-1][0] < tree.stamp.mono_ns:
-            self._silent.append((tree.stamp.mono_ns, found.silent))
+        if not self._silent or self._silent[-1].mono_ns < tree.stamp.mono_ns:
+            self._silent.append(_Silent(tree.stamp.mono_ns, found.silent))
         return found
 
     def _aged(self, tree: Hierarchy, found: Survey) -> Survey:
@@ -163,6 +176,10 @@ class Masker:
 
     def _blocked(self, s: Snapshot, dpi: int, reason: str) -> MaskedSnapshot:
         size = s.frame.size
+        if reason in _BLIND:
+            # A tap that leads to a secure window is none of its secrets.
+            since, back = (s.after or s.frame).stamp.mono_ns, 0 if reason == "secure" else TOUCH_SLACK_NS
+            self._silent.append(_Silent(since, (_EVERYWHERE,), back))
         width, height = scaled_size(size, self._width)
         pixels = np.full((height, width, 3), COVER, np.uint8)
         cover = MaskRect(Bounds(0, 0, size.width, size.height), "block", reason)

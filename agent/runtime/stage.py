@@ -45,6 +45,7 @@ class Stage:
         self._status = status
         self._now = now
         self._dpi = 0
+        self._uid: int | None = None
         self._started: Stamp | None = None
         self._masker: Masker | None = None
         self._sniffer: Sniffer | None = None
@@ -62,6 +63,7 @@ class Stage:
                 raise ConfigError(
                     f"{package} is not installed on {info.serial}.", "Check the name with `adb shell pm list packages`."
                 )
+            self._uid = uid
             self._status.package = package
             self._masker = Masker(self._settings.privacy.level, package, self._settings.capture.width)
             self._sniffer = Sniffer(uid)
@@ -142,7 +144,8 @@ class Stage:
             return
         for found in self._sniffer.feed(entry):
             self._event(found)
-        if entry.stamp >= self._started:
+        # What other apps and the system log is read for the app's own facts and is nobody's to record.
+        if entry.stamp >= self._started and entry.uid is not None and entry.uid == self._uid:
             self._status.logs += 1
             self._feed(entry)
 

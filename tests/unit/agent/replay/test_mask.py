@@ -386,6 +386,29 @@ def test_touches_where_one_types_are_dropped() -> None:
     assert masker.touch(touch(99, "down", 500, 200), tree(app(TITLE), keyboard()))
 
 
+def test_touches_on_a_screen_that_nobody_can_judge_are_dropped() -> None:
+    masker = Masker("medium", APP)
+    known = still(app(TITLE), status_bar(), seconds=1)
+    masker.snapshot(*known, DPI)
+    assert masker.touch(touch(3, "down"))
+    masker.snapshot(snapshot(known[1], known[0].before, None, seconds=4), known[1], DPI)
+    assert masker.touch(touch(2.9, "down"))
+    assert masker.touch(touch(3.1, "down")) is None
+    assert masker.touch(touch(60, "down")) is None
+    masker.snapshot(*still(app(TITLE), status_bar(), seconds=70), DPI)
+    assert masker.touch(touch(71, "down"))
+
+
+def test_touches_on_a_secure_screen_are_dropped_and_the_tap_that_leads_there_is_not() -> None:
+    masker = Masker("medium", APP)
+    masker.snapshot(*still(app(TITLE), status_bar(), seconds=1), DPI)
+    shown, pixels = still(app(TITLE), status_bar(), seconds=5)
+    pixels[..., :3] = 0
+    assert masker.snapshot(shown, pixels, DPI).blocked == "secure"
+    assert masker.touch(touch(4.8, "down"))
+    assert masker.touch(touch(5.2, "down")) is None
+
+
 def test_touches_on_a_lock_screen_are_dropped_and_on_a_bar_are_not() -> None:
     package = "com.android.systemui"
     keys = [view(400, 900 + 100 * i, 500, 990 + 100 * i, text=str(i), package=package) for i in range(10)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from fakes.device import APP, FakeDevice
@@ -80,6 +81,20 @@ def test_another_app_s_events_do_not_count() -> None:
     bench.stage.finish()
     assert bench.kept == []
     assert bench.status.session_id is None
+
+
+def test_what_other_apps_log_is_not_recorded() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    own = [event_line(at(11), SESSION, "device-a", "m-1"), entry(at(11.2), "ours")]
+    unknown = replace(entry(at(11.4), "nobody's"), uid=None)
+    bench.stage.process([*own, entry(at(11.3), "theirs", uid=10999), unknown, bench.snapshot(12)])
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    assert b"ours" in bench.everything()
+    assert b"theirs" not in bench.everything()
+    assert b"nobody's" not in bench.everything()
+    assert bench.status.logs == 2
 
 
 def test_an_event_held_for_a_fuller_one_comes_out_when_no_line_follows() -> None:
