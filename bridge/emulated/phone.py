@@ -198,7 +198,13 @@ class Phone:
         for folder in ("/data/local/tmp", "/storage/emulated/0/Download", "/system/bin", "/proc/sys/kernel/random"):
             tree.mkdir(folder, parents=True)
         tree.link("/sdcard", "/storage/emulated/0")
-        tree.serve("/proc/uptime", lambda: b"%.2f %.2f\n" % (self.clock.boot_ns() / 1e9, self.clock.mono_ns() / 1e9))
+        tree.serve("/proc/uptime", lambda: _uptime(self.clock.boot_ns()) + b" " + _uptime(self.clock.mono_ns()) + b"\n")
         tree.serve("/proc/sys/kernel/random/boot_id", lambda: f"{self.boot_id}\n".encode())
         tree.serve("/proc/version", lambda: b"Linux version 5.10.0-emulated\n")
         tree.seal()
+
+
+def _uptime(clock_ns: int) -> bytes:
+    """Seconds cut, not rounded, to hundredths (Linux fs/proc/uptime.c)."""
+    seconds, hundredths = divmod(clock_ns // 10_000_000, 100)
+    return b"%d.%02d" % (seconds, hundredths)
