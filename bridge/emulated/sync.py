@@ -12,6 +12,7 @@ from bridge.emulated.files import FileTree, Inode
 from bridge.emulated.wire import Stream
 
 MAX_DATA = 64 * 1024
+_SENT_DATA = MAX_DATA - 8  # what adbd fills in its buffer of 64 KiB behind the header
 _MAX_PATH = 1024
 _HEAD = struct.Struct("<4sI")
 _STAT1 = struct.Struct("<4sIII")
@@ -154,7 +155,8 @@ class SyncSession:
                 if self._files.exists(path):
                     self._files.remove(path)
             else:
-                self._files.write(path, b"", mode=mode)
+                # adbd gives the owner's rights to group and others.
+                self._files.write(path, b"", mode=(mode >> 6 & 7) * 0o111 | mode & 0o777)
         except OSError as error:
             return f"couldn't create file: {error.strerror}"
         return ""
@@ -177,8 +179,8 @@ class SyncSession:
             verb = "read" if error.errno == errno.EISDIR else "open"
             self._fail(f"{verb} failed: {os.strerror(error.errno or errno.EIO)}")
             return
-        for start in range(0, len(data), MAX_DATA):
-            chunk = data[start : start + MAX_DATA]
+        for start in range(0, len(data), _SENT_DATA):
+            chunk = data[start : start + _SENT_DATA]
             self._stream.write(_HEAD.pack(b"DATA", len(chunk)) + bytes(chunk))
             await self._stream.drain()
         self._stream.write(_HEAD.pack(b"DONE", 0))
@@ -186,6 +188,8 @@ class SyncSession:
 
 def _facts(node: Inode) -> tuple[int, ...]:
     """error, dev, ino, mode, nlink, uid, gid, size, atime, mtime, ctime."""
+    folders = sum(stat.S_ISDIR(child.mode) for child in node.children.values())
+    links = 2 + folders if stat.S_ISDIR(node.mode) else 1
     return (
-        0, _DEVICE, node.ino, node.mode, 1, _SHELL_UID, _SHELL_UID, node.size, node.mtime, node.mtime, node.mtime,
+        0, _DEVICE, node.ino, node.mode, links, _SHELL_UID, _SHELL_UID, node.size, node.mtime, node.mtime, node.mtime,
     )  # fmt: skip

@@ -119,7 +119,7 @@ def test_send_and_receive(version: int) -> None:
         await okay(stream)
         assert phone.files.read(path) == content
         node = phone.files.stat(path)
-        assert (node.mtime, node.mode) == (1234, stat.S_IFREG | 0o755)
+        assert (node.mtime, node.mode) == (1234, stat.S_IFREG | 0o777)
         stream.post(
             request(b"RECV", path) if version == 1 else request(b"RCV2", path) + struct.pack("<4sI", b"RCV2", 0)
         )
