@@ -19,6 +19,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -47,8 +48,9 @@ from agent.collector.upload import (
     seal,
 )
 from agent.errors import RecordingError, StorageError, StorageFull
+from agent.model import SegmentManifest
 from agent.outbox.wire import OUT_OF_RANGE, SKIP_HEADER, TRACK_PATH
-from agent.store.disk import AppendFile
+from agent.store.disk import AppendFile, FolderLock
 from agent.store.recording import Recording
 
 log = logging.getLogger(__name__)
@@ -72,7 +74,7 @@ def make_app(
     `api_key` is what clients must present, "" for "any". `hosts` are the Host names it answers to, none for all: a
     loopback server that lists them cannot be reached through another site's name. `answers` scripts uploads.
     """
-    collector = Collector(recording, api_key, config or RemoteConfig(), answers or Answers())
+    collector = Collector(recording, api_key, config or RemoteConfig(), answers)
     routes: list[BaseRoute] = [
         Route(TRACK_PATH, collector.track, methods=["POST"]),
         Route("/config", collector.config, methods=["GET"]),
@@ -93,26 +95,35 @@ def make_app(
 class Collector:
     """The endpoints' work. `close` when the server has ended."""
 
-    def __init__(self, recording: Recording, api_key: str, config: RemoteConfig, answers: Answers) -> None:
-        """Raises StorageError."""
+    def __init__(self, recording: Recording, api_key: str, config: RemoteConfig, answers: Answers | None) -> None:
+        """Takes the folder for this process alone. Raises StorageError."""
         self._recording = recording
         self._api_key = api_key
         self._config = config
         self._answers = answers
         self._parts = Parts()
-        self._ingest = Ingest(recording.path)
-        self._interactions = AppendFile(recording.path / "interactions.jsonl")
+        self._lock = FolderLock(recording.path / "lock")
+        with ExitStack() as undo:
+            undo.callback(self._lock.close)
+            self._ingest = Ingest(recording.path)
+            undo.callback(self._ingest.close)
+            self._interactions = AppendFile(recording.path / "interactions.jsonl")
+            undo.pop_all()
         self._appending = threading.Lock()
 
     def close(self) -> None:
+        """Let go of the folder; idempotent."""
         self._ingest.close()
         self._interactions.close()
+        self._lock.close()
 
     async def track(self, request: Request) -> Response:
         try:
             upload = self._check(request)
             body = await _body(request, BODY_BYTES)
-            scripted = self._answers.take(Seen(dict(request.headers), dict(request.query_params), body))
+            scripted = None
+            if self._answers is not None:
+                scripted = self._answers.take(Seen(dict(request.headers), dict(request.query_params), body))
             if scripted is not None:
                 if scripted.store:
                     await run_in_threadpool(self._receive, upload, body)
@@ -194,8 +205,11 @@ class Collector:
         sealed = seal(upload.device_id, upload.session_id, None if upload.key is None else upload.key.segment, events)
         try:
             self._recording.write(sealed)
+            kept = self._recording.manifest(sealed.manifest.id)
         except RecordingError as error:
             raise Refused(400, error.message) from error
+        if _place(kept) != _place(sealed.manifest):
+            raise Refused(422, "the Idempotency-Key was used for another upload")
         return {"code": 200, "segment": sealed.manifest.id, "events": len(sealed.events)}
 
     def _accepts(self, given: str) -> bool:
@@ -235,6 +249,9 @@ class Parts:
             if key.part < key.parts:
                 while len(self._held) > 1 and self._size() > self._limit:
                     self._held.popitem(last=False)
+                if self._size() > self._limit:
+                    del self._held[name]
+                    raise Refused(413, f"the parts make more than {self._limit} bytes")
                 return None
             if len(held) < key.parts:
                 missing = min(set(range(1, key.parts)) - held.keys())
@@ -271,6 +288,10 @@ async def _body(request: Request, limit: int) -> bytes:
         if len(data) > limit:
             raise Refused(413, f"more than {limit} bytes")
     return bytes(data)
+
+
+def _place(manifest: SegmentManifest) -> tuple[str, int, int, int]:
+    return manifest.device_id, manifest.session_id, manifest.start_ms, manifest.end_ms
 
 
 def _want_json(request: Request) -> None:

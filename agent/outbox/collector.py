@@ -98,6 +98,8 @@ class CollectorSink:
             return self._send(sealed, session)
         except UnicodeError:
             return Rejected("the device id or an event is no Unicode text")
+        except httpx.InvalidURL:
+            return Rejected("the device id does not fit into an address")
         except httpx.HTTPError as error:
             return Retry(0.0, _words(error))
 

@@ -28,7 +28,12 @@ class FolderSink:
 
     def send(self, sealed: SealedSegment) -> Delivery:
         try:
-            self._open().write(sealed)
+            recording = self._open()
+        except StorageError as error:
+            # The folder's fault, a RecordingError of its header included, not the segment's.
+            return Retry(DISK_SECONDS, error.message)
+        try:
+            recording.write(sealed)
         except RecordingError as error:
             return Rejected(error.message)
         except StorageError as error:

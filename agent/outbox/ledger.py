@@ -79,6 +79,9 @@ def write_ledger(folder: Path, rows: Iterable[Row]) -> None:
 def encode(row: Row) -> bytes:
     fields: dict[str, object] = {"op": row.op, "segment": row.segment, "sinks": row.sinks}
     fields |= {name: value for name in ("size", "attempts", "reason") if (value := getattr(row, name))}
+    if row.reason:
+        # An error's words may name a path that is not UTF-8.
+        fields["reason"] = row.reason.encode(errors="backslashreplace").decode()
     text = orjson.dumps(fields)
     return f"{zlib.crc32(text):08x} ".encode() + text + b"\n"
 

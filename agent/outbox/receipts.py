@@ -35,7 +35,9 @@ class Receipts:
 
     def add(self, receipt: Receipt) -> None:
         """Not fsync'd: a receipt is a note, the ledger is the truth. Raises StorageError."""
-        self._file.append(orjson.dumps(asdict(receipt)) + b"\n", sync=False)
+        # An error's words may name a path that is not UTF-8.
+        words = receipt.words.encode(errors="backslashreplace").decode()
+        self._file.append(orjson.dumps(asdict(receipt) | {"words": words}) + b"\n", sync=False)
 
     def close(self) -> None:
         self._file.close()

@@ -48,11 +48,22 @@ def parse_sink(spec: str, api_key: str = "", sample_rate: float = 1.0, send_seco
     `api_key` is the project's key, `sample_rate` the share of sessions to announce, `send_seconds` the limit of a
     request.
     """
+    if not _is_text(spec):
+        raise ConfigError(f"{spec!r} is no Unicode text.", "Name the folder in UTF-8.")
     kind, colon, rest = spec.partition(":")
     if not colon or kind not in KINDS or not rest:
         known = ", ".join(f"{kind}:{form}" for kind, (form, _) in KINDS.items())
         raise ConfigError(f"{spec!r} names no sink.", f"Known forms: {known}.")
     return KINDS[kind][1](rest, _Options(api_key, sample_rate, send_seconds))
+
+
+def _is_text(spec: str) -> bool:
+    """A path from the command line may hold bytes that are not UTF-8; no ledger row can."""
+    try:
+        spec.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _folder(rest: str, options: _Options) -> Sink:

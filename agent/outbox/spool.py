@@ -364,6 +364,10 @@ def open_free(folder: Path, budget: int = BUDGET_BYTES) -> Spool:
             spool = Spool(place, budget)
         except FolderTaken:
             continue
+        except StorageError:
+            if free is not None:
+                free.close()
+            raise
         if spool.pending() or spool.recovery.orphans:
             if free is not None:
                 free.close()

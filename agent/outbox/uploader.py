@@ -123,33 +123,44 @@ class Uploader:
         return {lane.sink.name: lane.stats for lane in self._lanes}
 
     def _run(self, lane: _Lane) -> None:
-        name, stats = lane.sink.name, lane.stats
         failures = 0
-        try:
-            while not self._stopping.is_set():
-                stats.state = "idle"
-                sealed = self._spool.claim(name)
-                if sealed is None:
-                    self._spool.wait(name, IDLE_SECONDS, self._stopping.is_set)
-                    continue
-                stats.state = "sending"
-                delivery = lane.sink.send(sealed)
-                if self._stopping.is_set() and isinstance(delivery, Retry):
-                    # Most likely our own doing, by closing the sink.
-                    self._spool.retry(sealed.manifest.id, name, 0.0, delivery.reason)
-                    break
-                failures = failures + 1 if isinstance(delivery, Retry) else 0
-                self._settle(lane, sealed, delivery, failures)
-        except StorageError as error:
-            log.exception("upload to %s ended", name)
-            stats.words = error.message
-        finally:
-            stats.state = "stopped"
+        while not self._stopping.is_set():
+            # Here, not in `_pause`: a `drain` that comes while a segment is sent must cut the pause after it.
+            lane.hurry.clear()
+            try:
+                failures = self._step(lane, failures)
+            except StorageError as error:
+                # The spool's disk: it may come back, and what is queued must not wait for another run until then.
+                log.warning("upload to %s: %s", lane.sink.name, error)
+                lane.stats.words = error.message
+                failures += 1
+                self._pause(lane, self._backoff.delay(failures, 0.0, self._draw), asked=False)
+        lane.stats.state = "stopped"
+
+    def _step(self, lane: _Lane, failures: int) -> int:
+        """Send what is due, or wait for it; the failures in a row after that. Raises StorageError."""
+        name, stats = lane.sink.name, lane.stats
+        stats.state = "idle"
+        sealed = self._spool.claim(name)
+        if sealed is None:
+            self._spool.wait(name, IDLE_SECONDS, self._stopping.is_set)
+            return failures
+        stats.state = "sending"
+        delivery = _send(lane.sink, sealed)
+        if self._stopping.is_set() and isinstance(delivery, Retry):
+            # Most likely our own doing, by closing the sink.
+            self._spool.retry(sealed.manifest.id, name, 0.0, delivery.reason)
+            return failures
+        failures = failures + 1 if isinstance(delivery, Retry) else 0
+        self._settle(lane, sealed, delivery, failures)
+        return failures
 
     def _settle(self, lane: _Lane, sealed: SealedSegment, delivery: Delivery, failures: int) -> None:
         """Tell the spool what became of a segment, and pause if the sink failed. Raises StorageError."""
         segment, name, stats = sealed.manifest.id, lane.sink.name, lane.stats
         if isinstance(delivery, Delivered):
+            if delivery.skipped:
+                log.warning("%s did not keep segment %s: %s", name, segment, delivery.skipped)
             self._note(
                 lane, segment, "skipped" if delivery.skipped else "delivered", delivery.skipped or delivery.answer
             )
@@ -173,7 +184,6 @@ class Uploader:
     def _pause(self, lane: _Lane, seconds: float, asked: bool) -> None:
         lane.stats.state = f"waiting {seconds:.0f} s"
         lane.asked = asked
-        lane.hurry.clear()
         if not self._stopping.is_set():
             lane.hurry.wait(seconds)
         lane.asked = False
@@ -181,3 +191,12 @@ class Uploader:
     def _note(self, lane: _Lane, segment: str, outcome: Outcome, words: str) -> None:
         lane.stats.words = words
         self._spool.note(Receipt(time.time_ns() // 1_000_000, segment, lane.sink.name, outcome, words))
+
+
+def _send(sink: Sink, sealed: SealedSegment) -> Delivery:
+    """A sink that breaks its word and raises counts as failed, so that the segment stays and its lane goes on."""
+    try:
+        return sink.send(sealed)
+    except Exception as error:
+        log.exception("%s failed on segment %s", sink.name, sealed.manifest.id)
+        return Retry(0.0, f"{type(error).__name__}: {error}")

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
@@ -101,6 +101,8 @@ class AppendFile:
 
     def append(self, line: bytes, sync: bool) -> None:
         """Add one line (its newline included), durable on return if `sync`. Raises StorageError, with nothing added."""
+        if self._file.closed:
+            raise StorageError(f"{self._path} is closed.")
         with guarded(self._path):
             size = self._file.seek(0, os.SEEK_END)
             try:
@@ -131,8 +133,6 @@ class FolderLock:
         try:
             if sys.platform != "win32":
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._file.truncate(0)
-            self._file.write(str(os.getpid()).encode())
         except BlockingIOError as error:
             self._file.seek(0)
             holder = self._file.read(32).decode("ascii", "replace").strip() or "unknown"
@@ -140,6 +140,15 @@ class FolderLock:
             raise FolderTaken(
                 f"{path.parent} is in use by process {holder}.", "Stop that process, or choose another folder."
             ) from error
+        except OSError as error:
+            self._file.close()
+            raise StorageError(
+                f"{path} cannot be locked: {error.strerror}.", "Choose a folder on a disk of this host."
+            ) from error
+        # The holder's number is for people: a full disk must not keep the folder from being opened.
+        with suppress(OSError):
+            self._file.truncate(0)
+            self._file.write(str(os.getpid()).encode())
 
     def close(self) -> None:
         """Let go; idempotent."""
