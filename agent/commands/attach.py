@@ -114,7 +114,7 @@ def record(
             f"{status.logs} log lines, {status.gaps} gaps, {status.bytes:,} bytes"
         )
         for reason, count in status.losses.items():
-            say(f"  lost: {count} x {reason}")
+            say(f"  left out: {count} x {reason}")
     if not drained:
         say(f"Not everything was uploaded; it waits in {settings.spool} for the next run.")
     return summary
