@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import patterned
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from fakes import patterned, player
+from playwright.sync_api import Browser, Page, Route
 
 from agent.collector.server import Server
 from agent.viewer.app import make_app
 
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WINDOW = {"width": 1280, "height": 800}
 
 
@@ -31,13 +20,10 @@ WINDOW = {"width": 1280, "height": 800}
 # then start one.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
+    if player.chromium() is None:
         pytest.skip("no Chromium on this machine")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield started
-        started.close()
+    with player.started() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

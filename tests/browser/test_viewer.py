@@ -299,8 +299,11 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Page) -> No
     for _ in range(30):
         page.keyboard.press("Tab")
         found = page.evaluate(
-            "() => { const e = document.activeElement; return "
-            "[e.id || (e !== document.body && e.className) || e.tagName, getComputedStyle(e).outlineStyle, e.matches('input[type=range]')] }"
+            """() => {
+              const e = document.activeElement;
+              return [e.id || (e !== document.body && e.className) || e.tagName,
+                getComputedStyle(e).outlineStyle, e.matches("input[type=range]")];
+            }"""
         )
         assert found[1] != "none" or found[2] or found[0] == "BODY", found
         seen.add(found[0])

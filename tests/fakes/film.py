@@ -17,6 +17,7 @@ from agent.replay.recorder import Recorder
 from bridge.emulated.clock import DeviceClock
 from bridge.emulated.logd import Record
 from bridge.emulated.world import shop
+from bridge.emulated.world.analytics import Sent
 from bridge.emulated.world.world import APP_UID, TruthFrame, World
 from bridge.hierarchy import parse
 from bridge.types import Foreground, Frame, Hierarchy, Level, LogEntry, Size, Stamp, Touch, TouchKind
@@ -47,6 +48,7 @@ class Film:
     typed: list[Touch] = field(default_factory=list)
     fronts: list[Foreground] = field(default_factory=list)
     truth: list[TruthFrame] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
 
 
 class Camera:
@@ -72,7 +74,7 @@ class Camera:
                 settled = self._shoot()
             else:
                 self._live(self._now + LATE_NS)
-        self.film.truth = self.world.truth()
+        self.film.truth, self.film.sent = self.world.truth(), self.world.sent()
         return self.film
 
     def _live(self, until: int) -> None:

@@ -77,6 +77,7 @@ export function build(raw, failures = []) {
     logs: [],
     notices: [],
     touches: [],
+    fingers: [],
     pictures: [],
     segments: [],
     size: { width: 0, height: 0 },
@@ -174,7 +175,10 @@ function sortIn(model, event) {
   } else if (event.type === 2) picture(model, t, find(event.data.node)?.attributes);
   else if (event.type === 3 && event.data.source === 0) {
     for (const change of event.data.attributes) if (change.id === PICTURE_ID) picture(model, t, change.attributes);
-  } else if (event.type === 3 && event.data.source === 2 && event.data.type === 7) model.touches.push({ t });
+  } else if (event.type === 3 && event.data.source === 2) {
+    if (event.data.type === 7) model.touches.push({ t });
+    model.fingers.push({ t, down: event.data.type === 7 });
+  }
 }
 
 function custom(model, t, tag, payload) {

@@ -2,6 +2,8 @@
 
 /* global rrwebPlayer */
 
+import { lastAt } from "./session.js";
+
 const BEZEL = 2 * 11;
 
 export class Stage {
@@ -22,6 +24,7 @@ export class Stage {
     this.unload();
     this.duration = model.duration;
     this.size = model.size;
+    this.fingers = model.fingers;
     this.asked = null;
     this.player = new rrwebPlayer.Player({
       target: this.phone,
@@ -70,6 +73,10 @@ export class Stage {
     this.asked = t;
     // The player applies what lies before the time that it is given, and queues the rest.
     this.player.goto(Math.min(t + 1, this.duration));
+    // The player lifts a finger only where it meets the event that does.
+    if (!this.fingers[lastAt(this.fingers, t)]?.down) {
+      this.player.getReplayer().wrapper.querySelector(".replayer-mouse")?.classList.remove("touch-active");
+    }
     this.position = t;
     this.onTime(t);
   }
