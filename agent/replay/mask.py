@@ -120,6 +120,13 @@ class Masker:
         zones.append(last)
         return None if any(b.contains(t.x, t.y) for zone in zones for b in zone) else t
 
+    def blind(self, since: Stamp, *, secure: bool = False) -> None:
+        """No screen can be judged from `since` to the next snapshot: until then no touch is told.
+
+        Nor is one shortly before, unless a `secure` window is the cause: the tap that leads there is none of its secrets.
+        """
+        self._silent.append(_Silent(since.mono_ns, (_EVERYWHERE,), 0 if secure else TOUCH_SLACK_NS))
+
     def _zones(self, tree: Hierarchy) -> tuple[Bounds, ...]:
         if self._touched is None or self._touched[0] is not tree:
             # Nothing is clipped: the frame's size is not known here.
@@ -177,9 +184,7 @@ class Masker:
     def _blocked(self, s: Snapshot, dpi: int, reason: str) -> MaskedSnapshot:
         size = s.frame.size
         if reason in _BLIND:
-            # A tap that leads to a secure window is none of its secrets.
-            since, back = (s.after or s.frame).stamp.mono_ns, 0 if reason == "secure" else TOUCH_SLACK_NS
-            self._silent.append(_Silent(since, (_EVERYWHERE,), back))
+            self.blind((s.after or s.frame).stamp, secure=reason == "secure")
         width, height = scaled_size(size, self._width)
         pixels = np.full((height, width, 3), COVER, np.uint8)
         cover = MaskRect(Bounds(0, 0, size.width, size.height), "block", reason)

@@ -37,6 +37,8 @@ MAX_LOG_CHARS = 2_000
 MAX_MESSAGE_IDS = 4_096
 MAX_SESSIONS = 8
 
+# While a gap of one of these lasts nobody knows whether a keyboard is on the screen.
+_EYES = frozenset(("screen", "hierarchy", "device"))
 _STAGES = {"session": 0, "raw": 1, "before": 2, "enriched": 3, "after": 4}
 _LEVELS = {"V": "debug", "D": "debug", "I": "info", "W": "warn", "E": "error", "F": "error", "S": "log"}
 
@@ -109,6 +111,8 @@ class Recorder:
         if isinstance(item, ParseFailure):
             self._lose("events", item.reason)
             return []
+        if isinstance(item, Gap) and item.stage in _EYES:
+            self._masker.blind(item.start, secure=item.reason == "ScreenBlocked")
         at = item.end if isinstance(item, Gap) else item.stamp
         if isinstance(item, SegmentEvent):
             self._sessions.note(item)

@@ -74,6 +74,9 @@ class CaptureLoop:
                     if changed or not settled or not same_tree:
                         self._emit(Snapshot(frame, before, after))
                     shown, settled, before = frame.digest, same_tree, after
+            else:
+                # What comes after a gap is shown even if it is what was there before.
+                settled = False
             self._pause(started)
 
     def _picture(self, started: Stamp) -> Frame | None:

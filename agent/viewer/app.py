@@ -7,6 +7,7 @@ foreign name is refused, so that a web site cannot read a recording through a na
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from html import escape
@@ -85,6 +86,10 @@ def make_app(recording: Recording, hosts: Collection[str] = ()) -> Starlette:
 def routes(recording: Recording, hosts: Collection[str] = ()) -> list[Route]:
     """`/`, `/static/...`, `/api/recording`, `/api/segments/<id>/events`, to be mounted at the root of an app."""
 
+    def told(message: str) -> str:
+        """Where a recording lies on the server is not the page's business."""
+        return message.replace(f"{recording.path}{os.sep}", "")
+
     def page(request: Request) -> Response:
         try:
             check_build()
@@ -104,7 +109,7 @@ def routes(recording: Recording, hosts: Collection[str] = ()) -> list[Route]:
             {
                 "name": recording.path.name,
                 "segments": [_public(manifest) for manifest in manifests],
-                "problems": [{"file": problem.file, "reason": problem.reason} for problem in problems],
+                "problems": [{"file": problem.file, "reason": told(problem.reason)} for problem in problems],
             }
         )
 
@@ -113,11 +118,11 @@ def routes(recording: Recording, hosts: Collection[str] = ()) -> list[Route]:
         try:
             recording.manifest(segment_id)
         except RecordingError as error:
-            return _json({"error": error.message}, 404)
+            return _json({"error": told(error.message)}, 404)
         try:
             body = b",".join(recording.inlined(segment_id))
         except RecordingError as error:
-            return _json({"error": error.message}, 500)
+            return _json({"error": told(error.message)}, 500)
         return Response(b"[" + body + b"]", media_type="application/json")
 
     guard = [Middleware(Guard, hosts=hosts)]

@@ -279,7 +279,7 @@ def test_a_bad_address_leads_to_the_newest_session(open_page: Callable[..., Page
 
 def test_the_header_tells_whose_it_is(page: Page) -> None:
     header = page.get_by_role("banner")
-    for text in ("Google Pixel 7 · Android 14", "emulator-5554", str(SESSION), DEVICE, "segments 3", "logs 300"):
+    for text in ("Google Pixel 7 · Android 14", "emulator-5554", str(SESSION), DEVICE, "segments 3", "log lines 300"):
         expect(header).to_contain_text(re.compile(re.escape(text).replace(r"\ ", r"\s*")), use_inner_text=True)
 
 

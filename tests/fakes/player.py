@@ -1,8 +1,7 @@
 """A recording played in the viewer's page by a real Chromium, and held against what the emulated world really showed.
 
-with playing(folder, session_id) as player:
-    for look in compare(player, Truth.load(file, serial), spread(player, 10)):
-            assert look.right, look
+`with playing(folder, session_id) as player:` opens the page; `compare(player, Truth.load(file, serial), spread(player,
+10))` looks at ten times, and each `Look` must be `right`.
 """
 
 from __future__ import annotations

@@ -15,15 +15,15 @@ export function showFacts(list, tally, session) {
     ["Session id", session.sessionId, "mono", first.session_from],
     ["Device id", session.deviceId, "mono", first.device_from],
     ["Started", when(session.start)],
-    ["Length", span(session.end - session.start)],
   ];
   const counts = [
-    ["segments", session.segments.length],
-    ["pictures", sum("frames")],
-    ["events", sum("events")],
-    ["touches", sum("touches")],
-    ["logs", sum("logs")],
-    ["gaps", sum("gaps"), sum("gaps") ? "warn" : ""],
+    ["long", span(session.end - session.start)],
+    counted("segment", session.segments.length),
+    counted("picture", sum("frames")),
+    counted("event", sum("events")),
+    counted("touch", sum("touches"), "touches"),
+    counted("log line", sum("logs")),
+    [...counted("gap", sum("gaps")), sum("gaps") ? "warn" : ""],
   ];
   if (sum("blocked")) counts.push(["blocked", sum("blocked"), "warn"]);
   if (lost.length) {
@@ -59,6 +59,10 @@ export function showSessions(list, sessions, current) {
 export function address(session, t) {
   const words = new URLSearchParams({ session: session.sessionId, device: session.deviceId, t: String(Math.round(t)) });
   return `#${words}`;
+}
+
+function counted(one, n, many = `${one}s`) {
+  return [n === 1 ? one : many, n];
 }
 
 function fact([name, value, look = "", from = "", hint = ""]) {

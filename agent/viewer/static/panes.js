@@ -223,9 +223,9 @@ export function noticeRow(item) {
   return [badge(item.kind), piece("name", item.text)];
 }
 
-/** A cover lasts until the next one says otherwise, a gap until its end. */
+/** Whether an item that has begun still lasts. */
 export function inForce(item, t) {
-  return item.kind === "mask" || item.kind === "blocked" || t <= item.end;
+  return t <= item.end;
 }
 
 function id(label, value, from) {

@@ -3,7 +3,17 @@
 
 export const LONG_MS = 60_000;
 export const SHORT_MS = 3_000;
+const RETRY_MS = 1_000;
 const PICTURE_ID = 10;
+const BLOCKED = {
+  "no-picture": "there was none yet",
+  "no-tree": "the view tree could not be read",
+  "not-app": "another app was in front",
+  rotation: "the screen was turning",
+  secure: "a secure window was in front",
+  size: "picture and view tree differ in size",
+  unstable: "the screen was changing",
+};
 const LEVELS = { debug: "D", trace: "V", log: "I", info: "I", warn: "W", error: "E", assert: "F" };
 const LINE = /^([VDIWEFS])\/([^\n]*?): ?([\s\S]*)$/;
 
@@ -90,10 +100,10 @@ export function build(raw, failures = []) {
   for (const { segment, reason } of failures) {
     const t = clamp(offset(model, segment.start_ms), model);
     const end = clamp(offset(model, segment.end_ms), model);
-    model.notices.push({ t, end, kind: "lost", text: `Segment ${segment.seq} cannot be read: ${reason}` });
+    model.notices.push({ t, end, kind: "lost", text: `Segment ${segment.seq} cannot be read: ${reason}`, short: `Segment ${segment.seq} cannot be read` });
   }
   model.notices.sort((a, b) => a.t - b.t);
-  model.notices = merge(model.notices);
+  model.notices = merge(model.notices, model.duration);
   return model;
 }
 
@@ -183,14 +193,16 @@ function sortIn(model, event) {
 
 function custom(model, t, tag, payload) {
   if (tag === "end") return;
-  if (tag === "mask") model.notices.push({ t, end: t, kind: payload.blocked ? "blocked" : "mask", text: covers(payload) });
+  if (tag === "mask") model.notices.push({ t, end: t, kind: payload.blocked ? "blocked" : "mask", text: covers(payload), short: covers(payload) });
   else if (tag === "gap") {
     const from = clamp(offset(model, payload.from_ms ?? wall(model, t)), model);
     const to = clamp(offset(model, payload.to_ms ?? wall(model, t)), model);
     const ms = payload.ms ?? (payload.to_ms ?? 0) - (payload.from_ms ?? 0);
-    const what = [payload.stage, payload.reason].filter(Boolean).join(": ");
-    const detail = payload.detail ? ` - ${payload.detail}` : "";
-    model.notices.push({ t: Math.min(from, t), end: Math.max(to, t), kind: "gap", text: `${what}, ${span(ms)}${detail}` });
+    const reason = words(payload.reason) ?? "";
+    const what = reason.startsWith(payload.stage) ? reason : [payload.stage, reason].filter(Boolean).join(": ");
+    const detail = payload.detail ? ` \u2013 ${payload.detail}` : "";
+    const gap = { t: Math.min(from, t), end: Math.max(to, t), kind: "gap", stage: payload.stage, what, detail, ms };
+    model.notices.push({ ...gap, text: gapText(gap), short: `No picture \u2013 ${what}` });
   } else model.facts.push({ t, kind: tag.replace("segment:", ""), name: title(tag, payload), payload, fact: tag.startsWith("segment:") });
 }
 
@@ -201,7 +213,7 @@ function title(tag, payload) {
 }
 
 function covers(payload) {
-  if (payload.blocked) return `Whole picture blocked: ${payload.blocked}`;
+  if (payload.blocked) return `Whole picture blocked: ${BLOCKED[payload.blocked] ?? payload.blocked}`;
   const count = payload.count ?? 0;
   if (!count) return "Nothing covered from here";
   const rules = Object.entries(payload.rules ?? {}).map(([rule, n]) => (n > 1 ? `${rule} \u00d7 ${n}` : rule));
@@ -243,17 +255,39 @@ function clamp(t, model) {
   return Math.max(0, Math.min(t, model.duration));
 }
 
-/** A scrolling list is covered anew in every picture: one notice says it, until what it says changes. */
-function merge(notices) {
+/** "ScreenBlocked" as "screen blocked"; what is words already stays. */
+function words(name) {
+  return /^([A-Z][a-z]+){2,}$/.test(name ?? "") ? name.replace(/(?!^)[A-Z]/g, " $&").toLowerCase() : name;
+}
+
+function gapText({ what, detail, ms }) {
+  return `${what}, ${span(ms)}${detail}`;
+}
+
+/**
+ * A scrolling list is covered anew in every picture: one notice says it, until what it says changes. A screen that is
+ * tried again and again is one gap.
+ */
+function merge(notices, duration) {
   const merged = [];
   const open = {};
   for (const notice of notices) {
-    const group = notice.kind === "mask" || notice.kind === "blocked" ? "cover" : null;
-    if (group && open[group]?.text === notice.text) {
-      open[group].end = notice.end;
-      continue;
+    if (notice.kind === "gap") {
+      const last = open.gap;
+      if (last && last.what === notice.what && last.detail === notice.detail && notice.t - last.end <= RETRY_MS) {
+        last.ms += Math.max(0, notice.t - last.end) + notice.ms;
+        last.end = Math.max(last.end, notice.end);
+        last.text = gapText(last);
+        continue;
+      }
+      open.gap = notice;
     }
-    if (group) open[group] = notice;
+    if (notice.kind === "mask" || notice.kind === "blocked") {
+      if (open.cover?.text === notice.text) continue;
+      if (open.cover) open.cover.end = notice.t;
+      open.cover = notice;
+      notice.end = duration;
+    }
     merged.push(notice);
   }
   return merged;

@@ -10,7 +10,7 @@ const $ = (selector) => document.querySelector(selector);
 const SPEEDS = ["0.5", "1", "2", "4", "8"];
 const JUMP_MS = 5000;
 
-const state = { all: [], session: null, model: null, loading: null };
+const state = { all: [], session: null, model: null, holes: [], loading: null };
 const stage = new Stage($("#room"), $("#phone"), { onTime, onState });
 const bar = new Bar($("#transport"), { onSeek: seek });
 const events = new Rows($("#events-box"), $("#events"), {
@@ -43,11 +43,11 @@ async function start() {
   } catch (error) {
     return say(`The recording cannot be read: ${error.message}. Is the viewer still running?`, true);
   }
-  const harm = recording.problems.map(({ file, reason }) => `${file}: ${reason}`);
+  const harm = recording.problems.map(({ file, reason }) => (reason.includes(file) ? reason : `${file}: ${reason}`));
   $("#problems").textContent = harm.length ? `${harm.length} unreadable: ${harm.join("; ")}` : "";
   $("#name").textContent = recording.name;
   state.all = sessions(recording.segments);
-  document.body.classList.toggle("many", state.all.length > 1);
+  document.body.classList.toggle("many", state.all.length > 1 || harm.length > 0);
   if (!state.all.length) return say("This recording holds no replay segment yet. Reload when something was recorded.", true);
   addEventListener("hashchange", follow);
   await follow();
@@ -69,6 +69,7 @@ async function open(session) {
   const loading = (state.loading = new AbortController());
   state.session = session;
   state.model = null;
+  $("#veil").textContent = "";
   window.replay = undefined;
   stage.unload();
   document.body.classList.remove("ready");
@@ -87,6 +88,8 @@ async function open(session) {
   if (loading.signal.aborted) return;
   if (!model) return say("Nothing of this session can be read.", true);
   state.model = model;
+  // What keeps the phone's picture from being that of the moment.
+  state.holes = model.notices.filter(({ kind, stage }) => kind === "blocked" || kind === "lost" || stage === "screen");
   stage.load(model);
   bar.load(model);
   events.load(model.facts);
@@ -128,6 +131,8 @@ function onTime(t) {
   events.show(t, sought);
   notices.show(t, sought);
   log.show(t, sought);
+  const hole = state.holes.findLast((item) => item.t <= t && inForce(item, t));
+  $("#veil").textContent = hole ? hole.short : "";
 }
 
 function onState(playing) {

@@ -76,7 +76,7 @@ def test_a_moving_tree_is_shown_again_when_it_has_settled() -> None:
 
 def test_a_broken_picture_is_a_gap_with_its_reason() -> None:
     broken = FrameMalformed("s", "screencap", "cut")
-    assert Script([1, broken, 1], [10]).run() == [(1, 10, 10), "FrameMalformed"]
+    assert Script([1, broken, 1], [10]).run() == [(1, 10, 10), "FrameMalformed", (1, 10, 10)]
 
 
 def test_no_tree_still_gives_the_picture_for_a_blocked_frame() -> None:
