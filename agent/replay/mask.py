@@ -123,7 +123,8 @@ class Masker:
     def blind(self, since: Stamp, *, secure: bool = False) -> None:
         """No screen can be judged from `since` to the next snapshot: until then no touch is told.
 
-        Nor is one shortly before, unless a `secure` window is the cause: the tap that leads there is none of its secrets.
+        Nor is one shortly before, unless the cause is a `secure` window: the tap that leads there is none of its
+        secrets.
         """
         self._silent.append(_Silent(since.mono_ns, (_EVERYWHERE,), 0 if secure else TOUCH_SLACK_NS))
 

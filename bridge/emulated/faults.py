@@ -3,7 +3,7 @@
 Flags that programs read (section 9 of the device notes):
 
     screencap        "" | "empty" | "truncated" | "wrong-size" | "garbage" | "black"
-                     no bytes; cut in the middle; a header with another size; a linker warning before the data;
+                     no bytes; cut in the middle; a header, or a PNG, of another size; a linker warning before the data;
                      an all-black picture
     u2_stall         seconds that the uiautomator server waits before each answer
     u2_taken         launching the server prints "UiAutomationService ... already registered!" and ends

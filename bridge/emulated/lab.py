@@ -297,4 +297,6 @@ class Lab:
             await adbd.close()
         # Let cancelled transports say goodbye before the loop ends.
         await asyncio.sleep(0)
-        await asyncio.get_running_loop().shutdown_asyncgens()
+        loop = asyncio.get_running_loop()
+        await loop.shutdown_asyncgens()
+        await loop.shutdown_default_executor()

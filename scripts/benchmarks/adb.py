@@ -79,7 +79,7 @@ def measure(phone: Phone) -> list[Result]:
     def minute() -> Deadline:
         return Deadline(60)
 
-    ours, peer = alternating(lambda: shell.exec("echo", minute()), lambda: library.shell("echo"), 60)
+    ours, peer = alternating(lambda: shell.exec("echo", minute()), lambda: library.shell("echo"), 8, repeat=10)
     results = [result("adb/shell", ours, peer, "adbutils shell", "ms", 20)]
 
     expect = 1080 * 2400 * 4 + 17
@@ -93,8 +93,15 @@ def measure(phone: Phone) -> list[Result]:
         data = library.shell("screencap", encoding=None)
         assert struct.unpack_from("<II", data) == (1080, 2400)
 
+    def screenshot() -> None:
+        assert library.screenshot().size == (1080, 2400)
+
     ours, peer = alternating(frame, library_frame, 5)
-    results.append(result("adb/frame", ours, peer, "adbutils shell(encoding=None)", "ms", 10))
+    results.append(result("adb/frame", ours, peer, "adbutils, the same bytes", "ms", 10))
+    ours, peer = alternating(frame, screenshot, 9)
+    results.append(result("adb/picture", ours, peer, "adbutils screenshot()", "ms", 5))
+    ours, peer = alternating(frame, screenshot, 9, clock=time.process_time)
+    results.append(result("adb/picture, CPU of the host", ours, peer, "adbutils screenshot()", "ms", 8))
 
     uia = UiaServer(
         phone.serial,
@@ -106,7 +113,9 @@ def measure(phone: Phone) -> list[Result]:
     expected = driver.dump_hierarchy()
     tree = UiaHierarchy(phone.serial, uia, clock, display)
     assert uia.call("dumpWindowHierarchy", [False, 50], minute()) == expected
-    ours, peer = alternating(lambda: uia.call("dumpWindowHierarchy", [False, 50], minute()), driver.dump_hierarchy, 30)
+    ours, peer = alternating(
+        lambda: uia.call("dumpWindowHierarchy", [False, 50], minute()), driver.dump_hierarchy, 6, repeat=5
+    )
     results.append(
         result(f"adb/hierarchy ({len(expected) // 1000} kB)", ours, peer, "uiautomator2 dump_hierarchy", "ms", 4)
     )

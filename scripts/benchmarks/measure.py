@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,17 +32,27 @@ def result(
     return Result(scenario, ours, peer, peer_name, ratio, unit, target, ok)
 
 
-def alternating(ours: Callable[[], object], peer: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median milliseconds of both, run in turns so that a busy machine slows both alike."""
+def alternating(
+    ours: Callable[[], object],
+    peer: Callable[[], object],
+    rounds: int,
+    repeat: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[float, float]:
+    """Milliseconds of both, run in turns (`repeat` times each) so that a busy machine slows both alike.
+
+    The lower quartile: what else the machine does only ever adds time. `clock` may be `time.process_time`.
+    """
     times: tuple[list[float], list[float]] = ([], [])
     for call in (ours, peer):
         call()
     for _ in range(rounds):
         for call, spent in zip((ours, peer), times, strict=True):
-            began = time.perf_counter()
-            call()
-            spent.append((time.perf_counter() - began) * 1e3)
-    return statistics.median(times[0]), statistics.median(times[1])
+            for _ in range(repeat):
+                began = clock()
+                call()
+                spent.append((clock() - began) * 1e3)
+    return percentile(times[0], 0.25), percentile(times[1], 0.25)
 
 
 def percentile(values: list[float], share: float) -> float:

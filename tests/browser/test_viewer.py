@@ -13,6 +13,7 @@ from fakes.patterned import DEVICE, LENGTH_MS, OTHER_SESSION, SESSION
 from playwright.sync_api import Locator, Page, expect
 
 from agent.collector.server import Server
+from agent.replay import rrweb
 from agent.store.recording import Recording
 from agent.viewer.app import make_app
 
@@ -174,7 +175,9 @@ def test_gaps_and_masks_are_listed_and_a_long_pause_is_cut(page: Page) -> None:
     )
     seek(page, 6500)
     expect(current(page, "#notices")).to_contain_text("secure window")
+    expect(page.locator("#veil")).to_have_text(re.compile("No picture . screen: secure window"))
     seek(page, 9000)
+    expect(page.locator("#veil")).to_be_empty()
     expect(current(page, "#notices")).to_contain_text("2 areas covered")
     wall = "ms => replay.wall(ms)"
     assert page.evaluate(wall, 2 * LENGTH_MS) == SESSION + 1000 + 2 * LENGTH_MS
@@ -361,8 +364,68 @@ def test_a_damaged_segment_leaves_the_rest(open_page: Callable[..., Page], folde
         # The browser itself reports the failed request on the console.
         page = open_page(f"{server.url}/#session={SESSION}", strict=False)
         expect(page.locator("#notices")).to_contain_text("Segment 1 cannot be read")
+        expect(page.locator("#notices")).not_to_contain_text(str(folder))
         seek(page, 5000)
         assert shown(page) == 6
+
+
+def test_a_damaged_manifest_is_named(open_page: Callable[..., Page], folder: Path) -> None:
+    recording = patterned.record(folder)
+    victim = next(m for m in recording.manifests() if m.session_id == OTHER_SESSION)
+    (folder / "segments" / f"{victim.id}.json").write_bytes(b"{}\n")
+    with Server(make_app(Recording.open(folder))) as server:
+        page = open_page(server.url)
+        expect(page.get_by_role("alert")).to_contain_text(f"1 unreadable: segments/{victim.id}.json")
+        assert shown(page) == 1
+
+
+def blocked_between(blocked: str, freed: int) -> list[dict[str, object]]:
+    """A picture that is all cover from 3 s on, and one with a password field at `freed`."""
+    start = SESSION + 1000
+    whole = {"count": 1, "kinds": {"block": 1}, "rules": {blocked: 1}, "blocked": blocked}
+    field = {"count": 1, "kinds": {"mask": 1}, "rules": {"password": 1}, "blocked": ""}
+    return [rrweb.custom(start + 3000, "mask", whole), rrweb.custom(start + freed, "mask", field)]
+
+
+def test_a_blocked_stretch_is_as_long_as_it_lasts(open_page: Callable[..., Page], folder: Path) -> None:
+    recording = Recording.create(folder)
+    recording.write(patterned.segment(0, SESSION + 1000, range(1, 11), extra=blocked_between("secure", 7000)))
+    with Server(make_app(recording)) as server:
+        page = open_page(server.url)
+        mark, track = page.locator(".mark[data-kind=blocked]").bounding_box(), page.locator(".track").bounding_box()
+        assert mark is not None
+        assert track is not None
+        assert mark["width"] / track["width"] == pytest.approx(0.4, abs=0.01)
+        seek(page, 5000)
+        expect(page.locator("#veil")).to_have_text("Whole picture blocked: a secure window was in front")
+        seek(page, 8000)
+        expect(page.locator("#veil")).to_be_empty()
+        expect(current(page, "#notices")).to_contain_text("1 area covered: password")
+
+
+def test_a_screen_tried_again_and_again_is_one_gap(open_page: Callable[..., Page], folder: Path) -> None:
+    start = SESSION + 1000
+
+    def gap(begin: int) -> dict[str, object]:
+        said = {"stage": "screen", "reason": "ScreenBlocked", "detail": ""}
+        return rrweb.custom(begin, "gap", {**said, "from_ms": begin, "to_ms": begin + 200})
+
+    tries = [gap(start + at) for at in (3000, 3500, 4000, 8000)]
+    recording = Recording.create(folder)
+    recording.write(patterned.segment(0, start, range(1, 11), extra=tries))
+    with Server(make_app(recording)) as server:
+        page = open_page(server.url)
+        expect(page.locator("#notices .name")).to_have_text(["screen blocked, 1.2 s", "screen blocked, 200 ms"])
+
+
+@pytest.mark.parametrize("width", [360, 768])
+def test_a_small_window_scrolls_one_way_only(open_page: Callable[..., Page], address: str, width: int) -> None:
+    page = open_page(f"{address}/#session={SESSION}", viewport={"width": width, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    box = page.locator(".rr-player__frame").bounding_box()
+    assert box is not None
+    assert box["width"] > width * 0.4
+    assert 0 <= box["x"] <= width - box["width"]
 
 
 def test_an_empty_recording_says_so(open_page: Callable[..., Page], folder: Path) -> None:

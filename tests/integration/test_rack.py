@@ -22,9 +22,9 @@ SHOP = "com.northbay.shop"
 def _files() -> Counter[str]:
     """What this process holds open, by kind: sockets and pipes lose their numbers, files keep their names."""
     held: Counter[str] = Counter()
-    for descriptor in os.listdir("/proc/self/fd"):
+    for descriptor in Path("/proc/self/fd").iterdir():
         try:
-            target = os.readlink(f"/proc/self/fd/{descriptor}")
+            target = str(descriptor.readlink())
         except FileNotFoundError:
             continue
         held[target.split(":[")[0]] += 1

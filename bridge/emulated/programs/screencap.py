@@ -29,6 +29,8 @@ async def screencap(io: Io, phone: Phone) -> int:
         pixels[..., :3] = 0
     height, width = pixels.shape[:2]
     if png:
+        if fault == "wrong-size":
+            pixels = pixels[:, : width - 7]
         file = bytesio.BytesIO()
         await asyncio.get_running_loop().run_in_executor(
             None, lambda: Image.fromarray(pixels).save(file, "PNG", compress_level=1)

@@ -439,3 +439,30 @@ def test_a_still_screen_is_stored_once() -> None:
 def test_session_ids_are_told_verbatim_whatever_they_are(level: object) -> None:
     (segment,) = run([picture(1, 1), event(2, ONE), event(3, level, name="odd")], until=9)
     assert len(tagged(segment, "segment:track")) == 2
+
+
+@pytest.mark.parametrize(("reason", "before"), [("CaptureFailed", 0), ("ScreenBlocked", 1)])
+def test_no_touch_is_told_while_the_screen_is_not_seen(reason: str, before: int) -> None:
+    masker = Masker("medium", APP)
+    seen = view(0, 300, 1080, 400, text="Welcome")
+
+    def shot(seconds: float) -> MaskedSnapshot:
+        return masker.snapshot(*still(app(seen), status_bar(), seconds=seconds), DPI)
+
+    to = recorder(masker)
+    items: list[Item] = [event(1, ONE), shot(1), touch(2.9, "down"), touch(2.95, "up")]
+    sealed = run([*items, Gap(at(3), at(3.2), "screen", reason), touch(9, "down"), touch(9.1, "up")], to, until=30)
+    assert sum(segment.manifest.counts.touches for segment in sealed) == 2 * before
+    assert to.losses == (Loss("touch", "where typing would show", 4 - 2 * before),)
+
+
+def test_touches_are_told_again_once_the_screen_is_seen() -> None:
+    masker = Masker("medium", APP)
+    still_app = app(view(0, 300, 1080, 400, text="Welcome"))
+    first = masker.snapshot(*still(still_app, seconds=1), DPI)
+    to = recorder(masker)
+    for item in (event(1, ONE), first, Gap(at(3), at(3.2), "screen", "CaptureFailed")):
+        to.feed(item)
+    again = masker.snapshot(*still(still_app, seconds=5), DPI)
+    sealed = run([again, touch(6, "down"), touch(6.1, "up")], to, until=30)
+    assert sum(segment.manifest.counts.touches for segment in sealed) == 2

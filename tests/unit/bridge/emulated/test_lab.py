@@ -1,10 +1,11 @@
+import os
 import socket
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from fakes.emulate import alive
+from fakes.emulate import alive, run_adb
 
 from bridge.emulated.lab import Lab
 from bridge.emulated.profile import PROFILES
@@ -140,6 +141,8 @@ def test_ten_phones_leave_nothing_behind() -> None:
         assert pid is not None
         assert _children() - children == {pid}
         assert threading.active_count() == threads + 1
+        environment = {**os.environ, **lab.environment, "ANDROID_SERIAL": lab.serials[0]}
+        assert run_adb(environment, "exec-out", "screencap -p").stdout.startswith(b"\x89PNG")
     assert ready < 5
     assert not alive(pid)
     assert (_open_files(), threading.active_count(), _children()) == (files, threads, children)

@@ -1,0 +1,260 @@
+"""`android-replay events`: a saved logcat as Segment events."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.model import ParseFailure, SegmentEvent
+    from bridge.logcat import BinaryReader, Format, TextReader
+    from bridge.types import Gap, LogEntry, Stamp
+
+CHUNK = 1 << 16
+SAMPLE = 1 << 18
+_STARTED = re.compile(rb"Start proc (\d{1,10}):([^/\s]+)/(?:u(\d{1,4})a(\d{1,6})|(\d{1,10}))\b")
+
+
+def events(
+    log: Annotated[str, typer.Argument(metavar="LOG", help="A file, or - for standard input.")],
+    form: Annotated[
+        str, typer.Option("--format", help="auto, threadtime, epoch, time, brief, long or binary (`logcat -B`).")
+    ] = "auto",
+    app: Annotated[str | None, typer.Option(help="Only this package's processes.")] = None,
+    year: Annotated[
+        int | None, typer.Option(min=1970, max=9999, help="Year of the first line, if it has none.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Ids come from the event itself, never by inference.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an event.")] = False,
+) -> None:
+    """Read a saved logcat into Segment events with the ids that Amplitude's plugin would take.
+
+    Each event says where its ids stood, at which stage the log showed it and what is missing. The closing summary on
+    stderr counts what could not be read, by reason.
+
+    Example: adb logcat -d -v threadtime,year,zone | android-replay events - --json
+    """
+    from agent.commands.console import put, put_json, say
+    from agent.errors import ConfigError
+    from agent.model import ParseFailure
+    from bridge.logcat import Format
+
+    asked = next((known for known in get_args(Format) if known == form), None)
+    if asked is None and form != "auto":
+        raise ConfigError(f"{form!r} is no format.", f"Take one of: auto, {', '.join(get_args(Format))}.")
+    seen, failures, sessions = 0, Counter[str](), set[tuple[object, object]]()
+    with _opened(log) as stream:
+        owner = Owner(app)
+        if app and stream.seekable():
+            owner.learn(stream)
+        reading = Reading(stream, asked, year)
+        for found in _until_interrupted(reading.found(owner, strict)):
+            if isinstance(found, ParseFailure):
+                failures[found.reason] += 1
+                continue
+            seen += 1
+            sessions.add(
+                (found.session_id if isinstance(found.session_id, int | float | str) else None, found.device_id)
+            )
+            if as_json:
+                put_json(_fact(found, reading.text_of(found.stamp)))
+            else:
+                put(_line(found, reading.text_of(found.stamp)))
+    say(
+        f"{seen} events of {len(sessions)} sessions in {reading.entries:,} log entries"
+        f" ({reading.form or 'no format known'}); {sum(failures.values())} not read, {reading.unread} lines unread."
+    )
+    for reason, count in sorted(failures.items()):
+        say(f"  not read: {count} x {reason}")
+    if reading.entries == 0 and reading.size:
+        raise ConfigError(
+            f"{log} holds no log entry that can be read.",
+            "Save it with `adb logcat -v threadtime`, or name its format with --format.",
+        )
+    if app and not owner.known:
+        say(f"No line tells which process is {app}: it was started before the log begins, or has another name.")
+
+
+def _until_interrupted(found: Iterator[SegmentEvent | ParseFailure]) -> Iterator[SegmentEvent | ParseFailure]:
+    """Ctrl-C ends a log that is still being written; what was read is summed up."""
+    with contextlib.suppress(KeyboardInterrupt):
+        yield from found
+
+
+class Owner:
+    """Whose an entry is: by the uid and the process ids that ActivityManager's lines give a package."""
+
+    def __init__(self, package: str | None) -> None:
+        self._package = package.encode() if package else None
+        self._uids: set[int] = set()
+        self._pids: set[int] = set()
+
+    @property
+    def known(self) -> bool:
+        """Whether the log told of the package's process."""
+        return bool(self._pids)
+
+    def learn(self, stream: BufferedReader) -> None:
+        """Read a whole log for the package's processes; the stream is rewound."""
+        rest = b""
+        while chunk := stream.read(CHUNK):
+            data = rest + chunk
+            self.hear(data)
+            rest = data[-256:]
+        stream.seek(0)
+
+    def hear(self, text: bytes) -> None:
+        """Take what a part of the log says of processes."""
+        if self._package is None or b"Start proc " not in text:
+            return
+        for pid, process, user, app, uid in _STARTED.findall(text):
+            if process.split(b":")[0] == self._package:
+                self._pids.add(int(pid))
+                self._uids.add(int(uid) if uid else int(user) * 100_000 + 10_000 + int(app))
+
+    def owns(self, found: SegmentEvent | ParseFailure) -> bool:
+        """Whether it comes from the package; everything does when none is asked for."""
+        if self._package is None or found.pid in self._pids:
+            return True
+        uid: int | None = getattr(found, "uid", None)
+        return uid in self._uids
+
+
+class Reading:
+    """One pass over a log."""
+
+    def __init__(self, stream: BufferedReader, form: Format | None, year: int | None) -> None:
+        self._stream = stream
+        self._year = year
+        self._times: TextReader | None = None
+        self._asked = form
+        self.form: Format | None = None
+        self.entries = 0
+        self.size = 0
+        self._gaps = 0
+
+    @property
+    def unread(self) -> int:
+        """Lines, or stretches of a binary log, that are no entry."""
+        return self._gaps + (self._times.unread if self._times else 0)
+
+    def found(self, owner: Owner, strict: bool) -> Iterator[SegmentEvent | ParseFailure]:
+        """Events and failures of the owner, as they become certain."""
+        from agent.analytics.sniffer import Sniffer
+        from bridge.types import Gap
+
+        sniffer = Sniffer(strict=strict)
+        for item in self._items():
+            if isinstance(item, Gap):
+                self._gaps += 1
+                continue
+            self.entries += 1
+            if item.tag == "ActivityManager":
+                owner.hear(item.message.encode("utf-8", "replace"))
+            yield from filter(owner.owns, sniffer.feed(item))
+        yield from filter(owner.owns, sniffer.flush())
+
+    def text_of(self, stamp: Stamp) -> str:
+        """The device's time of an entry as ISO text; with a zone only when the log tells the instant."""
+        from datetime import UTC, datetime
+
+        try:
+            moment = datetime.fromtimestamp(stamp.mono_ns // 1_000_000_000, UTC)
+        except (ValueError, OverflowError, OSError):
+            return ""
+        text = f"{moment:%Y-%m-%dT%H:%M:%S}.{stamp.mono_ns // 1_000_000 % 1000:03d}"
+        absolute = self._times is None or self._times.absolute
+        dated = self._times is None or self._times.dated or self._year is not None
+        return (text if dated else text[5:]) + ("Z" if absolute else "")
+
+    def _items(self) -> Iterator[LogEntry | Gap]:
+        reader: TextReader | BinaryReader | None = None
+        head = b""
+        while chunk := self._stream.read1(CHUNK):
+            self.size += len(chunk)
+            if reader is None:
+                head += chunk
+                reader = self._reader(head, len(head) >= SAMPLE)
+                chunk, head = (head, b"") if reader else (b"", head)
+            if reader is not None:
+                yield from reader.feed(chunk)
+        if reader is None:
+            reader = self._reader(head, last=True)
+            if reader is None:
+                return
+            yield from reader.feed(head)
+        yield from reader.flush()
+
+    def _reader(self, sample: bytes, last: bool) -> TextReader | BinaryReader | None:
+        """The reader for what the log begins with; None while that cannot be told."""
+        from bridge.logcat import BinaryReader, TextReader, detect, printable
+
+        self.form = self._asked or detect(sample)
+        if self.form is None and not last:
+            return None
+        if self.form == "binary":
+            return BinaryReader(_device_time)
+        self._times = TextReader(_device_time, self.form, self._year, printable=printable(sample))
+        return self._times
+
+
+def _device_time(time_ns: int) -> Stamp:
+    """A saved log has no host clock: order and show by the device's own time."""
+    from bridge.types import Stamp
+
+    return Stamp(time_ns, time_ns // 1_000_000)
+
+
+def _opened(log: str) -> BufferedReader:
+    from agent.errors import ConfigError
+
+    try:
+        return os.fdopen(os.dup(sys.stdin.fileno()), "rb") if log == "-" else Path(log).open("rb")
+    except OSError as error:
+        raise ConfigError(
+            f"{log} cannot be read: {error.strerror}.", "Give a saved logcat, or - for standard input."
+        ) from error
+
+
+def _fact(found: SegmentEvent, time: str) -> dict[str, Any]:
+    return {
+        "time": time,
+        "pid": found.pid,
+        "uid": found.uid,
+        "stage": found.stage,
+        "complete": found.complete,
+        "type": found.kind,
+        "name": found.name,
+        "message_id": found.message_id,
+        "event": found.event,
+        "session_id": found.session_id,
+        "device_id": found.device_id,
+        "session_from": found.session_from,
+        "device_from": found.device_from,
+        "missing": found.missing,
+    }
+
+
+def _line(found: SegmentEvent, time: str) -> str:
+    words = [
+        time,
+        str(found.pid),
+        f"{found.kind} {found.name!r}",
+        f"session {found.session_id} ({found.session_from or 'nowhere'})",
+        f"device {found.device_id} ({found.device_from or 'nowhere'})",
+        found.stage,
+    ]
+    if found.missing:
+        words.append(f"missing: {', '.join(found.missing)}")
+    return "  ".join(words)

@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes.crash import crashes, run_as_script
+from fakes.segments import SESSION, segment
+from fakes.wait import until
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from agent.errors import RecordingError, StorageError, StorageFull
+from agent.model import SealedSegment
+from agent.outbox.ledger import FILE, read_ledger
+from agent.outbox.spool import Recovery, Rejection, Spool, open_free
+from agent.store.disk import FolderTaken
+
+SINKS = ("dir:/a", "collector:http://b")
+A, B = SINKS
+# Three segments of one session and two of others.
+SEGMENTS = [
+    *(segment(seq, shades=(seq, 200)) for seq in range(3)),
+    segment(0, SESSION + 1, shades=(7,)),
+    segment(0, device_id="other", shades=(9,)),
+]
+BY_ID = {sealed.manifest.id: sealed for sealed in SEGMENTS}
+
+
+def take(spool: Spool, sink: str = A) -> SealedSegment:
+    sealed = spool.claim(sink)
+    assert sealed is not None
+    return sealed
+
+
+def deliver_all(spool: Spool, sink: str) -> list[str]:
+    done = []
+    while (sealed := spool.claim(sink)) is not None:
+        assert sealed == BY_ID[sealed.manifest.id]
+        spool.ack(sealed.manifest.id, sink)
+        done.append(sealed.manifest.id)
+    return done
+
+
+class SpoolModel(RuleBasedStateMachine):
+    """What was put for a sink is delivered to it, rejected by it, or pending; whatever happens to the process.
+
+    A crash is a copy of the folder at that moment, with the ledger cut anywhere behind its last synced row.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.generation = 0
+        self.spool = Spool(self.folder / "0")
+        self.put: dict[str, set[str]] = {}
+        self.settled: dict[str, set[str]] = {}
+        self.claimed: dict[str, str] = {}
+
+    @rule(sealed=st.sampled_from(SEGMENTS), sinks=st.sampled_from([(A,), (B,), SINKS]))
+    def put_segment(self, sealed: SealedSegment, sinks: tuple[str, ...]) -> None:
+        name = sealed.manifest.id
+        if name not in self.put:
+            self.put[name] = set(sinks)
+            self.settled[name] = set()
+        self.spool.put(sealed, sinks)
+        self.forget_finished()
+
+    @rule(sink=st.sampled_from(SINKS))
+    def claim(self, sink: str) -> None:
+        if sink in self.claimed:
+            return
+        sealed = self.spool.claim(sink)
+        if sealed is not None:
+            assert sealed == BY_ID[sealed.manifest.id]
+            assert sink in self.put[sealed.manifest.id] - self.settled[sealed.manifest.id]
+            self.claimed[sink] = sealed.manifest.id
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data(), verdict=st.sampled_from(["ack", "reject", "retry", "later"]))
+    def settle(self, data: st.DataObject, verdict: str) -> None:
+        sink = data.draw(st.sampled_from(sorted(self.claimed)))
+        name = self.claimed.pop(sink)
+        if verdict == "ack":
+            self.spool.ack(name, sink)
+            self.settled[name].add(sink)
+            self.forget_finished()
+        elif verdict == "reject":
+            self.spool.reject(name, sink, "no")
+            self.settled[name].add("rejected")
+            self.settled[name].add(sink)
+        else:
+            self.spool.retry(name, sink, 3600.0 if verdict == "later" else 0.0, "again")
+
+    @rule(sink=st.sampled_from(SINKS))
+    def hurry(self, sink: str) -> None:
+        self.spool.hurry(sink)
+
+    @rule()
+    def reopen(self) -> None:
+        self.spool.close()
+        self.claimed.clear()
+        self.spool = Spool(self.spool.folder)
+        assert self.spool.recovery == Recovery()
+
+    @rule(cut=st.integers(0, 200))
+    def crash(self, cut: int) -> None:
+        """Cuts the ledger by up to `cut` bytes: more than a disk would, since what was synced is lost, too."""
+        self.generation += 1
+        copy = self.folder / str(self.generation)
+        shutil.copytree(self.spool.folder, copy)
+        self.spool.close()
+        self.claimed.clear()
+        ledger = copy / FILE
+        data = ledger.read_bytes()
+        ledger.write_bytes(data[: max(0, len(data) - cut)])
+        self.spool = Spool(copy)
+        assert self.spool.recovery.lost == 0
+        self.spool.adopt(SINKS)
+        # What is left to do may have grown (a lost ack, an adopted orphan), never shrunk.
+        for name, sinks in self.put.items():
+            delivery = {sink for sink in SINKS if self.waits(name, sink)}
+            assert sinks - self.settled[name] <= delivery
+            self.put[name] = delivery | (self.put[name] & self.settled[name])
+            self.settled[name] -= delivery
+            if not any(rejection.segment == name for rejection in self.spool.rejections()):
+                self.settled[name].discard("rejected")
+        self.forget_finished()
+
+    @invariant()
+    def pending_is_what_is_not_settled(self) -> None:
+        for sink in SINKS:
+            assert self.spool.pending(sink) == sum(
+                sink in sinks and sink not in self.settled[name] for name, sinks in self.put.items()
+            )
+        held = {rejection.segment for rejection in self.spool.rejections()}
+        assert held == {name for name, settled in self.settled.items() if "rejected" in settled}
+        assert (self.spool.used > 0) == bool(self.put)
+
+    def waits(self, name: str, sink: str) -> bool:
+        delivery = self.spool._entries[name].sinks.get(sink) if name in self.spool._entries else None
+        return delivery is not None and delivery.state == "open"
+
+    def forget_finished(self) -> None:
+        """A segment that all its sinks have leaves the queue, and may be put anew."""
+        for name in [name for name, sinks in self.put.items() if sinks <= self.settled[name]]:
+            if "rejected" not in self.settled[name]:
+                del self.put[name], self.settled[name]
+
+    def teardown(self) -> None:
+        for sink in SINKS:
+            self.spool.hurry(sink)
+            for held, name in list(self.claimed.items()):
+                if held == sink:
+                    self.spool.retry(name, sink, 0.0, "teardown")
+            wanted = {n for n, sinks in self.put.items() if sink in sinks and sink not in self.settled[n]}
+            assert set(deliver_all(self.spool, sink)) == wanted
+        self.spool.close()
+        shutil.rmtree(self.folder)
+
+
+SpoolModel.TestCase.settings = settings(
+    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestSpoolModel = SpoolModel.TestCase
+
+
+def test_a_segment_leaves_once_every_sink_has_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    spool.put(SEGMENTS[0], SINKS)
+    name = SEGMENTS[0].manifest.id
+    for sink in SINKS:
+        assert (tmp_path / "s/queue/segments" / f"{name}.json").exists()
+        assert take(spool, sink) == SEGMENTS[0]
+        assert spool.claim(sink) is None
+        spool.ack(name, sink)
+    assert spool.pending() == 0
+    assert spool.used == 0
+    assert [path for folder in ("segments", "pictures") for path in (tmp_path / "s/queue" / folder).iterdir()] == []
+    spool.close()
+    spool.close()
+
+
+def test_sessions_keep_their_order_and_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    for sealed in SEGMENTS[:4]:
+        spool.put(sealed, [A])
+    first, *_, other = SEGMENTS[:4]
+    assert take(spool) == first
+    spool.retry(first.manifest.id, A, 3600.0, "down")
+    assert take(spool) == other
+    assert spool.claim(A) is None
+    spool.hurry(A)
+    assert take(spool) == first
+    spool.retry(first.manifest.id, A, 3600.0, "wait", asked=True)
+    spool.hurry(A)
+    assert spool.claim(A) is None
+    assert spool.attempts(first.manifest.id, A) == 2
+    spool.close()
+
+
+def test_a_rejected_segment_is_kept_and_frees_its_session(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    for sealed in SEGMENTS[:2]:
+        spool.put(sealed, [A])
+    name = take(spool).manifest.id
+    spool.reject(name, A, "400 bad")
+    assert take(spool) == SEGMENTS[1]
+    spool.close()
+    spool = Spool(tmp_path / "s")
+    assert spool.rejections() == (Rejection(name, A, "400 bad"),)
+    assert spool.pending() == 1
+    assert (tmp_path / "s/queue/segments" / f"{name}.json").exists()
+    spool.close()
+
+
+def test_attempts_survive(tmp_path: Path) -> None:
+    for attempts in range(3):
+        spool = Spool(tmp_path / "s")
+        spool.put(SEGMENTS[0], [A])
+        assert spool.attempts(SEGMENTS[0].manifest.id, A) == attempts
+        spool.retry(take(spool).manifest.id, A, 0.0, "down")
+        spool.close()
+
+
+def test_the_budget_is_kept_and_says_so(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s", budget=4000)
+    spool.put(SEGMENTS[0], [A])
+    with pytest.raises(StorageFull, match="budget is 4000") as told:
+        spool.put(SEGMENTS[1], [A])
+    assert told.value.hint
+    spool.ack(take(spool).manifest.id, A)
+    spool.put(SEGMENTS[1], [A])
+    assert deliver_all(spool, A) == [SEGMENTS[1].manifest.id]
+    spool.close()
+
+
+def test_what_cannot_be_stored_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    with pytest.raises(RecordingError):
+        spool.put(replace(SEGMENTS[0], events=(b'{"a":\n1}',)), [A])
+    with pytest.raises(ValueError, match="at least one sink"):
+        spool.put(SEGMENTS[0], [])
+    assert spool.used == 0
+    spool.put(SEGMENTS[0], [A])
+    assert spool.pending() == 1
+    spool.close()
+
+
+def test_a_damaged_segment_is_rejected_by_name_and_the_rest_goes_on(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    for sealed in SEGMENTS[:2]:
+        spool.put(sealed, [A])
+    name = SEGMENTS[0].manifest.id
+    (tmp_path / "s/queue/segments" / f"{name}.jsonl").write_bytes(b"{}\n")
+    assert take(spool) == SEGMENTS[1]
+    (rejection,) = spool.rejections()
+    assert rejection.segment == name
+    assert "Damaged" in rejection.reason
+    spool.close()
+
+
+def test_a_reason_that_is_no_unicode_text_is_kept(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    spool.put(SEGMENTS[0], [A])
+    spool.reject(take(spool).manifest.id, A, "No room in /x\udcff")
+    spool.close()
+    spool = Spool(tmp_path / "s")
+    assert spool.rejections()[0].reason == "No room in /x\\udcff"
+    spool.close()
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    with pytest.raises(FolderTaken, match="in use by process"):
+        Spool(tmp_path / "s")
+    spool.close()
+    Spool(tmp_path / "s").close()
+
+
+def test_open_free_gives_each_process_its_own_and_unfinished_ones_first(tmp_path: Path) -> None:
+    one = open_free(tmp_path)
+    two = open_free(tmp_path)
+    assert (one.folder.name, two.folder.name) == ("1", "2")
+    two.put(SEGMENTS[0], [A])
+    for spool in (one, two):
+        spool.close()
+    again = open_free(tmp_path)
+    assert again.folder.name == "2"
+    other = open_free(tmp_path)
+    assert other.folder.name == "1"
+    for spool in (again, other):
+        spool.close()
+
+
+def test_open_free_lets_go_of_what_it_holds_when_a_spool_cannot_be_read(tmp_path: Path) -> None:
+    open_free(tmp_path).close()
+    (tmp_path / "2/queue").mkdir(parents=True)
+    (tmp_path / "2/queue/recording.json").write_bytes(b"{")
+    with pytest.raises(StorageError, match=r"recording\.json"):
+        open_free(tmp_path)
+    Spool(tmp_path / "1").close()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="file"):
+        Spool(tmp_path / "file" / "s")
+
+
+def test_waiting_ends_with_a_put_a_retry_that_is_due_and_a_wake(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    stopped, ended = threading.Event(), threading.Event()
+    got: list[str] = []
+
+    def lane() -> None:
+        while not stopped.is_set():
+            spool.wait(A, 60.0, stopped.is_set)
+            sealed = spool.claim(A)
+            if sealed is not None:
+                got.append(sealed.manifest.id)
+                spool.retry(sealed.manifest.id, A, 0.05 if len(got) == 1 else 3600.0, "down")
+        ended.set()
+
+    thread = threading.Thread(target=lane)
+    thread.start()
+    assert spool.wait_drained([B], 0.0)
+    spool.put(SEGMENTS[0], [A])
+    until(lambda: len(got) == 2, "two tries")
+    assert not spool.wait_drained([A], 0.01)
+    stopped.set()
+    spool.wake()
+    assert ended.wait(5)
+    thread.join()
+    spool.close()
+
+
+def test_the_ledger_may_be_torn_at_any_byte(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    for sealed in SEGMENTS[:2]:
+        spool.put(sealed, SINKS)
+    spool.ack(take(spool).manifest.id, A)
+    spool.reject(take(spool, B).manifest.id, B, "no")
+    spool.close()
+    ledger = (tmp_path / "s" / FILE).read_bytes()
+    assert len(read_ledger(tmp_path / "s").rows) == 4
+    for end in range(0, len(ledger), 5):
+        (tmp_path / "s" / FILE).write_bytes(ledger[:end])
+        spool = Spool(tmp_path / "s")
+        spool.adopt(SINKS)
+        assert spool.recovery.lost == 0
+        assert spool.recovery.damaged == 0
+        known = set(spool._entries)
+        assert known == {sealed.manifest.id for sealed in SEGMENTS[:2]}
+        assert spool.pending(A) >= 1
+        assert spool.pending(B) >= 1
+        spool.close()
+
+
+def test_a_crash_at_any_file_operation_loses_nothing(tmp_path: Path) -> None:
+    run_as_script(__file__, tmp_path)
+
+
+def _work(folder: Path) -> None:
+    spool = Spool(folder / "s")
+    for number, sealed in enumerate(SEGMENTS[:2]):
+        spool.put(sealed, [A])
+        (folder / f"put{number}").touch()
+    name = take(spool).manifest.id
+    (folder / "delivered0").touch()
+    spool.ack(name, A)
+    spool.reject(take(spool).manifest.id, A, "no")
+    spool.close()
+
+
+def _check(parent: Path) -> None:
+    runs = 0
+    for folder, _ in crashes(_work, parent):
+        runs += 1
+        spool = Spool(folder / "s")
+        spool.adopt([A])
+        assert spool.recovery.lost == 0
+        rejected = {rejection.segment for rejection in spool.rejections()}
+        left = {*deliver_all(spool, A), *rejected}
+        for number, sealed in enumerate(SEGMENTS[:2]):
+            promised = (folder / f"put{number}").exists()
+            delivered = (folder / f"delivered{number}").exists()
+            assert delivered or not promised or sealed.manifest.id in left, (folder, number)
+        spool.close()
+    assert runs > 20
+
+
+if __name__ == "__main__":
+    _check(Path(sys.argv[1]))

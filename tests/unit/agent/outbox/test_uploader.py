@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from fakes.collecting import Collecting, collecting
+from fakes.rawserver import Connection, raw_server
+from fakes.segments import SESSION, segment
+from fakes.sinks import ScriptedSink
+from fakes.wait import until
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.collector.answers import Answer
+from agent.errors import ConfigError, StorageFull
+from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment
+from agent.outbox.collector import CollectorSink
+from agent.outbox.ledger import Ledger, Row
+from agent.outbox.receipts import read_receipts
+from agent.outbox.sink import Sink
+from agent.outbox.spool import Spool
+from agent.outbox.uploader import Backoff, Uploader
+
+QUICK = Backoff(first=0.01, longest=0.05)
+# So long that only a `hurry` or a `stop` can end a pause.
+SLOW = Backoff(first=600.0, longest=600.0)
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    made = Spool(tmp_path / "spool")
+    yield made
+    made.close()
+
+
+@contextmanager
+def uploading(spool: Spool, *sinks: Sink, backoff: Backoff = QUICK) -> Iterator[Uploader]:
+    uploader = Uploader(spool, sinks, backoff, draw=lambda: 0.99)
+    uploader.start()
+    try:
+        yield uploader
+    finally:
+        started = time.monotonic()
+        uploader.stop()
+        took = time.monotonic() - started
+        assert took < 2.0, f"stop took {took:.1f} s"
+        assert all(stats.state == "stopped" for stats in uploader.stats().values())
+
+
+def outcomes(spool: Spool, sink: str) -> list[str]:
+    return [receipt.outcome for receipt in read_receipts(spool.folder) if receipt.sink == sink]
+
+
+def test_every_sink_gets_every_segment_in_order(spool: Spool) -> None:
+    sinks = [ScriptedSink("a"), ScriptedSink("b", Retry(0.0, "down"), Retry(0.0, "down"))]
+    segments = [segment(seq) for seq in range(4)]
+    with uploading(spool, *sinks) as uploader:
+        for sealed in segments:
+            spool.put(sealed, uploader.names)
+        assert uploader.drain(10)
+    assert sinks[0].sent == segments
+    assert sinks[1].sent == [segments[0], segments[0], *segments]
+    assert outcomes(spool, "b") == ["retry", "retry", *["delivered"] * 4]
+    assert (uploader.stats()["b"].delivered, uploader.stats()["b"].retries) == (4, 2)
+    assert uploader.stats()["b"].bytes == sum(sealed.manifest.bytes for sealed in segments)
+    assert "4 delivered" in str(uploader.stats()["b"])
+    assert "2 retries" in str(uploader.stats()["b"])
+    assert spool.used == 0
+
+
+def test_a_blocked_sink_holds_up_no_other_and_lets_go_at_stop(spool: Spool) -> None:
+    stuck, quick = ScriptedSink("stuck", block=True), ScriptedSink("quick")
+    with uploading(spool, stuck, quick) as uploader:
+        spool.put(segment(), uploader.names)
+        assert spool.wait_drained(["quick"], 10)
+        assert stuck.entered.wait(5)
+        started = time.monotonic()
+        assert not uploader.drain(0.2)
+        assert 0.2 <= time.monotonic() - started < 1.0
+    assert stuck.closed
+    assert spool.pending("stuck") == 1
+    # Our own closing is not counted as the server's failure.
+    assert outcomes(spool, "stuck") == []
+
+
+def test_a_rejected_segment_is_kept_and_named(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    sink = ScriptedSink("a", Rejected("400 bad"))
+    with uploading(spool, sink) as uploader:
+        for seq in range(2):
+            spool.put(segment(seq), ["a"])
+        assert uploader.drain(10)
+    assert [rejection.reason for rejection in spool.rejections()] == ["400 bad"]
+    assert outcomes(spool, "a") == ["rejected", "delivered"]
+    assert "rejected segment" in caplog.text
+    assert "1 rejected" in str(uploader.stats()["a"])
+
+
+def test_what_a_server_does_not_keep_is_said(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    with uploading(spool, ScriptedSink("a", Delivered("200", "throttled"))) as uploader:
+        spool.put(segment(), ["a"])
+        assert uploader.drain(10)
+    assert outcomes(spool, "a") == ["skipped"]
+    assert uploader.stats()["a"].skipped == 1
+    assert "did not keep segment" in caplog.text
+
+
+def test_one_segment_that_chokes_a_server_does_not_stop_the_others(spool: Spool) -> None:
+    bad = segment()
+
+    class Choking(ScriptedSink):
+        def send(self, sealed: SealedSegment) -> Delivery:
+            self.sent.append(sealed)
+            return Retry(0.0, "500") if sealed == bad else Delivered()
+
+    sink = Choking("a")
+    with uploading(spool, sink) as uploader:
+        spool.put(bad, ["a"])
+        others = [segment(0, SESSION + n) for n in range(1, 4)]
+        for sealed in others:
+            spool.put(sealed, ["a"])
+        until(lambda: uploader.stats()["a"].delivered == 3, "the other sessions")
+        assert spool.pending("a") == 1
+
+
+def test_drain_ends_a_pause_but_not_one_that_the_server_asked_for(spool: Spool) -> None:
+    ours = ScriptedSink("ours", Retry(0.0, "down"))
+    theirs = ScriptedSink("theirs", Retry(600.0, "429"))
+    with uploading(spool, ours, theirs, backoff=SLOW) as uploader:
+        spool.put(segment(), uploader.names)
+        until(lambda: "waiting" in uploader.stats()["ours"].state, "our pause")
+        until(lambda: uploader.stats()["theirs"].state == "waiting 600 s", "their pause")
+        assert not uploader.drain(0.3)
+        assert spool.pending("ours") == 0
+        assert len(theirs.sent) == 1
+
+
+def test_a_drain_during_a_send_cuts_the_pause_after_it(spool: Spool) -> None:
+    sending, go_on = threading.Event(), threading.Event()
+
+    class Slow(ScriptedSink):
+        def send(self, sealed: SealedSegment) -> Delivery:
+            self.sent.append(sealed)
+            if len(self.sent) > 1:
+                return Delivered()
+            sending.set()
+            go_on.wait(10)
+            return Retry(0.0, "down")
+
+    sink = Slow("a")
+    with uploading(spool, sink, backoff=SLOW) as uploader:
+        spool.put(segment(), ["a"])
+        spool.put(segment(0, SESSION + 1), ["a"])
+        assert sending.wait(5)
+        uploader.drain(0.0)
+        go_on.set()
+        until(lambda: uploader.stats()["a"].delivered == 1, "the other segment")
+
+
+def test_a_sink_that_raises_is_a_failure_not_the_end(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(ScriptedSink):
+        def send(self, sealed: SealedSegment) -> Delivery:
+            self.sent.append(sealed)
+            if len(self.sent) == 1:
+                raise LookupError("a slip")
+            return Delivered()
+
+    with uploading(spool, Broken("a")) as uploader:
+        spool.put(segment(), ["a"])
+        assert uploader.drain(10)
+    assert outcomes(spool, "a") == ["retry", "delivered"]
+    assert "a slip" in caplog.text
+
+
+def test_a_full_spool_disk_does_not_end_the_upload(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    append, failed = Ledger.append, threading.Event()
+
+    def full(ledger: Ledger, row: Row, sync: bool) -> None:
+        if row.op == "reject" and not failed.is_set():
+            failed.set()
+            raise StorageFull("No room.", "Free some space.")
+        append(ledger, row, sync)
+
+    monkeypatch.setattr(Ledger, "append", full)
+    with uploading(spool, ScriptedSink("a", Rejected("no"))) as uploader:
+        spool.put(segment(), ["a"])
+        assert failed.wait(5)
+        spool.put(segment(1), ["a"])
+        assert uploader.drain(10)
+        assert uploader.stats()["a"].delivered == 1
+    assert "No room." in caplog.text
+
+
+def test_draining_goes_on_while_nothing_can_be_appended(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool.put(segment(), ["a"])
+
+    def full(ledger: Ledger, row: Row, sync: bool) -> None:
+        raise StorageFull(f"No room: {errno.ENOSPC}.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "append", full)
+        with uploading(spool, ScriptedSink("a")) as uploader:
+            assert uploader.drain(10)
+    assert spool.used == 0
+
+
+def test_orphans_of_a_crash_are_adopted_at_start(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    spool.put(segment(), ["gone"])
+    spool.close()
+    (tmp_path / "s/ledger.jsonl").unlink()
+    spool = Spool(tmp_path / "s")
+    sink = ScriptedSink("a")
+    with uploading(spool, sink) as uploader:
+        assert uploader.drain(10)
+    assert sink.sent == [segment()]
+    spool.close()
+
+
+def test_a_sink_is_named_once(spool: Spool) -> None:
+    with pytest.raises(ConfigError, match="twice"):
+        Uploader(spool, [ScriptedSink("a"), ScriptedSink("a")])
+
+
+def test_stop_without_start_and_twice(spool: Spool) -> None:
+    uploader = Uploader(spool, [ScriptedSink("a")])
+    uploader.stop()
+    uploader.stop()
+
+
+def test_delivery_waits_until_a_collector_is_there(spool: Spool, tmp_path: Path) -> None:
+    with collecting(tmp_path / "before") as gone:
+        port = gone.port
+    sink = CollectorSink(f"http://127.0.0.1:{port}", seconds=2.0)
+    with uploading(spool, sink) as uploader:
+        spool.put(segment(), uploader.names)
+        until(lambda: uploader.stats()[sink.name].retries >= 2, "two tries")
+        assert spool.pending() == 1
+        with collecting(tmp_path / "after", port=port) as there:
+            assert uploader.drain(10)
+            assert there.recording.sealed(segment().manifest.id) == segment()
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([Answer(500), Answer(503, {"Retry-After": "0"})], ["retry", "retry", "delivered"]),
+        ([Answer(429, {"Retry-After": "0.2"})], ["retry", "delivered"]),
+        ([Answer(413)], ["delivered"]),
+        ([Answer(413) for _ in range(9)], ["rejected"]),
+        ([Answer(400)], ["rejected"]),
+        # The server has it, its answer says it has not: the repeat must change nothing.
+        ([Answer(500, store=True)], ["retry", "delivered"]),
+    ],
+    ids=["500 and 503", "429", "413 once", "413 always", "400", "stored but 500"],
+)
+def test_what_a_server_answers(collector: Collecting, spool: Spool, answers: list[Answer], told: list[str]) -> None:
+    collector.answers.add(*answers)
+    sink = CollectorSink(collector.url, "key", seconds=5.0)
+    with uploading(spool, sink) as uploader:
+        spool.put(segment(), uploader.names)
+        started = time.monotonic()
+        assert uploader.drain(10)
+    assert outcomes(spool, sink.name) == told
+    if told[-1] == "delivered":
+        assert collector.recording.sealed(segment().manifest.id) == segment()
+    else:
+        assert collector.recording.manifests() == ()
+        assert len(spool.rejections()) == 1
+    if "Retry-After" in answers[0].headers:
+        assert time.monotonic() - started >= 0.2
+
+
+def test_a_server_that_drips_hangs_or_resets_is_survived(spool: Spool) -> None:
+    connections: list[int] = []
+
+    def script(connection: Connection) -> None:
+        connections.append(1)
+        if len(connections) == 1:
+            connection.request()
+            connection.drip(OK, 0.2)
+        elif len(connections) == 2:
+            connection.ended.wait(0.8)
+        elif len(connections) == 3:
+            connection.client.recv(10)
+        else:
+            connection.request()
+            connection.send(OK)
+
+    with raw_server(script) as url:
+        sink = CollectorSink(url, seconds=0.4)
+        with uploading(spool, sink) as uploader:
+            spool.put(segment(), uploader.names)
+            assert uploader.drain(10)
+    assert outcomes(spool, sink.name) == ["retry", "retry", "retry", "delivered"]
+
+
+def test_stop_cuts_a_request_in_flight(spool: Spool) -> None:
+    asked = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.request()
+        asked.set()
+        with suppress(OSError):
+            connection.client.recv(1)
+
+    with raw_server(script) as url, uploading(spool, CollectorSink(url, seconds=60.0)) as uploader:
+        spool.put(segment(), uploader.names)
+        assert asked.wait(5)
+    assert spool.pending() == 1
+
+
+@given(
+    failures=st.integers(1, 10_000),
+    asked=st.floats(0, 1e9),
+    draw=st.floats(0, 1, exclude_max=True),
+)
+def test_a_delay_is_bounded_and_honours_the_server(failures: int, asked: float, draw: float) -> None:
+    backoff = Backoff()
+    delay = backoff.delay(failures, asked, lambda: draw)
+    assert min(asked, backoff.longest_asked) <= delay <= max(backoff.longest, min(asked, backoff.longest_asked))
+    assert backoff.delay(1, 0.0, lambda: draw) <= backoff.first
