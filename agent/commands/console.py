@@ -18,11 +18,15 @@ def put(text: str) -> None:
     sys.stdout.flush()
 
 
+# Valid inside a JSON text, but a line end to many a reader of lines (Python's `splitlines` among them).
+_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
 def put_json(value: Any) -> None:
-    """One value as one line of JSON."""
+    """One value as one line of JSON, whatever the reader takes for a line end."""
     import orjson
 
-    put(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode())
+    put(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode().translate(_LINE_ENDS))
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:

@@ -143,7 +143,7 @@ class Spool:
             return len(orphans)
 
     def claim(self, sink: str) -> SealedSegment | None:
-        """The oldest segment to try now at this sink, None when there is none.
+        """The segment to try now at this sink, None when there is none: the oldest of those that failed least often.
 
         Segments of one session go one after the other, so one that waits for its retry holds its session back, but no
         other. A segment that cannot be read any more is rejected on the way. The claim ends with ack, reject or retry.
@@ -165,20 +165,20 @@ class Spool:
         with self._changed:
             entry = self._entries[segment]
             entry.sinks[sink].state = "acked"
+            self._changed.notify_all()
             row = Row("ack", segment, (sink,))
             if not entry.finished:
                 self._ledger.append(row, sync=False)
-            else:
-                try:
-                    self._ledger.append(row, sync=True)
-                    self._queue.remove(segment)
-                except StorageFull:
-                    # Draining is what frees a full disk. A crash right here counts the segment as lost; it is not.
-                    self._queue.remove(segment)
-                    self._ledger.append(row, sync=True)
-                finally:
-                    del self._entries[segment]
-            self._changed.notify_all()
+                return
+            # Whatever the disk says, nothing is to be delivered any more.
+            del self._entries[segment]
+            try:
+                self._ledger.append(row, sync=True)
+                self._queue.remove(segment)
+            except StorageFull:
+                # Draining is what frees a full disk. A crash right here counts the segment as lost; it is not.
+                self._queue.remove(segment)
+                self._ledger.append(row, sync=True)
 
     def reject(self, segment: str, sink: str, reason: str) -> None:
         """The sink will never take it; the segment is kept. Raises StorageError."""
@@ -274,14 +274,18 @@ class Spool:
 
     def _due(self, sink: str, now: float) -> str | None:
         held: set[tuple[str, int]] = set()
+        due: list[tuple[int, str]] = []
         for name, entry in self._entries.items():
             delivery = entry.sinks.get(sink)
             if delivery is None or delivery.state in ("acked", "rejected") or entry.session in held:
                 continue
             if delivery.state == "open" and delivery.not_before <= now:
-                return name
+                if delivery.attempts == 0:
+                    return name
+                due.append((delivery.attempts, name))
             held.add(entry.session)
-        return None
+        # Least often first: one that fails each time must not be first in line each time.
+        return min(due, key=lambda one: one[0])[1] if due else None
 
     def _next_due(self, sink: str, now: float) -> float:
         """When to look again, if nothing changes before."""

@@ -77,4 +77,4 @@ def test_readme_names_every_command() -> None:
 def test_every_command_shows_an_example() -> None:
     for name in COMMANDS:
         source = (ROOT / "agent" / "commands" / f"{name}.py").read_text()
-        assert re.search(rf"Examples?: (?:.*\n.*)?android-replay {name}\b", source), name
+        assert re.search(rf"Examples?: .*(?:\n.*)?android-replay {name}\b", source), name

@@ -21,3 +21,10 @@ def test_words_go_to_stderr_and_facts_to_stdout(capsys: pytest.CaptureFixture[st
 def test_a_table_aligns_all_but_the_last_column() -> None:
     assert table([("a", "bb", "c"), ("aaa", "b", "")]) == ["a    bb  c", "aaa  b"]
     assert table([]) == []
+
+
+@pytest.mark.parametrize("end", ["\u0085", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c"])
+def test_one_value_is_one_line_to_any_reader(capsys: pytest.CaptureFixture[str], end: str) -> None:
+    put_json({"text": f"a{end}b"})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == {"text": f"a{end}b"}
