@@ -42,7 +42,8 @@ _AT_MEDIUM = frozenset((
     "birthday", "birthdate", "dob", "latitude", "longitude", "lat", "lng", "lon", "ip",
 ))  # fmt: skip
 _IN_TRAITS = frozenset(("name",))
-# The ids that join a replay with its events stay whole: a 13-digit session id is no card number.
+# The ids that join a replay with its events stay whole, since a 13-digit session id is no card number. Only an address
+# is starred even there: an app that takes one for an id has it in the segment's own key, and nowhere else.
 _IDS = frozenset((
     "messageid", "anonymousid", "sessionid", "previoussessionid", "eventsessionid", "deviceid", "timestamp",
     "originaltimestamp",
@@ -167,7 +168,7 @@ def _clean(name: str, value: object, level: MaskLevel, secrets: Secrets, traits:
         return STARS
     if isinstance(value, Mapping):
         return {
-            _key(k): v
+            _key(k): _id(v)
             if k == "id" and folded == "device" and isinstance(v, str | int)
             else _inside(k, v, level, secrets, traits, depth)
             for k, v in value.items()
@@ -175,7 +176,7 @@ def _clean(name: str, value: object, level: MaskLevel, secrets: Secrets, traits:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [_clean(name, v, level, secrets, traits, depth + 1) for v in value]
     if folded in _IDS:
-        return value if isinstance(value, str | int | float) else str(value)
+        return _id(value)
     if isinstance(value, int | float):
         return STARS if is_card(str(value)) else value
     return secrets.scrub(scrub(str(value)))
@@ -183,6 +184,10 @@ def _clean(name: str, value: object, level: MaskLevel, secrets: Secrets, traits:
 
 def _inside(key: object, value: object, level: MaskLevel, secrets: Secrets, traits: bool, depth: int) -> object:
     return _clean(str(key), value, level, secrets, traits or key == "traits", depth + 1)
+
+
+def _id(value: object) -> object:
+    return value if isinstance(value, int | float) else _EMAIL.sub(STARS, str(value))
 
 
 def _key(key: object) -> str:

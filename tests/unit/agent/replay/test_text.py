@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.replay.text import (
@@ -202,15 +202,15 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(max_size=8), JSON, max_size=5))
+@given(st.dictionaries(st.text(max_size=8) | st.sampled_from(["messageId", "device_id"]), JSON, max_size=5))
+@example({"DEVICEID": "canary@example.com"})
+@example({"device": {"id": "canary@example.com"}})
 def test_no_address_survives_in_any_event(event: dict[str, object]) -> None:
-    for ids in ("messageId", "anonymousId", "device"):
-        event.pop(ids, None)
     out = clean_event({"properties": event}, "medium", Secrets())
 
     def values(x: object) -> list[object]:
         if isinstance(x, dict):
-            return [y for k, v in x.items() for y in ([] if k == "device" else values(v))]
+            return [y for v in x.values() for y in values(v)]
         return [y for v in x for y in values(v)] if isinstance(x, list) else [x]
 
     assert "canary@example.com" not in values(out)
