@@ -36,7 +36,11 @@ def build(names: list[str]) -> typer.Typer:
     )
 
     @app.callback()
-    def options() -> None:
+    def options(
+        version: bool = typer.Option(
+            False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ) -> None:
         """Exit codes: 0 done, 1 unexpected, 2 wrong arguments, others as in the README."""
 
     for name, line in COMMANDS.items():
@@ -46,6 +50,16 @@ def build(names: list[str]) -> typer.Typer:
         else:
             app.command(name, short_help=line)(lambda: None)
     return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import typer
+
+        from agent import __version__
+
+        sys.stdout.write(f"android-replay {__version__}\n")
+        raise typer.Exit
 
 
 def main() -> None:

@@ -20,9 +20,12 @@ from bridge.errors import (
     AdbServerError,
     BridgeError,
     BridgeTimeout,
+    CaptureFailed,
+    CommandFailed,
     DeviceBusy,
     DeviceGone,
     DeviceUnauthorized,
+    ScreenBlocked,
     ServerPortTaken,
 )
 
@@ -98,6 +101,9 @@ _STEPS: dict[type[BaseException], str] = {
     DeviceBusy: "Stop the other tool that drives the phone's UI (Appium, Maestro, a UI test).",
     DeviceGone: "Check the cable, then `android-replay devices`.",
     BridgeTimeout: "Is the phone locked up or the link slow? `android-replay doctor` checks both.",
+    ScreenBlocked: "Unlock the phone, leave the protected screen, then try again.",
+    CaptureFailed: "Try again; if it stays so, restart the phone.",
+    CommandFailed: "Try the command with `adb shell`; the phone may miss it or forbid it.",
     AdbMissing: "Install the Android platform tools, or set ADBUTILS_ADB_PATH to an adb program.",
     ServerPortTaken: "Set ANDROID_ADB_SERVER_PORT to the port on which your adb server listens.",
     AdbServerError: "Start it with `adb start-server`, or check ANDROID_ADB_SERVER_PORT.",

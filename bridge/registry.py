@@ -105,6 +105,13 @@ class Registry:
         self._ready(deadline)
         return listing(self._socket.query("host:devices-l", deadline))
 
+    def android(self, serial: str, deadline: Deadline) -> str:
+        """The Android version that a usable device tells, "" when it tells none in time."""
+        try:
+            return AdbShell(self._socket, serial).text("getprop ro.build.version.release", deadline).strip()
+        except BridgeError:
+            return ""
+
     def watch(self) -> Iterator[Attached | Detached]:
         """Blocks; first the devices that are there, then each change. A device that is away for less than 250 ms was
         never away. Ends after `close`; raises AdbServerError when the server goes away, all devices detached first.

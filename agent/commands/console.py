@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -29,7 +30,7 @@ def put_json(value: Any) -> None:
     put(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode().translate(_LINE_ENDS))
 
 
-def table(rows: list[tuple[str, ...]]) -> list[str]:
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Rows as aligned lines; the last column is left as it is."""
     if not rows:
         return []

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+ASK_SECONDS = 3.0
+
 
 def devices(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a device.")] = False) -> None:
-    """List the devices that adb sees, and why one cannot be used.
+    """List the devices that adb sees: serial, state, model, Android version, why one cannot be used.
 
     Example: android-replay devices --json
     """
@@ -22,13 +24,18 @@ def devices(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
     registry = Registry(AdbServer.from_environment(), HostClock(), start=True)
     try:
         found = registry.list(Deadline(30))
+        versions = [registry.android(d.serial, Deadline(ASK_SECONDS)) if d.usable else "" for d in found]
     finally:
         registry.close()
     if as_json:
-        for device in found:
-            put_json(asdict(device))
+        for device, android in zip(found, versions, strict=True):
+            put_json(asdict(device) | {"android": android})
     elif found:
-        for line in table([(d.serial, d.state, d.model, "ready" if d.usable else d.why) for d in found]):
+        rows = [
+            (d.serial, d.state, d.model, f"Android {android}" if android else "", "ready" if d.usable else d.why)
+            for d, android in zip(found, versions, strict=True)
+        ]
+        for line in table(rows):
             put(line)
     if not found:
         say("adb sees no device. Connect a phone with USB debugging on, or try `android-replay emulate`.")

@@ -71,7 +71,7 @@ class CollectorSink:
         except httpx.HTTPError as error:
             raise SinkError(
                 f"{self._base} does not answer: {_words(error)}.",
-                "Start it with `android-replay collector`, or check the address; segments wait in the spool till then.",
+                "Start it with `android-replay collector`, or check the address.",
             ) from error
         if answer.status in (401, 403):
             raise SinkError(

@@ -37,6 +37,8 @@ def guarded(path: Path) -> Iterator[None]:
                 f"No room to write {path}: {words}.", "Free some space, or choose another folder."
             ) from error
         if error.errno in _DENIED or isinstance(error, FileExistsError):
+            if isinstance(error, FileExistsError | NotADirectoryError):
+                words = "a file is in the way"
             raise StorageDenied(
                 f"{path} cannot be written: {words}.", "Choose a folder that you may write to."
             ) from error

@@ -70,6 +70,12 @@ class Peer:
 Service = Callable[[Peer], None]
 
 
+def says(text: str | bytes) -> Callable[[Peer], None]:
+    """A service that sends this and ends."""
+    data = text if isinstance(text, bytes) else text.encode()
+    return lambda peer: peer.send(data)
+
+
 class FakeAdbServer:
     """Serves `services` (by exact name, else by the longest fitting prefix) of the devices in `states`.
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from agent import cli
+from agent import __version__, cli
 
 
 def test_help_names_every_command(call) -> None:
@@ -27,6 +27,10 @@ def test_wrong_words_are_the_user_s_error(call, words: tuple[str, ...]) -> None:
     ended = call(*words)
     assert ended.code == 2
     assert "Usage" in ended.err
+
+
+def test_the_version(call) -> None:
+    assert call("--version").out == f"android-replay {__version__}\n"
 
 
 def test_no_words_show_the_help(call) -> None:

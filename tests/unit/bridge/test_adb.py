@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes.adb_server import FakeAdbServer, Peer
+from fakes.adb_server import FakeAdbServer, Peer, says
 
 import bridge.adb
 from bridge.adb import AdbShell, Screencap, ScreencapPng, client, translated
@@ -45,11 +45,6 @@ def shell(server: FakeAdbServer) -> AdbShell:
 
 def soon() -> Deadline:
     return Deadline(5)
-
-
-def says(text: str | bytes) -> Callable[[Peer], None]:
-    data = text if isinstance(text, bytes) else text.encode()
-    return lambda peer: peer.send(data)
 
 
 def ends(code: int, out: bytes = b"", err: bytes = b"") -> Callable[[Peer], None]:

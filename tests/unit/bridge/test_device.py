@@ -2,13 +2,13 @@ import json
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import xxhash
-from fakes.adb_server import FakeAdbServer, Peer
+from fakes.adb_server import FakeAdbServer, Peer, says
 from fakes.wait import until
 
 from bridge import picture, ports
@@ -254,10 +254,6 @@ DOWN = b"""\
 [    5000.000000] EV_ABS       ABS_MT_POSITION_Y    00000004
 [    5000.000000] EV_SYN       SYN_REPORT           00000000
 """
-
-
-def says(data: bytes) -> Callable[[Peer], None]:
-    return lambda peer: peer.send(data)
 
 
 def refuse(peer: Peer) -> None:

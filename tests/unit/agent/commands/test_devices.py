@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from fakes.adb_server import FakeAdbServer
+from fakes.adb_server import FakeAdbServer, says
 
 
 @pytest.fixture
@@ -22,6 +22,16 @@ def test_lists_what_adb_sees_and_why_one_cannot_be_used(call, server: FakeAdbSer
     assert "ready" in lines[0]
     assert "accept the question about USB debugging" in lines[1]
     assert "plug it in again" in lines[2]
+
+
+def test_the_android_version_of_those_that_answer(call, server: FakeAdbServer) -> None:
+    server.states = {"emulator-5554": "device", "R58": "device"}
+    server.services["exec:getprop ro.build.version.release"] = says(b"14\n")
+    assert ["Android 14" in line for line in call("devices").out.splitlines()] == [True, True]
+    facts = [json.loads(line) for line in call("devices", "--json").out.splitlines()]
+    assert [fact["android"] for fact in facts] == ["14", "14"]
+    server.services.clear()
+    assert "Android" not in call("devices").out
 
 
 def test_json_is_one_object_a_device(call, server: FakeAdbServer) -> None:
