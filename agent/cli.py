@@ -14,6 +14,8 @@ COMMANDS = {
     "doctor": "Check everything a recording needs, each check with its fix.",
     "attach": "Record and upload attached devices until stopped.",
     "events": "Read a saved logcat into Segment events with their ids.",
+    "relay": "Pass an app's Segment settings and batches on, and lose none.",
+    "snippet": "Print the lines that an app adds to be heard: log or relay.",
     "view": "Open a recording in the browser.",
     "collector": "Receive uploads yourself, with the same wire contract, and view them.",
     "emulate": "Run emulated devices behind a real adb server.",

@@ -64,6 +64,14 @@ class SegmentEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Relayed:
+    """An event as the app uploaded it, from the relay; `stamp` is when it came, up to a flush interval after it."""
+
+    stamp: Stamp
+    event: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class ParseFailure:
     """A log entry that looked like an event and could not be read: data with a reason, never an exception."""
 

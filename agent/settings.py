@@ -70,6 +70,16 @@ class Upload(BaseModel):
     flush_seconds: float = Field(15.0, ge=0, le=600)
 
 
+class Relay(BaseModel):
+    """The Segment relay. `port` is the phone's, which the app is told; `upstream` replaces Segment's hosts."""
+
+    model_config = _FROZEN
+    port: int = Field(8378, ge=1, le=65535)
+    upstream: str = ""
+    enrichment: Literal["none", "legacy"] = "none"
+    folder: Path = Field(default_factory=lambda: _state_home() / "relay")
+
+
 class Settings(BaseSettings):
     """All settings. Environment names: ANDROID_REPLAY_<SECTION>__<NAME>, for example ANDROID_REPLAY_PRIVACY__LEVEL."""
 
@@ -80,6 +90,7 @@ class Settings(BaseSettings):
     privacy: Privacy = Field(default_factory=Privacy)
     replay: Replay = Field(default_factory=Replay)
     upload: Upload = Field(default_factory=Upload)
+    relay: Relay = Field(default_factory=Relay)
 
     @classmethod
     def settings_customise_sources(

@@ -234,6 +234,12 @@ class SmartSocket:
         with self.service(serial, f"reverse:killforward:{remote}", deadline) as stream:
             self._status(stream, deadline)
 
+    def reverses(self, serial: str, deadline: Deadline) -> dict[str, str]:
+        """What the device listens at for this host: device address to host address (AOSP adb.cpp, list-forward)."""
+        with self.service(serial, "reverse:list-forward", deadline) as stream:
+            rows = [line.split() for line in self.read_block(stream, deadline).splitlines()]
+        return {row[-2]: row[-1] for row in rows if len(row) >= 2}
+
     def service(self, serial: str, service: str, deadline: Deadline) -> Stream:
         """Open a service of the device (`exec:CMD`, `tcp:PORT`, ...) and return its raw stream."""
         stream = self.request(f"host:transport:{serial}", deadline, serial)

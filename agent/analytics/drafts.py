@@ -82,7 +82,7 @@ def finish(draft: Draft, *, strict: bool) -> SegmentEvent:
         kind=draft.kind,
         name=draft.name,
         message_id=draft.message_id,
-        event_ms=_epoch_ms(stamp) if isinstance(stamp, str) else None,
+        event_ms=epoch_ms(stamp) if isinstance(stamp, str) else None,
         complete=stage == "after" and not missing,
         session_id=session,
         session_from=source,
@@ -160,7 +160,8 @@ def _lacks(shown: Shown, name: str, stage: EventStage) -> bool:
     return value is UNKNOWN or (stage == "before" and name == "integrations")
 
 
-def _epoch_ms(text: str) -> int | None:
+def epoch_ms(text: str) -> int | None:
+    """An ISO timestamp as epoch milliseconds, None when it is none; without a zone it is UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

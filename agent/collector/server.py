@@ -39,7 +39,7 @@ class Server:
 
     def start(self) -> None:
         """Listen, then serve. Connections are taken from here on. Raises AddressTaken, ConfigError."""
-        listening = _listen(*self._address)
+        listening = listen(*self._address)
         self._address = listening.getsockname()[:2]
         config = uvicorn.Config(
             self._app,
@@ -115,7 +115,8 @@ def serve(app: ASGIApp, host: str, port: int, ready: Callable[[Server], None]) -
             signal.signal(number, handler)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises AddressTaken, ConfigError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, OverflowError, UnicodeError) as error:

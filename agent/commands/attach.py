@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,9 @@ def attach(
         list[str] | None, typer.Option(help="dir:PATH or collector:URL; repeatable. Left out: dir:replays.")
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1, help="Stop after so many seconds.")] = None,
+    relay: Annotated[
+        bool, typer.Option("--relay", help="Relay the app's Segment uploads, too (see `snippet relay`).")
+    ] = False,
     level: Annotated[str | None, typer.Option(help="Masking: light, medium or conservative.")] = None,
     config: Annotated[Path | None, typer.Option(help="A settings file (TOML).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The closing summary as JSON on stdout.")] = False,
@@ -42,7 +46,7 @@ def attach(
     from agent.settings import load
 
     settings = load({"privacy.level": level}, config).settings
-    summary = record(settings, tuple(device or ()), every, app, sink or ["dir:replays"], duration)
+    summary = record(settings, tuple(device or ()), every, app, sink or ["dir:replays"], duration, relay)
     if as_json:
         put_json(summary)
 
@@ -54,6 +58,7 @@ def record(
     app: str | None,
     sinks: list[str],
     duration: float | None,
+    relay: bool = False,
 ) -> dict[str, Any]:
     """Record until the duration ends or a signal comes, then flush. Says and returns the closing summary."""
     import asyncio
@@ -61,7 +66,10 @@ def record(
 
     from agent.commands.console import say
     from agent.commands.progress import Progress
+    from agent.commands.relay import lead, opened
+    from agent.commands.relay import summary as relay_summary
     from agent.errors import SinkError, StorageDenied
+    from agent.model import Relayed
     from agent.outbox.sink import parse_sink
     from agent.outbox.spool import open_free
     from agent.outbox.uploader import Uploader
@@ -92,9 +100,18 @@ def record(
         names = tuple(target.name for target in targets)
 
         def make_stage(status: DeviceStatus) -> Stage:
-            return Stage(app, settings, lambda sealed: spool.put(sealed, names), status, clock.now)
+            return Stage(app, settings, lambda sealed: spool.put(sealed, names), status, clock.now, relay)
 
         supervisor = Supervisor(registry, clock, settings, wanted, make_stage)
+
+        def heard(serial: str, events: Sequence[Mapping[str, object]]) -> None:
+            came = clock.now()
+            for event in events:
+                supervisor.post(serial, Relayed(came, event))
+
+        relaying = opened(settings, heard, stack) if relay else None
+        if relaying is not None:
+            lead(settings, registry, wanted, relaying, stack)
         uploader = Uploader(spool, targets)
         stack.callback(uploader.stop)
         uploader.start()
@@ -107,6 +124,9 @@ def record(
         "uploads": uploader.stats(),
         "drained": drained,
     }
+    if relaying is not None:
+        summary["relay"] = {**relaying.counts, "waiting": relaying.queue.batches}
+        say(relay_summary(relaying))
     for status in supervisor.statuses.values():
         say(
             f"{status.serial}: {status.segments} segments, {status.frames} frames ({status.blocked} blocked), "

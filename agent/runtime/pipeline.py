@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from agent.model import Snapshot
+from agent.model import Loss, Relayed, Snapshot
 from agent.runtime.capture import CaptureLoop
 from agent.runtime.channel import Channel, ChannelClosed
 from agent.runtime.lane import start_lane
@@ -30,6 +31,7 @@ CONTEXT_SECONDS = 2.0
 CLOCK_SECONDS = 20.0
 ADVANCE_SECONDS = 0.5
 CHANNEL_ITEMS = 512
+POSTED_ITEMS = 4096
 
 
 class Pipeline:
@@ -58,7 +60,16 @@ class Pipeline:
         self._status = status
         self._last_entry: LogEntry | None = None
         self._lost: tuple[Stamp, str, str] | None = None
+        self._posted: deque[Relayed] = deque()
+        self._unposted = 0
         self.attached = asyncio.Event()
+
+    def post(self, item: Relayed) -> None:
+        """What came by another way than the lanes; taken while the device is open. Any thread, never blocks."""
+        if len(self._posted) < POSTED_ITEMS:
+            self._posted.append(item)
+        else:
+            self._unposted += 1
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record until `stop` is set, then seal what is open. Raises AgentError when nothing can be stored any more."""
@@ -76,6 +87,7 @@ class Pipeline:
                     continue
                 await self._record(device, stop)
         finally:
+            await loop.run_in_executor(self._workers, self._stage.process, self._take_posted())
             await loop.run_in_executor(self._workers, self._stage.finish)
             self._status.state = "stopped"
 
@@ -142,11 +154,20 @@ class Pipeline:
                 async with asyncio.timeout(ADVANCE_SECONDS):
                     items = await channel.take()
             except TimeoutError:
+                if self._posted:
+                    await loop.run_in_executor(self._workers, self._stage.process, self._take_posted())
                 await loop.run_in_executor(self._workers, self._stage.advance, self._clock.now())
                 continue
             if not items:
                 return
-            await loop.run_in_executor(self._workers, self._stage.process, items)
+            await loop.run_in_executor(self._workers, self._stage.process, [*items, *self._take_posted()])
+
+    def _take_posted(self) -> list[StageItem]:
+        taken: list[StageItem] = [self._posted.popleft() for _ in range(len(self._posted))]
+        if self._unposted:
+            taken.append(Loss("relay", "uploads while the device was away", self._unposted))
+            self._unposted = 0
+        return taken
 
     def _note_loss(self, stage: str, error: BridgeError) -> None:
         log.warning("%s lost: %s", stage, error)

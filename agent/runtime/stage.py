@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from agent.analytics import relayed
 from agent.analytics.identity import effective_session
 from agent.analytics.sniffer import Sniffer
 from agent.errors import ConfigError
-from agent.model import ParseFailure, SealedSegment, SealReason, SegmentEvent, Snapshot
+from agent.model import Loss, ParseFailure, Relayed, SealedSegment, SealReason, SegmentEvent, Snapshot
 from agent.replay.mask import Masker
-from agent.replay.recorder import Item, Recorder
+from agent.replay.recorder import SETTLE_MS, Item, Recorder
 from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
 from bridge.deadline import Deadline
@@ -21,14 +22,17 @@ from bridge.types import ClockFix, Foreground, Gap, LogEntry, Stamp, Touch
 CALL_SECONDS = 5.0
 
 # A snapshot comes with the call that frees the capture lane to take the next one.
-StageItem = tuple[Snapshot, Callable[[], None]] | LogEntry | Touch | Foreground | ClockFix | Gap
+StageItem = tuple[Snapshot, Callable[[], None]] | LogEntry | Touch | Foreground | ClockFix | Gap | Relayed | Loss
+
+# With a relay the ids may come a flush interval late: nothing is written before they can have come.
+RELAY_SETTLE_MS = 35_000
 
 
 class Stage:
     """Turns facts of one serial into sealed segments, handed to `keep`. One call at a time; its thread may change.
 
     Entries older than the first attach are read for ids only: they tell which session was under way, and are not part
-    of the recording.
+    of the recording. `relay` says that the app's uploads come, too.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Stage:
         keep: Callable[[SealedSegment], None],
         status: DeviceStatus,
         now: Callable[[], Stamp],
+        relay: bool = False,
     ) -> None:
         self._package = package
         self._settings = settings
@@ -50,6 +55,8 @@ class Stage:
         self._masker: Masker | None = None
         self._sniffer: Sniffer | None = None
         self._recorder: Recorder | None = None
+        self._merge = relayed.Merge() if relay else None
+        self._offset_ns: int | None = None
 
     def attach(self, device: Device) -> None:
         """A device was opened, for the first time or again. Raises BridgeError; ConfigError for an unknown package."""
@@ -85,6 +92,7 @@ class Stage:
                 segment_ms=int(self._settings.replay.segment_seconds * 1000),
                 segment_bytes=self._settings.replay.segment_bytes,
                 width=self._settings.capture.width,
+                settle_ms=SETTLE_MS if self._merge is None else RELAY_SETTLE_MS,
             )
             self._started = self._now()
 
@@ -99,7 +107,10 @@ class Stage:
                     free()
             elif isinstance(item, LogEntry):
                 self._entry(item)
+            elif isinstance(item, Relayed):
+                self._relayed(item)
             elif isinstance(item, ClockFix):
+                self._offset_ns = item.offset_ns
                 self._status.clock_bound_ms = item.bound_ns / 1e6
             else:
                 self._count(item)
@@ -111,6 +122,8 @@ class Stage:
             return
         for found in self._sniffer.advance(now):
             self._event(found)
+        for event in self._merge.advance(now) if self._merge is not None else ():
+            self._feed_event(event)
         self._kept(self._recorder.advance(now))
 
     def finish(self, reason: SealReason = "stop") -> None:
@@ -119,6 +132,8 @@ class Stage:
             return
         for found in self._sniffer.flush():
             self._event(found)
+        for event in self._merge.flush() if self._merge is not None else ():
+            self._feed_event(event)
         self._kept(self._recorder.finish(reason))
         self._status.losses = {f"{loss.stage}: {loss.reason}": loss.count for loss in self._recorder.losses}
 
@@ -142,6 +157,8 @@ class Stage:
     def _entry(self, entry: LogEntry) -> None:
         if self._sniffer is None or self._started is None:
             return
+        if self._offset_ns is None:
+            self._offset_ns = entry.time_ns - entry.stamp.mono_ns
         for found in self._sniffer.feed(entry):
             self._event(found)
         # What other apps and the system log is read for the app's own facts and is nobody's to record.
@@ -153,6 +170,21 @@ class Stage:
         if isinstance(found, ParseFailure):
             self._feed(found)
             return
+        for event in [found] if self._merge is None else self._merge.log(found):
+            self._feed_event(event)
+
+    def _relayed(self, item: Relayed) -> None:
+        """An upload of the app: of this app, as far as it says whose it is."""
+        if self._merge is None or relayed.package(item.event) not in ("", self._status.package):
+            return
+        found = relayed.read(item, self._offset_ns, self._uid)
+        if isinstance(found, ParseFailure):
+            self._feed(found)
+            return
+        for event in self._merge.relay(found):
+            self._feed_event(event)
+
+    def _feed_event(self, found: SegmentEvent) -> None:
         session = effective_session(found.session_id)
         if session > 0:
             self._status.session_id, self._status.device_id = session, found.device_id
@@ -163,7 +195,7 @@ class Stage:
         self._status.events += 1
         self._feed(found)
 
-    def _count(self, item: Touch | Foreground | Gap) -> None:
+    def _count(self, item: Touch | Foreground | Gap | Loss) -> None:
         if isinstance(item, Touch):
             self._status.touches += item.kind == "down"
         elif isinstance(item, Gap):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from agent.model import Relayed
 from agent.runtime.lane import start_lane
 from agent.runtime.pipeline import Pipeline
 from agent.runtime.stage import Stage
@@ -41,6 +42,12 @@ class Supervisor:
         self._make_stage = make_stage
         self._pipelines: dict[str, Pipeline] = {}
         self.statuses: dict[str, DeviceStatus] = {}
+
+    def post(self, serial: str, item: Relayed) -> None:
+        """Hand a device's upload to its pipeline; nothing when it has none. Any thread."""
+        pipeline = self._pipelines.get(serial)
+        if pipeline is not None:
+            pipeline.post(item)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Supervise until `stop`; then every open segment is sealed. Raises AgentError when storing fails."""

@@ -1,0 +1,241 @@
+"""Segment as the relay sees it: where an app's settings and batches go, and what came back.
+
+Addresses are those of @segment/analytics-react-native: `https://cdn-settings.segment.com/v1/projects/KEY/settings`,
+and `https://APIHOST/b` with the `apiHost` that the settings name. Nothing else is ever asked, but for the URL that the
+operator gave instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+from starlette.concurrency import run_in_threadpool
+
+from agent.errors import ConfigError, StorageError
+from agent.relay.batch import Unreadable, inflate
+from agent.relay.queue import Parcel
+from agent.store.disk import guarded, make_folder, write_files
+
+ANSWER_SECONDS = 10.0
+SETTINGS_SECONDS = 5.0
+SETTINGS_BYTES = 4 << 20
+ANSWER_BYTES = 64 << 10
+CONNECTIONS = 32
+HOSTS = 1024
+CDN = "https://cdn-settings.segment.com/v1"
+DEFAULT_API = "https://api.segment.io/v1"
+# What a hop says to the next hop only, and what our own client says.
+_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"}
+_OWN = _HOP | {"host", "content-length", "accept-encoding"}
+# Half a copy or none is of no use to an app that was told to ask here.
+_CONDITIONS = {"if-none-match", "if-modified-since", "if-match", "if-range", "if-unmodified-since", "range"}
+# A public name, never a number, so that settings cannot lead the relay to a machine of the local network.
+_API_HOST = re.compile(
+    r"(?:https://)?((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9](?:/[\w.~-]+)*)/?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the upstream said, as it goes back to the app. Header names are lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        return next((value for held, value in self.headers if held == name), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """There was no answer, and why."""
+
+    reason: str
+
+
+Outcome = Answer | Unreached
+
+
+class Upstream:
+    """The client. Belongs to one event loop; `folder` keeps the settings last seen.
+
+    httpx limits each read and write, not the whole request, so a timeout around each request does.
+    """
+
+    def __init__(self, folder: Path, url: str = "", answer_seconds: float = ANSWER_SECONDS) -> None:
+        """`url` takes the place of Segment's hosts. Raises ConfigError when it is no plain http(s) address."""
+        self._folder = folder
+        self._url = parse_url(url) if url else ""
+        self._seconds = answer_seconds
+        self._apis: dict[str, str] = {}
+        self._asked: set[str] = set()
+        self._client = httpx.AsyncClient(
+            follow_redirects=False,
+            timeout=answer_seconds + 1.0,
+            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+            # A proxy from the environment has no business between two programs of one host.
+            trust_env=not _is_loopback(self._url),
+        )
+        self._client.headers.clear()
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def settings(self, write_key: str, headers: Iterable[tuple[str, str]]) -> Outcome:
+        """The settings of a source: the upstream's, or those last seen when it has none to give now.
+
+        An SDK whose settings fail neither keeps nor sends events, for good; so a copy is better than an error.
+        """
+        url = f"{self._url + '/v1' if self._url else CDN}/projects/{write_key}/settings"
+        kept = [(name, value) for name, value in onward(headers) if name not in _CONDITIONS]
+        outcome = await self._ask("GET", url, kept, b"", SETTINGS_SECONDS, SETTINGS_BYTES)
+        if isinstance(outcome, Answer) and outcome.status == 200:
+            api = _api_host(outcome)
+            if api is not None:
+                self._learn(write_key, api)
+                await run_in_threadpool(self._keep, write_key, outcome)
+                return outcome
+        if isinstance(outcome, Answer) and 400 <= outcome.status < 500 and outcome.status not in (408, 429):
+            return outcome
+        copy = await run_in_threadpool(self._copy, write_key)
+        return outcome if copy is None else copy
+
+    async def send(self, parcel: Parcel) -> Outcome:
+        """Post a batch. A status that was seen counts, whatever comes of the rest of the answer."""
+        base = self._url + "/v1" if self._url else await self._api(parcel.write_key)
+        return await self._ask("POST", f"{base}/b", parcel.headers, parcel.body, self._seconds, ANSWER_BYTES)
+
+    async def _api(self, write_key: str) -> str:
+        """Where the batches of a source go. An app may post before anybody asked here for its settings."""
+        if write_key and write_key not in self._apis and write_key not in self._asked:
+            if len(self._asked) < HOSTS:
+                self._asked.add(write_key)
+            outcome = await self.settings(write_key, ())
+            if isinstance(outcome, Unreached):
+                self._asked.discard(write_key)
+        return self._apis.get(write_key, DEFAULT_API)
+
+    async def _ask(
+        self, method: str, url: str, headers: Iterable[tuple[str, str]], content: bytes, seconds: float, limit: int
+    ) -> Outcome:
+        status, said, body = 0, tuple[tuple[str, str], ...](), bytearray()
+        try:
+            async with asyncio.timeout(seconds):
+                given = [*headers, ("accept-encoding", "identity")]
+                async with self._client.stream(method, url, headers=given, content=content or None) as response:
+                    status = response.status_code
+                    said = tuple(
+                        (name.lower(), value)
+                        for name, value in response.headers.multi_items()
+                        if name.lower() not in _HOP | {"content-length"}
+                    )
+                    async for chunk in response.aiter_raw():
+                        body += chunk
+                        if len(body) > limit:
+                            return Unreached(f"an answer of more than {limit} bytes")
+        except TimeoutError:
+            reason = f"no answer within {seconds:g} s"
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+        except (httpx.InvalidURL, UnicodeError):
+            reason = "the address or a header cannot be sent"
+        else:
+            return Answer(status, said, bytes(body))
+        if status and method == "POST":
+            return Answer(status, tuple(item for item in said if item[0] != "content-encoding"), b"")
+        return Unreached(reason)
+
+    def _learn(self, write_key: str, api: str) -> None:
+        if len(self._apis) >= HOSTS:
+            self._apis.clear()
+        self._apis[write_key] = api
+
+    def _keep(self, write_key: str, answer: Answer) -> None:
+        try:
+            make_folder(self._folder)
+            write_files(self._folder, [(_name(write_key), [orjson.dumps(answer.headers), b"\n", answer.body])])
+        except StorageError:
+            # The copy is for a bad day; this is a good one.
+            return
+
+    def _copy(self, write_key: str) -> Answer | None:
+        path = self._folder / _name(write_key)
+        try:
+            with guarded(path):
+                head, _, body = path.read_bytes().partition(b"\n")
+            headers = tuple((str(name), str(value)) for name, value in orjson.loads(head))
+        except (StorageError, ValueError, TypeError):
+            return None
+        answer = Answer(200, headers, body)
+        api = _api_host(answer)
+        if api is None:
+            return None
+        self._learn(write_key, api)
+        return answer
+
+
+def onward(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers of a request that go on, names in lower case."""
+    given = [(name.lower(), value) for name, value in headers]
+    named = {word.strip().lower() for name, value in given if name == "connection" for word in value.split(",")}
+    return [(name, value) for name, value in given if name not in _OWN | named]
+
+
+def parse_url(url: str) -> str:
+    """An upstream's address without a final slash. Raises ConfigError."""
+    hint = "Write it as http://HOST:PORT."
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ConfigError(f"{url!r} is no address: {error}.", hint) from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or any(map(str.isspace, url)):
+        raise ConfigError(f"{url!r} is no http address.", hint)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigError("The relay's upstream has no user name, query or fragment.", hint)
+    return url.rstrip("/").removesuffix("/v1")
+
+
+def place(folder: Path, url: str) -> Path:
+    """The folder of an upstream: what waits for one must never go to another."""
+    return folder / (f"upstream-{hashlib.sha256(parse_url(url).encode()).hexdigest()[:12]}" if url else "segment")
+
+
+def _api_host(answer: Answer) -> str | None:
+    """The base address that settings name for batches, DEFAULT_API when they name none; None if these are none."""
+    try:
+        settings = orjson.loads(inflate(answer.body, answer.header("content-encoding")))
+    except (Unreadable, orjson.JSONDecodeError):
+        return None
+    if not isinstance(settings, dict):
+        return None
+    integrations = settings.get("integrations")
+    own = integrations.get("Segment.io") if isinstance(integrations, dict) else None
+    named = own.get("apiHost") if isinstance(own, dict) else None
+    match = _API_HOST.fullmatch(named) if isinstance(named, str) else None
+    if match is None or any(part in (".", "..") for part in match[1].split("/")):
+        return DEFAULT_API
+    return f"https://{match[1]}"
+
+
+def _name(write_key: str) -> str:
+    return f"settings-{hashlib.sha256(write_key.encode()).hexdigest()[:32]}"
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,135 @@
+"""Keeps `adb reverse` of devices: a port of the phone leads to a port of this host, for as long as we run."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.deadline import Deadline
+from bridge.errors import BridgeError
+from bridge.registry import Registry
+from bridge.smartsocket import AdbServer, SmartSocket
+
+log = logging.getLogger(__name__)
+
+# A device that came back has another transport id, so a look at the list tells; the full look also finds a listener
+# that somebody else took away.
+LOOK_SECONDS = 1.0
+FULL_LOOKS = 10
+CALL_SECONDS = 5.0
+PROBE_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class _Device:
+    transport: int
+    looks: int = 0
+    problem: str = ""
+
+
+class Tunnels:
+    """Leads `phone_port` of every wanted device to `port_of(serial)` on this host. A thread of its own.
+
+    A device that comes, comes back or lost its listener gets it anew; at the end each is taken away again. A listener
+    that leads to another living program is left alone. `tell` gets a line for people at each change.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        server: AdbServer,
+        wanted: tuple[str, ...],
+        phone_port: int,
+        port_of: Callable[[str], int],
+        tell: Callable[[str], None],
+    ) -> None:
+        """`wanted` is empty for every device."""
+        self._registry = registry
+        self._socket = SmartSocket(server)
+        self._wanted = wanted
+        self._remote = f"tcp:{phone_port}"
+        self._port_of = port_of
+        self._tell = tell
+        self._devices: dict[str, _Device] = {}
+        self._made: dict[str, str] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tunnels")
+
+    @property
+    def serials(self) -> tuple[str, ...]:
+        """The devices whose port leads here now, as far as we know."""
+        return tuple(serial for serial, device in self._devices.copy().items() if not device.problem)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take the listeners away from the devices that are still there. Idempotent."""
+        if self._stopped.is_set():
+            return
+        self._stopped.set()
+        self._thread.join()
+        for serial, local in self._made.items():
+            try:
+                if self._socket.reverses(serial, Deadline(CALL_SECONDS)).get(self._remote) == local:
+                    self._socket.remove_reverse(serial, self._remote, Deadline(CALL_SECONDS))
+            except BridgeError as error:
+                # A device that has gone has no listener.
+                log.debug("the listener of %s: %s", serial, error)
+        self._socket.close()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(LOOK_SECONDS if self._devices else LOOK_SECONDS / 5):
+            try:
+                listed = self._registry.list(Deadline(CALL_SECONDS))
+            except BridgeError as error:
+                log.debug("devices: %s", error)
+                continue
+            there = {row.serial: row.transport_id for row in listed if row.usable}
+            for serial in self._devices.keys() - there.keys():
+                del self._devices[serial]
+            for serial, transport in there.items():
+                if not self._stopped.is_set() and (not self._wanted or serial in self._wanted):
+                    self._look(serial, transport)
+
+    def _look(self, serial: str, transport: int) -> None:
+        device = self._devices.get(serial)
+        if device is None or device.transport != transport:
+            device = self._devices[serial] = _Device(transport, problem="new" if device is None else device.problem)
+        device.looks += 1
+        if device.looks % FULL_LOOKS != 1 and not device.problem:
+            return
+        try:
+            problem = self._keep(serial)
+        except BridgeError as error:
+            problem = str(error)
+        if problem != device.problem:
+            device.problem = problem
+            self._tell(f"{serial}: {problem}" if problem else f"{serial}: {self._remote} of the phone leads here.")
+
+    def _keep(self, serial: str) -> str:
+        """Make the listener if it is not there; what is in the way, "" for nothing. Raises BridgeError."""
+        local = f"tcp:{self._port_of(serial)}"
+        held = self._socket.reverses(serial, Deadline(CALL_SECONDS)).get(self._remote)
+        if held == local:
+            return ""
+        if held is not None and _lives(held):
+            return f"{self._remote} of the phone leads to another program on this host ({held}); take another port."
+        self._made[serial] = local
+        self._socket.reverse(serial, self._remote, local, Deadline(CALL_SECONDS))
+        return ""
+
+
+def _lives(local: str) -> bool:
+    """Whether somebody listens at an address of this host; one that we cannot try counts as living."""
+    kind, _, port = local.rpartition(":")
+    if kind != "tcp" or not port.isdigit():
+        return True
+    try:
+        socket.create_connection(("127.0.0.1", int(port)), PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fakes.segment_api import Say, SegmentApi
+from fakes.wait import until
+
+from agent.errors import AddressTaken
+from agent.relay import server as module
+from agent.relay.server import RelayServer
+
+BATCH = json.dumps({"batch": [{"type": "track", "messageId": "m1"}], "writeKey": "KEY"}).encode()
+
+
+def test_listens_on_loopback_only(relay) -> None:
+    doors = [door.getsockname()[0] for door in relay.server._doors.values()]
+    assert doors == ["127.0.0.1"]
+
+
+def test_a_port_that_is_taken(relay) -> None:
+    with pytest.raises(AddressTaken):
+        relay.server.open("OTHER", port=relay.client.base_url.port)
+
+
+def test_what_waits_is_sent_by_the_next_run(tmp_path: Path) -> None:
+    with SegmentApi() as gone:
+        url, port = gone.url, gone.port
+    with RelayServer(tmp_path, lambda door, events: None, upstream=url) as first:
+        answer = httpx.post(f"http://localhost:{first.open('A')}/v1/b", content=BATCH)
+        assert answer.status_code == 200
+        assert first.queue.batches == 1
+    with SegmentApi(port) as segment, RelayServer(tmp_path, lambda door, events: None, upstream=url) as second:
+        until(lambda: segment.taken, "the batch of the first run")
+        until(lambda: second.queue.batches == 0, "the queue to be empty")
+    assert segment.posts[0].body == BATCH
+
+
+def test_what_waits_for_one_upstream_goes_to_no_other(tmp_path: Path, segment: SegmentApi) -> None:
+    segment.say(Say(reset=True), *[Say(503, {"Retry-After": "100"}, take=False)] * 5)
+    with RelayServer(tmp_path, lambda door, events: None, upstream=segment.url) as first:
+        httpx.post(f"http://localhost:{first.open('A')}/v1/b", content=BATCH)
+        assert first.queue.batches == 1
+    with SegmentApi() as other, RelayServer(tmp_path, lambda door, events: None, upstream=other.url) as second:
+        assert second.queue.batches == 0
+        assert other.got == []
+
+
+def test_stop_is_quick_with_a_post_under_way(start: Callable[..., Any], segment: SegmentApi) -> None:
+    relay = start(answer_seconds=60.0)
+    segment.say(Say(hang=True))
+    with socket.create_connection(("127.0.0.1", relay.client.base_url.port)) as client:
+        client.sendall(b"POST /v1/b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(BATCH), BATCH))
+        until(lambda: segment.posts, "the batch to be on its way")
+        relay.server.stop()
+        # Nobody told the app that it is safe.
+        assert not client.recv(64).startswith(b"HTTP/1.1 2")
+    relay.server.stop()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /v1/b HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+    ],
+)
+def test_a_head_that_never_ends_is_cut(relay, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr(module, "HEAD_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", relay.client.base_url.port), timeout=10) as client:
+        client.sendall(sent)
+        while client.recv(4096):
+            pass
+    assert relay.client.get("/healthz").status_code == 200
+
+
+def test_a_second_head_that_never_ends_is_cut(relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEAD_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", relay.client.base_url.port), timeout=10) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        client.sendall(b"GET /healthz HT")
+        while client.recv(4096):
+            pass
+
+
+def test_a_body_that_never_ends_is_cut(relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    from agent.relay import app
+
+    monkeypatch.setattr(app, "BODY_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", relay.client.base_url.port), timeout=10) as client:
+        client.sendall(b"POST /v1/b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
+        assert client.recv(64).startswith(b"HTTP/1.1 408")
+
+
+def test_a_request_that_takes_long_to_answer_is_not_cut(start, segment: SegmentApi, monkeypatch) -> None:
+    monkeypatch.setattr(module, "HEAD_SECONDS", 0.2)
+    relay = start(answer_seconds=0.8)
+    segment.say(Say(hang=True))
+    assert relay.post(BATCH).status_code == 200
+
+
+def test_nonsense_is_answered_and_the_next_is_served(relay) -> None:
+    with socket.create_connection(("127.0.0.1", relay.client.base_url.port), timeout=10) as client:
+        client.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20 + b"\r\n\r\n")
+        assert b"400" in client.recv(4096)
+    assert relay.client.get("/healthz").status_code == 200
