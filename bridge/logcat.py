@@ -1,4 +1,4 @@
-"""Readers of logcat's output: binary (`-B`) and the text formats threadtime, time, brief and long with their modifiers.
+"""Readers of logcat's output: binary (`-B`), every text format with its modifiers, and what Android Studio copies.
 
 Bytes in any chunking go in, entries and gaps come out. Bad data costs a counted gap or an unread line, never an
 exception. Sources: AOSP liblog `logprint.cpp` (text layouts, cut entries) and `log_read.h` (binary header).
@@ -9,13 +9,15 @@ from __future__ import annotations
 import codecs
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from bridge.types import Gap, Level, LogEntry, Stamp
 
-Format = Literal["threadtime", "epoch", "time", "brief", "long", "binary"]
+Format = Literal["threadtime", "epoch", "time", "brief", "long", "binary", "process", "tag", "thread", "raw", "studio"]
 ToStamp = Callable[[int], Stamp]
 Facts = list[LogEntry | Gap]
 
@@ -25,15 +27,24 @@ NO_YEAR = 1972
 MAX_PAYLOAD = 4068
 MAX_ENTRY = 5 * 1024
 MAX_HEADER = 64
+# Seconds: no phone is up for ten years, and none had this format in the seventies.
+DECADE = 315_360_000
 MAX_LINE = 64 * 1024
 MAX_TEXT = 64 * 1024
 
+_LONGEST = MAX_ENTRY - 20
 _LEVELS: dict[int, Level] = {2: "V", 3: "D", 4: "I", 5: "W", 6: "E", 7: "F", 8: "S"}
 _LETTERS: dict[bytes, Level] = {b"V": "V", b"D": "D", b"I": "I", b"W": "W", b"E": "E", b"F": "F", b"A": "F", b"S": "S"}
+# How many lines say which format it is.
+VOTERS = 2000
+_TIMED = frozenset({"threadtime", "epoch", "time", "long", "studio"})
 _BUFFERS = ("main", "radio", "events", "system", "crash", "stats", "security", "kernel")
 _EVENT_BUFFERS = frozenset({"events", "stats", "security"})
 _HEADER = struct.Struct("<HHiIII")
 _WORD = struct.Struct("<I")
+# Of a version 4 header: payload bytes, header bytes, nanoseconds, buffer.
+_SIZES = struct.Struct("<HH12xII4x")
+_V4 = _SIZES.size
 
 _TIME = rb"(?:(?:(\d{4})-)?(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{3,9})(?: ([+-]\d{4}))?|(-?\d{1,19})\.(\d{3,9}))"
 _THREADTIME = re.compile(rb" *" + _TIME + rb"(?: +(\S+))? +(\d{1,10}) +(\d{1,10}) ([VDIWEFAS]) ")
@@ -42,8 +53,22 @@ _TIME_TAG = re.compile(
 )
 _BRIEF = re.compile(rb"([VDIWEFAS])/(?=.*\( *(?:\S+?: *)?\d{1,10}\):)(.*?)\( *(?:(\S+?): *)?(\d{1,10})\): ?")
 _LONG = re.compile(rb"\[ *" + _TIME + rb" +(?:([^\s:]+): *)?(\d{1,10}): *(\d{1,10}) ([VDIWEFAS])/(.*?) *\]$")
-_MARKER = re.compile(rb"-{6,} (beginning of|switch to) (\S+)")
+_PROCESS = re.compile(rb"([VDIWEFAS])\( *(?:([^\s():]+): *)?(\d{1,10})\) (.*?)  \(([^()]*)\)$")
+_THREAD = re.compile(rb"([VDIWEFAS])\( *(?:([^\s():]+): *)?(\d{1,10}): *(\d{1,10})\) ?")
+# The tag is padded to 8 columns, so a ": " before that belongs to it.
+_TAG = re.compile(rb"([VDIWEFAS])/(.{8,}?): ?")
+# Android Studio's window, since 2022: pid-tid, tag, package, level; before: pid-tid/package level/tag.
+_STUDIO = re.compile(rb" *" + _TIME + rb" +(\d{1,10})-(\d{1,10}) +(\S.*?) +(\S+) +([VDIWEFA])  ")
+_STUDIO_OLD = re.compile(rb" *" + _TIME + rb" (\d{1,10})-(\d{1,10})/(\S+) ([VDIWEFA])/(.*?): ")
+_MARKER = re.compile(rb"-{6,} (beginning of|switch to|PROCESS (?:STARTED|ENDED)) (\S+)")
 _COLOR = re.compile(rb"^\x1b\[[0-9;]*m|\x1b\[0m$")
+# In the order in which they are tried: a line of the first may look like one of a later.
+_PATTERNS: dict[Format, re.Pattern[bytes]] = {
+    "long": _LONG, "studio": _STUDIO, "time": _TIME_TAG, "brief": _BRIEF, "process": _PROCESS, "thread": _THREAD,
+    "tag": _TAG,
+}  # fmt: skip
+# Each line of these names its tag.
+_TAGGED = frozenset({"threadtime", "epoch", "time", "brief", "process", "tag"})
 _OVERRUN = re.compile(rb"(?:read: )?[Uu]nexpected EOF!")
 _UID = re.compile(rb"(?:u(\d{1,4})_?)a(\d{1,6})")
 _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
@@ -54,15 +79,34 @@ _BINARY_TAG = re.compile(rb"[\x20-\xff]*")
 _SYSTEM_UIDS = {b"root": 0, b"system": 1000, b"radio": 1001, b"bluetooth": 1002, b"log": 1007, b"shell": 2000}
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries are worth reading: those of `tags`, and those whose text begins with one of `openings`.
+
+    A reader may give more than these, never less; what it left out it counts.
+    """
+
+    tags: tuple[str, ...]
+    openings: tuple[str, ...] = ()
+
+
 def detect(sample: bytes) -> Format | None:
-    """The format of a log from its first bytes; None when it is none of those that name the process."""
+    """The format of a log from its first bytes; None when no line tells. "raw" needs logcat's own line before it."""
     if _entry_size(sample, 0, strict=True) > 0:
         return "binary"
-    for line in _to_utf8(sample).split(b"\n")[:2000]:
-        found = _format_of(_clean(line))
+    seen = Counter[Format]()
+    marked = False
+    for line in _to_utf8(sample).split(b"\n")[:VOTERS]:
+        line = _clean(line)
+        found = _format_of(line)
         if found is not None:
-            return found
-    return None
+            seen[found] += 1
+        marked = marked or _MARKER.match(line) is not None
+    # A text may look like a line of a format without times; hardly ever like one with them.
+    timed = [form for form in seen if form in _TIMED]
+    if seen:
+        return max(timed or seen, key=lambda form: seen[form])
+    return "raw" if marked else None
 
 
 def printable(sample: bytes) -> bool:
@@ -86,35 +130,82 @@ def unescape(text: str) -> str:
 
 
 class BinaryReader:
-    """`logcat -B`: entries with header versions 1 to 4. `to_stamp` maps device CLOCK_REALTIME ns to the host."""
+    """`logcat -B`: entries with header versions 1 to 4. `to_stamp` maps device CLOCK_REALTIME ns to the host.
 
-    def __init__(self, to_stamp: ToStamp) -> None:
+    `entries` counts all that passed, wanted or not.
+    """
+
+    def __init__(self, to_stamp: ToStamp, wanted: Wanted | None = None) -> None:
+        self.entries = 0
         self._to_stamp = to_stamp
         self._buffer = bytearray()
         self._skipped = 0
         self._last: Stamp | None = None
+        self._tags = tuple(tag.encode() + b"\0" for tag in wanted.tags) if wanted else None
+        self._openings = tuple(b"\0" + opening.encode() for opening in wanted.openings) if wanted else ()
 
     def feed(self, data: bytes) -> Facts:
         """Entries complete by now; bytes that are no entry come as one Gap in their place."""
-        self._buffer += data
+        buffer = self._buffer
+        buffer += data
         found: Facts = []
         at = 0
+        picky = self._tags is not None and not self._opens_elsewhere()
         while True:
-            size = _entry_size(self._buffer, at, strict=self._skipped > 0)
+            if picky and not self._skipped:
+                at = self._pass(at)
+            size = _entry_size(buffer, at, strict=self._skipped > 0)
             if size == 0:
                 break
             if size < 0:
                 at += 1
                 self._skipped += 1
                 continue
-            entry = self._entry(bytes(self._buffer[at : at + size]))
+            if self._skipped or self._wants(at):
+                entry = self._entry(bytes(buffer[at : at + size]))
+                if self._skipped:
+                    found.append(self._gap(entry.stamp))
+                self._last = entry.stamp
+                found.append(entry)
             at += size
-            if self._skipped:
-                found.append(self._gap(entry.stamp))
-            self._last = entry.stamp
-            found.append(entry)
-        del self._buffer[:at]
+            self.entries += 1
+        del buffer[:at]
         return found
+
+    def _pass(self, at: int) -> int:
+        """Go past whole entries of today's header that nobody wants; returns where it stopped."""
+        buffer, tags = self._buffer, self._tags
+        assert tags is not None
+        begins, unpack, end = buffer.startswith, _SIZES.unpack_from, len(buffer) - _V4
+        passed = 0
+        while at <= end:
+            length, size, fraction, lid = unpack(buffer, at)
+            after = at + _V4 + length
+            if size != _V4 or not 0 < length <= _LONGEST or fraction > 999_999_999 or lid > 7 or after > end + _V4:
+                break
+            if begins(tags, at + 29):
+                break
+            at = after
+            passed += 1
+        self.entries += passed
+        return at
+
+    def _opens_elsewhere(self) -> bool:
+        """Whether an opening stands in the buffer that is not a wanted tag's."""
+        count, tags = self._buffer.count, self._tags or ()
+        return any(
+            (seen := count(opening)) and seen > sum(count(tag + opening[1:]) for tag in tags)
+            for opening in self._openings
+        )
+
+    def _wants(self, at: int) -> bool:
+        """Whether the entry at `at` is wanted. Those with unusual headers are."""
+        if self._tags is None or _HEADER.unpack_from(self._buffer, at)[1] != _V4:
+            return True
+        if self._buffer.startswith(self._tags, at + _V4 + 1):
+            return True
+        text = self._buffer.find(b"\0", at + _V4 + 1)
+        return bool(self._openings) and self._buffer.startswith(self._openings, text)
 
     def flush(self) -> Facts:
         """The stream ended: what is left is a Gap."""
@@ -211,15 +302,26 @@ def _event_values(payload: bytes) -> tuple[str, str, bool]:
 class TextReader:
     """A text log. Lines with an equal prefix are one entry, as logcat prints an entry with newlines.
 
+    `entries` counts the entries that were read, `passed` the lines of which `wanted` says that nobody wants them.
+    Process, thread and uid are 0, 0 and None where the format does not print them, the tag is "".
+
     `year` is that of the first line when the log has none (NO_YEAR without it); a zone in the line is honoured, else
     times are read as UTC. `absolute` and `dated` say whether the last line told the instant and the year. A joined
     entry may hold several entries of one thread in the same instant: text output does not tell them apart.
     """
 
     def __init__(
-        self, to_stamp: ToStamp, form: Format | None = None, year: int | None = None, *, printable: bool = False
+        self,
+        to_stamp: ToStamp,
+        form: Format | None = None,
+        year: int | None = None,
+        *,
+        printable: bool = False,
+        wanted: Wanted | None = None,
     ) -> None:
         self.unread = 0
+        self.entries = 0
+        self.passed = 0
         self.absolute = False
         self.dated = False
         self._to_stamp = to_stamp
@@ -229,14 +331,29 @@ class TextReader:
         self._printable = printable
         self._decoder: codecs.IncrementalDecoder | None = None
         self._fresh = True
-        self._rest = bytearray()
+        self._rest = b""
         self._long_line = False
         self._minute = (b"", 0)
         self._buffer = ""
         self._key = b""
+        self._indent = b""
+        self._wanted: Callable[[bytes], object] | None = None
+        if wanted is not None:
+            words = b"|".join(re.escape(word.encode()) for word in (*wanted.tags, *wanted.openings))
+            self._wanted = re.compile(words + rb"|^-{6}|[Uu]nexpected EOF!").search
         self._head: LogEntry | None = None
         self._lines: list[bytes] = []
         self._size = 0
+
+    @property
+    def timed(self) -> bool:
+        """Whether the format prints times."""
+        return self._format in _TIMED
+
+    @property
+    def format(self) -> Format | None:
+        """The format that was given or found."""
+        return self._format
 
     def feed(self, data: bytes) -> Facts:
         """Entries that are complete: the next line does not continue them."""
@@ -249,20 +366,25 @@ class TextReader:
         if self._decoder is not None:
             data = self._decoder.decode(data).encode("utf-8", "replace")
         found: Facts = []
-        self._rest += data
-        *lines, rest = self._rest.split(b"\n")
+        *lines, rest = (self._rest + data).split(b"\n")
+        wanted = self._wanted if self._format in _TAGGED else None
         for line in lines:
             if self._long_line:  # the end of a line whose beginning was taken at MAX_LINE
                 self._long_line = False
-                continue
-            self._line(bytes(line), found)
+            elif wanted is None or wanted(line):
+                self._line(line, found)
+                wanted = self._wanted if self._format in _TAGGED else None
+            else:
+                self.passed += 1
+                if self._head is not None:
+                    self._finish(found)
         if self._long_line:
-            rest = bytearray()
+            rest = b""
         elif len(rest) > MAX_LINE:
-            self._line(bytes(rest[:MAX_LINE]), found)
+            self._line(rest[:MAX_LINE], found)
             self.unread += 1
             self._long_line = True
-            rest = bytearray()
+            rest = b""
         self._rest = rest
         return found
 
@@ -270,8 +392,8 @@ class TextReader:
         """The log ended: the last entry."""
         found: Facts = []
         if self._rest and not self._long_line:
-            self._line(bytes(self._rest), found)
-        self._rest.clear()
+            self._line(self._rest, found)
+        self._rest = b""
         self._finish(found)
         return found
 
@@ -288,24 +410,33 @@ class TextReader:
         if self._format == "long":
             self._long(line, found)
             return
-        read = self._threadtime(line) if self._format in ("threadtime", "epoch") else self._tagged(line)
+        read = self._threadtime(line) if self._format in ("threadtime", "epoch") else self._other(line)
         if read is None:
-            self._unread(line, found)
+            if self._format == "studio" and self._head is not None and line.startswith(b"    "):
+                self._add(line.removeprefix(self._indent))
+            else:
+                self._unread(line, found)
             return
         key, head, text = read
         if self._head is None or key != self._key or not self._joins(text):
             self._finish(found)
             self._key, self._head = key, head
+        self._add(text)
+
+    def _add(self, text: bytes) -> None:
+        if self._size + len(text) > MAX_TEXT:
+            self.unread += 1
+            return
         self._lines.append(text)
         self._size += len(text) + 1
 
     def _joins(self, text: bytes) -> bool:
-        if self._head is None or self._size + len(text) > MAX_TEXT:
+        if self._head is None or self._size + len(text) > MAX_TEXT or self._format == "studio":
             return False
         if self._size - 1 == _cut_size(self._head.tag):
             return False
         # Without a time the prefix says little: only an indented or closing line continues what was printed.
-        return self._format != "brief" or not text or text[:1] in b" \t}]"
+        return self._format in _TIMED or not text or text[:1] in b" \t}]"
 
     def _finish(self, found: Facts) -> None:
         head, lines = self._head, self._lines
@@ -319,6 +450,7 @@ class TextReader:
         if self._printable:
             text = unescape(text)
         cut = len(data) == _cut_size(head.tag)
+        self.entries += 1
         found.append(
             LogEntry(
                 head.stamp, head.time_ns, head.pid, head.tid, head.uid, head.level, head.tag, text, head.buffer, cut
@@ -366,20 +498,37 @@ class TextReader:
             return key, self._head, line[end + 2 :]
         return key, self._make(self._time(match), int(pid), int(tid), uid, letter, line[start:end]), line[end + 2 :]
 
-    def _tagged(self, line: bytes) -> tuple[bytes, LogEntry, bytes] | None:
-        match = (_BRIEF if self._format == "brief" else _TIME_TAG).match(line)
+    def _other(self, line: bytes) -> tuple[bytes, LogEntry, bytes] | None:
+        """A line of the other formats: the key that lines of one entry share, the entry's head, the text."""
+        form = self._format
+        if form == "raw":
+            return b"", self._head or self._make(0, 0, 0, None, b"I", b""), line
+        pattern = _PATTERNS.get(form) if form else None
+        match = pattern.match(line) if pattern else None
+        if match is None and form == "studio":
+            pattern, match = _STUDIO_OLD, _STUDIO_OLD.match(line)
         if match is None:
             return None
-        key = match[0].rstrip(b" ")
-        if self._head is not None and key == self._key:
-            return key, self._head, line[match.end() :]
-        if self._format == "brief":
-            time_ns = 0
+        time_ns = self._time(match) if form in _TIMED else 0
+        tid, uid, text = b"0", None, line[match.end() :]
+        if form == "process":
+            letter, uid, pid, text, tag = match.groups()
+            return match[1] + pid + b" " + tag, self._make(0, int(pid), 0, uid, letter, tag), text
+        if form == "brief":
             letter, tag, uid, pid = match.groups()
-        else:
-            time_ns = self._time(match)
+        elif form == "time":
             letter, tag, uid, pid = match.group(11, 12, 13, 14)
-        return key, self._make(time_ns, int(pid), 0, uid, letter, tag), line[match.end() :]
+        elif form == "thread":
+            (letter, uid, pid, tid), tag = match.groups(), b""
+        elif form == "tag":
+            (letter, tag), pid = match.groups(), b"0"
+        elif pattern is _STUDIO:
+            pid, tid, tag, letter = match.group(11, 12, 13, 15)
+            self._indent = b" " * match.end()
+        else:
+            pid, tid, letter, tag = match.group(11, 12, 14, 15)
+            self._indent = b"    "
+        return match[0].rstrip(b" "), self._make(time_ns, int(pid), int(tid), uid, letter, tag), text
 
     def _make(self, time_ns: int, pid: int, tid: int, uid: bytes | None, letter: bytes, tag: bytes) -> LogEntry:
         name = tag.rstrip(b" ").decode("utf-8", "replace")
@@ -389,7 +538,8 @@ class TextReader:
     def _time(self, match: re.Match[bytes]) -> int:
         year, month, day, hour, minute, second, fraction, zone, epoch, tail = match.groups()[:10]
         if epoch is not None:
-            self.absolute = self.dated = True
+            # `-v monotonic` counts from the boot.
+            self.absolute = self.dated = int(epoch) >= DECADE
             return int(epoch) * 1_000_000_000 + int(tail.ljust(9, b"0"))
         self.absolute, self.dated = zone is not None, year is not None
         key = match.string[match.start(2) if year is None else match.start(1) : match.end(5)] + (zone or b"")
@@ -428,11 +578,9 @@ def _format_of(line: bytes) -> Format | None:
     match = _THREADTIME.match(line)
     if match is not None:
         return "threadtime" if match[9] is None else "epoch"
-    if _LONG.match(line):
-        return "long"
-    if _TIME_TAG.match(line):
-        return "time"
-    return "brief" if _BRIEF.match(line) else None
+    if _STUDIO_OLD.match(line):
+        return "studio"
+    return next((form for form, pattern in _PATTERNS.items() if pattern.match(line)), None)
 
 
 def _clean(line: bytes) -> bytes:

@@ -16,7 +16,7 @@ FROM_OWN_OPTIONS = "properties.integrations"
 FROM_PROPERTIES_ALONE = "inferred: properties, no session plugin seen"
 
 _PARTS = ("messageId", "timestamp", "integrations", "anonymousId", "context")
-_SESSION_EVENTS = ("session_start", "session_end")
+SESSION_EVENTS = ("session_start", "session_end")
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ def integration_id(shown: Shown) -> object:
 
 def own_session(draft: Draft) -> int:
     """The session that a `session_start` or `session_end` event names in its properties, else NO_SESSION."""
-    if draft.kind != "track" or draft.name not in _SESSION_EVENTS:
+    if draft.kind != "track" or draft.name not in SESSION_EVENTS:
         return NO_SESSION
     value = draft.shown.look("properties", "integrations", DESTINATION, "session_id")
     return value if isinstance(value, int) and not isinstance(value, bool) else NO_SESSION

@@ -249,7 +249,7 @@ def _plain(value: object, path: Path, gaps: set[Path]) -> object:
                     continue
                 if member.absent:
                     continue
-                plain[name] = str(member)
+                plain[name] = member.json
             else:
                 plain[name] = _plain(member, (*path, name), gaps)
         return plain
@@ -259,11 +259,11 @@ def _plain(value: object, path: Path, gaps: set[Path]) -> object:
             if isinstance(member, Marker):
                 if member.hidden:
                     gaps.add(path)
-                items.append(None if member.hidden or member.absent else str(member))
+                items.append(member.json)
             else:
                 items.append(_plain(member, (*path, ""), gaps))
         return items
-    return str(value) if isinstance(value, Marker) else value
+    return value.json if isinstance(value, Marker) else value
 
 
 def _line_end(text: str, at: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 MAX_DEPTH = 64
 
@@ -26,6 +27,13 @@ class Marker(str):
     def absent(self) -> bool:
         """JSON has no place for it: undefined or a function."""
         return self == "undefined" or self.startswith("[Function")
+
+    @property
+    def json(self) -> object:
+        """What JSON would have in its place. The console prints dates without their milliseconds, so do we."""
+        if self.hidden or self.absent or self == "Invalid Date":
+            return None
+        return _iso(self) if _DATE.fullmatch(self) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ def parse(text: str, start: int = 0) -> Reading:
     stack: list[dict[str, object] | list[object]] = []
     names: list[str] = []  # of the member each container is filling now
     bare: list[bool] = []  # whether the member being filled is an array's extra property, which JSON drops
+    bases: list[Marker | None] = []  # the date or function that prints members of its own; JSON has only itself
     at = start
     while True:
         value, end, reason = _scalar(text, at)
@@ -77,7 +86,8 @@ def parse(text: str, start: int = 0) -> Reading:
             if len(stack) >= MAX_DEPTH:
                 return _early(stack, names, at, "nested too deep")
             opened: dict[str, object] | list[object] = {} if text[at] == "{" else []
-            at = _after_base(text, at + 1)
+            at, base = _after_base(text, at + 1)
+            bases.append(base)
             stack.append(opened)
             names.append("")
             bare.append(False)
@@ -100,9 +110,11 @@ def parse(text: str, start: int = 0) -> Reading:
                 stack.pop()
                 names.pop()
                 bare.pop()
+                base = bases.pop()
+                whole: object = inside if base is None else base
                 if not stack:
-                    return Reading(inside, at)
-                _put(stack[-1], names[-1], bare[-1], inside)
+                    return Reading(whole, at)
+                _put(stack[-1], names[-1], bare[-1], whole)
                 closed = True
                 continue
             if closed:
@@ -160,20 +172,42 @@ def _scalar(text: str, at: int) -> tuple[object, int, str]:
 
 
 def _number(text: str) -> int | float:
-    return int(text) if len(text) <= 16 and text.lstrip("-").isdigit() else float(text.replace("Infinity", "inf"))
+    # Up to 64 bits as the JSON reader does it; JavaScript has no larger integer that is exact, anyway.
+    if len(text) <= 20 and text.lstrip("-").isdigit():
+        number = int(text)
+        if -(1 << 63) <= number < 1 << 64:
+            return number
+    return float(text.replace("Infinity", "inf"))
 
 
-def _after_base(text: str, at: int) -> int:
-    """Past the `[Error: text]`, date or expression that an object with members of its own leads with."""
+def _iso(date: str) -> str:
+    """A printed date as JSON has it, in UTC; as it is when it lies outside the years that are told here."""
+    text = date.split(" (")[0]
+    if text.endswith("GMT"):
+        text += "+0000"
+    for layout in ("%a %b %d %Y %H:%M:%S GMT%z", "%a, %d %b %Y %H:%M:%S GMT%z"):
+        try:
+            return f"{datetime.strptime(text, layout).astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
+        except (ValueError, OverflowError):
+            continue
+    return date
+
+
+def _after_base(text: str, at: int) -> tuple[int, Marker | None]:
+    """Past the `[Error: text]`, date or expression that an object with members of its own leads with.
+
+    A date or function comes along: JSON has it without those members.
+    """
     if text[at : at + 1] != " " or text[at + 1 : at + 2] in ("", " ", "'", "{", "\n"):
-        return at
+        return at, None
     if _NAME.match(text, at + 1):
-        return at
+        return at, None
     for pattern in (_TOKEN, _ERROR, _DATE, _REGEXP):
         found = pattern.match(text, at + 1)
         if found is not None:
-            return found.end()
-    return at
+            base = Marker(found[0])
+            return found.end(), base if pattern is _DATE or base.absent else None
+    return at, None
 
 
 def _put(inside: dict[str, object] | list[object], name: str, bare: bool, value: object) -> None:

@@ -10,18 +10,23 @@ from __future__ import annotations
 import re
 from collections import OrderedDict, deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.analytics import jsontext
-from agent.analytics.drafts import Draft, finish, integration_id, own_session, session_event
+from agent.analytics.drafts import SESSION_EVENTS, Draft, finish, integration_id, own_session, session_event
 from agent.analytics.forms import ABSENT, UNKNOWN, Note, Part, SessionLine, Shown, Unread, shown, statements
 from agent.analytics.identity import device_id, effective_session
 from agent.analytics.parts import Joined, Parts
 from agent.analytics.sessions import FROM_LINE, App
 from agent.model import NO_SESSION, ParseFailure, SegmentEvent
+from bridge.logcat import Wanted
 from bridge.types import LogEntry, Stamp
 
 TAG = "ReactNativeJS"
+OPENING = "SegmentReplay/"
+# All that a sniffer reads: the console, parts under any tag, and what the system says of processes and lost lines.
+WANTED = Wanted((TAG, "ActivityManager", "chatty"), (OPENING,))
 HOLD_MS = 1500
 # How long after its event the SDK may print the "saved" line.
 SAVED_NS = 5_000_000_000
@@ -37,6 +42,18 @@ Found = SegmentEvent | ParseFailure
 
 _STARTED = re.compile(r"Start proc (\d{1,10}):[^/\s]+/(?:u(\d{1,4})a(\d{1,6})|(\d{1,10}))\b")
 _FOLDED = re.compile(r"uid=(\d{1,10})\S* (?:\S+ )?(identical|expire) (\d+) lines?")
+
+
+Turn = tuple[int, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the session plugin, until the event that it speaks of is shown."""
+
+    entry: LogEntry
+    uid: int | None
+    app: App
 
 
 class Sniffer:
@@ -56,7 +73,8 @@ class Sniffer:
         self._seen: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._reported: deque[Draft] = deque(maxlen=MAX_REPORTED)
         self._fruitful: OrderedDict[tuple[int, int], bool] = OrderedDict()
-        self._ended: tuple[int, int] = (0, NO_SESSION)
+        self._lines: OrderedDict[Turn, Line] = OrderedDict()
+        self._turns: OrderedDict[Turn, None] = OrderedDict()
         self._now_ns = 0
 
     def feed(self, entry: LogEntry) -> list[Found]:
@@ -71,7 +89,9 @@ class Sniffer:
         uid = self._uid_of(entry)
         if self._uid is not None and uid != self._uid:
             return found
-        if entry.tag != TAG and not entry.message.startswith("SegmentReplay/"):
+        # A log printed without tags has only the text to go by.
+        console = entry.tag in (TAG, "")
+        if not console and not entry.message.startswith(OPENING):
             return found
         app = self._app(uid if uid is not None else -entry.pid)
         read = statements(entry.message)
@@ -79,7 +99,7 @@ class Sniffer:
             if isinstance(statement, Part):
                 for joined in self._parts.add(entry, statement):
                     found.extend(self._joined(entry if isinstance(joined, Unread) else joined.entry, joined))
-            elif entry.tag != TAG:
+            elif not console:
                 continue
             elif isinstance(statement, Shown):
                 found.extend(self._shown(entry, uid, app, statement, ""))
@@ -98,6 +118,8 @@ class Sniffer:
         found: list[Found] = []
         for entry, joined in self._parts.expire(self._now_ns):
             found.extend(self._joined(entry, joined))
+        while self._lines and (self._line_due() <= self._now_ns or len(self._lines) > MAX_HELD):
+            found.append(self._line_released())
         while self._held and (self._held[0].due_ns <= self._now_ns or len(self._held) > MAX_HELD):
             found.append(self._release(self._held.popleft()))
         return found
@@ -107,6 +129,8 @@ class Sniffer:
         found: list[Found] = []
         for entry, joined in self._parts.flush():
             found.extend(self._joined(entry, joined))
+        while self._lines:
+            found.append(self._line_released())
         while self._held:
             found.append(self._release(self._held.popleft()))
         return found
@@ -161,10 +185,27 @@ class Sniffer:
             self._resolve(app, entry.pid, line.session_id)
         else:
             app.ended(line.session_id)
-            if self._ended == (entry.pid, line.session_id):  # the plugin prints an end twice
-                return []
-            self._ended = (entry.pid, line.session_id)
-        return [session_event(entry, uid, app, line.kind, line.session_id, strict=self._strict)]
+        turn = (entry.pid, line.kind, line.session_id)
+        if turn not in self._turns:  # the plugin prints an end twice
+            _remember(self._turns, turn, None, MAX_SEEN)
+            self._lines[turn] = Line(entry, uid, app)
+        return []
+
+    def _line_due(self) -> int:
+        return next(iter(self._lines.values())).entry.stamp.mono_ns + self._hold_ns
+
+    def _line_released(self) -> SegmentEvent:
+        """The log did not show the event that the plugin makes after its line: the line stands for it."""
+        (_, kind, session), line = self._lines.popitem(last=False)
+        return session_event(line.entry, line.uid, line.app, kind, session, strict=self._strict)
+
+    def _turned(self, draft: Draft, own: int) -> None:
+        """A `session_start` or `session_end` event is shown: a line that says the same is no report of its own."""
+        for session in {own, effective_session(integration_id(draft.shown))} - {NO_SESSION}:
+            turn = (draft.entry.pid, draft.name.removeprefix("session_"), session)
+            if self._lines.pop(turn, None) is not None or session == own:
+                _remember(self._turns, turn, None, MAX_SEEN)
+                return
 
     def _note(self, entry: LogEntry, app: App, note: Note) -> None:
         if note.kind == "reset":
@@ -192,10 +233,13 @@ class Sniffer:
         if effective != NO_SESSION and draft.name != "session_end":
             app.shown(effective, entry.pid, now_ns, event.style)
         own = own_session(draft)
+        if draft.kind == "track" and draft.name in SESSION_EVENTS:
+            self._turned(draft, own)
         if own > 0 and draft.name == "session_start":
             app.started(own, entry.pid, now_ns, FROM_LINE)
             self._resolve(app, entry.pid, own)
-        app.last_ns = max(app.last_ns, now_ns)
+        if not draft.waits:  # an event of a session that may have ended does not prolong it
+            app.last_ns = max(app.last_ns, now_ns)
         if not self._is_news(draft):
             return []
         if draft.stage == "after":
@@ -243,6 +287,7 @@ class Sniffer:
             draft.stage = "before" if plugin and draft.shown.style not in app.with_ids else "after"
         if draft.waits and app.prints_lines:  # had a session begun, the plugin would have printed it
             draft.inferred = app.last_known(pid)
+            app.last_ns = max(app.last_ns, draft.entry.stamp.mono_ns)
         return finish(draft, strict=self._strict)
 
 

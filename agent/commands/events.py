@@ -22,12 +22,19 @@ if TYPE_CHECKING:
 CHUNK = 1 << 16
 SAMPLE = 1 << 18
 _STARTED = re.compile(rb"Start proc (\d{1,10}):([^/\s]+)/(?:u(\d{1,4})a(\d{1,6})|(\d{1,10}))\b")
+# Android Studio's own line.
+_PROCESS_STARTED = re.compile(rb"-{6} PROCESS STARTED \((\d{1,10})\) for package (\S+)")
 
 
 def events(
     log: Annotated[str, typer.Argument(metavar="LOG", help="A file, or - for standard input.")],
     form: Annotated[
-        str, typer.Option("--format", help="auto, threadtime, epoch, time, brief, long or binary (`logcat -B`).")
+        str,
+        typer.Option(
+            "--format",
+            help="auto, binary (`logcat -B`), studio (copied from Android Studio), or the text format: threadtime,"
+            " epoch, time, brief, long, process, tag, thread, raw.",
+        ),
     ] = "auto",
     app: Annotated[str | None, typer.Option(help="Only this package's processes.")] = None,
     year: Annotated[
@@ -72,12 +79,12 @@ def events(
             else:
                 put(_line(found, reading.text_of(found.stamp)))
     say(
-        f"{seen} events of {len(sessions)} sessions in {reading.entries:,} log entries"
+        f"{seen} events of {len(sessions)} sessions in {reading.entries:,} log {reading.unit}"
         f" ({reading.form or 'no format known'}); {sum(failures.values())} not read, {reading.unread} lines unread."
     )
     for reason, count in sorted(failures.items()):
         say(f"  not read: {count} x {reason}")
-    if reading.entries == 0 and reading.size:
+    if reading.entries == 0 and reading.size and reading.form != "raw":
         raise ConfigError(
             f"{log} holds no log entry that can be read.",
             "Save it with `adb logcat -v threadtime`, or name its format with --format.",
@@ -116,7 +123,11 @@ class Owner:
 
     def hear(self, text: bytes) -> None:
         """Take what a part of the log says of processes."""
-        if self._package is None or b"Start proc " not in text:
+        if self._package is None:
+            return
+        if b" PROCESS STARTED " in text:
+            self._pids.update(int(pid) for pid, package in _PROCESS_STARTED.findall(text) if package == self._package)
+        if b"Start proc " not in text:
             return
         for pid, process, user, app, uid in _STARTED.findall(text):
             if process.split(b":")[0] == self._package:
@@ -139,10 +150,21 @@ class Reading:
         self._year = year
         self._times: TextReader | None = None
         self._asked = form
+        self._reader: TextReader | BinaryReader | None = None
         self.form: Format | None = None
-        self.entries = 0
         self.size = 0
         self._gaps = 0
+
+    @property
+    def entries(self) -> int:
+        """How many there were, those that cannot concern Segment included: they are passed over unread."""
+        if self._reader is None:
+            return 0
+        return self._reader.entries + (self._times.passed if self._times else 0)
+
+    @property
+    def unit(self) -> str:
+        return "entries" if self._times is None or not self._times.passed else "entries and lines"
 
     @property
     def unread(self) -> int:
@@ -159,7 +181,6 @@ class Reading:
             if isinstance(item, Gap):
                 self._gaps += 1
                 continue
-            self.entries += 1
             if item.tag == "ActivityManager":
                 owner.hear(item.message.encode("utf-8", "replace"))
             yield from filter(owner.owns, sniffer.feed(item))
@@ -169,6 +190,8 @@ class Reading:
         """The device's time of an entry as ISO text; with a zone only when the log tells the instant."""
         from datetime import UTC, datetime
 
+        if self._times is not None and not self._times.timed:
+            return ""
         try:
             moment = datetime.fromtimestamp(stamp.mono_ns // 1_000_000_000, UTC)
         except (ValueError, OverflowError, OSError):
@@ -179,34 +202,46 @@ class Reading:
         return (text if dated else text[5:]) + ("Z" if absolute else "")
 
     def _items(self) -> Iterator[LogEntry | Gap]:
-        reader: TextReader | BinaryReader | None = None
         head = b""
+        reader: TextReader | BinaryReader | None = None
         while chunk := self._stream.read1(CHUNK):
             self.size += len(chunk)
             if reader is None:
                 head += chunk
-                reader = self._reader(head, len(head) >= SAMPLE)
+                reader = self._reader = self._reader_of(head, last=len(head) >= SAMPLE)
                 chunk, head = (head, b"") if reader else (b"", head)
             if reader is not None:
                 yield from reader.feed(chunk)
         if reader is None:
-            reader = self._reader(head, last=True)
-            if reader is None:
-                return
+            reader = self._reader = self._reader_of(head, last=True)
+            assert reader is not None
             yield from reader.feed(head)
         yield from reader.flush()
+        if self._times is not None:
+            self.form = self._times.format
 
-    def _reader(self, sample: bytes, last: bool) -> TextReader | BinaryReader | None:
-        """The reader for what the log begins with; None while that cannot be told."""
+    def _reader_of(self, sample: bytes, *, last: bool) -> TextReader | BinaryReader | None:
+        """The reader for what the log begins with; None while that cannot be told and there may be more."""
+        from agent.analytics.sniffer import WANTED
         from bridge.logcat import BinaryReader, TextReader, detect, printable
 
         self.form = self._asked or detect(sample)
-        if self.form is None and not last:
+        if self.form in (None, "raw") and not self._asked and not last:
             return None
+        if self.form is None and states_events(sample):
+            self.form = "raw"
         if self.form == "binary":
-            return BinaryReader(_device_time)
-        self._times = TextReader(_device_time, self.form, self._year, printable=printable(sample))
+            return BinaryReader(_device_time, WANTED)
+        self._times = TextReader(_device_time, self.form, self._year, printable=printable(sample), wanted=WANTED)
         return self._times
+
+
+def states_events(sample: bytes) -> bool:
+    """Whether a text that names neither tags nor processes holds what an app prints of its Segment events."""
+    from agent.analytics.forms import Unread, statements
+
+    found = statements(sample.decode("utf-8", "replace"))
+    return any(not isinstance(statement, Unread) for statement in found)
 
 
 def _device_time(time_ns: int) -> Stamp:
@@ -229,19 +264,16 @@ def _opened(log: str) -> BufferedReader:
 
 def _fact(found: SegmentEvent, time: str) -> dict[str, Any]:
     return {
-        "time": time,
-        "pid": found.pid,
+        "time": time or None,
+        "pid": found.pid or None,
         "uid": found.uid,
         "stage": found.stage,
         "complete": found.complete,
-        "type": found.kind,
-        "name": found.name,
-        "message_id": found.message_id,
         "event": found.event,
         "session_id": found.session_id,
         "device_id": found.device_id,
-        "session_from": found.session_from,
-        "device_from": found.device_from,
+        "session_from": found.session_from or "none",
+        "device_from": found.device_from or "none",
         "missing": found.missing,
     }
 
