@@ -13,6 +13,7 @@ COMMANDS = {
     "devices": "List the devices that adb sees, and why one cannot be used.",
     "doctor": "Check everything a recording needs, each check with its fix.",
     "attach": "Record and upload attached devices until stopped.",
+    "control": "Start or stop capture of a recorder that runs on this host.",
     "events": "Read a saved logcat into Segment events with their ids.",
     "relay": "Pass an app's Segment settings and batches on, and lose none.",
     "snippet": "Print the lines that an app adds to be heard: log or relay.",

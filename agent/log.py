@@ -1,9 +1,11 @@
-"""Handlers for the standard logging: lines on stderr, repeats damped. Only the command line calls `setup`."""
+"""Handlers for the standard logging: lines on stderr, repeats damped. Only commands use it."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from collections.abc import Iterator
 
 
 class Damper(logging.Filter):
@@ -28,13 +30,26 @@ class Damper(logging.Filter):
         return count % self._every == 0
 
 
-def setup(verbose: bool) -> None:
-    """Send our packages' log to stderr: warnings, or everything with `verbose`."""
+# The plugin's logLevel (`session-replay-config.ts` and its Android module in amplitude/Amplitude-TypeScript).
+LEVELS = (logging.CRITICAL + 1, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+@contextlib.contextmanager
+def shown(level: int) -> Iterator[None]:
+    """Send our packages' log to stderr while the block runs, from 0 (nothing) over 2 (warnings) to 4 (everything)."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     handler.addFilter(Damper())
-    for name in ("agent", "bridge"):
-        logger = logging.getLogger(name)
-        logger.handlers[:] = [handler]
-        logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("agent", "bridge")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(LEVELS[level])
         logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, (number, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(number)
+            logger.propagate = propagate

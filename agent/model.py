@@ -17,6 +17,7 @@ EventKind = Literal["track", "screen", "identify", "group", "alias"]
 EventStage = Literal["after", "enriched", "before", "raw", "session"]
 SealReason = Literal["time", "size", "session", "resize", "stop", "lost"]
 MaskLevel = Literal["light", "medium", "conservative"]
+RemoteForm = Literal["android", "web"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +194,14 @@ class SealedSegment:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The sink has it. `answer` is what the server said, `skipped` its reason for not keeping it (a directive)."""
+    """The sink has it. `answer` is what the server said, `skipped` its reason for not keeping it (a directive).
+
+    `ends_session`: the server wants no more of the segment's session.
+    """
 
     answer: str = ""
     skipped: str = ""
+    ends_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from agent.errors import ConfigError
 
-Origin = Literal["default", "file", "environment", "flag"]
+Origin = Literal["default", "file", "environment", "plugin config", "flag"]
 ENV_PREFIX = "ANDROID_REPLAY_"
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -80,6 +80,29 @@ class Relay(BaseModel):
     folder: Path = Field(default_factory=lambda: _state_home() / "relay")
 
 
+class Plugin(BaseModel):
+    """The options of Amplitude's Segment Session Replay plugin, as far as they are not settings of another section.
+
+    A person who runs a recorder wants a recording: `sample_rate` is 1 and `remote_config` off unless an app's own
+    plugin config says otherwise. `remote_url` = where to ask instead of Amplitude's host of the `server_zone`;
+    `sampling` and `remote_form` = as which of Amplitude's SDKs; `log_level` from 0 (nothing) to 4 (debug).
+    `strict` = ids come from the event itself, never by inference; `debug` = the plugin's debugMode, seen in enrichment.
+    """
+
+    model_config = _FROZEN
+    sample_rate: float = Field(1.0, ge=0, le=1)
+    sampling: Literal["mobile", "web"] = "mobile"
+    remote_config: bool = False
+    remote_url: str = ""
+    remote_form: Literal["android", "web"] = "android"
+    server_zone: Literal["US", "EU"] = "US"
+    auto_start: bool = True
+    opt_out: bool = False
+    debug: bool = False
+    strict: bool = False
+    log_level: int = Field(2, ge=0, le=4)
+
+
 class Settings(BaseSettings):
     """All settings. Environment names: ANDROID_REPLAY_<SECTION>__<NAME>, for example ANDROID_REPLAY_PRIVACY__LEVEL."""
 
@@ -91,6 +114,7 @@ class Settings(BaseSettings):
     replay: Replay = Field(default_factory=Replay)
     upload: Upload = Field(default_factory=Upload)
     relay: Relay = Field(default_factory=Relay)
+    plugin: Plugin = Field(default_factory=Plugin)
 
     @classmethod
     def settings_customise_sources(
@@ -120,20 +144,24 @@ class Loaded:
             yield name, str(value), self.origins.get(name, "default")
 
 
-def load(flags: Mapping[str, Any], file: Path | None = None) -> Loaded:
-    """Merge defaults < file < environment < flags. `flags` maps `section.name` to a value; None means "not given".
+def load(flags: Mapping[str, Any], file: Path | None = None, plugin: Mapping[str, Any] | None = None) -> Loaded:
+    """Merge defaults < file < environment < plugin config < flags.
+
+    `flags` and `plugin` map `section.name` to a value; None means "not given".
 
     Raises ConfigError that names the setting, the place it came from and what it accepts.
     """
     from_file = _read(file) if file else {}
     from_flags = _nest({name: value for name, value in flags.items() if value is not None})
     from_environment = EnvSettingsSource(Settings)()
+    from_plugin = _nest(plugin or {})
     origins: dict[str, Origin] = {}
     origins |= dict.fromkeys((name for name, _ in _flatten(from_file)), "file")
     origins |= dict.fromkeys((name for name, _ in _flatten(from_environment)), "environment")
+    origins |= dict.fromkeys((name for name, _ in _flatten(from_plugin)), "plugin config")
     origins |= dict.fromkeys((name for name, _ in _flatten(from_flags)), "flag")
     try:
-        settings = Settings(**_merge(_merge(from_file, from_environment), from_flags))
+        settings = Settings(**_merge(_merge(_merge(from_file, from_environment), from_plugin), from_flags))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])

@@ -123,7 +123,7 @@ class AndroidDevice:
         return self._hierarchy
 
     def log(self, since: LogEntry | None = None) -> Logcat:
-        """The log from now on, or after `since`."""
+        """The log from a few minutes ago on, or after `since`."""
         log = Logcat(self.serial, self.shell.stream, self.clock, self._fresh_fix, since)
         self._tails.append(log)
         return log

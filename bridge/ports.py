@@ -78,7 +78,10 @@ class Device(Protocol):
     def hierarchy(self) -> HierarchySource: ...
 
     def log(self, since: LogEntry | None = None) -> LogSource:
-        """`since` = the last entry seen before a loss: the stream resumes after it, without a repeat."""
+        """`since` = the last entry seen before a loss: the stream resumes after it, without a repeat.
+
+        Without it the stream begins with what was logged in the last minutes: old entries are known by their stamps.
+        """
         ...
 
     def touch(self) -> TouchSource: ...

@@ -21,6 +21,9 @@ PROBE_SECONDS = 5.0
 # No buffer on the way holds a touch back for longer, and a phone that slept at all did so for longer.
 SLEEP_NS = 1_000_000_000
 SLEEP_WINDOW_NS = 10_000_000_000
+# How much of the log from before the opening is read: what an app said of itself in that time may still hold.
+# The caller tells old entries by their stamps.
+HISTORY_NS = 300_000_000_000
 
 OpenStream = Callable[[str, Deadline], Stream]
 
@@ -58,7 +61,7 @@ class _Tail:
 
 
 class Logcat(_Tail):
-    """The device's log from now on, or from `since` on without a repeat. One thread; `close` from any."""
+    """The device's log from five minutes ago on, or from `since` on without a repeat. One thread; `close` from any."""
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Logcat(_Tail):
             # The device's clock went back (a reboot, before the network set it): nothing older than `since` is there.
             command = f"logcat -B -b {BUFFERS}"
         else:
-            start_ns = device_now_ns if since is None else since.time_ns
+            start_ns = max(0, device_now_ns - HISTORY_NS) if since is None else since.time_ns
             seconds, nanoseconds = divmod(start_ns, 1_000_000_000)
             command = f"logcat -B -b {BUFFERS} -T '{seconds}.{nanoseconds // 1000:06d}'"
         reader = BinaryReader(clock.wall)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LIST_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
+KEY_HINT = "Set ANDROID_REPLAY_UPLOAD__API_KEY, or give --plugin-config."
 
 
 def attach(
@@ -32,6 +33,18 @@ def attach(
         bool, typer.Option("--relay", help="Relay the app's Segment uploads, too (see `snippet relay`).")
     ] = False,
     level: Annotated[str | None, typer.Option(help="Masking: light, medium or conservative.")] = None,
+    sample_rate: Annotated[
+        float | None, typer.Option(help="The share of sessions to record, by Amplitude's hash. Left out: 1, all.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Ids come from the event itself, never by inference.")
+    ] = False,
+    remote_config: Annotated[
+        str | None, typer.Option(metavar="on|URL", help="Obey the project's remote config; URL = where to ask instead.")
+    ] = None,
+    plugin_config: Annotated[
+        Path | None, typer.Option(help="The app's plugin config (JSON): its options and defaults count.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A settings file (TOML).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The closing summary as JSON on stdout.")] = False,
 ) -> None:
@@ -45,10 +58,37 @@ def attach(
     from agent.commands.console import put_json
     from agent.settings import load
 
-    settings = load({"privacy.level": level}, config).settings
+    flags = {
+        "privacy.level": level,
+        "plugin.sample_rate": sample_rate,
+        "plugin.strict": strict or None,
+        "plugin.remote_config": None if remote_config is None else True,
+        "plugin.remote_url": None if remote_config in (None, "on") else remote_config,
+    }
+    plugin = _plugin_config(plugin_config) if plugin_config else None
+    settings = load(flags, config, plugin).settings
     summary = record(settings, tuple(device or ()), every, app, sink or ["dir:replays"], duration, relay)
     if as_json:
         put_json(summary)
+
+
+def _plugin_config(file: Path) -> dict[str, object]:
+    import json
+
+    from agent.analytics.plugin import PluginConfig
+    from agent.commands.console import say
+    from agent.errors import ConfigError
+
+    hint = "Give the object that the app passes to createSegmentSessionReplayPlugin, as JSON."
+    try:
+        parsed = PluginConfig.parse(json.loads(file.read_bytes()))
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.", hint) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{file} is not JSON: {error}.", hint) from error
+    if parsed.ignored:
+        say(f"{file}: the plugin knows no option {', '.join(parsed.ignored)}; left out.")
+    return parsed.settings()
 
 
 def record(
@@ -64,15 +104,19 @@ def record(
     import asyncio
     import contextlib
 
+    from agent import log
+    from agent.analytics.gate import Gate
     from agent.commands.console import say
     from agent.commands.progress import Progress
     from agent.commands.relay import lead, opened
     from agent.commands.relay import summary as relay_summary
-    from agent.errors import SinkError, StorageDenied
+    from agent.errors import ConfigError, SinkError, StorageDenied
     from agent.model import Relayed
+    from agent.outbox.remoteconfig import HOSTS, RemoteConfigClient
     from agent.outbox.sink import parse_sink
     from agent.outbox.spool import open_free
     from agent.outbox.uploader import Uploader
+    from agent.runtime.control import serving
     from agent.runtime.stage import Stage
     from agent.runtime.supervisor import Supervisor
     from bridge.clock import HostClock
@@ -80,8 +124,12 @@ def record(
     from bridge.smartsocket import AdbServer
 
     clock = HostClock()
+    plugin, api_key = settings.plugin, settings.upload.api_key.get_secret_value()
+    if plugin.remote_config and not api_key:
+        raise ConfigError("The remote config is that of a project's API key, and none is set.", KEY_HINT)
     with contextlib.ExitStack() as stack:
-        targets = [parse_sink(spec, settings.upload.api_key.get_secret_value()) for spec in sinks]
+        stack.enter_context(log.shown(settings.plugin.log_level))
+        targets = [parse_sink(spec, api_key, plugin.sample_rate) for spec in sinks]
         for target in targets:
             stack.callback(target.close)
         registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock, start=True)
@@ -98,9 +146,23 @@ def record(
             except SinkError as error:
                 say(f"{error} {error.hint} Segments wait in {settings.spool} until it answers.")
         names = tuple(target.name for target in targets)
+        gate = Gate(
+            sample_rate=plugin.sample_rate,
+            variant=plugin.sampling,
+            opt_out=plugin.opt_out,
+            auto_start=plugin.auto_start,
+            remote=plugin.remote_config,
+            on_session=lambda: remote.refresh() if remote is not None else None,
+        )
+        remote: RemoteConfigClient | None = None
+        if plugin.remote_config:
+            url = plugin.remote_url or HOSTS[plugin.server_zone]
+            remote = RemoteConfigClient(url, api_key, plugin.remote_form, settings.spool, gate.configure)
+            stack.callback(remote.close)
+            remote.start()
 
         def make_stage(status: DeviceStatus) -> Stage:
-            return Stage(app, settings, lambda sealed: spool.put(sealed, names), status, clock.now, relay)
+            return Stage(app, settings, lambda sealed: spool.put(sealed, names), status, clock.now, relay, gate)
 
         supervisor = Supervisor(registry, clock, settings, wanted, make_stage)
 
@@ -109,14 +171,22 @@ def record(
             for event in events:
                 supervisor.post(serial, Relayed(came, event))
 
-        relaying = opened(settings, heard, stack) if relay else None
+        relaying = opened(settings, heard, stack, lambda session: not gate.refusal(session)) if relay else None
         if relaying is not None:
             lead(settings, registry, wanted, relaying, stack)
-        uploader = Uploader(spool, targets)
+        uploader = Uploader(spool, targets, ended=gate.end)
         stack.callback(uploader.stop)
         uploader.start()
+
+        def facts() -> dict[str, Any]:
+            return {"devices": [status.facts() for status in supervisor.statuses.values()]}
+
+        async def run() -> None:
+            async with serving(spool.folder, gate, facts):
+                await _until_stopped(supervisor, duration)
+
         with Progress(supervisor.statuses, uploader) as progress:
-            asyncio.run(_until_stopped(supervisor, duration))
+            asyncio.run(run())
             progress.note("uploading what is left")
             drained = uploader.drain(settings.upload.flush_seconds)
     summary = {

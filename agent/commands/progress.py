@@ -72,7 +72,8 @@ class Progress:
 
 def _line(status: DeviceStatus) -> str:
     session = f"session {status.session_id} device {status.device_id}" if status.session_id else "no session yet"
-    problem = f" ({status.problem})" if status.problem else ""
+    said = status.problem or (f"capturing nothing: {status.paused}" if status.paused else "")
+    problem = f" ({said})" if said else ""
     return (
         f"{status.serial} {status.state}{problem} | {session} | {status.frames} frames {status.events} events "
         f"{status.touches} touches {status.gaps} gaps {status.segments} segments"

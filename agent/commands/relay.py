@@ -106,17 +106,30 @@ def relay(
     say(summary(server))
 
 
-def opened(settings: Settings, tell: Tell, stack: ExitStack) -> RelayServer:
-    """The relay, running until the stack ends. Raises StorageError, ConfigError."""
+def opened(
+    settings: Settings,
+    tell: Tell,
+    stack: ExitStack,
+    recorded: Callable[[int], bool] = lambda session_id: True,
+) -> RelayServer:
+    """The relay, running until the stack ends; `recorded` says which sessions have a replay.
+
+    Raises StorageError, ConfigError.
+    """
+    from functools import partial
+
     from agent.analytics.enrichment import enrich
     from agent.commands.console import say
     from agent.relay.server import RelayServer
 
+    debug_key = settings.upload.api_key.get_secret_value() if settings.plugin.debug else None
     server = RelayServer(
         settings.relay.folder,
         tell,
         upstream=settings.relay.upstream,
-        enrich=enrich if settings.relay.enrichment == "legacy" else None,
+        enrich=partial(enrich, recorded=recorded, debug_key=debug_key)
+        if settings.relay.enrichment == "legacy"
+        else None,
     )
     stack.enter_context(server)
     if server.queue.batches:

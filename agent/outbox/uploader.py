@@ -81,11 +81,16 @@ class Uploader:
         sinks: Iterable[Sink],
         backoff: Backoff | None = None,
         draw: Callable[[], float] | None = None,
+        ended: Callable[[int, str], None] = lambda session_id, reason: None,
     ) -> None:
-        """Starts nothing. Raises ConfigError when a sink is named twice."""
+        """Starts nothing. `ended` is told which session a server wants no more of, and why.
+
+        Raises ConfigError when a sink is named twice.
+        """
         self._spool = spool
         self._backoff = backoff or Backoff()
         self._draw = draw or random.SystemRandom().random
+        self._ended = ended
         self._lanes = [_Lane(sink) for sink in sinks]
         self._stopping = threading.Event()
         self.names = tuple(lane.sink.name for lane in self._lanes)
@@ -167,6 +172,8 @@ class Uploader:
             stats.delivered += 1
             stats.skipped += bool(delivery.skipped)
             stats.bytes += sealed.manifest.bytes
+            if delivery.ends_session:
+                self._ended(sealed.manifest.session_id, delivery.skipped)
             self._spool.ack(segment, name)
         elif isinstance(delivery, Rejected):
             log.warning("%s rejected segment %s: %s", name, segment, delivery.reason)

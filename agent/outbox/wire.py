@@ -118,7 +118,7 @@ def classify(answer: Answer, now_ms: int) -> Delivery:
     if 200 <= status < 300:
         code = answer.headers.get(SKIP_HEADER, "").strip()
         skipped = f"{_SKIP_WORDS[code]} ({code})" if code in _SKIP_WORDS else ""
-        return Delivered(words, skipped)
+        return Delivered(words, skipped, ends_session=code in (OUT_OF_RANGE, CAPTURE_OFF))
     if status in (408, 429, 499) or status >= 500:
         return Retry(retry_after(answer.headers, now_ms), words)
     return Rejected(words)

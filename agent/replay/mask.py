@@ -27,6 +27,7 @@ HISTORY = 64
 TOUCH_SLACK_NS = 1_000_000_000
 # Longer than a screen's opening animation (AOSP config_activityDefaultDur is 220 ms, activity_open 450).
 SETTLING_NS = 500_000_000
+_LEVELS: tuple[MaskLevel, ...] = ("light", "medium", "conservative")
 _BLIND = frozenset(("no-tree", "rotation", "size", "secure"))
 _EVERYWHERE = Bounds(-(2**31), -(2**31), 2**31, 2**31)
 _COVER_WORD = 0xFF000000 | COVER << 16 | COVER << 8 | COVER
@@ -57,6 +58,13 @@ class Masker:
         self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
         self._appeared: dict[Bounds | str, int] | None = None
         self._silent: deque[_Silent] = deque(maxlen=HISTORY)
+
+    def tighten(self, level: MaskLevel) -> None:
+        """Mask at `level` from now on, if that is stricter than what is masked already."""
+        if _LEVELS.index(level) > _LEVELS.index(self.level):
+            self.level = level
+            self._surveys.clear()
+            self._touched = None
 
     def snapshot(self, s: Snapshot, rgba: NDArray[np.uint8], dpi: int) -> MaskedSnapshot:
         """Burn the masks of both dumps into a copy of `rgba` (height, width, 4) and scale that down.

@@ -38,7 +38,7 @@ MAX_MESSAGE_IDS = 4_096
 MAX_SESSIONS = 8
 
 # While a gap of one of these lasts nobody knows whether a keyboard is on the screen.
-_EYES = frozenset(("screen", "hierarchy", "device"))
+_EYES = frozenset(("screen", "hierarchy", "device", "capture"))
 _STAGES = {"session": 0, "raw": 1, "before": 2, "enriched": 3, "after": 4}
 _LEVELS = {"V": "debug", "D": "debug", "I": "info", "W": "warn", "E": "error", "F": "error", "S": "log"}
 
@@ -48,7 +48,8 @@ class Recorder:
 
     Items may come up to `settle_ms` out of order. What comes before any session is known waits, at most PREROLL_MS and
     PREROLL_BYTES of it; what falls out is counted in `losses`. `screen` and `dpi` are the device's until a picture says
-    otherwise. `effective` makes an effective session id of a verbatim one.
+    otherwise. `effective` makes an effective session id of a verbatim one. `refusal` says why a session is not
+    recorded, "" when it is: what belongs to a refused one is counted and left out.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Recorder:
         segment_bytes: int = 2_000_000,
         settle_ms: int = SETTLE_MS,
         width: int = 540,
+        refusal: Callable[[int], str] = lambda session_id: "",
     ) -> None:
         self._serial = serial
         self._device = dict(device)
@@ -74,6 +76,8 @@ class Recorder:
         self._segment_bytes = segment_bytes
         self._settle_ms = settle_ms
         self._width = width
+        self._refusal = refusal
+        self._refused: dict[SessionKey, str] = {}
         self._encoder = PictureEncoder()
         self._reorder: Reorder[_Held] = Reorder()
         self._preroll: PreRoll[_Held] = PreRoll(PREROLL_MS * 1_000_000, PREROLL_BYTES)
@@ -93,6 +97,11 @@ class Recorder:
         self._losses: Counter[tuple[str, str]] = Counter()
         self._unreported: Counter[tuple[str, str]] = Counter()
         self._sealed: list[SealedSegment] = []
+
+    @property
+    def ruling(self) -> int | None:
+        """The session that began last, None before the first. Any thread may ask."""
+        return self._sessions.latest
 
     @property
     def losses(self) -> tuple[Loss, ...]:
@@ -168,6 +177,9 @@ class Recorder:
         interval = self._switch(at)
         if isinstance(item, Foreground):
             self._note_foreground(item)
+        elif not isinstance(item, SegmentEvent) and self._refuses(interval, at):
+            if isinstance(item, Shown):
+                self._remember(interval.key, item)
         elif isinstance(item, Shown):
             self._place_shown(interval, item)
         elif isinstance(item, SegmentEvent):
@@ -192,6 +204,28 @@ class Recorder:
             self._closing.pop(interval.key, None)
             self._current = interval.key
         return interval
+
+    def _refuses(self, interval: Interval, at: Stamp) -> bool:
+        """Whether a session is not recorded (any more). The first time that is counted, and said where it was open."""
+        key = interval.key
+        reason = self._refusal(key.session_id)
+        if not reason:
+            return False
+        self._lose("session", f"{reason}, items left out")
+        if self._refused.pop(key, None) != reason:
+            self._lose("session", reason)
+        self._refused[key] = reason
+        while len(self._refused) > MAX_SESSIONS:
+            del self._refused[next(iter(self._refused))]
+        writer = self._open.get(key)
+        if writer is not None:
+            payload = {
+                "stage": "session", "reason": reason, "detail": "", "from_ms": at.wall_ms, "to_ms": at.wall_ms, "ms": 0,
+            }  # fmt: skip
+            writer.append([rrweb.custom(at.wall_ms, "gap", payload)])
+            writer.count(gaps=1)
+            self._seal(key, "stop", at.wall_ms)
+        return True
 
     def _place_shown(self, interval: Interval, item: Shown) -> None:
         key = interval.key
@@ -238,6 +272,8 @@ class Recorder:
         own = interval
         if key is not None and key != interval.key:
             own = self._sessions.of(key) or Interval(item.stamp, key, item.session_from, item.device_from)
+        if self._refuses(own, item.stamp):
+            return
         masked = self._masker.event(item.event)
         properties = masked.get("properties", masked.get("traits", {}))
         payload = {

@@ -71,6 +71,11 @@ class Sessions:
     def known(self) -> bool:
         return bool(self._intervals)
 
+    @property
+    def latest(self) -> int | None:
+        """The session that began last."""
+        return self._intervals[-1].key.session_id if self._intervals else None
+
     def key_of(self, event: SegmentEvent) -> SessionKey | None:
         """The event's own key, None when it does not have both ids."""
         key = SessionKey(self._effective(event.session_id), event.device_id)

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 CALL_SECONDS = 5.0
 BUSY_SECONDS = 5.0
+PAUSED_SECONDS = 0.2
 TOUCH_TAIL_NS = 1_000_000_000
 
 
@@ -27,7 +28,8 @@ class CaptureLoop:
     two differ the tree was moving: the next round is released, too, even if its picture is the same, so that what was
     blocked for being unsettled is seen once it has settled.
 
-    `run` belongs to one thread; `touched` and `stop` may be called from any.
+    `paused` says why nothing may be captured now, "" when it may. `run` belongs to one thread; `touched` and `stop` may
+    be called from any.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class CaptureLoop:
         clock: Clock,
         settings: Capture,
         emit: Callable[[Snapshot | Gap], None],
+        paused: Callable[[], str] = lambda: "",
     ) -> None:
         self._screen = screen
         self._hierarchy = hierarchy
         self._clock = clock
         self._settings = settings
         self._emit = emit
+        self._paused = paused
         self._stopped = False
         self._wake = threading.Event()
         self._touched_ns = 0
@@ -60,10 +64,15 @@ class CaptureLoop:
 
     def run(self) -> None:
         """Capture until stopped. Raises BridgeError when the device is lost; single failures become gaps."""
+        self._rest()
         before = self._dump()
         shown: int | None = None
         settled = False
         while not self._stopped:
+            if self._rest():
+                # What comes after a pause is shown even if it is what was there before.
+                before, settled = self._dump(), False
+                continue
             started = self._clock.now()
             frame = self._picture(started)
             if frame is not None:
@@ -78,6 +87,21 @@ class CaptureLoop:
                 # What comes after a gap is shown even if it is what was there before.
                 settled = False
             self._pause(started)
+
+    def _rest(self) -> bool:
+        """Take nothing for as long as capture is paused; whether it was. The pause becomes a gap with its reason."""
+        started, reason = self._clock.now(), self._paused()
+        rested = False
+        while reason and not self._stopped:
+            rested = True
+            self._wake.clear()
+            if not self._stopped:
+                self._wake.wait(PAUSED_SECONDS)
+            now = self._paused()
+            if now != reason or self._stopped:
+                self._emit(Gap(started, self._clock.now(), "capture", reason))
+                started, reason = self._clock.now(), now
+        return rested
 
     def _picture(self, started: Stamp) -> Frame | None:
         try:

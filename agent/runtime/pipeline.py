@@ -102,7 +102,7 @@ class Pipeline:
     async def _record(self, device: Device, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         channel: Channel[StageItem] = Channel(loop, CHANNEL_ITEMS)
-        run = _Run(device, channel, self._clock, self._settings, self._last_entry)
+        run = _Run(device, channel, self._clock, self._settings, self._last_entry, self._stage.paused)
         consumer: asyncio.Task[None] | None = None
         try:
             await loop.run_in_executor(self._workers, self._stage.attach, device)
@@ -187,7 +187,9 @@ class _Run:
         clock: Clock,
         settings: Settings,
         since: LogEntry | None,
+        paused: Callable[[], str],
     ) -> None:
+        self._paused = paused
         self._device = device
         self._channel = channel
         self._stopped = threading.Event()
@@ -195,7 +197,7 @@ class _Run:
         self._free = threading.Semaphore(1)
         self._log = device.log(since)
         self._touch = device.touch()
-        self._capture = CaptureLoop(device.screen(), device.hierarchy(), clock, settings.capture, self._emit)
+        self._capture = CaptureLoop(device.screen(), device.hierarchy(), clock, settings.capture, self._emit, paused)
         self._clock = clock
         self.last_entry = since
 
@@ -214,6 +216,8 @@ class _Run:
 
     def touches(self) -> None:
         for item in self._touch.touches():
+            if self._paused():
+                continue
             self._capture.touched()
             self._channel.put(item)
         # A device without a touch panel is recorded all the same.
@@ -227,8 +231,9 @@ class _Run:
         next_clock_ns = self._clock.now().mono_ns + int(CLOCK_SECONDS * 1e9)
         while not self._stopped.is_set():
             try:
+                # The rotation is needed all the time; which app is in front is nobody's business in a pause.
                 found = self._device.foreground(Deadline(CALL_SECONDS))
-                if shown is None or _facts(found) != _facts(shown):
+                if not self._paused() and (shown is None or _facts(found) != _facts(shown)):
                     shown = found
                     self._channel.put(found)
                 if self._clock.now().mono_ns >= next_clock_ns:

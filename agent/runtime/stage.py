@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from agent.analytics import relayed
+from agent.analytics.gate import Gate
 from agent.analytics.identity import effective_session
 from agent.analytics.sniffer import Sniffer
 from agent.errors import ConfigError
@@ -43,12 +44,14 @@ class Stage:
         status: DeviceStatus,
         now: Callable[[], Stamp],
         relay: bool = False,
+        gate: Gate | None = None,
     ) -> None:
         self._package = package
         self._settings = settings
         self._keep = keep
         self._status = status
         self._now = now
+        self._gate = gate or Gate()
         self._dpi = 0
         self._uid: int | None = None
         self._started: Stamp | None = None
@@ -73,7 +76,7 @@ class Stage:
             self._uid = uid
             self._status.package = package
             self._masker = Masker(self._settings.privacy.level, package, self._settings.capture.width)
-            self._sniffer = Sniffer(uid)
+            self._sniffer = Sniffer(uid, strict=self._settings.plugin.strict)
             facts: Mapping[str, str] = {
                 "model": info.model,
                 "manufacturer": info.manufacturer,
@@ -93,8 +96,16 @@ class Stage:
                 segment_bytes=self._settings.replay.segment_bytes,
                 width=self._settings.capture.width,
                 settle_ms=SETTLE_MS if self._merge is None else RELAY_SETTLE_MS,
+                refusal=self._gate.refusal,
             )
             self._started = self._now()
+
+    def paused(self) -> str:
+        """Why nothing is captured now; "" when it is. Any thread."""
+        session = self._recorder.ruling if self._recorder is not None else None
+        reason = self._gate.closed or (self._gate.refusal(session) if session is not None else "")
+        self._status.paused = reason
+        return reason
 
     def process(self, items: Iterable[StageItem]) -> None:
         """Take facts in the order of arrival. Raises AgentError when a sealed segment cannot be kept."""
@@ -112,7 +123,7 @@ class Stage:
             elif isinstance(item, ClockFix):
                 self._offset_ns = item.offset_ns
                 self._status.clock_bound_ms = item.bound_ns / 1e6
-            else:
+            elif isinstance(item, Gap) or not self._gate.closed:
                 self._count(item)
                 self._feed(item)
 
@@ -138,8 +149,10 @@ class Stage:
         self._status.losses = {f"{loss.stage}: {loss.reason}": loss.count for loss in self._recorder.losses}
 
     def _snapshot(self, snapshot: Snapshot) -> None:
-        if self._masker is None:
+        if self._masker is None or self._gate.closed:
             return
+        if self._gate.mask_level is not None:
+            self._masker.tighten(self._gate.mask_level)
         frame = snapshot.frame
         try:
             rgba = decode(frame)
@@ -162,7 +175,8 @@ class Stage:
         for found in self._sniffer.feed(entry):
             self._event(found)
         # What other apps and the system log is read for the app's own facts and is nobody's to record.
-        if entry.stamp >= self._started and entry.uid is not None and entry.uid == self._uid:
+        own = entry.uid is not None and entry.uid == self._uid
+        if own and entry.stamp >= self._started and not self._gate.closed:
             self._status.logs += 1
             self._feed(entry)
 
@@ -188,7 +202,7 @@ class Stage:
         session = effective_session(found.session_id)
         if session > 0:
             self._status.session_id, self._status.device_id = session, found.device_id
-        if self._started is not None and found.stamp < self._started:
+        if self._gate.closed or (self._started is not None and found.stamp < self._started):
             if self._recorder is not None:
                 self._recorder.note(found)
             return

@@ -28,6 +28,7 @@ class DeviceStatus:
     clock_bound_ms: float | None = None
     screen: str = ""
     problem: str = ""
+    paused: str = ""
 
     def facts(self) -> dict[str, Any]:
         """As a JSON-able mapping."""

@@ -232,6 +232,7 @@ def test_log_and_its_resumption(lab: Lab, phone: Phone, device: AndroidDevice, r
     write(lab, phone, "before the start")
     log = device.log()
     reader = read(log.entries())
+    assert reader.entry("probe").message == "before the start"
     until(lambda: write(lab, phone, "hello") and True, "a write")
     first = reader.entry("probe")
     assert (first.message, first.pid, first.tid, first.uid, first.level) == ("hello", 4242, 4243, APP_UID, "I")

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import logging
 
-from agent.log import Damper
+import pytest
+
+from agent.log import Damper, shown
 
 
 def test_repeats_are_held_back_and_counted() -> None:
@@ -19,3 +21,17 @@ def test_other_messages_pass() -> None:
     damper = Damper(every=10)
     records = [logging.LogRecord("bridge", logging.WARNING, __file__, 1, f"line {i}", None, None) for i in range(5)]
     assert all(damper.filter(record) for record in records)
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [(0, []), (1, ["E"]), (2, ["W", "E"]), (3, ["I", "W", "E"]), (4, ["D", "I", "W", "E"])],
+)
+def test_the_plugin_s_log_levels(capsys: pytest.CaptureFixture[str], level: int, said: list[str]) -> None:
+    logger = logging.getLogger("agent.somewhere")
+    with shown(level):
+        for word, number in (("D", 10), ("I", 20), ("W", 30), ("E", 40)):
+            logger.log(number, word)
+    assert [line.split(": ")[-1] for line in capsys.readouterr().err.splitlines()] == said
+    assert logging.getLogger("agent").propagate
+    assert logging.getLogger("agent").handlers == []

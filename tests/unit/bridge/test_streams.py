@@ -17,7 +17,7 @@ from bridge.deadline import Deadline
 from bridge.errors import BridgeError, DeviceGone
 from bridge.picture import Display
 from bridge.smartsocket import AdbServer, SmartSocket, Stream
-from bridge.streams import SLEEP_WINDOW_NS, Getevent, Logcat, Resume, Uptime
+from bridge.streams import HISTORY_NS, SLEEP_WINDOW_NS, Getevent, Logcat, Resume, Uptime
 from bridge.types import ClockFix, Gap, LogEntry, Size, Stamp, Touch
 
 SECOND = 1_000_000_000
@@ -156,7 +156,7 @@ def texts(items: list[LogEntry | Touch | Gap]) -> list[str]:
     return [item.message if isinstance(item, LogEntry) else type(item).__name__ for item in items]
 
 
-def test_log_from_now_on(phone: Phone, smart: SmartSocket, clock: DeviceClock) -> None:
+def test_log_from_five_minutes_ago_on(phone: Phone, smart: SmartSocket, clock: DeviceClock) -> None:
     began_ns = now_ns()
     log = logcat(smart, clock)
     reader = Reader(log.entries())
@@ -175,7 +175,7 @@ def test_log_from_now_on(phone: Phone, smart: SmartSocket, clock: DeviceClock) -
     assert since == "logcat -B -b main,system,crash"
     seconds, _, micros = start.strip("'").partition(".")
     assert len(micros) == 6
-    assert began_ns - 1000 <= int(seconds) * SECOND + int(micros) * 1000 <= now_ns()
+    assert began_ns - 1000 <= int(seconds) * SECOND + int(micros) * 1000 + HISTORY_NS <= now_ns()
 
 
 def test_close_wakes_the_reader_ends_the_process_and_may_come_twice(

@@ -273,7 +273,7 @@ def test_close_wakes_a_blocked_send() -> None:
         thread = threading.Thread(target=lambda: got.append(sink.send(segment())))
         thread.start()
         deadline = time.monotonic() + 5
-        while sink._stream is None and time.monotonic() < deadline:
+        while sink._exchange._stream is None and time.monotonic() < deadline:
             thread.join(0.01)
         started = time.monotonic()
         sink.close()

@@ -82,3 +82,38 @@ def test_a_broken_picture_is_a_gap_with_its_reason() -> None:
 def test_no_tree_still_gives_the_picture_for_a_blocked_frame() -> None:
     shown = Script([1, 2], [DeviceBusy("s", "dump", "taken")]).run()
     assert shown == ["DeviceBusy", (1, None, None), (2, None, None)]
+
+
+def test_a_pause_takes_nothing_and_is_a_gap_with_its_reason() -> None:
+    script = Script([1, 1, 1], [10])
+    reasons = ["", "", "stopped", "stopped", "stopped", ""]
+    taken: list[int] = []
+
+    def paused() -> str:
+        if len(reasons) == 1:
+            return ""
+        taken.append(len(script.pictures))
+        return reasons.pop(0)
+
+    loop = CaptureLoop(script, script, script.clock, Capture(rate=30, touch_rate=30), script.emitted.append, paused)
+    script.stop = loop.stop
+    loop.run()
+    shown = [item.reason if isinstance(item, Gap) else item.frame.digest for item in script.emitted]
+    assert shown == [1, "stopped", 1]
+    assert len(set(taken[2:])) == 1, "a picture was taken in the pause"
+
+
+def test_a_pause_from_the_start_to_the_end_takes_nothing_at_all() -> None:
+    script = Script([1], [10])
+    calls: list[int] = []
+
+    def paused() -> str:
+        calls.append(1)
+        if len(calls) == 3:
+            loop.stop()
+        return "opted out"
+
+    loop = CaptureLoop(script, script, script.clock, Capture(rate=30, touch_rate=30), script.emitted.append, paused)
+    loop.run()
+    assert [item.reason for item in script.emitted if isinstance(item, Gap)] == ["opted out"]
+    assert script.pictures == [1]

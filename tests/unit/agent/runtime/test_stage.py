@@ -8,11 +8,14 @@ from fakes.device import APP, FakeDevice
 from fakes.lines import entry, event_line
 from fakes.views import at
 
+from agent.analytics.gate import Gate
+from agent.analytics.remote import Remote
+from agent.analytics.sampling import in_sample
 from agent.errors import ConfigError, StorageFull
 from agent.model import SealedSegment, Snapshot
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
-from agent.settings import Settings
+from agent.settings import Plugin, Settings
 from bridge.deadline import Deadline
 from bridge.types import ClockFix, Gap, Size, Stamp, Touch
 
@@ -22,13 +25,15 @@ SESSION = 1_760_000_000_123
 class Bench:
     """A stage with a clock that a test sets."""
 
-    def __init__(self, package: str | None = APP) -> None:
+    def __init__(self, package: str | None = APP, gate: Gate | None = None, settings: Settings | None = None) -> None:
         self.seconds = 10.0
         self.kept: list[SealedSegment] = []
         self.status = DeviceStatus("fake-1")
         self.device = FakeDevice("fake-1", self.now)
         self.keep: Callable[[SealedSegment], None] = self.kept.append
-        self.stage = Stage(package, Settings(), lambda sealed: self.keep(sealed), self.status, self.now)
+        self.stage = Stage(
+            package, settings or Settings(), lambda sealed: self.keep(sealed), self.status, self.now, gate=gate
+        )
         self.freed = 0
 
     def now(self) -> Stamp:
@@ -177,3 +182,100 @@ def test_finish_before_attach_is_nothing() -> None:
     bench.stage.finish()
     bench.stage.advance(at(12))
     assert bench.kept == []
+
+
+def test_a_session_that_is_not_in_the_sample_is_counted_and_left_out() -> None:
+    bench = Bench(gate=Gate(sample_rate=0.0))
+    bench.stage.attach(bench.device)
+    assert bench.stage.paused() == ""
+    bench.stage.process([event_line(at(10.2), SESSION, "device-a", "m-1"), bench.snapshot(11.0)])
+    assert bench.stage.paused() == bench.status.paused == "not in the sample"
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    assert bench.kept == []
+    assert bench.status.losses["session: not in the sample"] == 1
+    assert bench.status.losses["session: not in the sample, items left out"] >= 2
+
+
+def test_the_next_session_is_recorded_again() -> None:
+    rate = 0.5
+    refused = next(s for s in range(SESSION, SESSION + 50) if not in_sample(s, rate))
+    taken = next(s for s in range(refused + 1, refused + 50) if in_sample(s, rate))
+    bench = Bench(gate=Gate(sample_rate=rate))
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(10.2), refused, "device-a", "m-1"), bench.snapshot(11.0)])
+    assert bench.stage.paused()
+    bench.stage.process([event_line(at(30), taken, "device-a", "m-2"), bench.snapshot(31.0)])
+    assert bench.stage.paused() == ""
+    bench.stage.advance(at(40))
+    bench.stage.finish()
+    assert {sealed.manifest.session_id for sealed in bench.kept} == {taken}
+
+
+def test_while_stopped_nothing_is_kept_but_the_ids() -> None:
+    gate = Gate()
+    bench = Bench(gate=gate)
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(10.2), SESSION, "device-a", "m-1", name="Seen"), bench.snapshot(11.0)])
+    bench.stage.advance(at(14))
+    gate.stop()
+    assert bench.stage.paused() == "stopped"
+    touch = Touch(at(15), 0, "down", 5, 5)
+    bench.stage.process(
+        [event_line(at(15), SESSION + 1, "device-b", "m-2", name="Hidden"), bench.snapshot(15.2), touch]
+    )
+    bench.stage.advance(at(19))
+    gate.start()
+    bench.stage.process([Gap(at(14), at(20), "capture", "stopped"), bench.snapshot(20.5)])
+    bench.stage.advance(at(30))
+    bench.stage.finish()
+    told = bench.everything()
+    assert b"Seen" in told
+    assert b"Hidden" not in told
+    assert b'"stopped"' in told
+    assert bench.status.frames == 2
+    assert {sealed.manifest.session_id for sealed in bench.kept} == {SESSION, SESSION + 1}
+
+
+def test_the_server_s_word_seals_the_session_and_says_why() -> None:
+    gate = Gate()
+    bench = Bench(gate=gate)
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(10.2), SESSION, "device-a", "m-1"), bench.snapshot(11.0)])
+    bench.stage.advance(at(14))
+    gate.end(SESSION, "capture is switched off for this project (4005)")
+    bench.stage.process([bench.snapshot(15.0), event_line(at(15.2), SESSION, "device-a", "m-2", name="Late")])
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    (sealed,) = bench.kept
+    assert sealed.manifest.reason == "stop"
+    assert sealed.manifest.counts.gaps == 1
+    assert b"4005" in bench.everything()
+    assert b"Late" not in bench.everything()
+    assert bench.stage.paused().endswith("(4005)")
+
+
+def test_a_remote_mask_level_only_ever_tightens() -> None:
+    gate = Gate()
+    bench = Bench(gate=gate)
+    bench.stage.attach(bench.device)
+    masker = bench.stage._masker
+    assert masker is not None
+    for level, expected in (("light", "medium"), ("conservative", "conservative"), ("medium", "conservative")):
+        gate.configure(Remote("", None, level))  # type: ignore[arg-type]
+        bench.stage.process([bench.snapshot(11.0)])
+        assert masker.level == expected
+
+
+def test_strict_takes_no_id_by_inference() -> None:
+    line = entry(at(10.1), f"[AmplitudeSession] startNewSession -> {SESSION}")
+    for strict, sessions in ((False, {SESSION}), (True, set())):
+        settings = Settings(plugin=Plugin(strict=strict))
+        bench = Bench(settings=settings)
+        bench.stage.attach(bench.device)
+        raw = entry(at(10.3), "'TRACK event saved', { type: 'track', event: 'Opened', properties: {} }")
+        whole = event_line(at(10.05), None, "device-a", "m-1")
+        bench.stage.process([whole, line, raw, bench.snapshot(11.0)])
+        bench.stage.advance(at(20))
+        bench.stage.finish()
+        assert {sealed.manifest.session_id for sealed in bench.kept} == sessions, strict

@@ -1,0 +1,146 @@
+"""One HTTP/1.1 connection to one host: a request at a time, each within a deadline, broken off from any thread.
+
+httpx limits each read and write, not the whole request; a timer here shuts the connection down at the deadline, so
+that a server which drips its answer cannot hold the caller. (Looking up a host name is not covered: it cannot be
+interrupted.)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import httpx
+
+from agent.errors import ConfigError
+from agent.outbox.wire import Answer
+from bridge.deadline import Deadline
+
+ANSWER_BYTES = 4096
+
+
+class Exchange:
+    """Asks one thing at a time: callers of several threads wait for each other. `close` from any thread, twice."""
+
+    def __init__(self, host: str) -> None:
+        self._using = threading.Lock()
+        self._closed = False
+        self._aborted = False
+        self._stream: Any = None
+        self._client = httpx.Client(
+            http1=True,
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            # A proxy from the environment has no business between two programs of one host.
+            trust_env=not _is_loopback(host),
+        )
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        head: Mapping[str, str],
+        content: bytes = b"",
+        seconds: float = 30.0,
+        limit: int = ANSWER_BYTES,
+    ) -> Answer:
+        """One request within `seconds` all told; the first `limit` bytes of the answer. Raises httpx.HTTPError."""
+        with self._using:
+            if self._closed:
+                raise httpx.TransportError("the connection is closed")
+            self._aborted = False
+            deadline = Deadline(seconds)
+            alarm = threading.Timer(seconds, self._abort)
+            alarm.daemon = True
+            alarm.start()
+            try:
+                with self._client.stream(
+                    method, url, headers=head, content=content, timeout=seconds, extensions={"trace": self._trace}
+                ) as response:
+                    text = _text(response, limit)
+                    return Answer(response.status_code, _lower(response.headers), text)
+            except (httpx.HTTPError, OSError) as error:
+                if deadline.passed:
+                    raise httpx.ReadTimeout(f"no full answer within {seconds:g} s") from error
+                if isinstance(error, OSError):
+                    raise httpx.TransportError(str(error)) from error
+                raise
+            finally:
+                alarm.cancel()
+                alarm.join()
+
+    def close(self) -> None:
+        self._closed = True
+        self._abort()
+        # The asking thread lets go at once, unless it is looking up a host name.
+        held = self._using.acquire(timeout=2.0)
+        self._client.close()
+        if held:
+            self._using.release()
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Called by httpcore as a request goes on (its `trace` extension): keeps hold of the connection."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._stream = info["return_value"]
+            if self._aborted or self._closed:
+                self._abort()
+
+    def _abort(self) -> None:
+        """Wake whoever waits on the connection. Any thread."""
+        self._aborted = True
+        held = self._stream.get_extra_info("socket") if self._stream is not None else None
+        if held is not None:
+            try:
+                # The base class's, for a TLS socket too: its own would drop state that the waiting thread is using.
+                socket.socket.shutdown(held, socket.SHUT_RDWR)
+            except OSError:
+                self._stream = None
+
+
+def address(url: str, name: str, hint: str) -> SplitResult:
+    """`url` as a plain http(s) address. Raises ConfigError, in which `name` says whose address it is."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ConfigError(f"{url!r} is no address: {error}.", hint) from error
+    spaced = any(letter.isspace() for letter in url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or spaced:
+        raise ConfigError(f"{url!r} is no http address.", hint)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigError(f"{name} has no user name, query or fragment.", hint)
+    return parts
+
+
+def words(error: httpx.HTTPError) -> str:
+    """What went wrong, in a few words."""
+    return str(error) or type(error).__name__
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _text(response: httpx.Response, limit: int) -> str:
+    """The start of an answer's text. The status line is the verdict, so an answer that breaks off after it counts."""
+    data = b""
+    try:
+        for chunk in response.iter_raw():
+            data += chunk
+            if len(data) >= limit:
+                break
+    except httpx.HTTPError:
+        data += b" (the answer broke off)"
+    return data[:limit].decode("utf-8", "replace")
+
+
+def _lower(headers: httpx.Headers) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}

@@ -1,0 +1,95 @@
+"""A running recorder's control socket: start, stop and status, one JSON line each way.
+
+The socket lies in the run's spool folder and is for its owner only. `control` of the command line talks to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.analytics.gate import Gate
+
+log = logging.getLogger(__name__)
+
+SOCKET = "control.sock"
+REQUEST_BYTES = 4096
+ANSWER_BYTES = 1 << 20
+ASK_SECONDS = 5.0
+VERBS = ("start", "stop", "status")
+
+
+@contextlib.asynccontextmanager
+async def serving(folder: Path, gate: Gate, facts: Callable[[], Mapping[str, Any]]) -> AsyncIterator[None]:
+    """Answer on `folder`/control.sock while the block runs. Where that cannot be (a path too long, a system without
+    Unix sockets) the recording runs without, and the log says so."""
+    path = folder / SOCKET
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                line = await reader.readline()
+                writer.write(json.dumps(_done(line, gate, facts)).encode() + b"\n")
+                await writer.drain()
+        except (TimeoutError, OSError, ValueError):
+            pass
+        finally:
+            writer.close()
+
+    server: asyncio.Server | None = None
+    try:
+        path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(answer, path, limit=REQUEST_BYTES)
+        path.chmod(0o600)
+    except (OSError, AttributeError, NotImplementedError, ValueError) as error:
+        log.warning("no control socket at %s: %s", path, error)
+    try:
+        yield
+    finally:
+        if server is not None:
+            server.close()
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def ask(path: Path, verb: str) -> Mapping[str, Any] | None:
+    """What the recorder behind `path` answers; None when none is there any more."""
+    if not hasattr(socket, "AF_UNIX"):
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(ASK_SECONDS)
+        try:
+            sock.connect(os.fspath(path))
+            sock.sendall(json.dumps({"do": verb}).encode() + b"\n")
+            data = b""
+            while not data.endswith(b"\n") and len(data) < ANSWER_BYTES:
+                more = sock.recv(1 << 16)
+                if not more:
+                    break
+                data += more
+            answer = json.loads(data)
+        except (OSError, ValueError):
+            return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _done(line: bytes, gate: Gate, facts: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+        verb = request.get("do") if isinstance(request, dict) else None
+    except ValueError:
+        verb = None
+    if verb == "start":
+        gate.start()
+    elif verb == "stop":
+        gate.stop()
+    elif verb != "status":
+        return {"ok": False, "error": f"known: {', '.join(VERBS)}"}
+    return {"ok": True, "capturing": not gate.closed, "reason": gate.closed, "pid": os.getpid(), **facts()}
