@@ -29,12 +29,21 @@ def _state_home() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "android-replay"
 
 
+def _adb_port() -> int:
+    text = os.environ.get("ANDROID_ADB_SERVER_PORT") or "5037"
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= 65535):
+        raise ConfigError(
+            f"ANDROID_ADB_SERVER_PORT is {text!r}, which is no port.", "Unset it, or set it to the adb server's port."
+        )
+    return int(text)
+
+
 class Adb(BaseModel):
     """Where the adb server listens. The port's default follows ANDROID_ADB_SERVER_PORT, as adb's own does."""
 
     model_config = _FROZEN
     host: str = "127.0.0.1"
-    port: int = Field(default_factory=lambda: int(os.environ.get("ANDROID_ADB_SERVER_PORT") or 5037), ge=1, le=65535)
+    port: int = Field(default_factory=_adb_port, ge=1, le=65535)
 
 
 class Capture(BaseModel):
@@ -178,6 +187,8 @@ def _read(file: Path) -> dict[str, Any]:
         return TomlConfigSettingsSource(Settings, file)() if file.is_file() else _absent(file)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not TOML: {error}.", "Mend the file, or leave --config out.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not TOML: it is not UTF-8.", "Mend the file, or leave --config out.") from error
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}.", "Check the path given with --config.") from error
 

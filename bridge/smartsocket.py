@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import re
 import socket
 import struct
@@ -47,12 +46,6 @@ class AdbServer:
 
     host: str = "127.0.0.1"
     port: int = 5037
-
-    @classmethod
-    def from_environment(cls) -> AdbServer:
-        """The address that adb itself would use: ANDROID_ADB_SERVER_PORT, else 5037, on this host."""
-        port = os.environ.get("ANDROID_ADB_SERVER_PORT", "")
-        return cls(port=int(port)) if port.isdigit() else cls()
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ def demo(
     except OSError as error:
         raise StorageDenied(f"{out} cannot be made: {error.strerror}.", "Choose another folder with --out.") from error
     profile = "pixel7" if devices == 1 else "small"
+    _end_by_signal()
     say("Starting a collector and an emulated phone behind a real adb server ...")
     with (
         _child("collector", "--folder", str(out / "collector"), "--port", "0") as collector,
@@ -53,6 +55,7 @@ def demo(
         settings = load({"spool": out / "spool", "adb.port": phones["port"]}).settings
         sinks = [f"dir:{out / 'recording'}", f"collector:{collector['url']}"]
         summary = record(settings, tuple(phones["serials"]), False, SHOP, sinks, seconds)
+        _end_by_signal()
         if as_json:
             put_json(summary)
         say(f"Recording: {out / 'recording'}\nAs received by the collector: {out / 'collector'}")
@@ -68,13 +71,28 @@ def demo(
             say(f"Watch it: android-replay view {out / 'recording'}")
 
 
+def _end_by_signal() -> None:
+    """Make the signals that end a program end this one in order, with its children. An event loop undoes it."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
+
+
 @contextlib.contextmanager
 def _child(*command: str) -> Iterator[dict[str, Any]]:
     """A command of ours in its own process, ended at exit; yields the JSON line that it prints once it is ready."""
     from agent.errors import AgentError
 
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "agent.cli", *command, "--json"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-m", "agent.cli", *command, "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+        # Ctrl-C in a terminal reaches the whole group; phone and collector must outlive what is still being sent.
+        start_new_session=True,
     )
     try:
         line = process.stdout.readline() if process.stdout else ""

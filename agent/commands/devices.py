@@ -16,12 +16,14 @@ def devices(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
     Example: android-replay devices --json
     """
     from agent.commands.console import put, put_json, say, table
+    from agent.settings import load
     from bridge.clock import HostClock
     from bridge.deadline import Deadline
     from bridge.registry import Registry
     from bridge.smartsocket import AdbServer
 
-    registry = Registry(AdbServer.from_environment(), HostClock(), start=True)
+    adb = load({}).settings.adb
+    registry = Registry(AdbServer(adb.host, adb.port), HostClock(), start=True)
     try:
         found = registry.list(Deadline(30))
         versions = [registry.android(d.serial, Deadline(ASK_SECONDS)) if d.usable else "" for d in found]

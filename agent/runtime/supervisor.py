@@ -105,4 +105,6 @@ class Supervisor:
             stopping.cancel()
             self._registry.close()
             if lane is not None:
+                # Asked for, so that asyncio does not print why a watch ended that nobody needs any more.
                 await asyncio.wait({lane})
+                lane.exception()

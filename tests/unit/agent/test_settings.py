@@ -58,3 +58,18 @@ def test_a_bad_value_is_named_with_its_origin(tmp_path: Path, flags: dict[str, o
 def test_an_absent_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="There is no settings file"):
         load({}, tmp_path / "none.toml")
+
+
+def test_a_file_that_is_no_text_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "replay.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load({}, file)
+
+
+@pytest.mark.parametrize("port", ["xx", "0", "65536", "-1", "9" * 5000])
+def test_an_adb_port_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", port)
+    with pytest.raises(ConfigError, match="ANDROID_ADB_SERVER_PORT") as caught:
+        load({})
+    assert caught.value.hint

@@ -277,10 +277,3 @@ def test_forward_and_reverse(server: FakeAdbServer, smart: SmartSocket) -> None:
     assert smart.reverse("SERIAL", "tcp:0", "tcp:80", soon()) == 7002
     with pytest.raises(ServiceRefused, match="listener"):
         smart.remove_reverse("SERIAL", "tcp:7002", soon())
-
-
-def test_server_address_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "6001")
-    assert AdbServer.from_environment() == AdbServer("127.0.0.1", 6001)
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "")
-    assert AdbServer.from_environment() == AdbServer("127.0.0.1", 5037)
