@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -14,9 +16,25 @@ def say(text: str) -> None:
 
 
 def put(text: str) -> None:
-    """One line of data."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """One line of data. Raises StorageError when standard output cannot take it, BrokenPipeError when nobody reads."""
+    if sys.stdout is None:
+        raise _unwritable("it was closed when the program started")
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What could not be written would be tried again, and fail again, when the program ends.
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise _unwritable(error.strerror or str(error)) from error
+
+
+def _unwritable(words: str) -> Exception:
+    from agent.errors import StorageError
+
+    return StorageError(f"The output cannot be written: {words}.", "Send it to a file or a terminal with room.")
 
 
 # Valid inside a JSON text, but a line end to many a reader of lines (Python's `splitlines` among them).

@@ -52,3 +52,13 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     command = f"{sys.executable} -P -m agent.cli --help | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("where", [">/dev/full", ">&-"])
+def test_an_output_that_takes_nothing_is_said(where: str) -> None:
+    command = f"{sys.executable} -P -m agent.cli doctor --json {where}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 11
+    assert "The output cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
