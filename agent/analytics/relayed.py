@@ -17,6 +17,7 @@ HOLD_NS = 33_000_000_000
 # A "saved" line comes at, or for lifecycle events seconds before or after, the event's own time.
 NEAR_MS = 5_000
 MAX_HELD = 512
+MAX_UPLOADED = 256
 MAX_SEEN = 4_096
 
 _PLAIN = frozenset((bool, int, float, str))
@@ -33,7 +34,7 @@ def read(item: Relayed, offset_ns: int | None, uid: int | None) -> SegmentEvent 
     """
     event = item.event
     kind = event.get("type")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         return ParseFailure(item.stamp, 0, "relay: no event of a known type", str(kind)[:40])
     names = ("event", "name") if kind == "track" else ("name",)
     name = next((value for value in map(event.get, names) if isinstance(value, str)), "")
@@ -81,12 +82,17 @@ class Merge:
 
     def __init__(self) -> None:
         self._held: deque[_Held] = deque()
+        self._uploaded: deque[SegmentEvent] = deque(maxlen=MAX_UPLOADED)
         self._seen: dict[str, None] = {}
 
     def log(self, event: SegmentEvent) -> list[SegmentEvent]:
         """An event that the log showed."""
         if event.stage != "raw" or event.message_id:
             return [event]
+        fuller = next((uploaded for uploaded in self._uploaded if _same(event, uploaded)), None)
+        if fuller is not None:
+            self._uploaded.remove(fuller)
+            return []
         self._held.append(_Held(event.stamp.mono_ns + HOLD_NS, event))
         return [self._held.popleft().event] if len(self._held) > MAX_HELD else []
 
@@ -99,7 +105,10 @@ class Merge:
             if len(self._seen) > MAX_SEEN:
                 del self._seen[next(iter(self._seen))]
         lesser = next((held for held in self._held if _same(held.event, event)), None)
-        if lesser is not None:
+        if lesser is None:
+            # Its line may come yet: the sniffer holds lines back for a while.
+            self._uploaded.append(event)
+        else:
             self._held.remove(lesser)
         return [event]
 

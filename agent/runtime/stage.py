@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from agent.analytics import relayed
 from agent.analytics.gate import Gate
 from agent.analytics.identity import effective_session
+from agent.analytics.sessions import IDLE_NS
 from agent.analytics.sniffer import Sniffer
 from agent.errors import ConfigError
 from agent.model import Loss, ParseFailure, Relayed, SealedSegment, SealReason, SegmentEvent, Snapshot
@@ -196,7 +197,11 @@ class Stage:
             self._feed(found)
             return
         for event in self._merge.relay(found):
-            self._feed_event(event)
+            if self._started is None or event.stamp >= self._started:
+                self._feed_event(event)
+            elif self._recorder is not None and self._started.mono_ns - event.stamp.mono_ns < IDLE_NS:
+                # Of a session that may be under way; what an app kept from days before is nobody's here.
+                self._recorder.note(event)
 
     def _feed_event(self, found: SegmentEvent) -> None:
         session = effective_session(found.session_id)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
@@ -12,9 +12,10 @@ from fakes.lines import event_line
 from fakes.wait import until_async
 
 from agent.errors import AgentError, ConfigError, StorageFull
-from agent.model import SealedSegment
+from agent.model import Loss, Relayed, SealedSegment
+from agent.runtime import pipeline as pipeline_module
 from agent.runtime.pipeline import Pipeline
-from agent.runtime.stage import Stage
+from agent.runtime.stage import Stage, StageItem
 from agent.runtime.status import DeviceStatus
 from agent.settings import Capture, Settings
 from bridge.clock import HostClock
@@ -238,3 +239,32 @@ def test_many_stops_and_starts_leave_no_thread() -> None:
 
         bench.run(script)
     assert threading.active_count() <= before + 1
+
+
+def test_what_is_posted_reaches_the_stage_while_the_device_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_module, "POSTED_ITEMS", 2)
+    bench = Bench()
+    bench.stage = Stage(APP, SETTINGS, lambda sealed: bench.keep(sealed), bench.status, bench.clock.now, relay=True)
+    taken: list[object] = []
+    process = bench.stage.process
+
+    def noted(items: Iterable[StageItem]) -> None:
+        given = list(items)
+        taken.extend(item for item in given if isinstance(item, Relayed | Loss))
+        process(given)
+
+    monkeypatch.setattr(bench.stage, "process", noted)
+    uploads = [Relayed(bench.clock.now(), {"type": "track", "messageId": str(number)}) for number in range(4)]
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        for item in uploads[:3]:
+            pipeline.post(item)
+        pipeline.attached.set()
+        await until_async(lambda: len(taken) == 3, "what was posted before the device came")
+        assert [*taken[:2]] == uploads[:2]
+        assert taken[2] == Loss("relay", "uploads while the device was away", 1)
+        pipeline.post(uploads[3])
+        stop.set()
+
+    bench.run(script)
+    assert taken[3:] == [uploads[3]]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from fakes.device import APP, FakeDevice
@@ -12,7 +14,7 @@ from agent.analytics.gate import Gate
 from agent.analytics.remote import Remote
 from agent.analytics.sampling import in_sample
 from agent.errors import ConfigError, StorageFull
-from agent.model import SealedSegment, Snapshot
+from agent.model import Relayed, SealedSegment, Snapshot
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
 from agent.settings import Plugin, Settings
@@ -279,3 +281,89 @@ def test_strict_takes_no_id_by_inference() -> None:
         bench.stage.advance(at(20))
         bench.stage.finish()
         assert {sealed.manifest.session_id for sealed in bench.kept} == sessions, strict
+
+
+def upload(number: int, milliseconds: int, **more: object) -> Relayed:
+    """An upload that came at 40 s, of an event whose own time is `milliseconds` after the clock's start."""
+    event = {
+        "type": "track",
+        "event": f"Uploaded {number}",
+        "properties": {},
+        "messageId": f"m-{number}",
+        "timestamp": datetime.fromtimestamp(at(0).wall_ms / 1000 + milliseconds / 1000, UTC).isoformat(),
+        "integrations": {"Actions Amplitude": {"session_id": SESSION}},
+        "anonymousId": "device-a",
+        "context": {"app": {"namespace": APP}},
+        **more,
+    }
+    return Relayed(at(40), event)
+
+
+def relaying() -> Bench:
+    bench = Bench()
+    bench.stage = Stage(APP, Settings(), lambda sealed: bench.keep(sealed), bench.status, bench.now, relay=True)
+    bench.stage.attach(bench.device)
+    offset_ns = at(0).wall_ms * 1_000_000 - at(0).mono_ns
+    bench.stage.process([ClockFix(at(10), offset_ns, 0, 0, 0)])
+    return bench
+
+
+def event_names(bench: Bench) -> list[tuple[str, int]]:
+    found = []
+    for line in (event for sealed in bench.kept for event in sealed.events):
+        event = json.loads(line)
+        if str(event["data"].get("tag", "")).startswith("segment:"):
+            found.append((event["data"]["payload"]["event"], event["timestamp"] - at(0).wall_ms))
+    return found
+
+
+def test_uploads_alone_give_the_segment_its_ids_and_stand_at_their_own_time() -> None:
+    bench = relaying()
+    bench.stage.process([bench.snapshot(11.0), bench.snapshot(13.0)])
+    bench.stage.process([upload(1, 12_000), upload(2, 11_500)])
+    bench.stage.advance(at(60))
+    bench.stage.finish()
+    (sealed,) = bench.kept
+    assert (sealed.manifest.session_id, sealed.manifest.device_id) == (SESSION, "device-a")
+    assert event_names(bench) == [("Uploaded 2", 11_500), ("Uploaded 1", 12_000)]
+
+
+def test_what_log_and_relay_both_show_is_one_event() -> None:
+    bench = relaying()
+    bench.stage.process([bench.snapshot(11.0), event_line(at(12), SESSION, "device-a", "m-1", name="Logged")])
+    saved = "'TRACK event saved', { type: 'track', event: 'Uploaded 2', properties: {} }"
+    bench.stage.process([entry(at(13), saved)])
+    bench.stage.process([upload(1, 12_000), upload(2, 13_000), upload(2, 13_000), upload(3, 14_000)])
+    bench.stage.advance(at(60))
+    bench.stage.finish()
+    names = [name for name, _ in event_names(bench)]
+    assert sorted(names)[-2:] == ["Uploaded 2", "Uploaded 3"]
+    assert len(names) == 3
+
+
+def test_uploads_of_another_app_and_of_another_day_are_nobody_s() -> None:
+    bench = relaying()
+    other = upload(1, 12_000, context={"app": {"namespace": "com.example.other"}})
+    old = upload(2, -86_400_000, integrations={"Actions Amplitude": {"session_id": SESSION - 86_400_000}})
+    resumed = upload(3, 2_000)
+    bench.stage.process([bench.snapshot(11.0), other, old, resumed])
+    bench.stage.advance(at(60))
+    bench.stage.finish()
+    (sealed,) = bench.kept
+    assert sealed.manifest.session_id == SESSION
+    assert event_names(bench) == []
+
+
+def test_an_upload_that_is_no_event_is_counted() -> None:
+    bench = relaying()
+    bench.stage.process([bench.snapshot(11.0), upload(1, 12_000), upload(2, 12_000, type="page")])
+    bench.stage.finish()
+    assert bench.status.losses == {"events: relay: no event of a known type": 1}
+
+
+def test_without_a_relay_uploads_are_not_read() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process([bench.snapshot(11.0), upload(1, 12_000)])
+    bench.stage.finish()
+    assert bench.kept == []

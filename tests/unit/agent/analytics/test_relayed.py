@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.analytics import relayed
+from agent.analytics.relayed import HOLD_NS, Merge, package, read
+from agent.model import ParseFailure, Relayed, SegmentEvent
+from bridge.types import Stamp
+
+CAME = Stamp(50_000_000_000, 1_767_225_650_000)
+# The device's wall clock is 3 s ahead of the host's.
+OFFSET_NS = (CAME.wall_ms + 3_000) * 1_000_000 - CAME.mono_ns
+UPLOADED: dict[str, Any] = {
+    "type": "track",
+    "event": "Added",
+    "properties": {"sku": "a", "n": 1},
+    "messageId": "m1",
+    "timestamp": "2026-01-01T00:00:43.250Z",
+    "integrations": {"Actions Amplitude": {"session_id": 1_767_225_600_000}},
+    "anonymousId": "anon",
+    "context": {"app": {"namespace": "com.example.shop"}},
+    "_metadata": {"bundled": [], "unbundled": [], "bundledIds": []},
+}
+
+
+def read_event(event: dict[str, Any] = UPLOADED, offset: int | None = OFFSET_NS) -> SegmentEvent:
+    found = read(Relayed(CAME, event), offset, 10_123)
+    assert isinstance(found, SegmentEvent)
+    return found
+
+
+def test_an_upload_is_a_final_whole_event() -> None:
+    found = read_event()
+    assert (found.stage, found.complete, found.missing) == ("after", True, ())
+    assert (found.kind, found.name, found.message_id, found.uid) == ("track", "Added", "m1", 10_123)
+    assert (found.session_id, found.session_from) == (1_767_225_600_000, "integrations")
+    assert (found.device_id, found.device_from) == ("anon", "anonymousId")
+    assert found.event == {key: value for key, value in UPLOADED.items() if key != "_metadata"}
+
+
+def test_its_own_time_on_the_hosts_clock_is_its_stamp() -> None:
+    found = read_event()
+    assert found.event_ms == 1_767_225_643_250
+    # 43.25 by a clock that is 3 s ahead; it came at 50 s.
+    assert found.stamp == Stamp(40_250_000_000, 1_767_225_640_250)
+    assert found.stamp.wall_ms == 1_767_225_640_250
+
+
+@pytest.mark.parametrize("stamp", [None, "yesterday", 7, "2026-01-01T00:09:00.000Z"])
+def test_without_a_time_of_its_own_or_with_one_to_come_it_is_of_now(stamp: object) -> None:
+    assert read_event({**UPLOADED, "timestamp": stamp}).stamp == CAME
+
+
+def test_with_no_clock_known_it_is_of_now() -> None:
+    assert read_event(offset=None).stamp == CAME
+
+
+@pytest.mark.parametrize("event", [{}, {"type": "page"}, {"type": None}, {"type": ["track"]}, {"type": {"a": 1}}])
+def test_what_is_no_event_is_said_to_be_none(event: dict[str, Any]) -> None:
+    assert isinstance(read(Relayed(CAME, event), None, None), ParseFailure)
+
+
+def test_odd_values_are_no_ids() -> None:
+    found = read_event({"type": "screen", "name": 5, "messageId": 7, "anonymousId": {"a": 1}})
+    assert (found.name, found.message_id, found.device_id, found.session_id) == ("", "", None, -1)
+
+
+def test_the_app_that_an_event_names() -> None:
+    assert package(UPLOADED) == "com.example.shop"
+    for event in ({}, {"context": None}, {"context": {"app": []}}, {"context": {"app": {"namespace": 1}}}):
+        assert package(event) == ""
+
+
+def raw(at: Stamp, **more: Any) -> SegmentEvent:
+    event = {"type": "track", "event": "Added", "properties": {"sku": "a", "n": 1}}
+    fields: dict[str, Any] = {
+        "stamp": at,
+        "pid": 4,
+        "uid": 10_123,
+        "stage": "raw",
+        "kind": "track",
+        "name": "Added",
+        "message_id": "",
+        "event_ms": None,
+        "complete": False,
+        "session_id": -1,
+        "session_from": "",
+        "device_id": None,
+        "device_from": "",
+        "missing": ("messageId", "timestamp", "integrations", "anonymousId", "context"),
+        "event": event,
+    }
+    return SegmentEvent(**{**fields, **more})
+
+
+NEAR = Stamp(40_300_000_000, 1_767_225_640_300)
+
+
+def test_a_saved_line_gives_way_to_the_upload_of_the_same_event() -> None:
+    merge = Merge()
+    assert merge.log(raw(NEAR)) == []
+    assert merge.relay(read_event()) == [read_event()]
+    assert merge.flush() == []
+
+
+def test_a_saved_line_that_comes_after_the_upload_is_not_told() -> None:
+    merge = Merge()
+    merge.relay(read_event())
+    assert merge.log(raw(NEAR)) == []
+    merge.log(raw(NEAR))
+    assert merge.flush() == [raw(NEAR)]
+
+
+def test_plugins_may_have_added_properties() -> None:
+    merge = Merge()
+    merge.log(raw(NEAR))
+    more = {**UPLOADED, "properties": {**UPLOADED["properties"], "added": True}}
+    merge.relay(read_event(more))
+    assert merge.flush() == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        raw(NEAR, name="Removed"),
+        raw(NEAR, kind="screen"),
+        raw(NEAR, event={"type": "track", "event": "Added", "properties": {"sku": "b"}}),
+        raw(NEAR, event={"type": "track", "event": "Added", "properties": {"gone": 1}}),
+        raw(NEAR, event={"type": "track", "event": "Added", "userId": "u", "properties": {}}),
+        raw(Stamp(30_000_000_000, 1_767_225_630_000)),
+    ],
+)
+def test_another_events_line_stays(other: SegmentEvent) -> None:
+    merge = Merge()
+    merge.log(other)
+    merge.relay(read_event())
+    assert merge.flush() == [other]
+
+
+def test_of_two_equal_lines_one_upload_takes_one() -> None:
+    merge = Merge()
+    later = raw(Stamp(NEAR.mono_ns + 10, NEAR.wall_ms))
+    merge.log(raw(NEAR))
+    merge.log(later)
+    merge.relay(read_event())
+    assert merge.flush() == [later]
+
+
+def test_a_line_that_nobody_uploads_is_told_when_its_time_is_up() -> None:
+    merge = Merge()
+    merge.log(raw(NEAR))
+    assert merge.advance(Stamp(NEAR.mono_ns + HOLD_NS - 1, 0)) == []
+    assert merge.advance(Stamp(NEAR.mono_ns + HOLD_NS, 0)) == [raw(NEAR)]
+
+
+def test_lines_with_a_message_id_and_fuller_ones_go_through() -> None:
+    merge = Merge()
+    for event in (raw(NEAR, message_id="m1"), raw(NEAR, stage="after"), raw(NEAR, stage="session")):
+        assert merge.log(event) == [event]
+
+
+def test_a_second_upload_is_the_sdk_trying_again() -> None:
+    merge = Merge()
+    assert len(merge.relay(read_event())) == 1
+    assert merge.relay(read_event()) == []
+
+
+def test_uploads_without_a_message_id_are_all_told() -> None:
+    merge = Merge()
+    nameless = read_event({**UPLOADED, "messageId": None})
+    assert len(merge.relay(nameless) + merge.relay(nameless)) == 2
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relayed, "MAX_HELD", 2)
+    monkeypatch.setattr(relayed, "MAX_SEEN", 2)
+    merge = Merge()
+    told = [event for number in range(5) for event in merge.log(raw(NEAR, name=f"e{number}"))]
+    assert [event.name for event in told] == ["e0", "e1", "e2"]
+    for number in range(5):
+        merge.relay(read_event({**UPLOADED, "messageId": f"m{number}"}))
+    assert len(merge._seen) == 2
