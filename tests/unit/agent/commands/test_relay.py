@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from fakes.adb_server import FakeAdbServer
+from fakes.relaying import RelayProcess
+from fakes.segment_api import Say, SegmentApi
+from fakes.wait import until
+
+EVENT = {
+    "type": "track",
+    "event": "Added",
+    "properties": {"a": 1},
+    "messageId": "m1",
+    "timestamp": "2026-01-01T00:00:00.000Z",
+    "integrations": {"Actions Amplitude": {"session_id": 1_767_225_600_000}},
+    "anonymousId": "anon",
+}
+BODY = {"batch": [EVENT], "writeKey": "KEY"}
+
+
+def test_listens_without_adb_tells_each_event_and_sums_up(tmp_path: Path) -> None:
+    with SegmentApi() as segment:
+        options = ("--listen", "0", "--upstream", segment.url, "--folder", str(tmp_path), "--json")
+        with RelayProcess(*options, "--enrichment", "legacy") as relay:
+            url = f"http://127.0.0.1:{relay.port}/v1/b"
+            assert httpx.post(url, json=BODY).status_code == 200
+            segment.say(Say(reset=True), *[Say(503, take=False)] * 99)
+            assert httpx.post(url, json=BODY).status_code == 200
+            until(lambda: len(relay.out) == 2, "the events")
+            assert relay.end() == 0
+    fact = json.loads(relay.out[0])
+    assert fact["event"] == EVENT
+    assert (fact["serial"], fact["session_id"], fact["device_id"]) == ("host", 1_767_225_600_000, "anon")
+    assert (fact["session_from"], fact["device_from"]) == ("integrations", "anonymousId")
+    assert (fact["stage"], fact["complete"], fact["missing"]) == ("after", True, [])
+    assert segment.posts[0].batch[0]["properties"]["[Amplitude] Session Replay ID"] == "anon/1767225600000"
+    assert "1 batches (1 events) wait on disk for the next run" in relay.err[-1]
+    assert "Traceback" not in "\n".join(relay.err)
+
+
+def test_sigterm_ends_it_too(tmp_path: Path) -> None:
+    with RelayProcess("--listen", "0", "--folder", str(tmp_path)) as relay:
+        assert relay.end(signal.SIGTERM) == 0
+    assert relay.err[-1] == "Relay: nothing came."
+
+
+def test_a_duration(call, tmp_path: Path) -> None:
+    ended = call("relay", "--listen", "0", "--folder", str(tmp_path), "--duration", "1")
+    assert ended.code == 0
+    assert ended.err.endswith("Relay: nothing came.\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--upstream", "ftp://x"), 2, "ftp://x"),
+        (("--enrichment", "all"), 2, "relay.enrichment"),
+        (("--port", "0"), 2, "relay.port"),
+    ],
+)
+def test_a_wrong_option_is_named(call, tmp_path: Path, options: tuple[str, ...], code: int, words: str) -> None:
+    ended = call("relay", "--listen", "0", "--folder", str(tmp_path), *options)
+    assert ended.code == code
+    assert words in ended.err
+
+
+def test_a_taken_port_is_named(call, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = call("relay", "--listen", port, "--folder", str(tmp_path))
+    assert ended.code == 13
+    assert port in ended.err
+
+
+def test_a_folder_that_cannot_be_written(call, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ended = call("relay", "--listen", "0", "--folder", str(tmp_path / "file" / "queue"))
+    assert ended.code == 11
+    assert str(tmp_path / "file") in ended.err
+
+
+def test_no_device(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeAdbServer() as server:
+        server.states = {}
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
+        assert call("relay", "--folder", str(tmp_path)).code == 3
+
+
+def test_an_adb_server_on_another_host(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDROID_REPLAY_ADB__HOST", "192.0.2.1")
+    ended = call("relay", "--all", "--folder", str(tmp_path))
+    assert ended.code == 2
+    assert "192.0.2.1" in ended.err
