@@ -279,13 +279,6 @@ def test_forward_and_reverse(server: FakeAdbServer, smart: SmartSocket) -> None:
         smart.remove_reverse("SERIAL", "tcp:7002", soon())
 
 
-def test_server_address_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "6001")
-    assert AdbServer.from_environment() == AdbServer("127.0.0.1", 6001)
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "")
-    assert AdbServer.from_environment() == AdbServer("127.0.0.1", 5037)
-
-
 def test_what_a_device_listens_at(server: FakeAdbServer, smart: SmartSocket) -> None:
     listing = "UsbFfs tcp:8081 tcp:8081\nhost-7 tcp:8378 tcp:40123\n\nodd\n"
     server.services["reverse:list-forward"] = sends(f"{len(listing):04x}{listing}".encode())
