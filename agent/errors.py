@@ -10,6 +10,7 @@ AgentError
 ├── SinkError        the operator: a sink's address or credentials are unusable
 ├── AddressTaken     the user: the port to listen on is in use
 ├── NoDevice         the user: no device fits, or more than one does
+├── FaultsFound      the app's developer: the instrumentation has faults of the level that --fail-on names
 └── BuildError       the packager: a built part (the viewer's player) is missing from the installation
 """
 
@@ -79,6 +80,10 @@ class NoDevice(AgentError):
     """No device fits, or more than one does."""
 
 
+class FaultsFound(AgentError):
+    """The app's instrumentation has faults, and the caller asked to fail on them."""
+
+
 EXIT_CODES: dict[type[BaseException], int] = {
     ConfigError: 2,
     NoDevice: 3,
@@ -94,6 +99,7 @@ EXIT_CODES: dict[type[BaseException], int] = {
     AddressTaken: 13,
     BuildError: 14,
     AgentError: 15,
+    FaultsFound: 16,
 }
 
 _STEPS: dict[type[BaseException], str] = {

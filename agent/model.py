@@ -18,6 +18,7 @@ EventStage = Literal["after", "enriched", "before", "raw", "session"]
 SealReason = Literal["time", "size", "session", "resize", "stop", "lost"]
 MaskLevel = Literal["light", "medium", "conservative"]
 RemoteForm = Literal["android", "web"]
+Severity = Literal["error", "warning", "info"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,25 @@ class ParseFailure:
     pid: int
     reason: str
     sample: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault in how the app is instrumented. UNCLEANED: `saw` and `proof` are log text, starred of API keys only.
+
+    `rule` is a fixed name, `meaning` and `fix` its sentences; `saw` says what was seen, `proof` is the offending line
+    ("" when the fault is that a line is absent). `stamp` is when it was certain, `count` how often it was met.
+    """
+
+    rule: str
+    severity: Severity
+    stamp: Stamp
+    pid: int
+    saw: str
+    meaning: str
+    fix: str
+    proof: str
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

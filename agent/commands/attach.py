@@ -203,6 +203,8 @@ def record(
             f"{status.hierarchies} hierarchies, {status.touches} touches, {status.events} events, "
             f"{status.logs} log lines, {status.gaps} gaps, {status.bytes:,} bytes"
         )
+        for name, count in status.findings.items():
+            say(f"  instrumentation {name}, {count} times")
         for reason, count in status.losses.items():
             say(f"  left out: {count} x {reason}")
     if not drained:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -12,11 +13,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.errors import ConfigError
+
 if TYPE_CHECKING:
+    from agent.model import Finding, ParseFailure, SegmentEvent
     from agent.settings import Loaded
+    from bridge.ports import Device
     from bridge.registry import Listed, Registry
+    from bridge.types import Gap, LogEntry, Stamp
 
 MIN_FREE_BYTES = 1 << 30
+LISTEN_SECONDS = 20.0
+SAY_SECONDS = 5.0
+QUEUED = 4096
+LISTENING = "instrumentation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +41,40 @@ class Check:
 
 def doctor(
     device: Annotated[str | None, typer.Option("-s", "--device", help="A serial; the only one when left out.")] = None,
-    app: Annotated[str | None, typer.Option(help="Also check that this package is installed.")] = None,
+    app: Annotated[
+        str | None, typer.Option(help="Also listen to this package's log for faults of its instrumentation.")
+    ] = None,
+    listen: Annotated[
+        float,
+        typer.Option(min=0, max=3600, help="With --app: for so many seconds; 0 only checks that it is installed."),
+    ] = LISTEN_SECONDS,
+    fail_on: Annotated[
+        str | None, typer.Option(help="With findings of this level or worse (error, warning, info), exit with 16.")
+    ] = None,
     sink: Annotated[list[str] | None, typer.Option(help="Also check that this sink answers; repeatable.")] = None,
     config: Annotated[Path | None, typer.Option(help="A settings file (TOML).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a check, then one a setting.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a check, then one a finding, then one a setting.")
+    ] = False,
 ) -> None:
     """Check adb, the device, its logs, tree, picture and clock, the spool and the sinks. Exit code 1 when one fails.
 
+    With --app the log is heard for a while (use the app meanwhile, best from its start): what is wrong with its
+    Segment and Amplitude instrumentation is told with the line that proves it, and the fix. Ctrl-C ends the listening.
+
     Example: android-replay doctor -s emulator-5554 --app com.example.shop
     """
+    from agent.commands import findings
     from agent.commands.console import put, put_json, table
     from agent.settings import load
 
+    least = findings.level(fail_on)
+    if app is None and least is not None:
+        raise ConfigError("--fail-on needs an app to listen to.", "Name it with --app PACKAGE.")
     loaded = load({}, config)
     checks = []
-    for check in _checks(loaded, device, app, sink or []):
+    heard: list[Finding] = []
+    for check in _checks(loaded, device, app, sink or [], listen, heard):
         checks.append(check)
         if as_json:
             put_json({"check": check.name} | asdict(check))
@@ -54,18 +83,26 @@ def doctor(
                 f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}"
                 + (f"\n      {check.fix}" if check.fix else "")
             )
+    listened = any(check.name == LISTENING for check in checks)
     if as_json:
+        for finding in heard:
+            put_json(findings.fact(finding, _time(finding.stamp)))
         for name, value, origin in loaded.rows():
             put_json({"setting": name, "value": value, "origin": origin})
     else:
+        if listened:
+            put("\n" + "\n".join(findings.lines(heard, _time)))
         put("\nSettings")
         for line in table([(f"  {name}", value, origin) for name, value, origin in loaded.rows()]):
             put(line)
     if not all(check.ok for check in checks):
         sys.exit(1)
+    findings.fail(heard, least)
 
 
-def _checks(loaded: Loaded, serial: str | None, app: str | None, sinks: list[str]) -> Iterator[Check]:
+def _checks(
+    loaded: Loaded, serial: str | None, app: str | None, sinks: list[str], listen: float, heard: list[Finding]
+) -> Iterator[Check]:
     from bridge.clock import HostClock
     from bridge.registry import Registry
     from bridge.smartsocket import AdbServer
@@ -77,7 +114,7 @@ def _checks(loaded: Loaded, serial: str | None, app: str | None, sinks: list[str
         yield _sink(spec, settings.upload.api_key.get_secret_value())
     registry = Registry(AdbServer(settings.adb.host, settings.adb.port), HostClock(), start=True)
     try:
-        yield from _device(registry, serial, app)
+        yield from _device(registry, serial, app, listen, settings.upload.api_key.get_secret_value(), heard)
     finally:
         registry.close()
 
@@ -121,7 +158,9 @@ def _sink(spec: str, api_key: str) -> Check:
     return Check(f"sink {spec}", True, "answers")
 
 
-def _device(registry: Registry, serial: str | None, app: str | None) -> Iterator[Check]:
+def _device(
+    registry: Registry, serial: str | None, app: str | None, listen: float, api_key: str, heard: list[Finding]
+) -> Iterator[Check]:
     from agent.commands.attach import choose
     from agent.errors import NoDevice, next_step
     from bridge.deadline import Deadline
@@ -172,5 +211,110 @@ def _device(registry: Registry, serial: str | None, app: str | None) -> Iterator
             uid = device.package_uid(app, Deadline(5))
             fix = "Check the name with `adb shell pm list packages`."
             yield Check(f"app {app}", uid is not None, f"uid {uid}" if uid else "not installed", "" if uid else fix)
+            if uid is not None and listen:
+                yield tried(LISTENING, lambda: _listen(device, Ear(app, uid, api_key, heard), listen))
     finally:
         device.close()
+
+
+class Ear:
+    """What one app's log tells: entries in, findings out into `heard` when it is closed."""
+
+    def __init__(self, package: str, uid: int, api_key: str, heard: list[Finding]) -> None:
+        from agent.analytics.doctor import Doctor
+        from agent.analytics.sniffer import Sniffer
+
+        self._doctor = Doctor(package, api_key)
+        self._sniffer = Sniffer(uid)
+        self._uid = uid
+        self._heard = heard
+        self.package = package
+        self.entries = 0
+        self.events = 0
+
+    @property
+    def found(self) -> int:
+        """How many rules were met so far."""
+        return len(self._doctor.findings)
+
+    def take(self, item: LogEntry | Gap) -> None:
+        """One entry of the whole log, or a hole in it."""
+        from bridge.types import Gap
+
+        if isinstance(item, Gap):
+            self._doctor.hear(item)
+            return
+        self._doctor.hear(item, mine=item.uid == self._uid)
+        self.entries += item.uid == self._uid
+        self._judge(self._sniffer.feed(item))
+
+    def close(self) -> None:
+        """Nothing more is heard."""
+        self._judge(self._sniffer.flush())
+        self._doctor.conclude()
+        self._heard += self._doctor.findings
+
+    def _judge(self, found: list[SegmentEvent | ParseFailure]) -> None:
+        from agent.model import SegmentEvent
+
+        for each in found:
+            self.events += isinstance(each, SegmentEvent)
+            self._doctor.judge(each)
+
+
+def _listen(device: Device, ear: Ear, seconds: float) -> str:
+    """Hear a device's log for so long, or until Ctrl-C, with a word on how it goes. Raises BridgeError when the log
+    ends; what was heard until then is judged all the same."""
+    import queue
+    import threading
+    import time
+
+    from agent.commands.console import say
+    from bridge.errors import BridgeError
+
+    log = device.log()
+    came: queue.Queue[LogEntry | Gap | BridgeError] = queue.Queue(QUEUED)
+
+    def read() -> None:
+        try:
+            for item in log.entries():
+                came.put(item)
+        except BridgeError as error:
+            came.put(error)
+
+    reader = threading.Thread(target=read, name="doctor-log", daemon=True)
+    say(f"Listening to {ear.package} for {seconds:g} s: use it now, best from its start. Ctrl-C ends it sooner.")
+    began = time.monotonic()
+    said = began
+    reader.start()
+    try:
+        while (now := time.monotonic()) < began + seconds:
+            if now >= said + SAY_SECONDS:
+                said = now
+                say(f"  {now - began:.0f} s: {ear.entries} lines of the app, {ear.events} events, {ear.found} findings")
+            try:
+                item = came.get(timeout=min(0.2, began + seconds - now))
+            except queue.Empty:
+                continue
+            if isinstance(item, BridgeError):
+                raise item
+            ear.take(item)
+    except KeyboardInterrupt:
+        say("Stopped.")
+    finally:
+        log.close()
+        while reader.is_alive():
+            # A full queue would keep the reader from seeing that the log is closed.
+            with contextlib.suppress(queue.Empty):
+                came.get(timeout=0.05)
+        ear.close()
+    return (
+        f"{time.monotonic() - began:.0f} s, {ear.entries} lines of the app, {ear.events} events, {ear.found} findings"
+    )
+
+
+def _time(stamp: Stamp) -> str:
+    from datetime import UTC, datetime
+
+    moment = datetime.fromtimestamp(stamp.wall_ms / 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{stamp.wall_ms % 1000:03d}Z"

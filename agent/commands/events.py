@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 if TYPE_CHECKING:
+    from agent.analytics.doctor import Doctor
     from agent.model import ParseFailure, SegmentEvent
     from bridge.logcat import BinaryReader, Format, TextReader
     from bridge.types import Gap, LogEntry, Stamp
@@ -43,20 +44,30 @@ def events(
     strict: Annotated[
         bool, typer.Option("--strict", help="Ids come from the event itself, never by inference.")
     ] = False,
+    examine: Annotated[
+        bool, typer.Option("--doctor", help="Also find what is wrong with the app's instrumentation.")
+    ] = False,
+    fail_on: Annotated[
+        str | None, typer.Option(help="With findings of this level or worse (error, warning, info), exit with 16.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object an event.")] = False,
 ) -> None:
     """Read a saved logcat into Segment events with the ids that Amplitude's plugin would take.
 
     Each event says where its ids stood, at which stage the log showed it and what is missing. The closing summary on
-    stderr counts what could not be read, by reason.
+    stderr counts what could not be read, by reason. `--doctor` adds findings on the instrumentation, each with its
+    proof and its fix: on stderr, and with --json one object {"finding": ...} each after the events.
 
     Example: adb logcat -d -v threadtime,year,zone | android-replay events - --json
     """
+    from agent.analytics.doctor import Doctor
+    from agent.commands import findings
     from agent.commands.console import put, put_json, say
     from agent.errors import ConfigError
     from agent.model import ParseFailure
     from bridge.logcat import Format
 
+    least = findings.level(fail_on)
     asked = next((known for known in get_args(Format) if known == form), None)
     if asked is None and form != "auto":
         raise ConfigError(f"{form!r} is no format.", f"Take one of: auto, {', '.join(get_args(Format))}.")
@@ -66,7 +77,8 @@ def events(
         if app and stream.seekable():
             owner.learn(stream)
         reading = Reading(stream, asked, year)
-        for found in _until_interrupted(reading.found(owner, strict)):
+        doctor = Doctor(app) if examine or least else None
+        for found in _until_interrupted(reading.found(owner, strict, doctor)):
             if isinstance(found, ParseFailure):
                 failures[found.reason] += 1
                 continue
@@ -91,6 +103,14 @@ def events(
         )
     if app and not owner.known:
         say(f"No line tells which process is {app}: it was started before the log begins, or has another name.")
+    if doctor is not None:
+        doctor.conclude()
+        for line in findings.lines(doctor.findings, reading.text_of):
+            say(line)
+        if as_json:
+            for finding in doctor.findings:
+                put_json(findings.fact(finding, reading.text_of(finding.stamp)))
+        findings.fail(doctor.findings, least)
 
 
 def _until_interrupted(found: Iterator[SegmentEvent | ParseFailure]) -> Iterator[SegmentEvent | ParseFailure]:
@@ -134,7 +154,7 @@ class Owner:
                 self._pids.add(int(pid))
                 self._uids.add(int(uid) if uid else int(user) * 100_000 + 10_000 + int(app))
 
-    def owns(self, found: SegmentEvent | ParseFailure) -> bool:
+    def owns(self, found: SegmentEvent | ParseFailure | LogEntry) -> bool:
         """Whether it comes from the package; everything does when none is asked for."""
         if self._package is None or found.pid in self._pids:
             return True
@@ -171,8 +191,8 @@ class Reading:
         """Lines, or stretches of a binary log, that are no entry."""
         return self._gaps + (self._times.unread if self._times else 0)
 
-    def found(self, owner: Owner, strict: bool) -> Iterator[SegmentEvent | ParseFailure]:
-        """Events and failures of the owner, as they become certain."""
+    def found(self, owner: Owner, strict: bool, doctor: Doctor | None) -> Iterator[SegmentEvent | ParseFailure]:
+        """Events and failures of the owner, as they become certain; a doctor is told of them and of every entry."""
         from agent.analytics.sniffer import Sniffer
         from bridge.types import Gap
 
@@ -180,11 +200,23 @@ class Reading:
         for item in self._items():
             if isinstance(item, Gap):
                 self._gaps += 1
+                if doctor is not None:
+                    doctor.hear(item)
                 continue
             if item.tag == "ActivityManager":
                 owner.hear(item.message.encode("utf-8", "replace"))
-            yield from filter(owner.owns, sniffer.feed(item))
-        yield from filter(owner.owns, sniffer.flush())
+            if doctor is not None and (owner.owns(item) or owner.known):
+                doctor.hear(item, mine=owner.owns(item))
+            yield from self._owned(owner, sniffer.feed(item), doctor)
+        yield from self._owned(owner, sniffer.flush(), doctor)
+
+    def _owned(
+        self, owner: Owner, found: list[SegmentEvent | ParseFailure], doctor: Doctor | None
+    ) -> Iterator[SegmentEvent | ParseFailure]:
+        for each in filter(owner.owns, found):
+            if doctor is not None:
+                doctor.judge(each)
+            yield each
 
     def text_of(self, stamp: Stamp) -> str:
         """The device's time of an entry as ISO text; with a zone only when the log tells the instant."""

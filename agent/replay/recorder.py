@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from agent.model import (
+    Finding,
     Loss,
     MaskedSnapshot,
     ParseFailure,
@@ -26,14 +27,16 @@ from agent.replay.touches import TouchWriter
 from agent.replay.tree import NodeIds
 from bridge.types import Foreground, Gap, LogEntry, Size, Stamp, Touch
 
-Item = MaskedSnapshot | Touch | LogEntry | SegmentEvent | ParseFailure | Foreground | Gap | Loss
-_Held = Shown | Touch | LogEntry | SegmentEvent | Foreground | Gap
+Item = MaskedSnapshot | Touch | LogEntry | SegmentEvent | ParseFailure | Finding | Foreground | Gap | Loss
+_Held = Shown | Touch | LogEntry | SegmentEvent | Finding | Foreground | Gap
 
 SETTLE_MS = 2_000
 PREROLL_MS = 60_000
 PREROLL_BYTES = 8_000_000
 MAX_LOGS = 1_000
 MAX_LOG_CHARS = 2_000
+MAX_PROOF_CHARS = 600
+MAX_MARKED = 512
 MAX_MESSAGE_IDS = 4_096
 MAX_SESSIONS = 8
 
@@ -92,6 +95,7 @@ class Recorder:
         self._last_shown: dict[SessionKey, Shown] = {}
         self._href = f"android-app://{masker.package or 'unknown'}/"
         self._messages: dict[str, int] = {}
+        self._marked: dict[tuple[SessionKey, str], None] = {}
         self._newest: Stamp | None = None
         self._placed_ns = -(2**63)
         self._losses: Counter[tuple[str, str]] = Counter()
@@ -188,6 +192,8 @@ class Recorder:
             self._place_touch(interval, item)
         elif isinstance(item, LogEntry):
             self._place_log(interval, item)
+        elif isinstance(item, Finding):
+            self._place_finding(interval, item)
         else:
             self._place_gap(interval, item)
 
@@ -309,6 +315,26 @@ class Recorder:
         if item.tag == "AndroidRuntime" and "FATAL EXCEPTION" in item.message:
             events.append(rrweb.custom(at, "crash", {"pid": item.pid, "text": text[:MAX_LOG_CHARS]}))
         self._append(interval, item.stamp, events, logs=1)
+
+    def _place_finding(self, interval: Interval, item: Finding) -> None:
+        """A session's replay has one mark of each rule: where it was met first."""
+        mark = (interval.key, item.rule)
+        if mark in self._marked:
+            return
+        self._marked[mark] = None
+        if len(self._marked) > MAX_MARKED:
+            del self._marked[next(iter(self._marked))]
+        payload = {
+            "rule": item.rule,
+            "severity": item.severity,
+            "saw": self._masker.text(item.saw),
+            "meaning": item.meaning,
+            "fix": item.fix,
+            # Cut last: half a secret is no pattern any more.
+            "proof": self._masker.text(item.proof)[:MAX_PROOF_CHARS],
+            "pid": item.pid,
+        }
+        self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, "doctor", payload)])
 
     def _place_gap(self, interval: Interval, item: Gap) -> None:
         if item.stage == "device" and interval.key in self._open:

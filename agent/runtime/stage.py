@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from agent.analytics import relayed
+from agent.analytics.doctor import Doctor
 from agent.analytics.gate import Gate
 from agent.analytics.identity import effective_session
 from agent.analytics.sessions import IDLE_NS
 from agent.analytics.sniffer import Sniffer
 from agent.errors import ConfigError
-from agent.model import Loss, ParseFailure, Relayed, SealedSegment, SealReason, SegmentEvent, Snapshot
+from agent.model import Finding, Loss, ParseFailure, Relayed, SealedSegment, SealReason, SegmentEvent, Snapshot
 from agent.replay.mask import Masker
 from agent.replay.recorder import SETTLE_MS, Item, Recorder
 from agent.runtime.status import DeviceStatus
@@ -22,6 +23,8 @@ from bridge.ports import Device
 from bridge.types import ClockFix, Foreground, Gap, LogEntry, Stamp, Touch
 
 CALL_SECONDS = 5.0
+# An app whose uploads pass through the relay need not log its events.
+WITHOUT_RELAY = frozenset(("logger-silenced", "raw-events-only"))
 
 # A snapshot comes with the call that frees the capture lane to take the next one.
 StageItem = tuple[Snapshot, Callable[[], None]] | LogEntry | Touch | Foreground | ClockFix | Gap | Relayed | Loss
@@ -58,6 +61,7 @@ class Stage:
         self._started: Stamp | None = None
         self._masker: Masker | None = None
         self._sniffer: Sniffer | None = None
+        self._doctor = Doctor()
         self._recorder: Recorder | None = None
         self._merge = relayed.Merge() if relay else None
         self._offset_ns: int | None = None
@@ -78,6 +82,7 @@ class Stage:
             self._status.package = package
             self._masker = Masker(self._settings.privacy.level, package, self._settings.capture.width)
             self._sniffer = Sniffer(uid, strict=self._settings.plugin.strict)
+            self._doctor = Doctor(package, self._settings.upload.api_key.get_secret_value())
             facts: Mapping[str, str] = {
                 "model": info.model,
                 "manufacturer": info.manufacturer,
@@ -125,6 +130,8 @@ class Stage:
                 self._offset_ns = item.offset_ns
                 self._status.clock_bound_ms = item.bound_ns / 1e6
             elif isinstance(item, Gap) or not self._gate.closed:
+                if isinstance(item, Gap):
+                    self._findings(self._doctor.hear(item))
                 self._count(item)
                 self._feed(item)
 
@@ -146,6 +153,7 @@ class Stage:
             self._event(found)
         for event in self._merge.flush() if self._merge is not None else ():
             self._feed_event(event)
+        self._findings(self._doctor.conclude())
         self._kept(self._recorder.finish(reason))
         self._status.losses = {f"{loss.stage}: {loss.reason}": loss.count for loss in self._recorder.losses}
 
@@ -173,6 +181,7 @@ class Stage:
             return
         if self._offset_ns is None:
             self._offset_ns = entry.time_ns - entry.stamp.mono_ns
+        self._findings(self._doctor.hear(entry, mine=self._uid is None or entry.uid == self._uid))
         for found in self._sniffer.feed(entry):
             self._event(found)
         # What other apps and the system log is read for the app's own facts and is nobody's to record.
@@ -181,7 +190,19 @@ class Stage:
             self._status.logs += 1
             self._feed(entry)
 
+    def _findings(self, found: list[Finding]) -> None:
+        """Mark what the app's instrumentation does wrong, from the attach on."""
+        for finding in found:
+            if self._started is None or finding.stamp < self._started:
+                continue
+            if self._merge is not None and finding.rule in WITHOUT_RELAY:
+                continue
+            name = f"{finding.severity}: {finding.rule}"
+            self._status.findings[name] = self._status.findings.get(name, 0) + finding.count
+            self._feed(finding)
+
     def _event(self, found: SegmentEvent | ParseFailure) -> None:
+        self._findings(self._doctor.judge(found))
         if isinstance(found, ParseFailure):
             self._feed(found)
             return

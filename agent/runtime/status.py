@@ -25,6 +25,7 @@ class DeviceStatus:
     segments: int = 0
     bytes: int = 0
     losses: dict[str, int] = field(default_factory=dict)
+    findings: dict[str, int] = field(default_factory=dict)
     clock_bound_ms: float | None = None
     screen: str = ""
     problem: str = ""

@@ -36,14 +36,15 @@ class Lab:
 
     `with Lab(devices=2) as lab:` starts it; `lab.port` is the server's, `lab.serials` what adb lists, `lab.phones` and
     `lab.adbds` belong to the loop: touch them through `call`. `faults` are texts of `faults.parse_fault` or values,
-    for all phones, timed from the start. `trust` is the policy for hosts' keys.
+    for all phones, timed from the start. `scenario` is one for all, or one for each. `trust` is the policy for hosts'
+    keys.
     """
 
     def __init__(
         self,
         devices: int = 1,
         *,
-        scenario: str = "shop",
+        scenario: str | Sequence[str] = "shop",
         profile: str | Profile = "small",
         seed: int = 1,
         autopilot: bool = True,
@@ -52,7 +53,7 @@ class Lab:
         trust: Policy = "accept",
     ) -> None:
         self._count = devices
-        self._scenario = scenario
+        self._scenarios = [scenario] * devices if isinstance(scenario, str) else list(scenario)
         self._profile = PROFILES[profile] if isinstance(profile, str) else profile
         self._seed = seed
         self._autopilot = autopilot
@@ -225,7 +226,7 @@ class Lab:
             phone.clock,
             self._profile.size,
             self._profile.density,
-            self._scenario,
+            self._scenarios[index],
             self._seed + index,
             lambda record: phone.logd.append(record),
             self._autopilot,

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from bridge.emulated.world.console import inspect
 
@@ -27,6 +27,12 @@ class Sent:
     device_id: str
 
 
+class Print(Protocol):
+    """Writes one text to the phone's log: the app's console, or with `other_app` that of another app."""
+
+    def __call__(self, text: str, tag: str = "ReactNativeJS", prio: int = 4, *, other_app: bool = False) -> None: ...
+
+
 class Analytics:
     """Makes events, stamps ids, prints what the SDK, the session plugin and the app's own log plugin print.
 
@@ -37,7 +43,7 @@ class Analytics:
         self,
         package: str,
         now_ms: Callable[[], int],
-        print_line: Callable[[str], None],
+        print_line: Print,
         rng: random.Random,
         collect_device_id: bool = False,
     ) -> None:
@@ -56,6 +62,9 @@ class Analytics:
     def start_process(self) -> None:
         """A new process: the instance id changes, what is persisted stays."""
         self._instance = self._uuid()
+
+    def create_client(self) -> None:
+        """The app makes its client: what is printed then."""
 
     def track(self, name: str, properties: dict[str, Any] | None = None) -> None:
         self._emit({"type": "track", "event": name, "properties": properties or {}})
@@ -83,29 +92,37 @@ class Analytics:
             event["properties"] = {**event["properties"], "name": event["name"]}
         event |= {
             "messageId": self._uuid(),
-            "timestamp": datetime.fromtimestamp(now / 1000, UTC)
-            .isoformat(timespec="milliseconds")
-            .replace("+00:00", "Z"),
-            "integrations": {"Actions Amplitude": {"session_id": in_session or self.session_id}},
+            "timestamp": self._time(now),
+            "integrations": self._integrations(raw, in_session or self.session_id),
             "anonymousId": self.anonymous_id,
         }
         if self.user_id is not None:
             event.setdefault("userId", self.user_id)
         event["context"] = self._context()
         self._last_ms = now
-        self.sent.append(
-            Sent(
-                now,
-                event["messageId"],
-                event.get("event") or event.get("name") or event["type"],
-                event["integrations"]["Actions Amplitude"]["session_id"],
-                self._device_id or self.anonymous_id,
-            )
-        )
+        name = event.get("event") or event.get("name") or event["type"]
+        session = event["integrations"].get("Actions Amplitude", {}).get("session_id")
+        device = self._device_id or self.anonymous_id
+        self.sent.append(Sent(now, event["messageId"], name, session if isinstance(session, int) else -1, device))
+        self._tap(event)
+        self._saved(raw)
+
+    def _time(self, now: int) -> str:
+        moment = datetime.fromtimestamp(now / 1000, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def _integrations(self, raw: dict[str, Any], session: int | None) -> dict[str, Any]:
+        return {"Actions Amplitude": {"session_id": session}}
+
+    def _tap(self, event: dict[str, Any]) -> None:
+        """The app's own logging plugin."""
         text = json.dumps(event, separators=(",", ":"))
         parts = [text[i : i + PART] for i in range(0, len(text), PART)]
         for number, part in enumerate(parts, 1):
             self._print(f"SegmentReplay/1 {event['messageId']} {number}/{len(parts)} {part}")
+
+    def _saved(self, raw: dict[str, Any]) -> None:
+        """The SDK's own line."""
         self._print(f"'{raw['type'].upper()} event saved', {inspect(raw)}")
 
     def _roll(self, now: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from bridge.emulated.world.faulty import FAULTY
+
 if TYPE_CHECKING:
     from bridge.emulated.world.world import World
 
@@ -35,6 +37,11 @@ _BROWSE = (
     "wait 1",
     "back",
 )
+# Again and again from the app's start, so that whoever comes to listen hears one.
+_TRY = (
+    "wait 0.3", "launch", "wait 1", "tap permission", "wait 0.3", "tap signin", "wait 0.5", "tap product:2", "wait 6",
+    "stop", "wait 1",
+) * 60  # fmt: skip
 
 SCENARIOS: dict[str, tuple[str, ...]] = {
     "shop": (
@@ -54,6 +61,9 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "rotate": (*_LOGIN, *(("wait 1.5", "rotate 1", "wait 1.5", "rotate 0") * 10)),
     "crash": (*_LOGIN, "wait 1", "crash", "wait 1.5", "launch", *_BROWSE),
     "background": (*_LOGIN, "wait 1", "home", "wait 0.5", "sleep 301", "launch", *_BROWSE),
+    # An app with nothing to find fault with, and one for each rule of the instrumentation doctor.
+    "instrumented": _TRY,
+    **dict.fromkeys(FAULTY, _TRY),
 }
 
 
@@ -97,6 +107,8 @@ class Autopilot:
             self._world.rotate(1 if value == "1" else 0)
         elif name == "crash":
             self._world.crash()
+        elif name == "stop":
+            self._world.stop(self._world.foreground[0])
         elif name == "notify":
             self._world.notify(value)
         elif name == "sleep":

@@ -18,10 +18,11 @@ from bridge.emulated.logd import Record
 from bridge.emulated.world import paint, shop, system
 from bridge.emulated.world.analytics import Analytics, Sent
 from bridge.emulated.world.autopilot import SCENARIOS, Autopilot
+from bridge.emulated.world.faulty import FAULTY
 from bridge.emulated.world.views import View, Window, dump, place
 from bridge.types import Bounds, Rotation, Size
 
-APP_UID, OTHER_UID = 10231, 10260
+APP_UID, OTHER_UID, OTHER_PID = 10231, 10260, 9411
 FRAME_NS = 33_000_000
 FLING_TAU_S = 0.35
 NOISE_S = 0.4
@@ -87,7 +88,13 @@ class World:
         self._notice = ""
         self._pid = 0
         self._next_pid = 14000 + self._rng.randrange(800)
-        self._analytics = Analytics(shop.PACKAGE, self._now_ms, self._console, self._rng)
+        self._analytics = FAULTY.get(scenario, Analytics)(
+            shop.PACKAGE,
+            self._now_ms,
+            self._console,
+            self._rng,
+            collect_device_id=scenario == "instrumented" or (scenario in FAULTY and scenario != "device-id-fallback"),
+        )
         self._due: list[tuple[int, Callable[[], None]]] = []
         self._fling: tuple[int, float, float] | None = None
         self._down: dict[int, tuple[float, float, float, int]] = {}
@@ -376,6 +383,7 @@ class World:
         if not self._pid:
             return
         self._console('Running "Northbay" with {"rootTag":1,"initialProps":{}}')
+        self._analytics.create_client()
         self._write(
             1432,
             1480,
@@ -437,8 +445,9 @@ class World:
     def _clock_text(self) -> str:
         return datetime.fromtimestamp(self._clock.wall_ns() // 1_000_000_000, UTC).strftime("%H:%M")
 
-    def _console(self, text: str) -> None:
-        self._write(self._pid, self._pid + 29, APP_UID, 4, "ReactNativeJS", text)
+    def _console(self, text: str, tag: str = "ReactNativeJS", prio: int = 4, *, other_app: bool = False) -> None:
+        pid, uid = (OTHER_PID, OTHER_UID) if other_app else (self._pid, APP_UID)
+        self._write(pid, pid + 29, uid, prio, tag, text)
 
     def _write(self, pid: int, tid: int, uid: int, prio: int, tag: str, text: str, buffer: str = "main") -> None:
         self._log(Record(self._clock.wall_ns(), self._clock.mono_ns(), pid, tid, uid, prio, tag, text.encode(), buffer))

@@ -155,3 +155,68 @@ def test_copied_from_android_studio(call, tmp_path: Path) -> None:
     (fact,) = map(json.loads, ended.out.splitlines())
     assert (fact["event"]["event"], fact["time"], fact["pid"]) == ("Opened", "2023-06-01T18:13:09.576", 8468)
     assert "(studio)" in ended.err
+
+
+def test_doctor_tells_findings_with_proof_and_fix(call, tmp_path: Path) -> None:
+    file = tmp_path / "log.txt"
+    file.write_text(
+        line(event("Opened", "m-1"))
+        + line(event("Bought", "m-2", session=-1), second=2)
+        + line("api_key=0f9e8d7c6b5a49382716050403020100 of nora@quill.example", second=3)
+    )
+    ended = call("events", str(file), "--doctor")
+    assert ended.code == 0
+    assert "Instrumentation: 2 findings." in ended.err
+    assert "negative-session-id" in ended.err
+    assert "2026-03-03T12:00:02.500Z" in ended.err
+    assert "proof: I/ReactNativeJS: SegmentReplay/1 m-2" in ended.err
+    assert "fix: Add the Amplitude session plugin" in ended.err
+    assert "0f9e8d7c" not in ended.out + ended.err
+    assert "quill.example" not in ended.err
+    assert "finding" not in ended.out
+    assert "Instrumentation" not in call("events", str(file)).err
+
+
+def test_findings_as_json_are_told_from_events(call, tmp_path: Path) -> None:
+    file = tmp_path / "log.txt"
+    file.write_text(line(event("Bought", "m-2", session=-1)) + line(event("Bought", "m-3", session=-1), second=3))
+    facts = [json.loads(text) for text in call("events", str(file), "--doctor", "--json").out.splitlines()]
+    assert ["finding" in fact for fact in facts] == [False, False, True]
+    finding = facts[2]["finding"]
+    assert list(facts[2]) == ["finding"]
+    assert set(finding) == {"rule", "severity", "count", "time", "pid", "saw", "meaning", "fix", "proof"}
+    assert (finding["rule"], finding["severity"], finding["count"]) == ("negative-session-id", "error", 2)
+    assert finding["time"] == "2026-03-03T12:00:01.500Z"
+
+
+@pytest.mark.parametrize(("level", "code"), [("error", 0), ("warning", 16), ("info", 16)])
+def test_fail_on_a_level(call, tmp_path: Path, level: str, code: int) -> None:
+    file = tmp_path / "log.txt"
+    file.write_text(line(event("Opened", "m-1")) + line("Invalid URL has been passed", second=2))
+    ended = call("events", str(file), "--fail-on", level)
+    assert ended.code == code
+    assert ("faults of level" in ended.err) == bool(code)
+
+
+def test_a_level_that_is_none(call, log: Path) -> None:
+    ended = call("events", str(log), "--fail-on", "fatal")
+    assert ended.code == 2
+    assert "error, warning, info" in ended.err
+
+
+def test_a_healthy_log_has_nothing_to_find_fault_with(call, tmp_path: Path) -> None:
+    file = tmp_path / "log.txt"
+    file.write_text(line(event("Opened", "m-1", device="dev-12")))
+    ended = call("events", str(file), "--fail-on", "info")
+    assert ended.code == 0
+    assert "nothing to find fault with" in ended.err
+
+
+def test_doctor_keeps_to_the_app(call, log: Path) -> None:
+    err = call("events", str(log), "--doctor", "--app", "com.example.shop").err
+    assert "several-apps" in err
+    assert "dev-2" not in err
+    # No line tells the app's process: nothing is known to be another's.
+    unknown = log.with_name("unknown.txt")
+    unknown.write_text(line(event("Opened", "m-1")))
+    assert "nothing to find" in call("events", str(unknown), "--doctor", "--app", "com.example.shop").err

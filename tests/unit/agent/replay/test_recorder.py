@@ -29,9 +29,9 @@ from fakes.views import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.model import Loss, MaskedNode, MaskedSnapshot, ParseFailure, SealedSegment, SessionKey
+from agent.model import Finding, Loss, MaskedNode, MaskedSnapshot, ParseFailure, SealedSegment, SessionKey
 from agent.replay.mask import Masker
-from agent.replay.recorder import MAX_LOGS, Item, Recorder
+from agent.replay.recorder import MAX_LOGS, MAX_PROOF_CHARS, Item, Recorder
 from agent.replay.validator import validate
 from bridge.types import Bounds, Foreground, Gap, NodeFlag, Size
 
@@ -466,3 +466,34 @@ def test_touches_are_told_again_once_the_screen_is_seen() -> None:
     again = masker.snapshot(*still(still_app, seconds=5), DPI)
     sealed = run([again, touch(6, "down"), touch(6.1, "up")], to, until=30)
     assert sum(segment.manifest.counts.touches for segment in sealed) == 2
+
+
+def fault(seconds: float, rule: str, proof: str = "I/T: line") -> Finding:
+    return Finding(rule, "warning", at(seconds), 7, "seen of nora@quill.example", "It means.", "Do.", proof)
+
+
+def test_a_fault_of_the_instrumentation_is_marked_once_a_session() -> None:
+    items: list[Item] = [
+        picture(1, 1), event(2, ONE), fault(3, "plugin-order"), fault(4, "plugin-order"), fault(5, "event-cut"),
+        event(41, TWO), picture(42, 2), fault(43, "plugin-order"),
+    ]  # fmt: skip
+    sealed = run(items, until=60)
+    marks = {
+        session: [m["rule"] for s in sealed if s.manifest.session_id == session for m in tagged(s, "doctor")]
+        for session in (ONE, TWO)
+    }
+    assert marks == {ONE: ["plugin-order", "event-cut"], TWO: ["plugin-order"]}
+
+
+def test_the_proof_of_a_fault_is_cleaned_and_bounded() -> None:
+    long = "x" * (MAX_PROOF_CHARS - 5) + " nora@quill.example " + "y" * 5000
+    sealed = run([picture(1, 1), event(2, ONE), fault(3, "plugin-order", long)], until=9)
+    (mark,) = tagged(sealed[0], "doctor")
+    assert len(mark["proof"]) == MAX_PROOF_CHARS
+    assert "nora" not in str(mark)
+
+
+def test_a_fault_with_no_session_is_counted() -> None:
+    to = recorder()
+    assert run([picture(1, 1), fault(3, "plugin-order")], to) == []
+    assert Loss("timeline", "no session", 2) in to.losses

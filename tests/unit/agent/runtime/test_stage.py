@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 from fakes.device import APP, FakeDevice
 from fakes.lines import entry, event_line
@@ -15,6 +16,7 @@ from agent.analytics.remote import Remote
 from agent.analytics.sampling import in_sample
 from agent.errors import ConfigError, StorageFull
 from agent.model import Relayed, SealedSegment, Snapshot
+from agent.replay.validator import validate
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
 from agent.settings import Plugin, Settings
@@ -367,3 +369,66 @@ def test_without_a_relay_uploads_are_not_read() -> None:
     bench.stage.process([bench.snapshot(11.0), upload(1, 12_000)])
     bench.stage.finish()
     assert bench.kept == []
+
+
+def findings(bench: Bench) -> list[dict[str, object]]:
+    events = [orjson.loads(event) for sealed in bench.kept for event in sealed.events]
+    return [event["data"]["payload"] for event in events if event["data"].get("tag") == "doctor"]
+
+
+def test_what_is_wrong_with_the_instrumentation_is_marked_and_counted() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process(
+        [
+            bench.snapshot(10.1),
+            event_line(at(10.2), SESSION, "device-a", "m-1"),
+            entry(at(10.4), "api_key=0f9e8d7c6b5a49382716050403020100 of nora@quill.example"),
+            event_line(at(10.5), -1, "device-a", "m-2"),
+            event_line(at(10.6), -1, "device-a", "m-3"),
+            bench.snapshot(11.0),
+        ]
+    )
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    assert bench.status.findings == {"error: api-key-logged": 1, "error: negative-session-id": 2}
+    marks = findings(bench)
+    assert [mark["rule"] for mark in marks] == ["api-key-logged", "negative-session-id"]
+    assert marks[1]["severity"] == "error"
+    assert "m-2" in str(marks[1]["proof"])
+    assert b"0f9e8d7c" not in bench.everything()
+    assert b"quill.example" not in bench.everything()
+    for sealed in bench.kept:
+        assert validate(sealed.events, sealed.pictures) == []
+
+
+def test_faults_from_before_the_attach_and_of_other_apps_are_not_counted() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process(
+        [
+            event_line(at(4), -1, "device-a", "m-old"),
+            event_line(at(10.2), SESSION, "device-a", "m-1"),
+            event_line(at(10.4), -1, "device-b", "m-2", uid=10999, name="Their secret"),
+            bench.snapshot(11),
+        ]
+    )
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    assert bench.status.findings == {"info: several-apps": 1}
+    assert b"Their secret" not in bench.everything()
+
+
+def test_a_log_that_fell_behind_is_a_finding() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process(
+        [
+            event_line(at(10.2), SESSION, "device-a", "m-1"),
+            Gap(at(10.3), at(10.4), "log", "overrun", "Unexpected EOF!"),
+            bench.snapshot(11),
+        ]
+    )
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    assert bench.status.findings == {"warning: log-overrun": 1}
