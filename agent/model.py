@@ -88,7 +88,8 @@ class Finding:
     """A fault in how the app is instrumented. UNCLEANED: `saw` and `proof` are log text, starred of API keys only.
 
     `rule` is a fixed name, `meaning` and `fix` its sentences; `saw` says what was seen, `proof` is the offending line
-    ("" when the fault is that a line is absent). `stamp` is when it was certain, `count` how often it was met.
+    ("" when the fault is that a line is absent). `stamp` is when it was certain, `logged` when the proof was written,
+    `count` how often it was met.
     """
 
     rule: str
@@ -100,6 +101,7 @@ class Finding:
     fix: str
     proof: str
     count: int = 1
+    logged: Stamp | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,6 +245,7 @@ class Doctor:
             finding = Finding(
                 rule.name, hit.severity or rule.severity, stamp, pid, self._starred(hit.saw), rule.meaning, rule.fix,
                 self._starred(f"{proof.level}/{proof.tag}: {proof.message}") if proof is not None else "", hit.times,
+                proof.stamp if proof is not None else None,
             )  # fmt: skip
             told.append(finding)
             first = self._found.setdefault(rule.name, finding)

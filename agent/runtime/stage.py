@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from agent.analytics import relayed
 from agent.analytics.doctor import Doctor
@@ -62,6 +63,7 @@ class Stage:
         self._masker: Masker | None = None
         self._sniffer: Sniffer | None = None
         self._doctor = Doctor()
+        self._shut: Stamp | None = None
         self._recorder: Recorder | None = None
         self._merge = relayed.Merge() if relay else None
         self._offset_ns: int | None = None
@@ -181,6 +183,8 @@ class Stage:
             return
         if self._offset_ns is None:
             self._offset_ns = entry.time_ns - entry.stamp.mono_ns
+        if self._gate.closed:
+            self._shut = entry.stamp
         self._findings(self._doctor.hear(entry, mine=self._uid is None or entry.uid == self._uid))
         for found in self._sniffer.feed(entry):
             self._event(found)
@@ -191,7 +195,7 @@ class Stage:
             self._feed(entry)
 
     def _findings(self, found: list[Finding]) -> None:
-        """Mark what the app's instrumentation does wrong, from the attach on."""
+        """Mark what the app's instrumentation does wrong, from the attach on; not by what was logged while stopped."""
         for finding in found:
             if self._started is None or finding.stamp < self._started:
                 continue
@@ -199,7 +203,9 @@ class Stage:
                 continue
             name = f"{finding.severity}: {finding.rule}"
             self._status.findings[name] = self._status.findings.get(name, 0) + finding.count
-            self._feed(finding)
+            if not self._gate.closed:
+                hidden = self._shut is not None and finding.logged is not None and finding.logged <= self._shut
+                self._feed(replace(finding, proof="") if hidden else finding)
 
     def _event(self, found: SegmentEvent | ParseFailure) -> None:
         self._findings(self._doctor.judge(found))

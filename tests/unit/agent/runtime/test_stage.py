@@ -432,3 +432,22 @@ def test_a_log_that_fell_behind_is_a_finding() -> None:
     bench.stage.advance(at(20))
     bench.stage.finish()
     assert bench.status.findings == {"warning: log-overrun": 1}
+
+
+def test_what_was_logged_while_stopped_is_no_proof_in_a_recording() -> None:
+    gate = Gate()
+    bench = Bench(gate=gate)
+    bench.stage.attach(bench.device)
+    gate.stop()
+    hidden = "'TRACK event saved', { type: 'track', event: 'Hidden', properties: {} }"
+    bench.stage.process([entry(at(10.2), "api_key=0f9e8d7c6b5a49382716050403020100"), entry(at(10.3), hidden)])
+    gate.start()
+    shown = "'TRACK event saved', {{ type: 'track', event: 'Seen {}', properties: {{}} }}"
+    line = entry(at(11), f"[AmplitudeSession] startNewSession -> {SESSION}")
+    bench.stage.process([line, *(entry(at(12 + i), shown.format(i)) for i in range(8)), bench.snapshot(21)])
+    bench.stage.advance(at(25))
+    bench.stage.finish()
+    assert bench.status.findings["error: api-key-logged"] == 1
+    assert "warning: raw-events-only" in bench.status.findings
+    assert b"Hidden" not in bench.everything()
+    assert b"api_key" not in bench.everything()
