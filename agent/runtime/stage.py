@@ -204,8 +204,11 @@ class Stage:
             name = f"{finding.severity}: {finding.rule}"
             self._status.findings[name] = self._status.findings.get(name, 0) + finding.count
             if not self._gate.closed:
-                hidden = self._shut is not None and finding.logged is not None and finding.logged <= self._shut
-                self._feed(replace(finding, proof="") if hidden else finding)
+                self._feed(replace(finding, proof="") if self._hidden(finding.logged) else finding)
+
+    def _hidden(self, logged: Stamp | None) -> bool:
+        """Whether a line was logged when nothing was to be captured: some are told of later."""
+        return self._shut is not None and logged is not None and logged <= self._shut
 
     def _event(self, found: SegmentEvent | ParseFailure) -> None:
         self._findings(self._doctor.judge(found))
@@ -234,7 +237,7 @@ class Stage:
         session = effective_session(found.session_id)
         if session > 0:
             self._status.session_id, self._status.device_id = session, found.device_id
-        if self._gate.closed or (self._started is not None and found.stamp < self._started):
+        if self._gate.closed or self._hidden(found.stamp) or (self._started and found.stamp < self._started):
             if self._recorder is not None:
                 self._recorder.note(found)
             return

@@ -444,10 +444,13 @@ def test_what_was_logged_while_stopped_is_no_proof_in_a_recording() -> None:
     gate.start()
     shown = "'TRACK event saved', {{ type: 'track', event: 'Seen {}', properties: {{}} }}"
     line = entry(at(11), f"[AmplitudeSession] startNewSession -> {SESSION}")
-    bench.stage.process([line, *(entry(at(12 + i), shown.format(i)) for i in range(8)), bench.snapshot(21)])
+    bench.stage.process([line, *(entry(at(12 + i), shown.format(i)) for i in range(8))])
+    bench.stage.process([event_line(at(20.5), SESSION, "device-a", "m-1"), bench.snapshot(21)])
     bench.stage.advance(at(25))
     bench.stage.finish()
     assert bench.status.findings["error: api-key-logged"] == 1
     assert "warning: raw-events-only" in bench.status.findings
+    (mark,) = findings(bench)
+    assert (mark["rule"], mark["proof"]) == ("raw-events-only", "")
     assert b"Hidden" not in bench.everything()
     assert b"api_key" not in bench.everything()
