@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes import patterned
-from fakes.patterned import DEVICE, LENGTH_MS, OTHER_SESSION, SESSION
+from fakes.patterned import DEVICE, HOSTILE, LENGTH_MS, OTHER_SESSION, SESSION
 from playwright.sync_api import Locator, Page, expect
 
 from agent.collector.server import Server
@@ -432,3 +432,42 @@ def test_an_empty_recording_says_so(open_page: Callable[..., Page], folder: Path
     with Server(make_app(Recording.create(folder))) as server:
         page = open_page(server.url, ready=False)
         expect(page.get_by_role("status")).to_contain_text("no replay segment yet")
+
+
+def fault(at_ms: int, rule: str, severity: str, saw: str = "seen") -> dict[str, object]:
+    said = {"saw": saw, "meaning": "It means this.", "fix": "Do that.", "proof": "I/T: the line", "pid": 7}
+    return rrweb.custom(at_ms, "doctor", {"rule": rule, "severity": severity, **said})
+
+
+def test_faults_of_the_instrumentation_are_listed_and_marked(open_page: Callable[..., Page], folder: Path) -> None:
+    start = SESSION + 1000
+    found = [
+        fault(start + 2000, "device-id-fallback", "info"),
+        fault(start + 5000, "plugin-order", "warning", saw=HOSTILE),
+        fault(start + 6000, "api-key-logged", "error"),
+    ]
+    recording = Recording.create(folder)
+    recording.write(patterned.segment(0, start, range(1, 11), extra=found))
+    with Server(make_app(recording)) as server:
+        page = open_page(server.url)
+        expect(page.locator("#notices .name")).to_have_text(
+            [
+                "info device-id-fallback: It means this. Do that.",
+                "warning plugin-order: It means this. Do that.",
+                "error api-key-logged: It means this. Do that.",
+            ]
+        )
+        expect(page.locator("#notices .badge")).to_have_text(["Hint", "Fault", "Fault"])
+        # A hint is in the list only.
+        expect(page.locator(".mark[data-kind=fault]")).to_have_count(2)
+        expect(page.locator(".mark[data-kind=hint]")).to_have_count(0)
+        expect(page.locator(".legend")).to_contain_text("Fault")
+        assert page.locator("#events li").count() == 1
+        row = page.locator("#notices li").nth(1)
+        row.locator("button").click()
+        assert position(page) == 5000
+        expect(current(page, "#notices")).to_contain_text("plugin-order")
+        row.get_by_label("Details of warning plugin-order").click()
+        expect(row.locator("pre")).to_contain_text("the line")
+        page.locator("#notices .row").nth(1).press("ArrowDown")
+        assert position(page) == 6000

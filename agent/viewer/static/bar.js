@@ -31,8 +31,8 @@ export class Bar {
     this.slider.max = String(model.duration);
     this.slider.disabled = false;
     this.total.textContent = clock(model.duration);
-    // Something is covered nearly always: marks for that would say nothing.
-    this.holes = model.notices.filter(({ kind }) => kind !== "mask");
+    // Something is covered nearly always, and hints stand in most recordings: marks for these would say nothing.
+    this.holes = model.notices.filter(({ kind }) => kind !== "mask" && kind !== "hint");
     this.tips = [...model.facts, ...this.holes].sort((a, b) => a.t - b.t);
     this.marks.replaceChildren(...this.build());
     const kinds = [...new Set([...this.marks.children].map((mark) => mark.dataset.kind))];
@@ -136,6 +136,8 @@ export const NAMES = {
   lost: "Unreadable",
   cut: "Shortened",
   blocked: "Blocked",
+  fault: "Fault",
+  hint: "Hint",
   mask: "Mask",
 };
 

@@ -23,7 +23,7 @@ class Hold {
 }
 
 /**
- * A list of buttons, one per item: events, or gaps and masks. `row(item)` makes the button's content, `holds(item, t)`
+ * A list of buttons, one per item: events, or gaps, masks and faults. `row(item)` makes the button's content, `holds(item, t)`
  * says whether an item that has begun is still in force.
  */
 export class Rows {
@@ -218,7 +218,7 @@ export function eventRow(item) {
   return [...parts, ids];
 }
 
-/** What a row of the gaps-and-masks list says besides its time. */
+/** What a row of the list of gaps, masks and faults says besides its time. */
 export function noticeRow(item) {
   return [badge(item.kind), piece("name", item.text)];
 }

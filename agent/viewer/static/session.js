@@ -203,6 +203,11 @@ function custom(model, t, tag, payload) {
     const detail = payload.detail ? ` \u2013 ${payload.detail}` : "";
     const gap = { t: Math.min(from, t), end: Math.max(to, t), kind: "gap", stage: payload.stage, what, detail, ms };
     model.notices.push({ ...gap, text: gapText(gap), short: `No picture \u2013 ${what}` });
+  } else if (tag === "doctor") {
+    // A hint is no fault: it stands in the list and not on the time line.
+    const kind = payload.severity === "info" ? "hint" : "fault";
+    const text = `${payload.severity} ${payload.rule}: ${payload.meaning} ${payload.fix}`;
+    model.notices.push({ t, end: t, kind, text, name: `${payload.severity} ${payload.rule}`, payload });
   } else model.facts.push({ t, kind: tag.replace("segment:", ""), name: title(tag, payload), payload, fact: tag.startsWith("segment:") });
 }
 

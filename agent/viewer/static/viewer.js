@@ -22,7 +22,7 @@ const notices = new Rows($("#notices-box"), $("#notices"), {
   row: noticeRow,
   holds: inForce,
   onSeek: seek,
-  empty: "No gap, and nothing was covered.",
+  empty: "No gap, no fault, and nothing was covered.",
 });
 const log = new Log($("#log"), {
   filter: $("#filter"),
