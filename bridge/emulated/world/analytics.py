@@ -92,7 +92,7 @@ class Analytics:
             event["properties"] = {**event["properties"], "name": event["name"]}
         event |= {
             "messageId": self._uuid(),
-            "timestamp": self._time(now),
+            "timestamp": self._time(raw, now),
             "integrations": self._integrations(raw, in_session or self.session_id),
             "anonymousId": self.anonymous_id,
         }
@@ -107,7 +107,7 @@ class Analytics:
         self._tap(event)
         self._saved(raw)
 
-    def _time(self, now: int) -> str:
+    def _time(self, raw: dict[str, Any], now: int) -> str:
         moment = datetime.fromtimestamp(now / 1000, UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -82,10 +82,10 @@ class _OtherKey(_IdInProperties):
 
 
 class _EventBeforeSession(_NewAtStart):
-    """Events wait for the settings and are stamped when they have come."""
+    """The first event waits for the settings and is stamped when they have come."""
 
-    def _time(self, now: int) -> str:
-        return super()._time(now - 250)
+    def _time(self, raw: dict[str, Any], now: int) -> str:
+        return super()._time(raw, now - 250 if raw.get("event") == "Application Opened" else now)
 
 
 class _RandomDevice(Analytics):

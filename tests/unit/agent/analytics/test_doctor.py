@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fakes.instrumented import PACKAGE, UID, diagnosed, examine, log_of
+from fakes.instrumented import EXACT, PACKAGE, UID, diagnosed, examine, log_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,40 +18,6 @@ from bridge.types import Gap, LogEntry, Stamp
 FIXTURES = Path(__file__).parents[5] / "shared" / "fixtures" / "segment_logs"
 SESSION = 1_772_000_000_000
 
-# What an app that does this one thing wrong shows in its first 9 seconds: a cause may have a consequence.
-EXACT: dict[str, dict[str, int]] = {
-    "instrumented": {},
-    "negative-session-id": {"negative-session-id": 1},
-    "no-session-plugin": {"no-session-plugin": 1, "negative-session-id": 7},
-    "plugin-order": {"plugin-order": 8},
-    "duplicate-session-start": {"duplicate-session-start": 1},
-    # Only track and screen have properties: the identify falls back to -1.
-    "session-id-in-properties": {
-        "session-id-in-properties": 6,
-        "no-session-plugin": 1,
-        "negative-session-id": 1,
-    },
-    "session-id-malformed": {"session-id-malformed": 8},
-    "session-id-under-other-key": {"session-id-under-other-key": 7, "negative-session-id": 7},
-    "event-before-session": {"event-before-session": 2},
-    "device-id-fallback": {"device-id-fallback": 8},
-    "random-device-id": {"random-device-id": 8},
-    "device-id-unusable": {"device-id-unusable": 8},
-    "destination-off": {"destination-off": 1, "negative-session-id": 7},
-    "logger-silenced": {"logger-silenced": 1},
-    "raw-events-only": {"raw-events-only": 8},
-    "event-cut": {"event-cut": 3},
-    "event-abridged": {"event-abridged": 3},
-    "event-unreadable": {"event-unreadable": 1},
-    "lines-folded": {"lines-folded": 1},
-    "log-overrun": {"log-overrun": 1},
-    "several-apps": {"several-apps": 8},
-    "api-key-logged": {"api-key-logged": 1},
-    "key-mismatch": {"key-mismatch": 1, "api-key-logged": 2},
-    "plugin-failed": {"plugin-failed": 1},
-    "events-dropped": {"events-dropped": 1},
-    "proxy-refused": {"proxy-refused": 1},
-}
 # Each by the description of the fixture in its index.
 OF_FIXTURES: dict[str, dict[str, int]] = {
     # ">200 values, >4 KB": two events with placeholders, three cut; two lifecycle events waited for the settings.
