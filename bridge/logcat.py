@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+import numpy as np
+
 from bridge.types import Gap, Level, LogEntry, Stamp
 
 Format = Literal["threadtime", "epoch", "time", "brief", "long", "binary", "process", "tag", "thread", "raw", "studio"]
@@ -42,6 +44,7 @@ _BUFFERS = ("main", "radio", "events", "system", "crash", "stats", "security", "
 _EVENT_BUFFERS = frozenset({"events", "stats", "security"})
 _HEADER = struct.Struct("<HHiIII")
 _WORD = struct.Struct("<I")
+_LID_UID = struct.Struct("<II")
 # Of a version 4 header: payload bytes, header bytes, nanoseconds, buffer.
 _SIZES = struct.Struct("<HH12xII4x")
 _V4 = _SIZES.size
@@ -138,22 +141,27 @@ class BinaryReader:
     def __init__(self, to_stamp: ToStamp, wanted: Wanted | None = None) -> None:
         self.entries = 0
         self._to_stamp = to_stamp
-        self._buffer = bytearray()
+        self._buffer = b""
         self._skipped = 0
         self._last: Stamp | None = None
-        self._tags = tuple(tag.encode() + b"\0" for tag in wanted.tags) if wanted else None
+        self._tags = tuple(tag.encode() + b"\0" for tag in wanted.tags) if wanted else (b"",)
+        self._initials: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None
+        if wanted:
+            self._initials = np.zeros(256, np.bool_)
+            self._initials[[tag[0] for tag in self._tags]] = True
         self._openings = tuple(b"\0" + opening.encode() for opening in wanted.openings) if wanted else ()
 
     def feed(self, data: bytes) -> Facts:
         """Entries complete by now; bytes that are no entry come as one Gap in their place."""
-        buffer = self._buffer
-        buffer += data
+        self._buffer = buffer = self._buffer + data
         found: Facts = []
         at = 0
-        picky = self._tags is not None and not self._opens_elsewhere()
+        plain = not self._opens_elsewhere()
+        if plain and self._initials is not None and not self._skipped:
+            at = self._leap(self._initials, found)
         while True:
-            if picky and not self._skipped:
-                at = self._pass(at)
+            if plain and not self._skipped:
+                at = self._walk(at, found)
             size = _entry_size(buffer, at, strict=self._skipped > 0)
             if size == 0:
                 break
@@ -162,55 +170,88 @@ class BinaryReader:
                 self._skipped += 1
                 continue
             if self._skipped or self._wants(at):
-                entry = self._entry(bytes(buffer[at : at + size]))
+                entry = self._entry(at)
                 if self._skipped:
                     found.append(self._gap(entry.stamp))
                 self._last = entry.stamp
                 found.append(entry)
             at += size
             self.entries += 1
-        del buffer[:at]
+        self._buffer = buffer[at:]
         return found
 
-    def _pass(self, at: int) -> int:
-        """Go past whole entries of today's header that nobody wants; returns where it stopped."""
-        buffer, tags = self._buffer, self._tags
-        assert tags is not None
+    def _leap(self, initials: np.ndarray[tuple[int], np.dtype[np.bool_]], found: Facts) -> int:
+        """Read the wanted of the entries that the buffer begins with; returns where they end.
+
+        All places that look like today's header are found at once. They are the entries as far as each one ends where
+        the next begins; a place that only looks like one breaks that, and the rest is left for `_walk`.
+        """
+        buffer = self._buffer
+        data = np.frombuffer(buffer, np.uint8)
+        heads = np.flatnonzero(data[2 : max(2, len(buffer) - _V4)] == _V4)
+        if not heads.size or heads[0]:
+            return 0
+        words = np.ndarray((len(buffer) - 3,), "<u4", buffer, 0, (1,))  # that which begins at each byte
+        first = words[heads]
+        alike = (first >> 16 == _V4) & (words[heads + 20] < len(_BUFFERS))
+        heads, sizes = heads[alike], first[alike] & 0xFFFF
+        if not heads.size or heads[0]:
+            return 0
+        ends = heads + _V4 + sizes
+        sound = (ends <= len(buffer)) & (sizes > 0) & (sizes <= _LONGEST)
+        sound[1:] &= heads[1:] == ends[:-1]
+        whole = int(sound.argmin()) if not sound.all() else sound.size
+        heads = heads[:whole]
+        for at in heads[initials[data[heads + _V4 + 1]]].tolist():
+            if buffer.startswith(self._tags, at + _V4 + 1):
+                found.append(self._entry(at))
+        self.entries += whole
+        if found and isinstance(found[-1], LogEntry):
+            self._last = found[-1].stamp
+        return int(ends[whole - 1]) if whole else 0
+
+    def _walk(self, at: int, found: Facts) -> int:
+        """Read whole entries with today's header, as many as follow each other; returns where that ends."""
+        buffer, tags, entry = self._buffer, self._tags, self._entry
         begins, unpack, end = buffer.startswith, _SIZES.unpack_from, len(buffer) - _V4
-        passed = 0
+        first, count = len(found), 0
         while at <= end:
             length, size, fraction, lid = unpack(buffer, at)
             after = at + _V4 + length
-            if size != _V4 or not 0 < length <= _LONGEST or fraction > 999_999_999 or lid > 7 or after > end + _V4:
+            if size != _V4 or after > end + _V4 or not 0 < length <= _LONGEST or fraction > 999_999_999 or lid > 7:
                 break
-            if begins(tags, at + 29):
-                break
+            if begins(tags, at + _V4 + 1):
+                found.append(entry(at))
             at = after
-            passed += 1
-        self.entries += passed
+            count += 1
+        self.entries += count
+        if len(found) > first and isinstance(found[-1], LogEntry):
+            self._last = found[-1].stamp
         return at
 
     def _opens_elsewhere(self) -> bool:
-        """Whether an opening stands in the buffer that is not a wanted tag's."""
-        count, tags = self._buffer.count, self._tags or ()
-        return any(
-            (seen := count(opening)) and seen > sum(count(tag + opening[1:]) for tag in tags)
-            for opening in self._openings
-        )
+        """Whether a wanted text stands in the buffer under a tag that is not."""
+        buffer = self._buffer
+        for opening in self._openings:
+            at = buffer.find(opening)
+            while at >= 0:
+                if not buffer.endswith(self._tags, 0, at + 1):
+                    return True
+                at = buffer.find(opening, at + 1)
+        return False
 
     def _wants(self, at: int) -> bool:
-        """Whether the entry at `at` is wanted. Those with unusual headers are."""
-        if self._tags is None or _HEADER.unpack_from(self._buffer, at)[1] != _V4:
+        """Whether the entry at `at` is wanted."""
+        start = at + (_HEADER.unpack_from(self._buffer, at)[1] or _HEADER.size)
+        if self._buffer.startswith(self._tags, start + 1):
             return True
-        if self._buffer.startswith(self._tags, at + _V4 + 1):
-            return True
-        text = self._buffer.find(b"\0", at + _V4 + 1)
+        text = self._buffer.find(b"\0", start + 1)
         return bool(self._openings) and self._buffer.startswith(self._openings, text)
 
     def flush(self) -> Facts:
         """The stream ended: what is left is a Gap."""
         self._skipped += len(self._buffer)
-        self._buffer.clear()
+        self._buffer = b""
         return [self._gap(self._last or self._to_stamp(0))] if self._skipped else []
 
     def _gap(self, until: Stamp) -> Gap:
@@ -218,36 +259,42 @@ class BinaryReader:
         self._skipped = 0
         return gap
 
-    def _entry(self, data: bytes) -> LogEntry:
-        length, size, pid, tid, seconds, fraction = _HEADER.unpack_from(data)
+    def _entry(self, at: int) -> LogEntry:
+        """The whole entry at `at`."""
+        data = self._buffer
+        length, size, pid, tid, seconds, fraction = _HEADER.unpack_from(data, at)
         size = size or _HEADER.size
         uid: int | None = None
         buffer = _BUFFERS[0]
-        if size >= 24:
-            word = _WORD.unpack_from(data, 20)[0]
-            if word < len(_BUFFERS):
-                buffer = _BUFFERS[word]
+        if size >= _V4:
+            lid, uid = _LID_UID.unpack_from(data, at + 20)
+            buffer = _BUFFERS[lid] if lid < len(_BUFFERS) else buffer
+        elif size >= 24:
+            lid = _WORD.unpack_from(data, at + 20)[0]
+            if lid < len(_BUFFERS):
+                buffer = _BUFFERS[lid]
             else:  # version 2 has the writer's uid in this place
-                uid = word
-        if size >= 28:
-            uid = _WORD.unpack_from(data, 24)[0]
+                uid = lid
         time_ns = seconds * 1_000_000_000 + fraction
-        payload = data[size : size + length]
-        level: Level = "I"
+        begin = at + size
+        end = begin + length
         if buffer in _EVENT_BUFFERS:
-            tag, message, cut = _event_values(payload)
-        else:
-            level = _LEVELS.get(payload[0], "V")
-            name, _, rest = payload[1:].partition(b"\0")
-            text, end, _ = rest.partition(b"\0")
-            cut = not end
-            if cut:  # the byte that gives way to the missing NUL, as logcat itself prints it
-                text = text[:-1]
-            tag, message = name.decode("utf-8", "replace"), text.decode("utf-8", "replace")
+            tag, message, cut = _event_values(data[begin:end])
+            return LogEntry(self._to_stamp(time_ns), time_ns, pid, tid, uid, "I", tag, message, buffer, cut)
+        stop = data.find(b"\0", begin + 1, end)
+        if stop < 0:
+            stop = end
+        last = data.find(b"\0", stop + 1, end)
+        cut = last < 0
+        if cut:  # the byte that gives way to the missing NUL, as logcat itself prints it
+            last = max(stop + 1, end - 1)
+        tag = data[begin + 1 : stop].decode("utf-8", "replace")
+        message = data[stop + 1 : last].decode("utf-8", "replace")
+        level = _LEVELS.get(data[begin], "V")
         return LogEntry(self._to_stamp(time_ns), time_ns, pid, tid, uid, level, tag, message, buffer, cut)
 
 
-def _entry_size(data: bytes | bytearray, at: int, *, strict: bool) -> int:
+def _entry_size(data: bytes, at: int, *, strict: bool) -> int:
     """Bytes of the entry at `at`: 0 = more needed, -1 = none starts here. `strict` looks into the payload, too."""
     if len(data) - at < _HEADER.size:
         return 0
@@ -337,10 +384,8 @@ class TextReader:
         self._buffer = ""
         self._key = b""
         self._indent = b""
-        self._wanted: Callable[[bytes], object] | None = None
-        if wanted is not None:
-            words = b"|".join(re.escape(word.encode()) for word in (*wanted.tags, *wanted.openings))
-            self._wanted = re.compile(words + rb"|^-{6}|[Uu]nexpected EOF!").search
+        words = (*wanted.tags, *wanted.openings) if wanted else ()
+        self._words = (*(word.encode() for word in words), b"\n------", b"nexpected EOF!") if words else ()
         self._head: LogEntry | None = None
         self._lines: list[bytes] = []
         self._size = 0
@@ -366,18 +411,9 @@ class TextReader:
         if self._decoder is not None:
             data = self._decoder.decode(data).encode("utf-8", "replace")
         found: Facts = []
-        *lines, rest = (self._rest + data).split(b"\n")
-        wanted = self._wanted if self._format in _TAGGED else None
-        for line in lines:
-            if self._long_line:  # the end of a line whose beginning was taken at MAX_LINE
-                self._long_line = False
-            elif wanted is None or wanted(line):
-                self._line(line, found)
-                wanted = self._wanted if self._format in _TAGGED else None
-            else:
-                self.passed += 1
-                if self._head is not None:
-                    self._finish(found)
+        block, whole, rest = (self._rest + data).rpartition(b"\n")
+        if whole:
+            self._block(block, found)
         if self._long_line:
             rest = b""
         elif len(rest) > MAX_LINE:
@@ -396,6 +432,46 @@ class TextReader:
         self._rest = b""
         self._finish(found)
         return found
+
+    def _block(self, block: bytes, found: Facts) -> None:
+        """Whole lines. Where lines name their tags, those between wanted ones are counted and passed over."""
+        at = 0
+        if self._long_line:  # the end of a line whose beginning was taken at MAX_LINE
+            self._long_line = False
+            at = block.find(b"\n") + 1
+            if not at:
+                return
+        if self._words and self._format is None:
+            self._format = next(filter(None, (_format_of(_clean(line)) for line in block.split(b"\n"))), None)
+        if not self._words or self._format not in _TAGGED:
+            for line in block[at:].split(b"\n"):
+                self._line(line, found)
+            return
+        for start, end in self._hits(block, at):
+            if start > at:
+                self._finish(found)
+                self.passed += block.count(b"\n", at, start)
+            self._line(block[start:end], found)
+            at = end + 1
+        if at <= len(block):
+            self._finish(found)
+            self.passed += block.count(b"\n", at) + 1
+
+    def _hits(self, block: bytes, begin: int) -> list[tuple[int, int]]:
+        """Start and end of the lines that hold a wanted word, in order."""
+        spans: set[tuple[int, int]] = set()
+        for word in self._words:
+            end = begin - 1
+            while (at := block.find(word, max(0, end))) >= 0:
+                start = block.rfind(b"\n", 0, at + 1) + 1
+                end = block.find(b"\n", max(start, at + 1))
+                if end < 0:
+                    end = len(block)
+                spans.add((start, end))
+        if block.startswith(b"------", begin):
+            end = block.find(b"\n", begin)
+            spans.add((begin, end if end >= 0 else len(block)))
+        return sorted(spans)
 
     def _line(self, line: bytes, found: Facts) -> None:
         line = _clean(line)

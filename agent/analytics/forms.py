@@ -122,7 +122,7 @@ def shown(reading: Reading, style: str, *, saved: bool = False, lifecycle: bool 
     value, gaps = reading.value, set[Path]()
     if reading.reason:
         gaps.update(reading.open[:depth] for depth in range(len(reading.open) + 1))
-    plain = _plain(value, (), gaps)
+    plain = _plain(value, (), gaps) if reading.markers else value
     if not isinstance(plain, dict) or plain.get("type") not in KINDS:
         return None
     if not saved and not isinstance(plain.get("messageId"), str):

@@ -40,13 +40,15 @@ class Marker(str):
 class Reading:
     """One value read from `start` to `end`. `reason` is "" for a whole value, else why it ends early.
 
-    `open` is the path of containers (member names, "" within arrays) that were not closed, outermost first.
+    `open` is the path of containers (member names, "" within arrays) that were not closed, outermost first; `markers`
+    whether there may be any in the value.
     """
 
     value: object
     end: int
     reason: str = ""
     open: tuple[str, ...] = field(default=())
+    markers: bool = True
 
 
 _HIDDEN = frozenset({"[Object]", "[Array]", "[Circular]", "[Getter]", "[Setter]", "[Getter/Setter]"})

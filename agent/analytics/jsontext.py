@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 
@@ -17,6 +18,11 @@ _CLOSER = {"{": "}", "[": "]"}
 
 def read(text: str, start: int = 0) -> Reading:
     """The object or array at `start`. One that begins with a line break may span lines, each indented or closing."""
+    rest = text[start:]
+    # Most often it is all that is left of the line; as many brackets as that cannot nest too deep.
+    if rest[:1] in _CLOSER and "\n" not in rest and rest.count("{") + rest.count("[") <= MAX_DEPTH:
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return Reading(orjson.loads(rest), start + len(rest.rstrip()), markers=False)
     stack: list[str] = []
     names: list[str] = []
     pretty = text[start + 1 : start + 2] == "\n"
@@ -65,7 +71,7 @@ def read(text: str, start: int = 0) -> Reading:
 
 def _load(text: str, end: int) -> Reading:
     try:
-        return Reading(orjson.loads(text), end)
+        return Reading(orjson.loads(text), end, markers=False)
     except orjson.JSONDecodeError:
         pass
     try:  # what JavaScript writes and orjson refuses: lone surrogates; the depth is bounded by `read`

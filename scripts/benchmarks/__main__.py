@@ -12,6 +12,7 @@ from benchmarks.measure import Result
 
 SCENARIOS = {
     "adb": "shell, frames, view trees and clock of an emulated device, beside adbutils and uiautomator2",
+    "logs": "a log of a million lines to tagged entries and events, beside adbkit-logcat and a regular expression",
     "start": "start of the command line",
 }
 
