@@ -45,12 +45,15 @@ SILENCE_NS = 5_000_000_000
 
 _SDK_TAGS = re.compile(r"ReactNative|amplitude|segment|analytics|replay", re.IGNORECASE)
 _STARTED = re.compile(r"Start proc (\d{1,10}):([^/\s]+)/")
-_RUNNING = re.compile(r'Running "')
 _EVENTFUL = re.compile(r"""SegmentReplay/\d|event saved'|"messageId":|messageId: '""")
-_NO_SETTINGS = re.compile(r"Could not receive settings from Segment(?!.*[Ww]ill use the default settings)")
-_THREW = re.compile(r"'?Destination .{0,80}failed to execute")
-_DROPPED = re.compile(r"Dropped \d{1,9} events? due to permanent errors")
-_REFUSED = re.compile(r"Invalid URL has been passed|Error in getEndpoint:.{0,20}fallback to")
+# At the start of a line: text formats print several entries of one instant as one, and events may quote anything.
+_RUNNING = re.compile(r'^Running "', re.MULTILINE)
+_NO_SETTINGS = re.compile(
+    r"^Could not receive settings from Segment(?!.*[Ww]ill use the default settings)", re.MULTILINE
+)
+_THREW = re.compile(r"^'?Destination .{0,80}failed to execute", re.MULTILINE)
+_DROPPED = re.compile(r"^'?Dropped \d{1,9} events? due to permanent errors", re.MULTILINE)
+_REFUSED = re.compile(r"^'?(?:Invalid URL has been passed|Error in getEndpoint:.{0,20}fallback to)", re.MULTILINE)
 
 
 class Doctor:
@@ -148,16 +151,13 @@ class Doctor:
         text = entry.message
         if entry.tag == TAG:
             process = self._process(entry.pid)
-            if process.began is None and _RUNNING.match(text):
+            if process.began is None and _RUNNING.search(text):
                 process.began, process.began_ns = entry, entry.stamp.mono_ns
-            if _NO_SETTINGS.match(text):
+            if _NO_SETTINGS.search(text):
                 process.no_settings = entry
-            elif _THREW.match(text):
-                yield Hit("plugin-failed", text[:80])
-            elif dropped := _DROPPED.search(text[:200]):
-                yield Hit("events-dropped", dropped[0])
-            elif _REFUSED.search(text[:200]):
-                yield Hit("proxy-refused", text[:80])
+            for rule, pattern in (("plugin-failed", _THREW), ("events-dropped", _DROPPED), ("proxy-refused", _REFUSED)):
+                for told in pattern.finditer(text):
+                    yield Hit(rule, told[0].strip("'"))
         if self._package is not None or _SDK_TAGS.search(entry.tag):
             yield from self._printed_keys(text)
 

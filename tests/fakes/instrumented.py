@@ -50,6 +50,38 @@ EXACT: dict[str, dict[str, int]] = {
     "events-dropped": {"events-dropped": 1},
     "proxy-refused": {"proxy-refused": 1},
 }
+# Each by the description of the fixture in its index.
+OF_FIXTURES: dict[str, dict[str, int]] = {
+    # ">200 values, >4 KB": two events with placeholders, three cut; two lifecycle events waited for the settings.
+    "after_plugin_inspect": {"event-abridged": 2, "event-cut": 3, "event-before-session": 2},
+    # "some events are longer than a log entry": seven.
+    "after_plugin_json_long": {"event-cut": 7, "event-before-session": 2},
+    # "a second React Native app logs under the same tag"; its ten events are not ours. What is folded is no event.
+    "chunked_two_apps_android10": {"several-apps": 10, "event-before-session": 2},
+    # "debug: true and nothing else": all 25 events are the SDK's own lines.
+    "cold_start_default_logger": {"raw-events-only": 25},
+    # "doubled session_start" where two events met the rollover; two resets and the first start stamp events late.
+    "identify_reset_json": {"duplicate-session-start": 1, "event-before-session": 4},
+    # "no session plugin and collectDeviceId off, session id only as properties.session_id (number, numeric string,
+    # empty string, null, text) or absent"; one event is cut.
+    "no_session_plugin_property_ids": {
+        "no-session-plugin": 1,
+        "negative-session-id": 5,
+        "session-id-malformed": 3,
+        "session-id-in-properties": 7,
+        "device-id-fallback": 11,
+        "event-cut": 1,
+    },
+    # "settings fetch fails, the session plugin stays inactive for the whole process"; "a throwing plugin".
+    "offline_errors_and_retries": {
+        "destination-off": 1,
+        "negative-session-id": 4,
+        "plugin-failed": 1,
+        "event-before-session": 1,
+    },
+    # "the README Logger (before plugin)": all 21 events.
+    "session_rollover_readme_logger": {"plugin-order": 21},
+}
 
 
 def log_of(scenario: str, seconds: float = 10.0) -> bytes:

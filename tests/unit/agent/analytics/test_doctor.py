@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fakes.instrumented import EXACT, PACKAGE, UID, diagnosed, examine, log_of
+from fakes.instrumented import EXACT, OF_FIXTURES, PACKAGE, UID, diagnosed, examine, log_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,39 +17,6 @@ from bridge.types import Gap, LogEntry, Stamp
 
 FIXTURES = Path(__file__).parents[5] / "shared" / "fixtures" / "segment_logs"
 SESSION = 1_772_000_000_000
-
-# Each by the description of the fixture in its index.
-OF_FIXTURES: dict[str, dict[str, int]] = {
-    # ">200 values, >4 KB": two events with placeholders, three cut; two lifecycle events waited for the settings.
-    "after_plugin_inspect": {"event-abridged": 2, "event-cut": 3, "event-before-session": 2},
-    # "some events are longer than a log entry": seven.
-    "after_plugin_json_long": {"event-cut": 7, "event-before-session": 2},
-    # "a second React Native app logs under the same tag"; its ten events are not ours. What is folded is no event.
-    "chunked_two_apps_android10": {"several-apps": 10, "event-before-session": 2},
-    # "debug: true and nothing else": all 25 events are the SDK's own lines.
-    "cold_start_default_logger": {"raw-events-only": 25},
-    # "doubled session_start" where two events met the rollover; two resets and the first start stamp events late.
-    "identify_reset_json": {"duplicate-session-start": 1, "event-before-session": 4},
-    # "no session plugin and collectDeviceId off, session id only as properties.session_id (number, numeric string,
-    # empty string, null, text) or absent"; one event is cut.
-    "no_session_plugin_property_ids": {
-        "no-session-plugin": 1,
-        "negative-session-id": 5,
-        "session-id-malformed": 3,
-        "session-id-in-properties": 7,
-        "device-id-fallback": 11,
-        "event-cut": 1,
-    },
-    # "settings fetch fails, the session plugin stays inactive for the whole process"; "a throwing plugin".
-    "offline_errors_and_retries": {
-        "destination-off": 1,
-        "negative-session-id": 4,
-        "plugin-failed": 1,
-        "event-before-session": 1,
-    },
-    # "the README Logger (before plugin)": all 21 events.
-    "session_rollover_readme_logger": {"plugin-order": 21},
-}
 
 
 def counts(findings: list[Finding]) -> dict[str, int]:
@@ -273,3 +240,15 @@ def test_no_text_breaks_it(texts: list[str]) -> None:
     for finding in heard(*(entry(text, number) for number, text in enumerate(texts))):
         assert finding.rule in RULES
         assert finding.count >= 1
+
+
+@pytest.mark.parametrize("quoted", ["Invalid URL has been passed", "Dropped 2 events due to permanent errors"])
+def test_what_an_event_quotes_is_not_said_by_the_sdk(quoted: str) -> None:
+    assert heard(entry(part(properties={"note": quoted}))) == []
+    assert heard(entry(f"the test said: {quoted}")) == []
+
+
+def test_lines_that_a_text_format_runs_together() -> None:
+    said = "Could not receive settings from Segment. Device mode destinations will be ignored."
+    both = entry(f"'An internal error occurred: ', {{}}\n{said}\nDestination undefined failed to execute: {{}}")
+    assert counts(heard(both)) == {"destination-off": 1, "plugin-failed": 1}

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes.instrumented import OF_FIXTURES
 
+FIXTURES = Path(__file__).parents[5] / "shared" / "fixtures" / "segment_logs"
 FIELDS = [
     "time", "pid", "uid", "stage", "complete", "event", "session_id", "device_id", "session_from", "device_from",
     "missing",
@@ -220,3 +222,14 @@ def test_doctor_keeps_to_the_app(call, log: Path) -> None:
     unknown = log.with_name("unknown.txt")
     unknown.write_text(line(event("Opened", "m-1")))
     assert "nothing to find" in call("events", str(unknown), "--doctor", "--app", "com.example.shop").err
+
+
+@pytest.mark.skipif(not FIXTURES.is_dir(), reason="the fixtures are not there")
+@pytest.mark.parametrize("file", ["logcat.txt", "logcat.bin"])
+@pytest.mark.parametrize("name", OF_FIXTURES)
+def test_text_and_binary_of_a_fixture_have_the_same_findings(call, name: str, file: str) -> None:
+    scenarios = json.loads((FIXTURES / "index.json").read_text())["scenarios"]
+    package = next(scenario["app"]["package"] for scenario in scenarios if scenario["name"] == name)
+    ended = call("events", str(FIXTURES / name / file), "--app", package, "--doctor", "--json")
+    facts = [fact["finding"] for fact in map(json.loads, ended.out.splitlines()) if "finding" in fact]
+    assert {fact["rule"]: fact["count"] for fact in facts} == OF_FIXTURES[name]
