@@ -36,8 +36,8 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "no-session-plugin", "error",
             "No event carries a session id, and nothing in the log shows the Amplitude session plugin.",
-            "Add AmplitudeSessionPlugin of @segment/analytics-react-native-plugin-amplitude-session to the client; if it"
-            " is there, log events from a plugin of type `after`.",
+            "Add AmplitudeSessionPlugin of @segment/analytics-react-native-plugin-amplitude-session to the client; if"
+            " it is there, log events from a plugin of type `after`.",
         ),
         Rule(
             "plugin-order", "warning",
