@@ -449,13 +449,17 @@ class TextReader:
             return
         for start, end in self._hits(block, at):
             if start > at:
-                self._finish(found)
-                self.passed += block.count(b"\n", at, start)
+                self._pass(block[at : start - 1], found)
             self._line(block[start:end], found)
             at = end + 1
         if at <= len(block):
+            self._pass(block[at:], found)
+
+    def _pass(self, lines: bytes, found: Facts) -> None:
+        """Lines that nobody wants. Empty ones say nothing; all others end the entry before them."""
+        self.passed += lines.count(b"\n") + 1
+        if self._head is not None and lines.strip(b"\r\n"):
             self._finish(found)
-            self.passed += block.count(b"\n", at) + 1
 
     def _hits(self, block: bytes, begin: int) -> list[tuple[int, int]]:
         """Start and end of the lines that hold a wanted word, in order."""
@@ -541,6 +545,8 @@ class TextReader:
             self._finish(found)
             found.append(Gap(last, last, "log", "overrun", line.decode("ascii", "replace")))
         else:
+            if self._format != "long":
+                self._finish(found)
             self.unread += 1
 
     def _long(self, line: bytes, found: Facts) -> None:

@@ -104,6 +104,13 @@ def test_only_what_is_wanted_comes_and_all_is_counted() -> None:
     assert (len(found), reader.entries) == (150, 200)
 
 
+def test_an_entry_inside_an_entry_is_text() -> None:
+    """The event log's values are any bytes, those of an entry of the app among them."""
+    data = packed(text=b"one") + packed("values", packed(text=b"forged"), lid=2) + packed(text=b"two")
+    found = entries(read(BinaryReader(stamp, WANTED), data * 30))
+    assert [entry.message for entry in found] == ["one", "two"] * 30
+
+
 PACKED = st.builds(
     packed,
     st.sampled_from(["ReactNativeJS", "Other", "chatty", "React", "a: b", "ReactNativeJSX"]),
