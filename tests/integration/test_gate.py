@@ -26,7 +26,7 @@ from bridge.emulated.lab import Lab
 SHOP = "com.northbay.shop"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def lab() -> Iterator[Lab]:
     with Lab(1, profile="small", scenario="shop") as lab:
         yield lab
@@ -51,7 +51,7 @@ def gaps(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_rate_of_nothing_records_nothing_and_says_so(lab: Lab, tmp_path: Path) -> None:
-    device = run(settings(lab, tmp_path, sample_rate=0.0), f"dir:{tmp_path / 'r'}", 8)
+    device = run(settings(lab, tmp_path, sample_rate=0.0), f"dir:{tmp_path / 'r'}", 4)
     assert device["segments"] == 0
     assert device["paused"] == "not in the sample"
     assert device["losses"]["session: not in the sample"] >= 1
@@ -59,7 +59,7 @@ def test_a_rate_of_nothing_records_nothing_and_says_so(lab: Lab, tmp_path: Path)
 
 @pytest.mark.parametrize("plugin", [{"opt_out": True}, {"auto_start": False}])
 def test_what_forbids_capture_stops_capture_itself(lab: Lab, tmp_path: Path, plugin: dict[str, object]) -> None:
-    device = run(settings(lab, tmp_path, **plugin), f"dir:{tmp_path / 'r'}", 4)
+    device = run(settings(lab, tmp_path, **plugin), f"dir:{tmp_path / 'r'}", 2)
     assert (device["frames"], device["hierarchies"], device["touches"], device["logs"]) == (0, 0, 0, 0)
     assert device["segments"] == 0
     assert device["paused"] in ("opted out", "not started")
@@ -76,7 +76,7 @@ def test_the_remote_config_rules(lab: Lab, tmp_path: Path) -> None:
                 "spool": folder / "spool", "adb.port": lab.port, "upload.api_key": "k", "plugin.remote_config": True,
                 "plugin.remote_url": f"{server.url}/config", "plugin.sample_rate": 0.5,
             }).settings  # fmt: skip
-            device = run(given, f"dir:{folder / 'r'}", 6)
+            device = run(given, f"dir:{folder / 'r'}", 3)
         app.state.collector.close()
         assert (device["segments"] > 0) is some, (enabled, rate, device)
         if not enabled:
@@ -89,7 +89,7 @@ def test_a_remote_config_that_cannot_be_had_captures_nothing(lab: Lab, tmp_path:
         "spool": tmp_path / "spool", "adb.port": lab.port, "upload.api_key": "k", "plugin.remote_config": True,
         "plugin.remote_url": "http://127.0.0.1:9/config", "plugin.remote_form": "web",
     }).settings  # fmt: skip
-    device = run(given, f"dir:{tmp_path / 'r'}", 4)
+    device = run(given, f"dir:{tmp_path / 'r'}", 2)
     assert device["frames"] == 0
     assert device["paused"].startswith("remote config not available")
 
@@ -130,17 +130,17 @@ def test_stopped_and_started_while_running(lab: Lab, tmp_path: Path) -> None:
         assert answer["reason"] == "stopped"
         until(lambda: device()["paused"] == "stopped", "the pause")
         before = device()["frames"]
-        threading.Event().wait(1.5)
+        threading.Event().wait(1.0)
         assert device()["frames"] <= before + 1
         ask(socket, "start")
         until(lambda: device()["frames"] > before + 1, "pictures again", 20)
 
     join = beside(remote)
-    run(settings(lab, tmp_path), f"dir:{tmp_path / 'r'}", 14)
+    run(settings(lab, tmp_path), f"dir:{tmp_path / 'r'}", 9)
     join()
     (gap,) = [gap for gap in gaps(tmp_path / "r") if gap["stage"] == "capture"]
     assert gap["reason"] == "stopped"
-    assert 1400 < gap["ms"] < 8000
+    assert 900 < gap["ms"] < 8000
     assert not socket.exists()
 
 
@@ -148,7 +148,7 @@ def test_stopped_and_started_while_running(lab: Lab, tmp_path: Path) -> None:
 def test_the_server_s_word_stops_capture_of_the_session(lab: Lab, tmp_path: Path, code: str) -> None:
     with collecting(tmp_path / "c") as collector:
         collector.answers.add(*[Answer(headers={SKIP_HEADER: code}, store=False)] * 4)
-        device = run(settings(lab, tmp_path), f"collector:{collector.url}", 10)
+        device = run(settings(lab, tmp_path), f"collector:{collector.url}", 8)
         sent = len(collector.answers.seen)
     assert any(code in reason for reason in device["losses"]), device["losses"]
     assert sent <= 3
