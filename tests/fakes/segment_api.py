@@ -77,6 +77,11 @@ class SegmentApi:
     def posts(self) -> list[Got]:
         return [got for got in self.got if got.method == "POST"]
 
+    @property
+    def left(self) -> int:
+        """How many scripted answers nobody came for."""
+        return len(self._script)
+
     def say(self, *answers: Say) -> None:
         with self._lock:
             self._script.extend(answers)
