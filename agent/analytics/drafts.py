@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
@@ -15,13 +17,17 @@ from bridge.types import LogEntry
 FROM_OWN_OPTIONS = "properties.integrations"
 FROM_PROPERTIES_ALONE = "inferred: properties, no session plugin seen"
 
+MAX_WEIGHT = 2_000_000
 _PARTS = ("messageId", "timestamp", "integrations", "anonymousId", "context")
 SESSION_EVENTS = ("session_start", "session_end")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Draft:
-    """`stage` None means: before or after the session plugin, decided by what the log still tells until `due_ns`."""
+    """`stage` None means: before or after the session plugin, decided by what the log still tells until `due_ns`.
+
+    `weight` is the characters of the text that shows it.
+    """
 
     entry: LogEntry
     uid: int | None
@@ -30,6 +36,7 @@ class Draft:
     message_id: str
     stage: EventStage | None
     due_ns: int
+    weight: int
     inferred: tuple[int, str] = (NO_SESSION, "")
     waits: bool = False
 
@@ -50,6 +57,40 @@ class Draft:
         if self.stage != "after":
             return 2
         return 3 if self.shown.gaps else 4
+
+
+class Shelf:
+    """Drafts in order of arrival, to be bounded by number and by weight."""
+
+    def __init__(self) -> None:
+        self._drafts: deque[Draft] = deque()
+        self._weight = 0
+
+    def __iter__(self) -> Iterator[Draft]:
+        return iter(self._drafts)
+
+    def __len__(self) -> int:
+        return len(self._drafts)
+
+    def __getitem__(self, index: int) -> Draft:
+        return self._drafts[index]
+
+    def over(self, limit: int) -> bool:
+        """Whether there are more than `limit`, or more than one whose texts are too long together."""
+        return len(self._drafts) > limit or (self._weight > MAX_WEIGHT and len(self._drafts) > 1)
+
+    def append(self, draft: Draft) -> None:
+        self._drafts.append(draft)
+        self._weight += draft.weight
+
+    def popleft(self) -> Draft:
+        draft = self._drafts.popleft()
+        self._weight -= draft.weight
+        return draft
+
+    def remove(self, draft: Draft) -> None:
+        self._drafts.remove(draft)
+        self._weight -= draft.weight
 
 
 def integration_id(shown: Shown) -> object:

@@ -186,12 +186,15 @@ def _objects(text: str, at: int, end: int, found: list[Statement]) -> int:
     label = label[: label.find("{")][:SAMPLE]
     reached = at
     while True:
-        start = _OBJECT.search(text, reached, end)
-        if start is None:
+        start = text.find("{", reached, end)
+        # What stands behind the brace may be in the next line.
+        while start >= 0 and not _OBJECT.match(text, start):
+            start = text.find("{", start + 1, end)
+        if start < 0:
             return max(reached, at)
-        reading = jsontext.read(text, start.start())
-        _take(reading, f"json:{label}", text, start.start(), found)
-        reached = max(reading.end, start.end())
+        reading = jsontext.read(text, start)
+        _take(reading, f"json:{label}", text, start, found)
+        reached = max(reading.end, start + 1)
         if reading.reason:
             return reached
 

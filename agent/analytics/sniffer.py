@@ -8,13 +8,13 @@ in no fixed order. Reports that a fuller one may follow are held for a while, so
 from __future__ import annotations
 
 import re
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.analytics import jsontext
-from agent.analytics.drafts import SESSION_EVENTS, Draft, finish, integration_id, own_session, session_event
+from agent.analytics.drafts import SESSION_EVENTS, Draft, Shelf, finish, integration_id, own_session, session_event
 from agent.analytics.forms import ABSENT, UNKNOWN, Note, Part, SessionLine, Shown, Unread, shown, statements
 from agent.analytics.identity import device_id, effective_session
 from agent.analytics.parts import Joined, Parts
@@ -35,6 +35,7 @@ MAX_APPS = 64
 MAX_SEEN = 4096
 MAX_REPORTED = 256
 MAX_PIDS = 512
+MAX_ID = 200
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -69,9 +70,9 @@ class Sniffer:
         self._apps: OrderedDict[int, App] = OrderedDict()
         self._uids: OrderedDict[int, int] = OrderedDict()
         self._parts = Parts(self._hold_ns)
-        self._held: deque[Draft] = deque()
+        self._held = Shelf()
         self._seen: OrderedDict[tuple[int, str], int] = OrderedDict()
-        self._reported: deque[Draft] = deque(maxlen=MAX_REPORTED)
+        self._reported = Shelf()
         self._fruitful: OrderedDict[tuple[int, int], bool] = OrderedDict()
         self._lines: OrderedDict[Turn, Line] = OrderedDict()
         self._turns: OrderedDict[Turn, None] = OrderedDict()
@@ -102,7 +103,7 @@ class Sniffer:
             elif not console:
                 continue
             elif isinstance(statement, Shown):
-                found.extend(self._shown(entry, uid, app, statement, ""))
+                found.extend(self._shown(entry, uid, app, statement, "", len(entry.message)))
             elif isinstance(statement, SessionLine):
                 found.extend(self._session_line(entry, uid, app, statement))
             elif isinstance(statement, Note):
@@ -120,7 +121,7 @@ class Sniffer:
             found.extend(self._joined(entry, joined))
         while self._lines and (self._line_due() <= self._now_ns or len(self._lines) > MAX_HELD):
             found.append(self._line_released())
-        while self._held and (self._held[0].due_ns <= self._now_ns or len(self._held) > MAX_HELD):
+        while self._held and (self._held[0].due_ns <= self._now_ns or self._held.over(MAX_HELD)):
             found.append(self._release(self._held.popleft()))
         return found
 
@@ -176,7 +177,8 @@ class Sniffer:
         if event.value.get("messageId", joined.message_id) != joined.message_id:
             return [_failure(entry, Unread("part malformed", joined.text[:160]))]
         uid = self._uid_of(entry)
-        return self._shown(entry, uid, self._app(uid if uid is not None else -entry.pid), event, joined.message_id)
+        app = self._app(uid if uid is not None else -entry.pid)
+        return self._shown(entry, uid, app, event, joined.message_id, len(joined.text))
 
     def _session_line(self, entry: LogEntry, uid: int | None, app: App, line: SessionLine) -> list[Found]:
         app.prints_lines = True
@@ -213,11 +215,13 @@ class Sniffer:
         else:
             app.process(entry.pid).plugin_off = True
 
-    def _shown(self, entry: LogEntry, uid: int | None, app: App, event: Shown, message_id: str) -> list[Found]:
+    def _shown(
+        self, entry: LogEntry, uid: int | None, app: App, event: Shown, message_id: str, weight: int
+    ) -> list[Found]:
         held = event.value.get("messageId")
         message_id = held if isinstance(held, str) else message_id
         now_ns = entry.stamp.mono_ns
-        draft = Draft(entry, uid, app, event, message_id, None, now_ns + self._hold_ns)
+        draft = Draft(entry, uid, app, event, message_id, None, now_ns + self._hold_ns, weight)
         process = app.process(entry.pid)
         session = integration_id(event)
         if event.saved:
@@ -256,16 +260,18 @@ class Sniffer:
     def _is_news(self, draft: Draft) -> bool:
         """Whether no report of the same event shows as much; takes lesser ones out of those held."""
         if draft.message_id:
-            key = (draft.entry.pid, draft.message_id)
+            key = (draft.entry.pid, _short(draft.message_id))
             if self._seen.get(key, -1) >= draft.rank:
                 return False
             _remember(self._seen, key, draft.rank, MAX_SEEN)
-            self._drop(next((d for d in self._held if (d.entry.pid, d.message_id) == key), None))
+            self._drop(next((d for d in self._held if (d.entry.pid, _short(d.message_id)) == key), None))
         if draft.stage != "raw":
             lesser = next((d for d in self._held if d.stage == "raw" and _same(d, draft)), None)
             self._drop(lesser)
             if lesser is None:
                 self._reported.append(draft)
+                while self._reported.over(MAX_REPORTED):
+                    self._reported.popleft()
             return True
         if "properties" in draft.shown.value and not draft.message_id:
             # Newer SDKs print name and message id first, the payload in a line of its own.
@@ -307,6 +313,11 @@ def _same(raw: Draft, fuller: Draft) -> bool:
     if isinstance(own, Mapping) and isinstance(full, Mapping):
         return all(key in full and full[key] == value for key, value in own.items())
     return True
+
+
+def _short(message_id: str) -> str:
+    """What stands for a message id in a table: a log may hold any number of any length."""
+    return message_id if len(message_id) <= MAX_ID else f"{len(message_id)} {hash(message_id)}"
 
 
 def _failure(entry: LogEntry, unread: Unread) -> ParseFailure:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 SAMPLE = 1 << 18
+MAX_SESSIONS = 100_000
 _STARTED = re.compile(rb"Start proc (\d{1,10}):([^/\s]+)/(?:u(\d{1,4})a(\d{1,6})|(\d{1,10}))\b")
 # Android Studio's own line.
 _PROCESS_STARTED = re.compile(rb"-{6} PROCESS STARTED \((\d{1,10})\) for package (\S+)")
@@ -71,27 +72,27 @@ def events(
     asked = next((known for known in get_args(Format) if known == form), None)
     if asked is None and form != "auto":
         raise ConfigError(f"{form!r} is no format.", f"Take one of: auto, {', '.join(get_args(Format))}.")
-    seen, failures, sessions = 0, Counter[str](), set[tuple[object, object]]()
+    seen, failures, sessions = 0, Counter[str](), set[int]()
     with _opened(log) as stream:
         owner = Owner(app)
         if app and stream.seekable():
             owner.learn(stream)
-        reading = Reading(stream, asked, year)
         doctor = Doctor(app) if examine or least else None
+        reading = Reading(stream, asked, year, everything=doctor is not None)
         for found in _until_interrupted(reading.found(owner, strict, doctor)):
             if isinstance(found, ParseFailure):
                 failures[found.reason] += 1
                 continue
             seen += 1
-            sessions.add(
-                (found.session_id if isinstance(found.session_id, int | float | str) else None, found.device_id)
-            )
+            if len(sessions) < MAX_SESSIONS:
+                sessions.add(hash((str(found.session_id), found.device_id)))
             if as_json:
                 put_json(_fact(found, reading.text_of(found.stamp)))
             else:
                 put(_line(found, reading.text_of(found.stamp)))
     say(
-        f"{seen} events of {len(sessions)} sessions in {reading.entries:,} log {reading.unit}"
+        f"{seen} events of {len(sessions)}{' or more' * (len(sessions) >= MAX_SESSIONS)} sessions"
+        f" in {reading.entries:,} log {reading.unit}"
         f" ({reading.form or 'no format known'}); {sum(failures.values())} not read, {reading.unread} lines unread."
     )
     for reason, count in sorted(failures.items()):
@@ -120,52 +121,57 @@ def _until_interrupted(found: Iterator[SegmentEvent | ParseFailure]) -> Iterator
 
 
 class Owner:
-    """Whose an entry is: by the uid and the process ids that ActivityManager's lines give a package."""
+    """Whose an entry is: by the uid and the process ids that ActivityManager's lines give a package.
+
+    The uid is for good and can be learnt from a whole log beforehand; a process id is the package's from the line that
+    says so until a line gives it to another.
+    """
 
     def __init__(self, package: str | None) -> None:
         self._package = package.encode() if package else None
         self._uids: set[int] = set()
         self._pids: set[int] = set()
+        self._named: set[int] = set()
 
     @property
     def known(self) -> bool:
         """Whether the log told of the package's process."""
-        return bool(self._pids)
+        return bool(self._pids or self._uids)
 
     def learn(self, stream: BufferedReader) -> None:
-        """Read a whole log for the package's processes; the stream is rewound."""
+        """Read a whole log for the package's uid; the stream is rewound."""
         rest = b""
         while chunk := stream.read(CHUNK):
             data = rest + chunk
             self.hear(data)
+            if self._package is not None and b" PROCESS STARTED " in data:
+                self._named.update(int(p) for p, name in _PROCESS_STARTED.findall(data) if name == self._package)
             rest = data[-256:]
+        self._pids = set(self._named)
         stream.seek(0)
 
     def hear(self, text: bytes) -> None:
         """Take what a part of the log says of processes."""
         if self._package is None:
             return
-        if b" PROCESS STARTED " in text:
-            self._pids.update(int(pid) for pid, package in _PROCESS_STARTED.findall(text) if package == self._package)
-        if b"Start proc " not in text:
-            return
-        for pid, process, user, app, uid in _STARTED.findall(text):
+        for pid, process, user, app, uid in _STARTED.findall(text) if b"Start proc " in text else ():
+            self._pids.discard(int(pid))
             if process.split(b":")[0] == self._package:
                 self._pids.add(int(pid))
                 self._uids.add(int(uid) if uid else int(user) * 100_000 + 10_000 + int(app))
 
     def owns(self, found: SegmentEvent | ParseFailure | LogEntry) -> bool:
         """Whether it comes from the package; everything does when none is asked for."""
-        if self._package is None or found.pid in self._pids:
+        if self._package is None:
             return True
         uid: int | None = getattr(found, "uid", None)
-        return uid in self._uids
+        return uid in self._uids if uid is not None and self._uids else found.pid in self._pids
 
 
 class Reading:
     """One pass over a log."""
 
-    def __init__(self, stream: BufferedReader, form: Format | None, year: int | None) -> None:
+    def __init__(self, stream: BufferedReader, form: Format | None, year: int | None, *, everything: bool) -> None:
         self._stream = stream
         self._year = year
         self._times: TextReader | None = None
@@ -174,6 +180,10 @@ class Reading:
         self.form: Format | None = None
         self.size = 0
         self._gaps = 0
+        from agent.analytics.sniffer import WANTED
+
+        # Who examines the app wants all that it writes.
+        self._wanted = None if everything else WANTED
 
     @property
     def entries(self) -> int:
@@ -254,7 +264,6 @@ class Reading:
 
     def _reader_of(self, sample: bytes, *, last: bool) -> TextReader | BinaryReader | None:
         """The reader for what the log begins with; None while that cannot be told and there may be more."""
-        from agent.analytics.sniffer import WANTED
         from bridge.logcat import BinaryReader, TextReader, detect, printable
 
         self.form = self._asked or detect(sample)
@@ -263,8 +272,8 @@ class Reading:
         if self.form is None and states_events(sample):
             self.form = "raw"
         if self.form == "binary":
-            return BinaryReader(_device_time, WANTED)
-        self._times = TextReader(_device_time, self.form, self._year, printable=printable(sample), wanted=WANTED)
+            return BinaryReader(_device_time, self._wanted)
+        self._times = TextReader(_device_time, self.form, self._year, printable=printable(sample), wanted=self._wanted)
         return self._times
 
 

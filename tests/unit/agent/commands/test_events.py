@@ -233,3 +233,23 @@ def test_text_and_binary_of_a_fixture_have_the_same_findings(call, name: str, fi
     ended = call("events", str(FIXTURES / name / file), "--app", package, "--doctor", "--json")
     facts = [fact["finding"] for fact in map(json.loads, ended.out.splitlines()) if "finding" in fact]
     assert {fact["rule"]: fact["count"] for fact in facts} == OF_FIXTURES[name]
+
+
+def test_a_process_id_that_another_app_takes_over_is_not_ours_any_more(call, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(
+        line("Start proc 4242:com.example.shop/u0a123 for activity", 900, "ActivityManager")
+        + line(event("Opened", "m-1"))
+        + line("Start proc 4242:com.example.other/u0a124 for activity", 900, "ActivityManager", 3)
+        + line(event("Elsewhere", "m-2"), second=4)
+        + line("Start proc 4300:com.example.shop/u0a123 for activity", 900, "ActivityManager", 5)
+        + line(event("Again", "m-3"), 4300, second=6)
+    )
+    ended = call("events", str(tmp_path / "log"), "--json", "--app", "com.example.shop")
+    assert [json.loads(text)["event"]["event"] for text in ended.out.splitlines()] == ["Opened", "Again"]
+
+
+def test_a_log_without_line_ends_is_read_in_bounded_memory(call, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"03-03 12:00:01.500  4242  4250 I ReactNativeJS: " + b'{"type":"track",' * 200_000)
+    ended = call("events", str(tmp_path / "log"), "--json")
+    assert (ended.code, ended.out) == (0, "")
+    assert "1 not read" in ended.err

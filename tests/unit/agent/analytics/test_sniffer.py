@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Iterable
+
+import orjson
+import pytest
+from fakes.hostile import ENTRIES, TEXTS, entry
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.analytics.sniffer import HOLD_MS, Sniffer
+from agent.model import NO_SESSION, ParseFailure, SegmentEvent
+from bridge.types import LogEntry, Stamp
+
+SECOND = 1_000_000_000
+S1, S2 = 1_772_527_272_315, 1_772_538_288_263
+
+
+def sniff(entries: Iterable[LogEntry], **options: object) -> list[SegmentEvent | ParseFailure]:
+    sniffer = Sniffer(**options)  # type: ignore[arg-type]
+    found = [each for item in entries for each in sniffer.feed(item)]
+    return found + sniffer.flush()
+
+
+def events(entries: Iterable[LogEntry], **options: object) -> list[SegmentEvent]:
+    found = sniff(entries, **options)
+    assert all(isinstance(each, SegmentEvent) for each in found), found
+    return found  # type: ignore[return-value]
+
+
+def body(name: str = "Opened", message: str = "m-1", session: object = S1, **more: object) -> dict[str, object]:
+    integrations = {} if session is None else {"Actions Amplitude": {"session_id": session}}
+    return {
+        "type": "track", "event": name, "properties": {"a": "é\u2028"}, "messageId": message,
+        "timestamp": "2026-03-03T09:41:12.319Z", "integrations": integrations, "anonymousId": "anonymous",
+        "context": {"device": {"id": "dev-1"}}, **more,
+    }  # fmt: skip
+
+
+def parts(event: dict[str, object], size: int = 40) -> list[str]:
+    text = json.dumps(event)
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    return [f"SegmentReplay/1 {event['messageId']} {n}/{len(pieces)} {piece}" for n, piece in enumerate(pieces, 1)]
+
+
+def saved(name: str, properties: str = "{}", **options: object) -> LogEntry:
+    text = f"'TRACK event saved', {{ type: 'track',\n  event: '{name}',\n  properties: {properties} }}"
+    return entry(text, **options)  # type: ignore[arg-type]
+
+
+def line(text: str, ns: int = 0, pid: int = 4242) -> LogEntry:
+    return entry(f"[AmplitudeSession] {text}", ns=ns, pid=pid)
+
+
+# Parts.
+
+
+@given(st.randoms(use_true_random=False), st.integers(7, 90))
+def test_parts_in_any_order_repeated_and_mixed_with_others(random, size: int) -> None:
+    one, two = body(message="m-1"), body("Bought", "m-2")
+    texts = parts(one, size) + parts(two, size)
+    texts += random.sample(texts, len(texts) // 2)
+    random.shuffle(texts)
+    found = events(map(entry, texts))
+    assert {event.message_id: event.event for event in found} == {"m-1": one, "m-2": two}
+    assert len(found) == 2
+    assert all(event.complete and event.stage == "after" for event in found)
+
+
+def test_a_lost_part_leaves_what_came_before_it() -> None:
+    (event,) = events(map(entry, parts(body(), 80)[:3]))
+    assert not event.complete
+    assert event.missing
+    assert event.event["messageId"] == "m-1"
+
+
+def test_a_lost_first_part_is_a_failure_with_a_reason() -> None:
+    (failure,) = sniff(map(entry, parts(body(), 60)[1:]))
+    assert isinstance(failure, ParseFailure)
+    assert failure.reason == "part lost"
+
+
+def test_parts_under_any_tag_of_the_app() -> None:
+    (event,) = events(entry(text, tag="MyNativeTag") for text in parts(body()))
+    assert event.complete
+
+
+# Forms.
+
+
+def forms() -> dict[str, str]:
+    event = body()
+    text = json.dumps(event)
+    inspect = (
+        "{ type: 'track',\n  event: 'Opened',\n  properties: { a: 'é\u2028' },\n  messageId: 'm-1',\n"
+        f"  timestamp: '2026-03-03T09:41:12.319Z',\n"
+        f"  integrations: {{ 'Actions Amplitude': {{ session_id: {S1} }} }},\n"
+        "  anonymousId: 'anonymous',\n  context: { device: { id: 'dev-1' } },\n  enrichment: undefined }"
+    )
+    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
+    return {
+        "alone": text,
+        "after a label": f"[SegmentEvent] {text}",
+        "pretty": json.dumps(event, indent=2),
+        "pretty after a label": f"event: {json.dumps(event, indent=4)}",
+        "second argument": f"'event', '{quoted}'",
+        "inspect": inspect,
+        "inspect after a label": f"'[analytics]', {inspect}",
+        "inspect in a group": f"│ {inspect}",
+    }
+
+
+@pytest.mark.parametrize("form", forms())
+def test_each_form_gives_the_whole_event(form: str) -> None:
+    (event,) = events([entry(forms()[form])])
+    assert event.event == body()
+    assert (event.session_id, event.session_from) == (S1, "integrations")
+    assert (event.device_id, event.device_from) == ("dev-1", "context.device.id")
+    assert event.complete
+
+
+def test_values_that_only_the_console_has() -> None:
+    text = (
+        "{ type: 'track', event: 'x', messageId: 'm', properties: { d: Tue Mar 03 2026 11:00:00 GMT+0100,\n"
+        "  i: Invalid Date, e: [Error: gone], r: /a/g, f: [Function: f], u: undefined, n: NaN, h: [ 1, , 3 ],\n"
+        "  w: { Tue, 03 Mar 2026 10:00:00 GMT own: 1 }, o: { [Error: x] code: 7 }, big: 12345678901234567000 } }"
+    )
+    (event,) = events([entry(text)])
+    shown = dict(event.event["properties"])  # type: ignore[call-overload]
+    assert shown.pop("n") != 0
+    assert shown == {
+        "d": "2026-03-03T10:00:00Z", "i": None, "e": {}, "r": {}, "h": [1, None, 3], "w": "2026-03-03T10:00:00Z",
+        "o": {"code": 7}, "big": 12345678901234567000,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("hidden", ["[Object]", "[Circular]", "[TOO BIG formatValueCalls 201 exceeded limit of 200]"])
+def test_what_the_console_leaves_out_is_named(hidden: str) -> None:
+    text = f"'l', {{ type: 'track', event: 'x', messageId: 'm', properties: {hidden}, integrations: {hidden} }}"
+    (event,) = events([entry(text)])
+    assert not event.complete
+    assert {"properties", "integrations"} <= set(event.missing)
+    assert (event.session_id, event.session_from) == (NO_SESSION, "")
+
+
+def test_the_coming_one_line_form_and_its_payload_are_one_event() -> None:
+    bare = entry("'TRACK event saved', { type: 'track', messageId: 'm-1', name: 'Opened' }")
+    payload = entry("'TRACK event payload', { type: 'track',\n  event: 'Opened',\n  properties: { a: 1 } }")
+    (event,) = events([bare, payload])
+    assert (event.stage, event.name, event.event["properties"]) == ("raw", "Opened", {"a": 1})
+    (event,) = events([bare])
+    assert (event.stage, event.name, event.message_id, event.complete) == ("raw", "Opened", "m-1", False)
+
+
+def test_an_event_and_its_saved_line_are_one_report_in_either_order() -> None:
+    whole = entry(json.dumps(body()))
+    for order in ([whole, saved("Opened")], [saved("Opened"), whole]):
+        (event,) = events(order)
+        assert event.stage == "after"
+
+
+# Sessions.
+
+
+def test_a_session_line_and_its_event_are_one_report() -> None:
+    started = body("session_start", session=S1, properties={"integrations": {"Actions Amplitude": {"session_id": S1}}})
+    for order in ([line(f"startNewSession -> {S1}"), entry(json.dumps(started))],) * 2:
+        (event,) = events(order)
+        assert (event.stage, event.name) == ("after", "session_start")
+    (event,) = events([entry(json.dumps(started)), line(f"startNewSession -> {S1}")])
+    assert event.stage == "after"
+
+
+def test_a_session_line_alone_stands_for_its_event_and_an_end_is_told_once() -> None:
+    lines = [line(f"endSession -> {S1}"), line(f"startNewSession -> {S2}"), line(f"EndSession = {S1}")]
+    found = events(lines)
+    assert [(event.stage, event.name, event.session_id) for event in found] == [
+        ("session", "session_end", S1),
+        ("session", "session_start", S2),
+    ]
+    assert all(event.session_from == "session plugin line" for event in found)
+
+
+def test_a_bare_event_has_the_session_of_the_line_marked_as_inferred() -> None:
+    entries = [line(f"startNewSession -> {S1}"), saved("Opened", ns=SECOND)]
+    event = events(entries)[-1]
+    assert (event.session_id, event.session_from) == (S1, "inferred: session plugin line")
+    strict = events(entries, strict=True)[-1]
+    assert (strict.session_id, strict.session_from) == (NO_SESSION, "")
+
+
+def test_no_event_of_the_first_moment_keeps_a_session_that_may_be_over() -> None:
+    """After five idle minutes the plugin decides anew: several events may be printed before its line."""
+    idle = 301 * SECOND
+    entries = [
+        line(f"startNewSession -> {S1}"),
+        saved("Before", ns=SECOND),
+        saved("First", ns=SECOND + idle),
+        saved("Second", ns=SECOND + idle + 1_000_000),
+        line(f"endSession -> {S1}", ns=SECOND + idle + 2_000_000),
+        line(f"startNewSession -> {S2}", ns=SECOND + idle + 3_000_000),
+    ]
+    found = {event.name: event.session_id for event in events(entries) if event.stage == "raw"}
+    assert found == {"Before": S1, "First": S2, "Second": S2}
+
+
+def test_a_session_that_is_not_ended_goes_on_where_the_plugin_prints_each_start() -> None:
+    idle = 301 * SECOND
+    entries = [line(f"startNewSession -> {S1}"), saved("Before", ns=SECOND), saved("After", ns=SECOND + idle)]
+    assert [event.session_id for event in events(entries) if event.stage == "raw"] == [S1, S1]
+
+
+# Whose.
+
+
+def test_only_the_apps_own_uid_is_heard() -> None:
+    other = entry(json.dumps(body("Elsewhere", "m-2")), uid=10_999, pid=9)
+    (event,) = events([other, entry(json.dumps(body()))], uid=10_123)
+    assert event.name == "Opened"
+
+
+def test_the_uid_is_learnt_from_the_start_of_the_process_and_follows_its_restarts() -> None:
+    def started(pid: int, app: int) -> LogEntry:
+        return entry(f"Start proc {pid}:com.example.shop/u0a{app} for top-activity", tag="ActivityManager", uid=1000)
+
+    entries = [
+        started(7, 123),
+        entry(json.dumps(body("One", "m-1")), pid=7, uid=None),
+        started(8, 123),
+        entry(json.dumps(body("Two", "m-2")), pid=8, uid=None),
+        started(7, 200),
+        entry(json.dumps(body("Foreign", "m-3")), pid=7, uid=None),
+    ]
+    assert [event.name for event in events(entries, uid=10_123)] == ["One", "Two"]
+
+
+def test_folded_lines_are_counted_only_where_events_were() -> None:
+    chatty = entry("uid=10123(com.example.shop) mqt_js identical 3 lines", tag="chatty", uid=10_123)
+    assert sniff([chatty], uid=10_123) == []
+    found = sniff([entry(json.dumps(body())), chatty], uid=10_123)
+    assert [each.reason for each in found if isinstance(each, ParseFailure)] == ["lines folded by logd"]
+
+
+def test_what_is_held_comes_with_time_alone() -> None:
+    sniffer = Sniffer()
+    assert sniffer.feed(saved("Opened")) == []
+    assert sniffer.advance(Stamp(HOLD_MS * 1_000_000 - 1, 0)) == []
+    (event,) = sniffer.advance(Stamp(HOLD_MS * 1_000_000, 0))
+    assert isinstance(event, SegmentEvent)
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_bombs_end_in_reports_that_can_be_printed(name: str) -> None:
+    found = sniff([entry(TEXTS[name])])
+    for each in found:
+        if isinstance(each, SegmentEvent):
+            orjson.dumps(each.event, option=orjson.OPT_NON_STR_KEYS)
+        else:
+            assert 0 < len(each.reason) < 40
+            assert len(each.sample) <= 160
+    if "json depth" in name or "open" in name:
+        assert [each.reason for each in found if isinstance(each, ParseFailure)] == ["nested too deep"]
+
+
+@given(st.lists(ENTRIES, max_size=12), st.booleans())
+def test_any_entries_are_events_or_failures(entries: list[LogEntry], strict: bool) -> None:
+    for each in sniff(entries, strict=strict):
+        assert isinstance(each, SegmentEvent | ParseFailure)
+        if isinstance(each, SegmentEvent):
+            orjson.dumps(each.event, option=orjson.OPT_NON_STR_KEYS)
+            assert not (each.complete and each.missing)
+
+
+def test_memory_is_bounded_whatever_comes() -> None:
+    wide = '{"type":"track","messageId":"%s","p":{' + ",".join(f'"k{i}":{i}' for i in range(5_000)) + "}}"
+    sniffer = Sniffer()
+    tracemalloc.start()
+    try:
+        for n in range(600):
+            sniffer.feed(entry(wide % (f"{n}" * 2_000)))
+            sniffer.feed(entry(f"SegmentReplay/1 p-{n} 1/2 " + "x" * 60_000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 120e6
