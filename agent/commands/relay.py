@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str, Sequence[Mapping[str, object]]], None]
 HOST_DOOR = "host"
+TELL_SECONDS = 10.0
 
 
 def relay(
@@ -44,7 +45,8 @@ def relay(
     """Pass the app's Segment settings and batches on, and lose none; the app is told by `android-replay snippet relay`.
 
     Segment's answer goes back to the app as it is. When Segment cannot be reached a batch is kept on disk, answered 200
-    and sent later, in order, also by a later run. Ctrl-C ends it and takes the phones' listeners away.
+    and sent later, in order, also by a later run. Ctrl-C ends it and takes the phones' listeners away, a second one ends
+    it at once; a batch that was answered is safe in any case.
 
     Example: android-replay relay --all --enrichment legacy
     """
@@ -77,6 +79,8 @@ def relay(
     signals: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
+        if signals:
+            raise KeyboardInterrupt
         signals.append(number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -95,11 +99,16 @@ def relay(
                 say(
                     f"Waiting for the app on 127.0.0.1:{taken}; an emulator calls it 10.0.2.2:{taken} (Ctrl-C ends it)."
                 )
-            until = None if duration is None else clock.now().mono_ns + int(duration * 1e9)
+            since = clock.now().mono_ns
+            told, told_ns = summary(server), since
             # A handler may not touch the event that its own thread waits on.
             while not signals and not server.ended.wait(0.2):
-                if until is not None and clock.now().mono_ns >= until:
+                now = clock.now().mono_ns
+                if duration is not None and now >= since + duration * 1e9:
                     break
+                if now >= told_ns + TELL_SECONDS * 1e9 and summary(server) != told:
+                    told, told_ns = summary(server), now
+                    say(told)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -169,7 +178,7 @@ def summary(server: RelayServer) -> str:
     counts = server.counts
     said = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
     left = server.queue.batches
-    waits = f"; {left} batches ({server.queue.events} events) wait on disk for the next run" if left else ""
+    waits = f"; {left} batches ({server.queue.events} events) wait on disk, for a later run if need be" if left else ""
     return f"Relay: {said or 'nothing came'}{waits}."
 
 

@@ -8,6 +8,8 @@ Upstream's answer in time goes back to the app as it is, its status and Retry-Af
 No answer, or a redirect (which is a captive portal's word, never Segment's, and would make the SDK drop the events):
 the batch is kept on disk, then answered 200. While batches of a source wait, later ones queue behind them, so that
 order is kept. A disk that cannot keep it: 503 with Retry-After, and the app keeps the events itself.
+
+A batch is held whole (an SDK's has 500 KB at most, BODY_BYTES are taken): until it is, nobody can promise to keep it.
 """
 
 from __future__ import annotations

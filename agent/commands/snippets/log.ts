@@ -1,6 +1,6 @@
 // Prints every Segment event as it is after all other plugins, for `android-replay attach`.
 // For @segment/analytics-react-native 2.13 to 2.24; any version of React Native from 0.68 on.
-// Add it once, after createClient(): useReplayLog(client).
+// Add it once, after createClient(): addReplayLog(client).
 //
 // One text per line, ASCII, 3000 characters a line: Android cuts a log entry after 4052 bytes and never says so.
 // A build that strips console.* (babel-plugin-transform-remove-console) strips these lines, too: keep console.log.
@@ -30,6 +30,6 @@ class ReplayLog extends Plugin {
   }
 }
 
-export function useReplayLog(client: SegmentClient) {
+export function addReplayLog(client: SegmentClient) {
   client.add({ plugin: new ReplayLog() });
 }

@@ -3,14 +3,17 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 from fakes.adb_server import FakeAdbServer
-from fakes.relaying import RelayProcess
+from fakes.relaying import RelayProcess, free_port
 from fakes.segment_api import Say, SegmentApi
 from fakes.wait import until
+
+from agent.commands import relay as module
 
 EVENT = {
     "type": "track",
@@ -40,8 +43,34 @@ def test_listens_without_adb_tells_each_event_and_sums_up(tmp_path: Path) -> Non
     assert (fact["session_from"], fact["device_from"]) == ("integrations", "anonymousId")
     assert (fact["stage"], fact["complete"], fact["missing"]) == ("after", True, [])
     assert segment.posts[0].batch[0]["properties"]["[Amplitude] Session Replay ID"] == "anon/1767225600000"
-    assert "1 batches (1 events) wait on disk for the next run" in relay.err[-1]
+    assert "1 batches (1 events) wait on disk" in relay.err[-1]
     assert "Traceback" not in "\n".join(relay.err)
+
+
+def test_says_now_and_then_what_came(
+    call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "TELL_SECONDS", 0.0)
+    with SegmentApi() as segment:
+        port = free_port()
+
+        def post() -> None:
+            until(lambda: _answers(port), "the relay")
+            httpx.post(f"http://127.0.0.1:{port}/v1/b", json=BODY)
+
+        app = threading.Thread(target=post)
+        app.start()
+        options = ("--listen", str(port), "--upstream", segment.url, "--folder", str(tmp_path))
+        ended = call("relay", *options, "--duration", "3")
+        app.join()
+    assert ended.err.count("Relay: 1 batches, 1 events, 1 passed on.") == 2
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def test_sigterm_ends_it_too(tmp_path: Path) -> None:

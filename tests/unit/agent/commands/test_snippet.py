@@ -21,9 +21,9 @@ export class Plugin { type; }
 """
 APP = """
 import { readFileSync } from 'node:fs';
-import { useReplayLog } from './ReplayLog.ts';
+import { addReplayLog } from './ReplayLog.ts';
 let plugin;
-useReplayLog({ add: (given) => { plugin = given.plugin; } });
+addReplayLog({ add: (given) => { plugin = given.plugin; } });
 const lines = [];
 console.log = (...words) => lines.push(words);
 const events = JSON.parse(readFileSync('events.json', 'utf8'));

@@ -141,6 +141,22 @@ def test_a_waiting_batch_that_is_refused_is_kept_apart(relay, segment: SegmentAp
     assert b"m1" in kept[0].read_bytes()
 
 
+def test_a_disk_that_fails_for_a_while_is_tried_again(
+    relay, segment: SegmentApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_WAIT", 0.05)
+    segment.say(Say(reset=True), *[Say(503, take=False)] * 3)
+    relay.post(batch(1))
+    (file,) = tmp_path.rglob("*.batch")
+    away = file.rename(tmp_path / "away")
+    file.mkdir()
+    until(lambda: "the relay's queue" in caplog.text, "the word of it")
+    assert relay.server.queue.batches == 1
+    file.rmdir()
+    away.rename(file)
+    until(lambda: names(segment) == ["e1"], "the batch to arrive")
+
+
 def test_a_full_disk_is_no_promise(relay, segment: SegmentApi, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
