@@ -45,8 +45,8 @@ def relay(
     """Pass the app's Segment settings and batches on, and lose none; the app is told by `android-replay snippet relay`.
 
     Segment's answer goes back to the app as it is. When Segment cannot be reached a batch is kept on disk, answered 200
-    and sent later, in order, also by a later run. Ctrl-C ends it and takes the phones' listeners away, a second one ends
-    it at once; a batch that was answered is safe in any case.
+    and sent later, in order, also by a later run. Ctrl-C ends it and takes the phones' listeners away; a second one
+    ends it at once, and what was answered is safe in any case.
 
     Example: android-replay relay --all --enrichment legacy
     """
