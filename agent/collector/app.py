@@ -46,6 +46,7 @@ from agent.collector.upload import (
     parse_interactions,
     parse_key,
     seal,
+    write,
 )
 from agent.errors import RecordingError, StorageError, StorageFull
 from agent.model import SegmentManifest
@@ -191,10 +192,11 @@ class Collector:
         data = decompress(body, upload.encoding)
         if upload.interaction:
             items = parse_interactions(data)
+            place = {"device_id": upload.device_id, "session_id": upload.session_id}
+            rows = [write({**place, "interaction": item}, f"event {index}") for index, item in enumerate(items)]
             with self._appending:
-                for item in items:
-                    row = {"device_id": upload.device_id, "session_id": upload.session_id, "interaction": item}
-                    self._interactions.append(orjson.dumps(row) + b"\n", sync=False)
+                for row in rows:
+                    self._interactions.append(row + b"\n", sync=False)
             return {"code": 200, "interactions": len(items)}
         events = parse(data)
         if upload.key is not None and upload.key.parts > 1:

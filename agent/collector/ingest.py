@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from agent.store.disk import AppendFile
+from agent.store.disk import AppendFile, guarded
 
 FILE = "events.jsonl"
 EVENTS = 2000
@@ -67,12 +67,16 @@ class Ingest:
         if missing or invalid:
             status, answer = _bad("Invalid field values on some events", None)
             return status, answer | {"events_with_missing_fields": missing, "events_with_invalid_fields": invalid}
+        try:
+            rows = [(_key(event), orjson.dumps(event) + b"\n") for event in events]
+        except orjson.JSONEncodeError:
+            # What can be read may be nested too deeply to be written.
+            return _bad("Invalid request body", None)
         now_ms = time.time_ns() // 1_000_000
         with self._lock:
-            for event in events:
-                key = _key(event)
+            for key, row in rows:
                 if key is None or key not in self._seen:
-                    self._file.append(orjson.dumps(event) + b"\n", sync=False)
+                    self._file.append(row, sync=False)
                 if key is not None:
                     self._seen.add(key)
         counted = {"events_ingested": len(events), "payload_size_bytes": len(data), "server_upload_time": now_ms}
@@ -117,8 +121,10 @@ def _key(event: object) -> tuple[str, str] | None:
 
 
 def _lines(path: Path) -> list[object]:
+    with guarded(path):
+        data = path.read_bytes() if path.exists() else b""
     found: list[object] = []
-    for line in path.read_bytes().splitlines() if path.exists() else ():
+    for line in data.splitlines():
         try:
             found.append(orjson.loads(line))
         except orjson.JSONDecodeError:

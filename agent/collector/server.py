@@ -117,6 +117,9 @@ def serve(app: ASGIApp, host: str, port: int, ready: Callable[[Server], None]) -
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises AddressTaken, ConfigError."""
+    if not 0 <= port < 2**16:
+        # The resolver would take the number modulo 2**16.
+        raise ConfigError(f"{host}:{port} is no address to listen on.", "A --port is a number from 0 to 65535.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, OverflowError, UnicodeError) as error:

@@ -97,6 +97,14 @@ def parse_interactions(data: bytes) -> list[object]:
     return items
 
 
+def write(value: object, what: str) -> bytes:
+    """The JSON text of what a client sent. Raises Refused: what can be read may be nested too deeply to be written."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise Refused(400, f"{what} is nested too deeply") from error
+
+
 def seal(device_id: str, session_id: int, segment: str | None, events: Sequence[bytes]) -> SealedSegment:
     """The segment that an upload is: facts from its `end` event, else from what its events show. Raises Refused."""
     pictures: dict[str, Picture] = {}
@@ -137,10 +145,10 @@ def _event(item: object, index: int) -> bytes:
         value = _json(_unpack(value, index), f"event {index}")
         if isinstance(value, dict):
             value.pop("v", None)
-        data = orjson.dumps(value)
+        data = write(value, f"event {index}")
     if not isinstance(value, dict) or not _is_event(value):
         raise Refused(400, f"event {index} is no rrweb event")
-    return orjson.dumps(value) if b"\n" in data else data
+    return write(value, f"event {index}") if b"\n" in data else data
 
 
 def _is_event(value: dict[str, Any]) -> bool:

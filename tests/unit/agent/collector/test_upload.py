@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import pytest
+from fakes.segments import DEVICE, SESSION, custom, picture, segment
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.collector import upload
+from agent.collector.upload import Key, Refused, decompress, parse, parse_interactions, parse_key, seal, write
+from agent.model import Counts
+from agent.outbox import wire
+
+META = {"type": 4, "timestamp": SESSION + 1, "data": {"href": "app://x", "width": 1, "height": 1}}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+EVENTS = st.fixed_dictionaries({"type": st.integers(0, 6), "timestamp": st.integers(1, 2**52), "data": JSON})
+
+
+def body(*events: object, version: object = 1) -> bytes:
+    return json.dumps({"version": version, "events": events}).encode()
+
+
+def packed(event: object) -> str:
+    return zlib.compress(json.dumps(event).encode()).decode("latin-1")
+
+
+@contextmanager
+def refused(status: int, words: str) -> Iterator[None]:
+    with pytest.raises(Refused) as caught:
+        yield
+    assert caught.value.status == status
+    assert words in caught.value.words
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("deadbeef", Key("deadbeef")),
+        ("0" * 64, Key("0" * 64)),
+        ("deadbeef;part=2;of=3", Key("deadbeef", 2, 3)),
+        ("deadbeef;part=3;of=3", Key("deadbeef", 3, 3)),
+        ("deadbeef;part=1;of=1000", Key("deadbeef", 1, 1000)),
+        ("deadbeef;part=1;of=1001", None),
+        ("deadbeef;part=4;of=3", None),
+        ("deadbeef;part=0;of=3", None),
+        ("deadbeef;part=\u0663;of=3", None),
+        ("deadbeef;part=1", None),
+        ("deadbee", None),
+        ("0" * 65, None),
+        ("DEADBEEF", None),
+        ("deadbeef\n", None),
+        ("../deadbeef", None),
+        ("", None),
+    ],
+)
+def test_keys(text: str, key: Key | None) -> None:
+    assert parse_key(text) == key
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_the_key_of_our_own_client_is_read(part: int, parts: int) -> None:
+    sent = wire.headers("key", 1.0, "deadbeef01", min(part, parts), parts)["Idempotency-Key"]
+    assert parse_key(sent) == Key("deadbeef01", min(part, parts) if parts > 1 else 1, parts)
+
+
+def test_bodies_are_unpacked_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "BODY_BYTES", 1000)
+    assert decompress(gzip.compress(b"x" * 1000), "gzip") == b"x" * 1000
+    assert decompress(b"text", "") == decompress(b"text", "identity") == b"text"
+    with refused(413, "1000"):
+        decompress(gzip.compress(b"x" * 1001), "gzip")
+    with refused(415, "'br'"):
+        decompress(b"text", "br")
+
+
+@given(st.binary(max_size=200), st.data())
+def test_damaged_gzip_is_refused(data: bytes, draw: st.DataObject) -> None:
+    whole = gzip.compress(data, mtime=0)
+    with refused(400, "the compressed data"):
+        decompress(whole[: draw.draw(st.integers(0, len(whole) - 1))], "gzip")
+    with refused(400, "the compressed data"):
+        decompress(whole + draw.draw(st.binary(min_size=1, max_size=20)), "gzip")
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=5), st.sampled_from([1, 2]))
+def test_plain_and_packed_events_are_the_same(events: list[dict[str, Any]], version: int) -> None:
+    plain = [json.dumps(event, ensure_ascii=False) for event in events]
+    quoted = [json.dumps(packed(event)) for event in events]
+    marked = [packed({**event, "v": "v1"}) for event in events]
+    assert [json.loads(text) for text in parse(body(*plain, version=version))] == events
+    assert [json.loads(text) for text in parse(body(*quoted, version=version))] == events
+    assert [json.loads(text) for text in parse(body(*marked, version=version))] == events
+
+
+def test_a_plain_event_is_kept_byte_by_byte() -> None:
+    text = '{ "type":4, "timestamp": 1.50, "data":{"b":1,"a":"\\u00e9"} }'
+    assert parse(body(text)) == [text.encode()]
+
+
+def test_an_event_is_one_line() -> None:
+    assert parse(body(json.dumps(META, indent=1))) == [orjson.dumps(META)]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "the body is not JSON"),
+        (b"\xff", "the body is not JSON"),
+        (b"7", "version"),
+        (body("{}", version=0), "version"),
+        (body("{}", version="1"), "version"),
+        (body("{}", version=None), "version"),
+        (body(), "no events"),
+        (b'{"version":1,"events":"x"}', "no events"),
+        (body(META), "event 0 is not a text"),
+        (body(json.dumps(META), None), "event 1 is not a text"),
+        (body("{"), "event 0 is not JSON"),
+        (body("[]"), "no rrweb event"),
+        (body(json.dumps(packed([]))), "no rrweb event"),
+        (body('{"type":4,"timestamp":1}'), "no rrweb event"),
+        (body('{"type":4.0,"timestamp":1,"data":1}'), "no rrweb event"),
+        (body('{"type":4,"timestamp":null,"data":1}'), "no rrweb event"),
+        (body('{"type":4,"timestamp":true,"data":1}'), "no rrweb event"),
+        (body('"text"'), "the compressed data"),
+        (body("x\x9c\u20ac"), "neither JSON nor packed"),
+        (body(packed(META)[:-1]), "does not end"),
+        (body(packed(META) + "x"), "does not end"),
+        (body(zlib.compress(b"{").decode("latin-1")), "event 0 is not JSON"),
+    ],
+)
+def test_a_body_that_is_none(data: bytes, words: str) -> None:
+    with refused(400, words):
+        parse(data)
+
+
+@given(st.binary(max_size=100) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_whatever_comes_is_read_or_refused(data: bytes) -> None:
+    for read in (parse, parse_interactions):
+        try:
+            assert read(data)
+        except Refused as error:
+            assert (error.status, bool(error.words)) == (400, True)
+
+
+def test_large_events_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = json.dumps({**META, "note": "x" * 200})
+    monkeypatch.setattr(upload, "EVENT_BYTES", len(text))
+    assert len(parse(body(text, packed(json.loads(text))))) == 2
+    for form in (text + " ", packed({**META, "note": "x" * 300})):
+        with refused(413, ""):
+            parse(body(form))
+    monkeypatch.setattr(upload, "UNPACKED_BYTES", 2 * len(text))
+    assert len(parse(body(text, text))) == 2
+    with refused(413, "unpacked"):
+        parse(body(text, text, text))
+
+
+def test_what_is_nested_too_deeply_cannot_be_written() -> None:
+    deep: list[Any] = []
+    for _ in range(300):
+        deep = [deep]
+    with refused(400, "event 7 is nested too deeply"):
+        write(deep, "event 7")
+    text = json.dumps({"type": 4, "timestamp": 1, "data": deep})
+    assert parse(body(text)) == [text.encode()]
+    with refused(400, "nested too deeply"):
+        parse(body(text + "\n"))
+
+
+def test_interactions() -> None:
+    assert parse_interactions(b'{"events":["{}",{"x":1}]}') == ["{}", {"x": 1}]
+    for data in (b"", b"[]", b"{}", b'{"events":[]}', b'{"events":{}}'):
+        with refused(400, ""):
+            parse_interactions(data)
+
+
+def test_our_own_segments_come_back_as_they_were() -> None:
+    sealed = segment()
+    assert seal(DEVICE, SESSION, sealed.manifest.id, list(wire.inlined(sealed))) == sealed
+    assert seal(DEVICE, SESSION, None, list(wire.inlined(sealed))) == sealed
+
+
+def test_an_end_event_of_another_segment() -> None:
+    events = list(wire.inlined(segment()))
+    for device, session, name in (
+        (DEVICE + "x", SESSION, None),
+        (DEVICE, SESSION + 1, None),
+        (DEVICE, SESSION, "ab" * 8),
+    ):
+        with refused(400, "another segment"):
+            seal(device, session, name, events)
+
+
+@pytest.mark.parametrize(
+    "change", [{"id": "../x"}, {"seq": "0"}, {"reason": "whim"}, {"counts": []}, {"losses": 1}, {"start_ms": None}]
+)
+def test_an_end_event_that_is_none(change: dict[str, Any]) -> None:
+    *events, end = wire.inlined(segment())
+    told = json.loads(end)
+    told["data"]["payload"].update(change)
+    with refused(400, "the end event is not one"):
+        seal(DEVICE, SESSION, None, [*events, json.dumps(told).encode()])
+
+
+def test_the_end_event_cannot_speak_of_the_store() -> None:
+    *events, end = wire.inlined(segment())
+    told = json.loads(end)
+    told["data"]["payload"] |= {"schema": 99, "pictures": ["f" * 32], "bytes": 1, "lines": 1, "events_digest": "x"}
+    sealed = seal(DEVICE, SESSION, None, [*events, json.dumps(told).encode()])
+    assert sealed.manifest.pictures == segment().manifest.pictures
+    assert sealed.manifest.bytes > 1
+
+
+def test_another_clients_events_are_counted() -> None:
+    shown = picture(7)
+    uri = f"data:image/webp;base64,{base64.b64encode(shown.data).decode()}"
+    events = [
+        {"type": 2, "timestamp": SESSION + 5, "data": {"src": uri, "again": uri}},
+        {"type": 3, "timestamp": SESSION + 9.7, "data": {"source": 2}},
+        {"type": 3, "timestamp": SESSION + 8, "data": {"source": 6}},
+        {"type": 3, "timestamp": SESSION + 8, "data": {"source": 0}},
+        {"type": 3, "timestamp": SESSION + 8, "data": None},
+        {"type": 6, "timestamp": SESSION + 8, "data": "text"},
+        custom(SESSION + 8, "segment:track", {}),
+        custom(SESSION + 8, "gap", {}),
+        {"type": 5, "timestamp": SESSION + 8, "data": {"tag": 7}},
+        {"type": 5, "timestamp": SESSION + 8, "data": {"tag": "end", "payload": "no mapping"}},
+    ]
+    lines = [orjson.dumps(event) for event in events]
+    sealed = seal("device", SESSION, None, lines)
+    manifest = sealed.manifest
+    assert (manifest.start_ms, manifest.end_ms) == (SESSION + 5, SESSION + 9)
+    assert manifest.counts == Counts(frames=1, hierarchies=1, touches=2, events=1, logs=1, gaps=1)
+    assert sealed.pictures == {shown.digest: shown}
+    assert sealed.events[0].count(f'"picture:{shown.digest}"'.encode()) == 2
+    assert list(wire.inlined(sealed)) == lines
+    assert seal("device", SESSION, None, lines).manifest.id == manifest.id
+    assert seal("other", SESSION, None, lines).manifest.id != manifest.id
+    assert seal("device", SESSION, "ab" * 8, lines).manifest.id == "ab" * 8
+
+
+@pytest.mark.parametrize(
+    "uri", ["data:image/gif;base64,AAAA", "data:image/png;base64,AAA", "data:image/png;base64,AB==", "data:image/png,A"]
+)
+def test_what_would_not_come_back_stays_in_the_text(uri: str) -> None:
+    line = orjson.dumps({"type": 2, "timestamp": 1, "data": {"src": uri}})
+    sealed = seal("device", SESSION, None, [line])
+    assert (sealed.events, dict(sealed.pictures)) == ((line,), {})
+
+
+def test_two_end_events_are_none() -> None:
+    events = list(wire.inlined(segment()))
+    sealed = seal(DEVICE, SESSION, None, [*events, events[-1]])
+    assert sealed.manifest.serial == ""
