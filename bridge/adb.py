@@ -25,6 +25,7 @@ from bridge.types import DeviceInfo, Foreground, Frame, Size
 
 MARK = "@@next@@"
 RAW_HEADER_BYTES = 16
+KEPT_BUFFERS = 3
 
 
 class AdbShell:
@@ -40,6 +41,10 @@ class AdbShell:
     def exec(self, command: str, deadline: Deadline, expect: int = 1 << 16) -> bytearray:
         """The raw output of a command, both outputs mixed. `expect` = bytes to be ready for."""
         return self.socket.exec(self.serial, command, deadline, expect)
+
+    def exec_into(self, command: str, buffer: bytearray, deadline: Deadline) -> int:
+        """The same into the caller's buffer, which grows when it must; how many bytes came."""
+        return self.socket.exec_into(self.serial, command, buffer, deadline)
 
     def text(self, command: str, deadline: Deadline) -> str:
         """The output of a command as text; bytes that are not UTF-8 are replaced."""
@@ -138,7 +143,10 @@ class AdbShell:
 
 
 class Screencap:
-    """Raw pictures by `screencap`: no encoder on the phone, much data on the wire. One thread."""
+    """Raw pictures by `screencap`: no encoder on the phone, much data on the wire. One thread.
+
+    A frame's data are a view of one of a few receive buffers, which is filled again only when no view of it is left.
+    """
 
     name = "screencap"
 
@@ -146,19 +154,35 @@ class Screencap:
         self._shell = shell
         self._clock = clock
         self._display = display
-        self._expect = _raw_bytes(display.natural)
+        self._size = display.natural
+        self._buffers: list[bytearray] = []
 
     def capture(self, deadline: Deadline) -> Frame:
         """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
+        buffer = self._buffer()
         began = self._clock.now()
-        data = _output(self._shell, "screencap", deadline, self._expect)
+        with _refused_is_failed(self._shell.serial, "screencap"):
+            count = self._shell.exec_into("screencap", buffer, deadline)
         ended = self._clock.now()
-        size, pixels = picture.raw(data, self._shell.serial)
-        self._expect = _raw_bytes(size)
-        return picture.frame(began, ended, size, pixels, "image/x-rgba", self._display, self.name)
+        self._size, pixels = picture.raw(memoryview(buffer)[:count], self._shell.serial)
+        return picture.frame(began, ended, self._size, pixels, "image/x-rgba", self._display, self.name)
 
     def close(self) -> None:
-        """Nothing is held between two pictures."""
+        """Give up the buffers; frames that were taken keep theirs."""
+        self._buffers = []
+
+    def _buffer(self) -> bytearray:
+        """A buffer that nobody reads, as long as the next picture needs: fresh memory costs a page fault for every
+        4 KiB, several times what receiving the bytes costs."""
+        length = _raw_bytes(self._size)
+        # One of another length was for another size, or grew for words of a device that were no picture.
+        kept = [buffer for buffer in self._buffers if len(buffer) == length]
+        for buffer in kept:
+            if _is_free(buffer):
+                return buffer
+        buffer = bytearray(length)
+        self._buffers = [*kept, buffer][:KEPT_BUFFERS]
+        return buffer
 
 
 class ScreencapPng:
@@ -174,7 +198,8 @@ class ScreencapPng:
     def capture(self, deadline: Deadline) -> Frame:
         """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
         began = self._clock.now()
-        data = _output(self._shell, "screencap -p", deadline, 1 << 20)
+        with _refused_is_failed(self._shell.serial, "screencap -p"):
+            data = self._shell.exec("screencap -p", deadline, 1 << 20)
         ended = self._clock.now()
         size, image = picture.png(data, self._shell.serial)
         return picture.frame(began, ended, size, image, "image/png", self._display, self.name)
@@ -255,13 +280,24 @@ def translated(serial: str, op: str) -> Iterator[None]:
         raise ServiceRefused(serial, op, str(error) or type(error).__name__) from error
 
 
-def _output(shell: AdbShell, command: str, deadline: Deadline, expect: int) -> bytearray:
+@contextlib.contextmanager
+def _refused_is_failed(serial: str, command: str) -> Iterator[None]:
     try:
-        return shell.exec(command, deadline, expect)
+        yield
     except ServiceRefused as error:
-        raise CaptureFailed(shell.serial, command, error.detail) from error
+        raise CaptureFailed(serial, command, error.detail) from error
+
+
+def _is_free(buffer: bytearray) -> bool:
+    """Whether no view of it is left anywhere: CPython refuses to resize a bytearray as long as there is one."""
+    try:
+        buffer.append(0)
+    except BufferError:
+        return False
+    buffer.pop()
+    return True
 
 
 def _raw_bytes(size: Size) -> int:
-    # One more than the picture, so that the end of the stream is seen without growing the buffer.
-    return size.width * size.height * 4 + RAW_HEADER_BYTES + 1
+    # Room for words before the picture, and one byte more so that the end is seen without growing the buffer.
+    return size.width * size.height * 4 + RAW_HEADER_BYTES + picture.GARBAGE_BYTES + 1

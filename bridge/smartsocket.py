@@ -116,11 +116,19 @@ class Stream:
     def read_all(self, deadline: Deadline, expect: int = 1 << 16) -> bytearray:
         """Everything until the stream ends. `expect` sizes the first buffer: what fits is read without a copy."""
         buffer = bytearray(max(expect, 1 << 12))
+        del buffer[self.read_into(buffer, deadline) :]
+        return buffer
+
+    def read_into(self, buffer: bytearray, deadline: Deadline) -> int:
+        """Everything until the stream ends, to the front of the caller's buffer; how many bytes that were.
+
+        The buffer grows when they do not fit, so nobody may hold a view of it; what lies behind them is left as it was.
+        """
         done = 0
         with self._translated():
             while True:
                 if done == len(buffer):
-                    buffer.extend(bytes(len(buffer)))
+                    buffer.extend(bytes(max(len(buffer), 1 << 12)))
                 self._arm(deadline)
                 with memoryview(buffer) as view:
                     got = self._sock.recv_into(view[done:])
@@ -129,8 +137,7 @@ class Stream:
                 done += got
         if self.closed:
             raise self._gone("closed by us")
-        del buffer[done:]
-        return buffer
+        return done
 
     def close(self) -> None:
         """Wake a blocked reader and free the socket. Both directions are shut down first: a close wakes nobody."""
@@ -249,6 +256,11 @@ class SmartSocket:
         """Run a command without a terminal and return its raw output (adbd mixes stderr in)."""
         with self.service(serial, f"exec:{command}", deadline) as stream:
             return stream.read_all(deadline, expect)
+
+    def exec_into(self, serial: str, command: str, buffer: bytearray, deadline: Deadline) -> int:
+        """The same into the caller's buffer, as `Stream.read_into`; how many bytes came."""
+        with self.service(serial, f"exec:{command}", deadline) as stream:
+            return stream.read_into(buffer, deadline)
 
     def shell(self, serial: str, command: str, deadline: Deadline) -> ShellResult:
         """Run a command over shell v2: both outputs apart and the exit status. Needs Android 7 (feature shell_v2)."""

@@ -12,8 +12,7 @@ import time
 from typing import Any
 
 from benchmarks.measure import Result, alternating, percentile, result
-from bridge import picture
-from bridge.adb import AdbShell, library_device
+from bridge.adb import AdbShell, Screencap, library_device
 from bridge.clock import ClockProbe, DeviceClock, HostClock
 from bridge.deadline import Deadline
 from bridge.picture import Display
@@ -82,12 +81,12 @@ def measure(phone: Phone) -> list[Result]:
     ours, peer = alternating(lambda: shell.exec("echo", minute()), lambda: library.shell("echo"), 8, repeat=10)
     results = [result("adb/shell", ours, peer, "adbutils shell", "ms", 20)]
 
-    expect = 1080 * 2400 * 4 + 17
+    source = Screencap(shell, clock, display)
 
     def frame() -> None:
-        size, pixels = picture.raw(shell.exec("screencap", minute(), expect))
-        assert size == Size(1080, 2400)
-        assert len(pixels) == 1080 * 2400 * 4
+        taken = source.capture(minute())
+        assert taken.size == Size(1080, 2400)
+        assert len(taken.data) == 1080 * 2400 * 4
 
     def library_frame() -> None:
         data = library.shell("screencap", encoding=None)

@@ -3,9 +3,12 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from fakes.adb_server import FakeAdbServer, Peer, says
+from PIL import Image
 
 import bridge.adb
 from bridge.adb import AdbShell, Screencap, ScreencapPng, client, translated
@@ -20,9 +23,9 @@ from bridge.errors import (
     FrameMalformed,
     ServiceRefused,
 )
-from bridge.picture import Display
+from bridge.picture import Display, decode
 from bridge.smartsocket import AdbServer, SmartSocket
-from bridge.types import Size
+from bridge.types import Frame, Size
 
 MARK = "@@next@@"
 BOOT_ID = "0b2c4b1e-6a3f-4c57-9d0e-2f1a7c8b9d10"
@@ -144,6 +147,120 @@ def test_screencap(server: FakeAdbServer, shell: AdbShell) -> None:
     assert (frame.size, frame.rotation, frame.media_type) == (Size(10, 5), 1, "image/x-rgba")
     assert bytes(frame.data) == pixels
     assert source.capture(soon()).digest == frame.digest
+
+
+def shows(width: int, height: int, value: int, before: bytes = b"") -> Callable[[Peer], None]:
+    return says(before + struct.pack("<4I", width, height, 1, 1) + bytes([value]) * (width * height * 4))
+
+
+def memory(frame: Frame) -> bytearray:
+    """The bytearray that a frame's data are a view of."""
+    assert isinstance(frame.data, memoryview)
+    assert isinstance(frame.data.obj, bytearray)
+    return frame.data.obj
+
+
+@pytest.fixture
+def source(shell: AdbShell) -> Screencap:
+    return Screencap(shell, HostClock(), Display(Size(5, 10)))
+
+
+def test_a_buffer_that_nobody_reads_is_used_again(server: FakeAdbServer, source: Screencap) -> None:
+    buffers = set()
+    for value in range(10):
+        server.services["exec:screencap"] = shows(5, 10, value)
+        frame = source.capture(soon())
+        assert set(bytes(frame.data)) == {value}
+        buffers.add(id(memory(frame)))
+    # One is held by the loop's variable while the next picture comes.
+    assert len(buffers) == 2
+
+
+def test_pictures_that_are_held_stay_as_they_were(server: FakeAdbServer, source: Screencap) -> None:
+    frames = []
+    for value in range(8):
+        server.services["exec:screencap"] = shows(5, 10, value)
+        frames.append(source.capture(soon()))
+    assert [set(bytes(frame.data)) for frame in frames] == [{value} for value in range(8)]
+    assert len({id(memory(frame)) for frame in frames}) == 8
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda frame: frame.data[10:11],
+        lambda frame: decode(frame)[2:4, 1],
+        lambda frame: np.asarray(frame.data)[::50],
+        lambda frame: Image.frombuffer("RGBX", (5, 10), decode(frame), "raw", "RGBX", 0, 1),
+    ],
+    ids=["a byte", "decoded rows", "a strided array", "an image of Pillow"],
+)
+def test_the_smallest_view_of_a_picture_keeps_it(
+    server: FakeAdbServer, source: Screencap, hold: Callable[[Frame], Any]
+) -> None:
+    server.services["exec:screencap"] = shows(5, 10, 7)
+    held = hold(source.capture(soon()))
+    for value in range(20, 26):
+        server.services["exec:screencap"] = shows(5, 10, value)
+        assert set(bytes(source.capture(soon()).data)) == {value}
+    assert set(held.tobytes()) == {7}
+
+
+def test_a_short_picture_shows_nothing_of_the_last(server: FakeAdbServer, source: Screencap) -> None:
+    whole = struct.pack("<4I", 5, 10, 1, 1) + b"\x01" * 200
+    server.services["exec:screencap"] = says(whole)
+    source.capture(soon())
+    # Behind these bytes the buffer still holds what would make them a whole picture.
+    for cut in (whole[:16], whole[:100], whole[:215]):
+        server.services["exec:screencap"] = says(cut)
+        with pytest.raises(FrameMalformed):
+            source.capture(soon())
+    server.services["exec:screencap"] = says(b"")
+    with pytest.raises(FrameMalformed, match="nothing was sent"):
+        source.capture(soon())
+    server.services["exec:screencap"] = shows(5, 10, 2)
+    assert set(bytes(source.capture(soon()).data)) == {2}
+
+
+def test_another_size_has_other_buffers(server: FakeAdbServer, source: Screencap) -> None:
+    server.services["exec:screencap"] = shows(5, 10, 1)
+    small = source.capture(soon())
+    for width, height, value in ((50, 100, 2), (50, 100, 3), (100, 50, 4), (5, 10, 5), (5, 10, 6)):
+        server.services["exec:screencap"] = shows(width, height, value)
+        frame = source.capture(soon())
+        assert (frame.size, set(bytes(frame.data))) == (Size(width, height), {value})
+        assert len(frame.data) == width * height * 4
+    # The large ones are not kept for small pictures.
+    assert len(memory(frame)) < 50 * 100 * 4
+    assert set(bytes(small.data)) == {1}
+
+
+def test_words_before_the_picture_need_no_other_buffer(server: FakeAdbServer, source: Screencap) -> None:
+    warning = b"WARNING: linker: app_process64 has text relocations\n"
+    buffers = set()
+    for value in range(6):
+        server.services["exec:screencap"] = shows(5, 10, value, warning * (value % 3))
+        frame = source.capture(soon())
+        assert set(bytes(frame.data)) == {value}
+        buffers.add(id(memory(frame)))
+    assert len(buffers) == 2
+
+
+def test_a_flood_that_is_no_picture_is_not_kept(server: FakeAdbServer, source: Screencap) -> None:
+    server.services["exec:screencap"] = says(b"x" * 1_000_000)
+    with pytest.raises(FrameMalformed):
+        source.capture(soon())
+    server.services["exec:screencap"] = shows(5, 10, 1)
+    assert len(memory(source.capture(soon()))) < 10_000
+
+
+def test_a_closed_source_leaves_its_frames_alone(server: FakeAdbServer, source: Screencap) -> None:
+    server.services["exec:screencap"] = shows(5, 10, 1)
+    frame = source.capture(soon())
+    source.close()
+    server.services["exec:screencap"] = shows(5, 10, 2)
+    assert memory(source.capture(soon())) is not memory(frame)
+    assert set(bytes(frame.data)) == {1}
 
 
 @pytest.mark.parametrize("source_class", [Screencap, ScreencapPng])

@@ -68,6 +68,17 @@ def test_exec_returns_every_byte(server: FakeAdbServer, smart: SmartSocket) -> N
     assert smart.exec("SERIAL", "screencap", soon(), expect=len(data)) == data
 
 
+@pytest.mark.parametrize("length", [0, 1, 5_000, 1_048_575, 1_048_576, 1_048_577, 3_000_000])
+def test_exec_into_the_callers_buffer(server: FakeAdbServer, smart: SmartSocket, length: int) -> None:
+    data = bytes(range(256)) * 4096
+    server.services["exec:screencap"] = sends(data)
+    buffer = bytearray(b"\xee" * length)
+    count = smart.exec_into("SERIAL", "screencap", buffer, soon())
+    assert (count, buffer[:count]) == (len(data), data)
+    assert buffer[count:length] == b"\xee" * (length - count)
+    assert len(buffer) == length if length > count else len(buffer) <= 2 * len(data)
+
+
 def test_request_carries_its_length_in_bytes(server: FakeAdbServer, smart: SmartSocket) -> None:
     server.services["exec:"] = sends(b"done")
     assert smart.exec("SERIAL", "echo äö", soon()) == b"done"
