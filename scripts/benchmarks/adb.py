@@ -100,8 +100,8 @@ def measure(phone: Phone) -> list[Result]:
     ours, peer = alternating(frame, screenshot, 9)
     results.append(result("adb/picture", ours, peer, "adbutils screenshot()", "ms", 5))
     ours, peer = alternating(frame, screenshot, 9, clock=time.process_time)
-    # Ours is the kernel's copy of 10 MB and the digest over it; the peer's is a small PNG to decode. Medians of 6.5x on a
-    # busy machine with two cores, so 5.4 leaves a fifth.
+    # Ours is the kernel's copy of 10 MB and the digest over it; the peer's is a small PNG to decode. The median of four
+    # runs on a busy machine with two cores is 6.5x; 5.4 leaves a fifth.
     results.append(result("adb/picture, CPU of the host", ours, peer, "adbutils screenshot()", "ms", 5.4))
 
     uia = UiaServer(
