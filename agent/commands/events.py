@@ -132,6 +132,7 @@ class Owner:
         self._uids: set[int] = set()
         self._pids: set[int] = set()
         self._named: set[int] = set()
+        self._others: set[int] = set()
 
     @property
     def known(self) -> bool:
@@ -156,7 +157,9 @@ class Owner:
             return
         for pid, process, user, app, uid in _STARTED.findall(text) if b"Start proc " in text else ():
             self._pids.discard(int(pid))
+            self._others.add(int(pid))
             if process.split(b":")[0] == self._package:
+                self._others.discard(int(pid))
                 self._pids.add(int(pid))
                 self._uids.add(int(uid) if uid else int(user) * 100_000 + 10_000 + int(app))
 
@@ -167,9 +170,15 @@ class Owner:
         uid: int | None = getattr(found, "uid", None)
         return uid in self._uids if uid is not None and self._uids else found.pid in self._pids
 
+    def disowns(self, entry: LogEntry) -> bool:
+        """Whether it is known to come from another package; of a process that began before the log nobody knows."""
+        if self.owns(entry):
+            return False
+        return bool(self._uids) if entry.uid is not None else entry.pid in self._others
+
 
 class Reading:
-    """One pass over a log."""
+    """One pass over a log; `everything` in it is read, or only what may concern Segment."""
 
     def __init__(self, stream: BufferedReader, form: Format | None, year: int | None, *, everything: bool) -> None:
         self._stream = stream
@@ -215,7 +224,7 @@ class Reading:
                 continue
             if item.tag == "ActivityManager":
                 owner.hear(item.message.encode("utf-8", "replace"))
-            if doctor is not None and (owner.owns(item) or owner.known):
+            if doctor is not None and (item.tag == "ActivityManager" or owner.owns(item) or owner.disowns(item)):
                 doctor.hear(item, mine=owner.owns(item))
             yield from self._owned(owner, sniffer.feed(item), doctor)
         yield from self._owned(owner, sniffer.flush(), doctor)

@@ -253,3 +253,26 @@ def test_a_log_without_line_ends_is_read_in_bounded_memory(call, tmp_path: Path)
     ended = call("events", str(tmp_path / "log"), "--json")
     assert (ended.code, ended.out) == (0, "")
     assert "1 not read" in ended.err
+
+
+def test_the_doctor_reads_every_tag(call, tmp_path: Path) -> None:
+    file = tmp_path / "log.txt"
+    file.write_text(
+        line("Start proc 4242:com.example.shop/u0a123 for activity", 900, "ActivityManager")
+        + line("--> GET https://x.example/config?api_key=0f9e8d7c6b5a49382716050403020100", tag="okhttp.OkHttpClient")
+        + line("a tick", 900, "Other", second=9)
+    )
+    err = call("events", str(file), "--doctor", "--app", "com.example.shop").err
+    assert "api-key-logged" in err
+    assert "logger-silenced" in err
+    assert "0f9e8d7c" not in err
+
+
+def test_a_process_from_before_the_log_is_not_called_another_app_s(call, tmp_path: Path) -> None:
+    file = tmp_path / "log.txt"
+    file.write_text(
+        line(event("Before", "m-1"), 4100)
+        + line("Start proc 4242:com.example.shop/u0a123 for activity", 900, "ActivityManager", 2)
+        + line(event("After", "m-2", device="dev-12"), 4242, second=3)
+    )
+    assert "nothing to find" in call("events", str(file), "--doctor", "--app", "com.example.shop").err
