@@ -86,8 +86,7 @@ class Doctor:
             overrun = item.stage == "log" and item.reason == "overrun"
             hit = Hit("log-overrun", f"the log ended: {item.detail}")
             return self._take([hit], item.end, 0, None) if overrun else []
-        if self._now is None or item.stamp > self._now:
-            self._now = item.stamp
+        self.advance(item.stamp)
         if item.tag == "ActivityManager":
             self._process_started(item)
             return []
@@ -99,6 +98,11 @@ class Doctor:
             here = (item.pid, item.stamp.mono_ns)
             remember(self._lines, here, deque(maxlen=MAX_SAME), MAX_LINES).append(item)
         return self._take(self._line(item), item.stamp, item.pid, item)
+
+    def advance(self, now: Stamp) -> None:
+        """It is so late by now, as a line says of which nobody knows whose it is."""
+        if self._now is None or now > self._now:
+            self._now = now
 
     def judge(self, found: SegmentEvent | ParseFailure) -> list[Finding]:
         """What the sniffer made of the app's entries heard so far."""

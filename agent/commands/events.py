@@ -224,8 +224,11 @@ class Reading:
                 continue
             if item.tag == "ActivityManager":
                 owner.hear(item.message.encode("utf-8", "replace"))
-            if doctor is not None and (item.tag == "ActivityManager" or owner.owns(item) or owner.disowns(item)):
-                doctor.hear(item, mine=owner.owns(item))
+            if doctor is not None:
+                if item.tag == "ActivityManager" or owner.owns(item) or owner.disowns(item):
+                    doctor.hear(item, mine=owner.owns(item))
+                else:
+                    doctor.advance(item.stamp)
             yield from self._owned(owner, sniffer.feed(item), doctor)
         yield from self._owned(owner, sniffer.flush(), doctor)
 
