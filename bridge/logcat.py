@@ -45,6 +45,11 @@ _EVENT_BUFFERS = frozenset({"events", "stats", "security"})
 _HEADER = struct.Struct("<HHiIII")
 _WORD = struct.Struct("<I")
 _LID_UID = struct.Struct("<II")
+# A place where a header may begin: its size, the signs of its process id and the range of its nanoseconds fit.
+_LIKELY_HEADER = re.compile(
+    rb"(?=(?!\x00\x00).[\x00-\x13][\x00\x14\x18\x1c\x20\x24\x28\x2c\x30\x34\x38\x3c\x40]\x00.{3}[\x00-\x7f].{11}[\x00-\x3b])",
+    re.DOTALL,
+)
 # Of a version 4 header: payload bytes, header bytes, nanoseconds, buffer.
 _SIZES = struct.Struct("<HH12xII4x")
 _V4 = _SIZES.size
@@ -166,8 +171,10 @@ class BinaryReader:
             if size == 0:
                 break
             if size < 0:
-                at += 1
-                self._skipped += 1
+                candidate = _LIKELY_HEADER.search(buffer, at + 1)
+                after = candidate.start() if candidate else max(at + 1, len(buffer) - _HEADER.size + 1)
+                self._skipped += after - at
+                at = after
                 continue
             if self._skipped or self._wants(at):
                 entry = self._entry(at)
