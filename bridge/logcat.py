@@ -57,19 +57,21 @@ _V4 = _SIZES.size
 _TIME = rb"(?:(?:(\d{4})-)?(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{3,9})(?: ([+-]\d{4}))?|(-?\d{1,19})\.(\d{3,9}))"
 _THREADTIME = re.compile(rb" *" + _TIME + rb"(?: +(\S+))? +(\d{1,10}) +(\d{1,10}) ([VDIWEFAS]) ")
 _TIME_TAG = re.compile(
-    rb" *" + _TIME + rb" ([VDIWEFAS])/(?=.*\( *(?:\S+?: *)?\d{1,10}\):)(.*?)\( *(?:(\S+?): *)?(\d{1,10})\): ?"
+    rb" *" + _TIME + rb" ([VDIWEFAS])/(?=.*\( *(?:\S{1,32}?: *)?\d{1,10}\):)(.*?)\( *(?:(\S{1,32}?): *)?(\d{1,10})\): ?"
 )
-_BRIEF = re.compile(rb"([VDIWEFAS])/(?=.*\( *(?:\S+?: *)?\d{1,10}\):)(.*?)\( *(?:(\S+?): *)?(\d{1,10})\): ?")
-_LONG = re.compile(rb"\[ *" + _TIME + rb" +(?:([^\s:]+): *)?(\d{1,10}): *(\d{1,10}) ([VDIWEFAS])/(.*?) *\]$")
+_BRIEF = re.compile(rb"([VDIWEFAS])/(?=.*\( *(?:\S{1,32}?: *)?\d{1,10}\):)(.*?)\( *(?:(\S{1,32}?): *)?(\d{1,10})\): ?")
+_LONG = re.compile(rb"\[ *" + _TIME + rb" +(?:([^\s:]+): *)?(\d{1,10}): *(\d{1,10}) ([VDIWEFAS])/(.*)\]$")
 _PROCESS = re.compile(rb"([VDIWEFAS])\( *(?:([^\s():]+): *)?(\d{1,10})\) (.*?)  \(([^()]*)\)$")
 _THREAD = re.compile(rb"([VDIWEFAS])\( *(?:([^\s():]+): *)?(\d{1,10}): *(\d{1,10})\) ?")
 # The tag is padded to 8 columns, so a ": " before that belongs to it.
 _TAG = re.compile(rb"([VDIWEFAS])/(.{8,}?): ?")
 # Android Studio's window, since 2022: pid-tid, tag, package, level; before: pid-tid/package level/tag.
-_STUDIO = re.compile(rb" *" + _TIME + rb" +(\d{1,10})-(\d{1,10}) +(\S.*?) +(\S+) +([VDIWEFA])  ")
+_STUDIO = re.compile(rb" *" + _TIME + rb" +(\d{1,10})-(\d{1,10}) +(\S(?:.*?\S)?) +(\S+) +([VDIWEFA])  ")
 _STUDIO_OLD = re.compile(rb" *" + _TIME + rb" (\d{1,10})-(\d{1,10})/(\S+) ([VDIWEFA])/(.*?): ")
 _MARKER = re.compile(rb"-{6,} (beginning of|switch to|PROCESS (?:STARTED|ENDED)) (\S+)")
 _COLOR = re.compile(rb"^\x1b\[[0-9;]*m|\x1b\[0m$")
+# What a file may begin with to say its encoding.
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF8)
 # In the order in which they are tried: a line of the first may look like one of a later.
 _PATTERNS: dict[Format, re.Pattern[bytes]] = {
     "long": _LONG, "studio": _STUDIO, "time": _TIME_TAG, "brief": _BRIEF, "process": _PROCESS, "thread": _THREAD,
@@ -81,7 +83,7 @@ _OVERRUN = re.compile(rb"(?:read: )?[Uu]nexpected EOF!")
 _UID = re.compile(rb"(?:u(\d{1,4})_?)a(\d{1,6})")
 _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_BACKSLASHES = re.compile(rb"(\\+)(x[0-9A-F]{2}|[^\\\n])")
+_BACKSLASHES = re.compile(rb"(?<!\\)(\\++)(x[0-9A-F]{2}|[^\\\n])")
 _BINARY_TAG = re.compile(rb"[\x20-\xff]*")
 # Fixed names of `android_filesystem_config.h` that `-v uid` prints instead of a number.
 _SYSTEM_UIDS = {b"root": 0, b"system": 1000, b"radio": 1001, b"bluetooth": 1002, b"log": 1007, b"shell": 2000}
@@ -311,7 +313,7 @@ def _entry_size(data: bytes, at: int, *, strict: bool) -> int:
     size = size or _HEADER.size
     if not 1 <= length <= MAX_ENTRY - _HEADER.size or fraction >= 1_000_000_000 or pid < 0:
         return -1
-    if len(data) - at < size + 1:
+    if len(data) - at < size + min(length, 2):
         return 0
     if strict:
         if size >= 28 and _WORD.unpack_from(data, at + 20)[0] >= len(_BUFFERS):
@@ -409,7 +411,11 @@ class TextReader:
 
     def feed(self, data: bytes) -> Facts:
         """Entries that are complete: the next line does not continue them."""
-        if self._fresh and data:
+        if self._fresh:
+            data, self._rest = self._rest + data, b""
+            if any(mark != data and mark.startswith(data) for mark in _MARKS):
+                self._rest = data
+                return []
             self._fresh = False
             if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
@@ -424,8 +430,7 @@ class TextReader:
         if self._long_line:
             rest = b""
         elif len(rest) > MAX_LINE:
-            self._line(rest[:MAX_LINE], found)
-            self.unread += 1
+            self._line(rest, found)
             self._long_line = True
             rest = b""
         self._rest = rest
@@ -448,8 +453,15 @@ class TextReader:
             at = block.find(b"\n") + 1
             if not at:
                 return
-        if self._words and self._format is None:
-            self._format = next(filter(None, (_format_of(_clean(line)) for line in block.split(b"\n"))), None)
+        while self._words and self._format is None and at <= len(block):
+            end = block.find(b"\n", at)
+            line = block[at : end if end >= 0 else len(block)]
+            self._format = _format_of(_clean(line[:MAX_LINE]))
+            if self._format is None:
+                self._line(line, found)
+                at += len(line) + 1
+        if at > len(block):
+            return
         if not self._words or self._format not in _TAGGED:
             for line in block[at:].split(b"\n"):
                 self._line(line, found)
@@ -485,6 +497,9 @@ class TextReader:
         return sorted(spans)
 
     def _line(self, line: bytes, found: Facts) -> None:
+        if len(line) > MAX_LINE:
+            line = line[:MAX_LINE]
+            self.unread += 1
         line = _clean(line)
         marker = _MARKER.match(line)
         if marker is not None and (self._format != "long" or not self._lines or not self._lines[-1]):

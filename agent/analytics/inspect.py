@@ -88,7 +88,7 @@ def parse(text: str, start: int = 0) -> Reading:
             if len(stack) >= MAX_DEPTH:
                 return _early(stack, names, at, "nested too deep")
             opened: dict[str, object] | list[object] = {} if text[at] == "{" else []
-            at, base = _after_base(text, at + 1)
+            at, base = _after_base(text, at + 1) if text[at] == "{" else (at + 1, None)
             bases.append(base)
             stack.append(opened)
             names.append("")

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import codecs
 import json
 import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,8 @@ from bridge.logcat import (
     MAX_PAYLOAD,
     MAX_TEXT,
     BinaryReader,
+    Facts,
+    Format,
     TextReader,
     Wanted,
     detect,
@@ -402,3 +409,414 @@ def test_copied_from_the_older_android_studio() -> None:
         (1234, 5678, "ReactNativeJS", "{ a: 1,\n  b: 2 }"),
         (1234, 5678, "ReactNativeJS", "next"),
     ]
+
+
+# Against a printer by the layouts of AOSP liblog `logprint.cpp`.
+
+
+SECOND = 1_000_000_000
+NOON = NS - 318_000_000  # 2026-03-03T10:00:00Z
+
+
+FORMS: tuple[Format, ...] = (
+    "threadtime", "epoch", "time", "brief", "long", "process", "tag", "thread", "raw", "studio",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a process handed to the log."""
+
+    text: bytes
+    tag: str = "ReactNativeJS"
+    letter: str = "I"
+    pid: int = 14822
+    tid: int = 14871
+    uid: int = 10231
+    ns: int = NOON + 318_137_123
+
+    @property
+    def payload(self) -> bytes:
+        priority = bytes([" .VDIWEF".index(self.letter)])
+        return (priority + self.tag.encode() + b"\0" + self.text + b"\0")[:MAX_PAYLOAD]
+
+
+ENTRIES = (
+    Written(b"'TRACK event saved', { type: 'track',\n  properties: \n   { id: 'a: b',\n     tags: [ 'a' ] } }"),
+    Written("café 🚀 \u2028 \x85 \x0b\x0c\x1c".encode(), "MyApp: Net", "D", 29011, 29011, 10090, NOON + SECOND),
+    Written(b"", "SF", "V", 612, 613, 1000, NOON + 2 * SECOND),
+    Written(b"\n  starts empty\n\n  has a gap", "unknown:ReactImageView", "W", 4, 5, 0, NOON + 3 * SECOND),
+    Written(b"bad \xff\xfe \xc3 {", "tab\there", "E", 99999, 100000, 99910, NOON + 4 * SECOND),
+    Written(b"5 (6): x  (y)", "init", "F", 1, 1, 0, NOON + 5 * SECOND),
+)
+
+
+def moment(ns: int, words: set[str]) -> str:
+    digits = 9 if "nsec" in words else 6 if "usec" in words else 3
+    fraction = f".{ns % SECOND:09d}"[: digits + 1]
+    if words & {"epoch", "monotonic"}:
+        return f"{ns // SECOND:19d}{fraction}"
+    offset = timedelta(hours=5, minutes=30) if "zone" in words else timedelta(0)
+    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=ns // SECOND) + offset
+    text = f"{when:%Y-%m-%d %H:%M:%S}"[0 if "year" in words else 5 :] + fraction
+    return text + (" +0530" if "zone" in words else " +0000" if "UTC" in words else "")
+
+
+def printed(entry: Written, verb: str, words: set[str]) -> bytes:
+    """One entry as `logcat -v <verb> -v <words>` prints it."""
+    time, letter, tag, pid, tid = moment(entry.ns, words), entry.letter, entry.tag, entry.pid, entry.tid
+    uid, spaced = (f"{entry.uid:5d}:", f"{entry.uid:5d} ") if "uid" in words else ("", "")
+    body = entry.payload[len(tag.encode()) + 2 : -1]
+    if "printable" in words:
+        body = escaped(body)
+    if verb == "long":
+        return f"[ {time} {uid}{pid:5d}:{tid:5d} {letter}/{tag:<8} ]\n".encode() + body + b"\n\n"
+    before = {
+        "threadtime": f"{time} {spaced}{pid:5d} {tid:5d} {letter} {tag:<8}: ",
+        "time": f"{time} {letter}/{tag:<8}({uid}{pid:5d}): ",
+        "brief": f"{letter}/{tag:<8}({uid}{pid:5d}): ",
+        "process": f"{letter}({uid}{pid:5d}) ",
+        "tag": f"{letter}/{tag:<8}: ",
+        "thread": f"{letter}({uid}{pid:5d}:{tid:5d}) ",
+        "raw": "",
+    }[verb].encode()
+    after = f"  ({tag})".encode() if verb == "process" else b""
+    if "color" in words:
+        before, after = b"\x1b[38;5;40m" + before, after + b"\x1b[0m"
+    return b"".join(before + line + after + b"\n" for line in body.removesuffix(b"\n").split(b"\n"))
+
+
+def escaped(body: bytes) -> bytes:
+    names = {0x07: b"\\a", 0x08: b"\\b", 0x0B: b"\\v", 0x0C: b"\\f", 0x0D: b"\\r", 0x1B: b"\\x1B", 0x5C: b"\\\\"}
+    return b"".join(names.get(byte, b"\\x%02X" % byte if byte < 0x20 and byte not in b"\t\n" else bytes([byte]))
+                    for byte in body)  # fmt: skip
+
+
+def shown(entry: Written, verb: str, words: set[str]) -> LogEntry:
+    """What a reader can know from the printed entry."""
+    timed = verb in ("threadtime", "time", "long")
+    unit = 1 if "nsec" in words else 1000 if "usec" in words else 1_000_000
+    ns = entry.ns // unit * unit if timed else 0
+    return LogEntry(
+        stamp(ns), ns,
+        0 if verb in ("tag", "raw") else entry.pid,
+        entry.tid if verb in ("threadtime", "thread", "long") else 0,
+        entry.uid if "uid" in words and verb not in ("tag", "raw") else None,
+        "I" if verb == "raw" else entry.letter,  # type: ignore[arg-type]
+        "" if verb in ("thread", "raw") else entry.tag,
+        entry.text.removesuffix(b"\n").decode("utf-8", "replace"),
+        "main", False,
+    )  # fmt: skip
+
+
+def framed(entry: Written, size: int = 28, lid: int = 0) -> bytes:
+    """One entry as `logcat -B` streams it, with a header of this many bytes (0: version 1)."""
+    payload = entry.payload
+    seconds, rest = divmod(entry.ns, SECOND)
+    header = struct.pack("<HHiIII", len(payload), size, entry.pid, entry.tid, seconds, rest)
+    header += struct.pack("<II", lid, entry.uid)
+    return header[: size or 20].ljust(size, b"\0") + payload
+
+
+def read_all(reader: TextReader | BinaryReader, chunks: Iterable[bytes]) -> Facts:
+    return [fact for chunk in chunks for fact in reader.feed(chunk)] + reader.flush()
+
+
+def text_of(data: bytes, form: Format | None = None, **options: bool) -> list[LogEntry]:
+    facts = read_all(TextReader(stamp, form, 2026, printable=options.get("printable", False)), [data])
+    assert all(isinstance(fact, LogEntry) for fact in facts)
+    return [fact for fact in facts if isinstance(fact, LogEntry)]
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+LAYOUTS = [
+    *(("threadtime", words) for words in (
+        "", "year", "usec", "nsec", "epoch", "epoch nsec", "zone", "UTC year", "uid", "color", "monotonic",
+        "year usec zone uid", "epoch usec uid color",
+    )),
+    *(("time", words) for words in ("", "year uid", "epoch", "zone usec", "color")),
+    *(("long", words) for words in ("", "epoch usec uid", "year zone", "nsec")),
+    *((verb, words) for verb in ("brief", "process", "thread") for words in ("", "uid", "color")),
+    ("tag", ""), ("tag", "color"),
+]  # fmt: skip
+
+
+def form_of(verb: str, words: set[str]) -> Format:
+    if verb == "threadtime" and words & {"epoch", "monotonic"}:
+        return "epoch"
+    assert verb in FORMS
+    return verb  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize(("verb", "words"), LAYOUTS, ids=lambda value: value.replace(" ", "-") or "plain")
+def test_a_format(verb: str, words: str, end: bytes) -> None:
+    chosen = set(words.split())
+    data = b"--------- beginning of main\n" + b"".join(printed(entry, verb, chosen) for entry in ENTRIES)
+    data = data.replace(b"\n", end)
+    assert detect(data) == form_of(verb, chosen)
+    expected = [replace(shown(entry, verb, chosen), buffer="") for entry in ENTRIES]
+    reader = TextReader(stamp, None, 2026)
+    assert read_all(reader, [data]) == expected
+    assert (reader.unread, reader.entries) == (0, len(ENTRIES))
+    assert reader.format == form_of(verb, chosen)
+    assert reader.timed == (verb in ("threadtime", "time", "long"))
+    assert read_all(TextReader(stamp, form_of(verb, chosen), 2026), [data]) == expected
+
+
+@pytest.mark.parametrize("verb", ["threadtime", "long", "time"])
+def test_printable(verb: str) -> None:
+    entry = Written(b"C:\\dir \\x41 \\\\ bell\x07 esc\x1b[31m tab\t nl \\n end")
+    data = printed(entry, verb, {"printable"})
+    assert printable(data)
+    assert not printable(printed(entry, verb, set()))
+    assert [found.message for found in text_of(data, printable=True)] == [entry.text.decode()]
+    assert [found.message for found in text_of(data)] == [escaped(entry.text).decode()]
+
+
+@pytest.mark.parametrize("newline", [rb"\x0A", rb"\n"], ids=["older", "newer"])
+def test_long_and_printable_puts_a_text_on_one_line(newline: bytes) -> None:
+    body = rb"a\\nb" + newline + newline + b"  c"
+    data = b"[ 03-03 10:00:00.318 14822:14871 I/ReactNativeJS ]\n" + body + b"\n\n"
+    assert [entry.message for entry in text_of(data, printable=True)] == ["a\\nb\n\n  c"]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_unescape_takes_back_what_printable_wrote(text: str) -> None:
+    assert unescape(escaped(text.encode()).decode()) == text
+    assert unescape(text.replace("\\", "\\\\")) == text
+
+
+def test_unescape_leaves_what_is_broken() -> None:
+    assert unescape(r"\xFF\xC3 \q \x4 " + "\\") == "�� q x4 \\"
+
+
+def test_lines_with_one_prefix_are_one_entry() -> None:
+    same = [Written(b"one"), Written(b"two"), Written(b"other thread", tid=14872)]
+    data = b"".join(printed(entry, "threadtime", set()) for entry in same)
+    assert [entry.message for entry in text_of(data)] == ["one\ntwo", "other thread"]
+    apart = [same[0], replace(same[1], ns=same[1].ns + 1)]
+    data = b"".join(printed(entry, "threadtime", {"nsec"}) for entry in apart)
+    assert [entry.message for entry in text_of(data)] == ["one", "two"]
+
+
+def test_without_a_time_only_an_indented_or_closing_line_goes_on() -> None:
+    data = b"".join(printed(entry, "brief", set()) for entry in (Written(b"{ a: 1,\n  b: 2\n}"), Written(b"next")))
+    assert [entry.message for entry in text_of(data)] == ["{ a: 1,\n  b: 2\n}", "next"]
+
+
+def test_a_blank_line_within_a_text_of_long() -> None:
+    data = printed(Written(b"a\n\nb"), "long", set()) + printed(Written(b"[ no head ]", ns=NOON), "long", set())
+    assert [entry.message for entry in text_of(data)] == ["a\n\nb", "[ no head ]"]
+
+
+@pytest.mark.parametrize("verb", ["threadtime", "time", "brief", "tag", "long"])
+def test_a_cut_entry(verb: str) -> None:
+    room = MAX_PAYLOAD - 3 - len("ReactNativeJS")
+    assert room == 4052
+    whole = Written(b"x" * (room - 1))
+    cut = [Written(b"x" * n + "é".encode() * 3000) for n in (0, 1)]
+    follower = Written(b"the next, in the same millisecond")
+    for entry in cut:
+        data = printed(entry, verb, set()) + printed(follower, verb, set())
+        first, second = text_of(data)
+        assert first.cut
+        assert len(first.message.encode()) in (room, room + 2)  # half a letter is one replacement character
+        assert first.message.encode().rstrip("\ufffd".encode()) == entry.text[:room].decode("utf-8", "ignore").encode()
+        assert (second.message, second.cut) == (follower.text.decode(), False)
+    assert [entry.cut for entry in text_of(printed(whole, verb, set()))] == [False]
+
+
+def test_how_much_a_line_tells_of_its_time() -> None:
+    for words, absolute, dated in [
+        ("", False, False), ("year", False, True), ("zone", True, False), ("year zone", True, True),
+        ("epoch", True, True),
+    ]:  # fmt: skip
+        reader = TextReader(stamp, None, 2026)
+        read_all(reader, [printed(ENTRIES[0], "threadtime", set(words.split()))])
+        assert (reader.absolute, reader.dated) == (absolute, dated), words
+    reader = TextReader(stamp)
+    read_all(reader, [printed(replace(ENTRIES[0], ns=5 * SECOND), "threadtime", {"monotonic"})])
+    assert (reader.absolute, reader.dated) == (False, False)
+
+
+def test_times_that_no_calendar_has() -> None:
+    (entry,) = text_of(b"13-45 99:99:99.999 1 2 I Tag     : x\n")
+    assert (entry.pid, entry.message) == (1, "x")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8"])
+def test_a_file_of_a_windows_shell(encoding: str) -> None:
+    text = printed(ENTRIES[1], "threadtime", set()).decode().replace("\n", "\r\n")
+    mark = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE, "utf-8": codecs.BOM_UTF8}[encoding]
+    data = mark + text.encode(encoding)
+    assert detect(data) == "threadtime"
+    expected = [replace(shown(ENTRIES[1], "threadtime", set()), buffer="")]
+    assert text_of(data) == expected
+    assert read_all(TextReader(stamp, None, 2026), [data[n : n + 1] for n in range(len(data))]) == expected
+
+
+MIXED = (
+    *ENTRIES,
+    Written(b"SegmentReplay/1 m 1/2 {", "Other", ns=NOON + 6 * SECOND),
+    Written(b"uid=10231 identical 3 lines", "chatty", ns=NOON + 7 * SECOND),
+    Written(b"mentions ReactNativeJS", "Elsewhere", ns=NOON + 8 * SECOND),
+    Written(b"quiet", "ReactNativeJSX", ns=NOON + 9 * SECOND),
+)
+
+
+def test_a_cut_binary_entry_shows_as_much_as_a_text_one() -> None:
+    entry = Written(b"x" + "é".encode() * 3000)
+    (found,) = read_all(BinaryReader(stamp), [framed(entry)])
+    assert isinstance(found, LogEntry)
+    assert found.cut
+    (text,) = text_of(printed(entry, "threadtime", {"nsec", "epoch"}))
+    assert (found.message, found.cut) == (text.message, text.cut)
+
+
+def test_the_event_log() -> None:
+    values = (
+        struct.pack("<I", 30005) + b"\x03\x04" + struct.pack("<Bi", 0, -7) + struct.pack("<Bq", 1, 1 << 40)
+        + struct.pack("<Bf", 4, 0.5) + struct.pack("<BI", 2, 3) + b"abc"
+    )  # fmt: skip
+
+    def event(payload: bytes) -> LogEntry:
+        data = struct.pack("<HHiIIIII", len(payload), 28, 1, 1, 1, 0, 2, 1000) + payload
+        (entry,) = read_all(BinaryReader(stamp), [data])
+        assert isinstance(entry, LogEntry)
+        return entry
+
+    whole = event(values)
+    assert (whole.tag, whole.message, whole.buffer, whole.cut) == ("30005", "-7,1099511627776,0.5,abc", "events", False)
+    assert event(values[:-1]).cut
+    assert event(values[:9]).cut
+    assert event(values + b"\x09").cut
+    assert event(b"\1").cut
+
+
+def test_bytes_that_are_no_entry_are_one_gap() -> None:
+    first, second = framed(ENTRIES[0]), framed(ENTRIES[1])
+    noise = b"\xff" * 100
+    found = read_all(BinaryReader(stamp), [first + noise + second + b"\1\2\3"])
+    assert [type(fact) for fact in found] == [LogEntry, Gap, LogEntry, Gap]
+    assert found[1] == Gap(stamp(ENTRIES[0].ns), stamp(ENTRIES[1].ns), "log", "unreadable", "100 bytes")
+    assert found[3] == Gap(stamp(ENTRIES[1].ns), stamp(ENTRIES[1].ns), "log", "unreadable", "3 bytes")
+
+
+LINES = st.sampled_from(MIXED).flatmap(
+    lambda entry: st.sampled_from(LAYOUTS).map(lambda layout: printed(entry, layout[0], set(layout[1].split())))
+)
+
+
+NOISE = st.binary(max_size=40) | st.sampled_from(
+    [b"\r\n", b"\n", b"--------- beginning of main\n", b"--------- switch to crash\n", b"unexpected EOF!\n", b"\x1b[0m",
+     codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"x" * (MAX_LINE + 9), b" " * 500,
+     printed(Written(b"{" * 3000 + b"\n  " + b"y" * 500), "threadtime", set()),
+     b"03-03 10:00:00.318 1 2 I Long    : " + b"y" * MAX_LINE]
+)  # fmt: skip
+
+
+FRAMES = st.builds(framed, st.sampled_from(MIXED), st.sampled_from([0, 20, 24, 28, 32]), st.integers(0, 9))
+
+
+CUTS = st.lists(st.integers(0, 2000) | st.integers(0, 200_000), max_size=12)
+
+
+@given(
+    st.lists(LINES | NOISE, max_size=8).map(b"".join),
+    CUTS,
+    st.sampled_from(FORMS) | st.none(),
+    st.booleans(),
+    st.sampled_from([None, WANTED]),
+)
+def test_text_in_any_chunking(
+    data: bytes, cuts: list[int], form: Format | None, plain: bool, keep: Wanted | None
+) -> None:
+    if keep is not None:  # a line that long is passed over by its beginning or by all of it
+        data = b"\n".join(line for line in data.split(b"\n") if len(line) <= MAX_LINE)
+
+    def read(chunks: list[bytes]) -> tuple[Facts, int, int, int]:
+        reader = TextReader(stamp, form, printable=plain, wanted=keep)
+        return read_all(reader, chunks), reader.unread, reader.entries, reader.passed
+
+    whole = read([data])
+    assert read(pieces(data, cuts)) == whole
+    assert all(isinstance(fact, LogEntry | Gap) for fact in whole[0])
+    detect(data)
+    printable(data)
+
+
+@given(st.lists(FRAMES | st.binary(max_size=40), max_size=8).map(b"".join), CUTS, st.sampled_from([None, WANTED]))
+def test_binary_in_any_chunking(data: bytes, cuts: list[int], keep: Wanted | None) -> None:
+    def read(chunks: list[bytes]) -> tuple[Facts, int]:
+        reader = BinaryReader(stamp, keep)
+        return read_all(reader, chunks), reader.entries
+
+    assert read(pieces(data, cuts)) == read([data])
+
+
+@given(st.sampled_from(MIXED), st.sampled_from([24, 28, 32]))
+def test_each_byte_on_its_own(entry: Written, size: int) -> None:
+    data = b"\xff" * 5 + framed(entry, size) + framed(ENTRIES[0])
+    assert read_all(BinaryReader(stamp), [data[n : n + 1] for n in range(len(data))]) == read_all(
+        BinaryReader(stamp), [data]
+    )
+
+
+HOSTILE = [
+    b"I/" + b"(" * 60_000, b"03-03 10:00:00.318 I/" + b"(:" * 30_000, b"[ 03-03 10:00:00.318 1:1 I/" + b" " * 60_000,
+    b"03-03 10:00:00.318 1-1 a" + b" " * 60_000 + b"x", b"I(1) " + b"  (" * 20_000, b"\\" * 60_000,
+    b" " * 60_000, b"I/" + b": " * 30_000, b"-" * 60_000, b"\x1b[" * 30_000, b"03-03 10:00:00.318 " + b"1 " * 30_000,
+]  # fmt: skip
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("line", HOSTILE, ids=lambda line: repr(line[-30:]))
+def test_lines_made_to_keep_a_reader_busy(line: bytes) -> None:
+    detect(line)
+    printable(line)
+    for form in FORMS:
+        read_all(TextReader(stamp, form), [line + b"\n"])
+    read_all(BinaryReader(stamp), [line])
+
+
+@shared
+@pytest.mark.parametrize(
+    "file",
+    [file for file in sorted(FORMATS.glob("*.txt")) if file.stem.startswith(("threadtime", "time", "long"))],
+    ids=lambda file: file.stem,
+)
+def test_formats_that_liblog_printed(file: Path) -> None:
+    verb, *rest = file.stem.split("-")
+    words, data = set(rest), file.read_bytes()
+    assert detect(data) == form_of(verb, words)
+    assert printable(data) == ("printable" in words)
+    truth = [json.loads(line) for line in (FORMATS / "entries.jsonl").read_text("utf-8").split("\n") if line]
+    binary = read_all(BinaryReader(stamp), [(FORMATS / "logcat.bin").read_bytes()])
+    texts = [bytes.fromhex(entry["message_hex"]) for entry in truth]
+    for fact, entry, text in zip(binary, truth, texts, strict=True):
+        assert isinstance(fact, LogEntry)
+        assert (fact.time_ns, fact.pid, fact.tid, fact.uid, fact.level, fact.tag, fact.cut) == tuple(
+            entry[name] for name in ("ns", "pid", "tid", "uid", "priority", "tag", "truncated")
+        )
+        assert text.startswith(fact.message.encode()) if fact.cut else fact.message == text.decode("utf-8", "replace")
+    found = text_of(data, printable="printable" in words)
+    zone = 0 if words & {"zone", "epoch"} else 19_800  # printed in India
+    unit = 1 if "nsec" in words else 1000 if "usec" in words else 1_000_000
+    lines: list[tuple[object, ...]] = []
+    for fact in binary:
+        assert isinstance(fact, LogEntry)
+        spoken = fact.message if verb == "long" else fact.message.removesuffix("\n")
+        ns = fact.time_ns // unit * unit + zone * SECOND
+        one = (ns, fact.pid, fact.level, fact.tag)
+        # Two entries of one thread in one millisecond have one prefix.
+        if lines and lines[-1][:4] == one and verb != "long":
+            lines[-1] = (*one, f"{lines[-1][4]}\n{spoken}", False)
+        else:
+            lines.append((*one, spoken, fact.cut))
+    told = [(entry.time_ns, entry.pid, entry.level, entry.tag, entry.message, entry.cut) for entry in found]
+    assert told == lines
