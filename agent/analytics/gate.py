@@ -27,7 +27,8 @@ class Gate:
     """Decides for a whole run. Any thread may ask and tell: each call is one operation on a dict or an attribute.
 
     `remote` = a remote config is on its way, and nothing is captured until `configure`. `on_session` is called when a
-    session is met for the first time, which is when clients ask for the remote config again.
+    session is met for the first time, which is when clients ask for the remote config again: also while capture is
+    closed, since the answer may open it.
     """
 
     def __init__(
@@ -48,12 +49,18 @@ class Gate:
         self._off = NOT_LOADED if remote else ""
         self._on_session = on_session
         self._decisions: OrderedDict[int, str] = OrderedDict()
+        self._met: OrderedDict[int, None] = OrderedDict()
         self.mask_level: MaskLevel | None = None
 
     @property
     def closed(self) -> str:
         """Why nothing at all is captured now; "" when capture is on."""
         return OPTED_OUT if self._opt_out else self._halted or self._off
+
+    @property
+    def sample_rate(self) -> float:
+        """The rate in force, 0 to 1: what uploads announce."""
+        return self._rate
 
     def start(self) -> None:
         """Record from now on, if nothing else forbids it."""
@@ -83,9 +90,13 @@ class Gate:
         decided = self._decisions.get(session_id)
         if decided is not None:
             return decided
+        if session_id not in self._met:
+            self._met[session_id] = None
+            while len(self._met) > MAX_SESSIONS:
+                self._met.popitem(last=False)
+            self._on_session()
         if self.closed:
             return self.closed
-        self._on_session()
         return self._decide(session_id, "" if in_sample(session_id, self._rate, self._variant) else NOT_SAMPLED)
 
     def _decide(self, session_id: int, reason: str) -> str:

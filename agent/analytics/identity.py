@@ -1,7 +1,7 @@
 """Whose event it is: session id and device id exactly as Amplitude's Segment plugin takes them.
 
 Source: amplitude/Amplitude-TypeScript, `segment-session-replay-plugin.ts` of its React Native plugin. JavaScript's
-`undefined` is an absent key here.
+`undefined` is an absent key here, and every number is a double, as it is there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _SPACES = (
     "\t\n\v\f\r \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# Each digit can be matched in one way only: a long text of digits must not be tried again and again.
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _RADIX = re.compile(r"0(?:[xX]([0-9a-fA-F]+)|[oO]([0-7]+)|[bB]([01]+))")
 
 
@@ -55,7 +56,7 @@ def session_from(event: Mapping[str, object]) -> str:
 def device_id(event: Mapping[str, object]) -> object:
     """`context.device.id ?? anonymousId ?? null`: "" is an id, and no type is converted."""
     value = _device(event)
-    return value if value is not None else event.get("anonymousId")
+    return value if value is not None else _doubled(event.get("anonymousId"))
 
 
 def device_from(event: Mapping[str, object]) -> str:
@@ -128,10 +129,19 @@ def _number(value: int | float) -> int | float:
 def _integration(event: Mapping[str, object]) -> object:
     integrations = event.get("integrations")
     destination = integrations.get(DESTINATION) if isinstance(integrations, Mapping) else None
-    return destination.get("session_id") if isinstance(destination, Mapping) else None
+    return _doubled(destination.get("session_id")) if isinstance(destination, Mapping) else None
 
 
 def _device(event: Mapping[str, object]) -> object:
     context = event.get("context")
     device = context.get("device") if isinstance(context, Mapping) else None
-    return device.get("id") if isinstance(device, Mapping) else None
+    return _doubled(device.get("id")) if isinstance(device, Mapping) else None
+
+
+def _doubled(value: object) -> object:
+    """The value with its numbers as JavaScript holds them: what JSON writes beyond 2**53 is rounded there."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _number(value)
+    if isinstance(value, Mapping):
+        return {name: _doubled(each) for name, each in value.items()}
+    return [_doubled(each) for each in value] if isinstance(value, list) else value

@@ -6,6 +6,7 @@ and `SessionReplayReactNativeModule.kt` of its React Native packages.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -86,7 +87,7 @@ class PluginConfig:
 
 def _number(options: Mapping[object, object], name: str, default: float) -> float:
     value = options.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ConfigError(f"{name} of the plugin config is no number: {value!r}.", _HINT)
     return value
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from agent.analytics.gate import Gate
     from agent.runtime.status import DeviceStatus
     from agent.settings import Settings
     from bridge.registry import Registry
@@ -51,7 +52,7 @@ def attach(
     """Record and upload until stopped; a device that goes away is picked up again when it returns.
 
     Ctrl-C stops in order: the open segments are sealed, stored and uploaded. What could not be uploaded waits in the
-    spool for the next run.
+    spool for the next run. SIGUSR1 starts capture and SIGUSR2 stops it, as `control start` and `control stop` do.
 
     Example: android-replay attach --app com.example.shop --sink dir:replays --duration 60
     """
@@ -129,7 +130,16 @@ def record(
         raise ConfigError("The remote config is that of a project's API key, and none is set.", KEY_HINT)
     with contextlib.ExitStack() as stack:
         stack.enter_context(log.shown(settings.plugin.log_level))
-        targets = [parse_sink(spec, api_key, plugin.sample_rate) for spec in sinks]
+        gate = Gate(
+            sample_rate=plugin.sample_rate,
+            variant=plugin.sampling,
+            opt_out=plugin.opt_out,
+            auto_start=plugin.auto_start,
+            remote=plugin.remote_config,
+            on_session=lambda: remote.refresh() if remote is not None else None,
+        )
+        # What the remote config says of the rate counts, also in what is announced.
+        targets = [parse_sink(spec, api_key, lambda: gate.sample_rate) for spec in sinks]
         for target in targets:
             stack.callback(target.close)
         registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock, start=True)
@@ -146,14 +156,6 @@ def record(
             except SinkError as error:
                 say(f"{error} {error.hint} Segments wait in {settings.spool} until it answers.")
         names = tuple(target.name for target in targets)
-        gate = Gate(
-            sample_rate=plugin.sample_rate,
-            variant=plugin.sampling,
-            opt_out=plugin.opt_out,
-            auto_start=plugin.auto_start,
-            remote=plugin.remote_config,
-            on_session=lambda: remote.refresh() if remote is not None else None,
-        )
         remote: RemoteConfigClient | None = None
         if plugin.remote_config:
             url = plugin.remote_url or HOSTS[plugin.server_zone]
@@ -183,7 +185,7 @@ def record(
 
         async def run() -> None:
             async with serving(spool.folder, gate, facts):
-                await _until_stopped(supervisor, duration)
+                await _until_stopped(supervisor, gate, duration)
 
         with Progress(supervisor.statuses, uploader) as progress:
             asyncio.run(run())
@@ -262,8 +264,11 @@ def _serial(registry: Registry, spec: str) -> str:
     return spec
 
 
-async def _until_stopped(supervisor: Any, duration: float | None) -> None:
-    """Run the supervisor until a signal or the duration's end. The first signal stops in order, a second at once."""
+async def _until_stopped(supervisor: Any, gate: Gate, duration: float | None) -> None:
+    """Run the supervisor until a signal or the duration's end. The first signal stops in order, a second at once.
+
+    SIGUSR1 starts capture and SIGUSR2 stops it, where a system has them.
+    """
     import asyncio
     import signal
 
@@ -280,6 +285,9 @@ async def _until_stopped(supervisor: Any, duration: float | None) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked)
+    for name, tell in (("SIGUSR1", gate.start), ("SIGUSR2", gate.stop)):
+        if hasattr(signal, name):
+            loop.add_signal_handler(getattr(signal, name), tell)
     if duration is not None:
         loop.call_later(duration, stop.set)
     try:

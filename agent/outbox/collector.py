@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 import httpx
 
@@ -22,7 +23,9 @@ NO_KEY = "local"
 class CollectorSink:
     """Sends one segment per call, in as many posts as its size asks for, and remembers what the server decreed."""
 
-    def __init__(self, url: str, api_key: str = "", sample_rate: float = 1.0, seconds: float = 30.0) -> None:
+    def __init__(
+        self, url: str, api_key: str = "", sample_rate: Callable[[], float] = lambda: 1.0, seconds: float = 30.0
+    ) -> None:
         """Connects to nothing. Raises ConfigError when `url` is not a plain http(s) address."""
         parts = address(url, "A collector's address", "Write the sink as collector:http://HOST:PORT.")
         self._base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
@@ -91,7 +94,7 @@ class CollectorSink:
             if not made:
                 return Rejected(left_out or "no events")
             for part, body in enumerate(made, 1):
-                head = wire.headers(self._key, self._rate, sealed.manifest.id, part, len(made))
+                head = wire.headers(self._key, self._rate(), sealed.manifest.id, part, len(made))
                 url = f"{self._base}{wire.TRACK_PATH}?{wire.query(sealed.manifest)}"
                 answer = self._exchange.ask("POST", url, head, wire.compress(body), self._seconds)
                 if wire.too_large(answer) and body.events > 1:

@@ -4,7 +4,8 @@ Sources: amplitude/Amplitude-TypeScript, `remote-config.ts` and `joined-config.t
 up to a third of a second between; after 1.5 s the cached one counts, and only then; a fetch that fails sooner means
 none and overwrites the cache; 401 and 403 are final. amplitude/Amplitude-Kotlin, `remoteconfig/*` and `HttpClient.kt`
 ("android"): one attempt of 20 s; a fetch that fails leaves the last good one in force. Both ask again at most every
-five minutes.
+five minutes, when a session begins. One thing is added, since a recorder runs for days: after a fetch that failed, this
+asks again by itself.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Fetched:
 
 
 class RemoteConfigClient:
-    """Asks at `start` and at each `refresh`, in a thread of its own, and tells `apply` what counts.
+    """Asks at `start`, at each `refresh` and after a failure, in a thread of its own, and tells `apply` what counts.
 
     `url` is the address up to `/config`, `cache` the folder for the last answer. `apply` is called from that thread.
     """
@@ -114,7 +115,7 @@ class RemoteConfigClient:
             final = self._web() if self._form == "web" else self._android()
             if final:
                 return
-            self._wanted.wait()
+            self._wanted.wait(REFRESH_SECONDS if self.problem else None)
 
     def _android(self) -> bool:
         fetched = self._fetch(ANDROID_SECONDS)
@@ -158,6 +159,7 @@ class RemoteConfigClient:
             return True
         with settled:
             late = bool(told)
+        self.problem = fetched.problem
         self._keep(fetched.document)
         if fetched.kind == "good" or not late:
             self._tell(fetched, fetched.document)

@@ -38,14 +38,16 @@ class _Options:
     """What sinks need besides their spec."""
 
     api_key: str = field(repr=False)
-    sample_rate: float
+    sample_rate: Callable[[], float]
     send_seconds: float
 
 
-def parse_sink(spec: str, api_key: str = "", sample_rate: float = 1.0, send_seconds: float = 30.0) -> Sink:
+def parse_sink(
+    spec: str, api_key: str = "", sample_rate: Callable[[], float] = lambda: 1.0, send_seconds: float = 30.0
+) -> Sink:
     """The sink that a spec names. Opens nothing. Raises ConfigError that lists the kinds.
 
-    `api_key` is the project's key, `sample_rate` the share of sessions to announce, `send_seconds` the limit of a
+    `api_key` is the project's key, `sample_rate` tells the share of sessions to announce, `send_seconds` the limit of a
     request.
     """
     if not _is_text(spec):

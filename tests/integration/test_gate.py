@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,6 +144,38 @@ def test_stopped_and_started_while_running(lab: Lab, tmp_path: Path) -> None:
     assert gap["reason"] == "stopped"
     assert 900 < gap["ms"] < 8000
     assert not socket.exists()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signals here")
+def test_signals_stop_and_start(lab: Lab, tmp_path: Path) -> None:
+    socket = tmp_path / "spool" / "1" / SOCKET
+
+    def reason() -> str | None:
+        answer = ask(socket, "status")
+        return answer["reason"] if answer and answer["devices"] else None
+
+    def remote() -> None:
+        until(lambda: reason() == "", "a recording", 20)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        until(lambda: reason() == "stopped", "the pause")
+        os.kill(os.getpid(), signal.SIGUSR1)
+        until(lambda: reason() == "", "the recording")
+
+    join = beside(remote)
+    run(settings(lab, tmp_path), f"dir:{tmp_path / 'r'}", 5)
+    join()
+
+
+def test_uploads_announce_the_rate_of_the_remote_config(lab: Lab, tmp_path: Path) -> None:
+    with collecting(tmp_path / "c", api_key="k") as collector:
+        given = load({
+            "spool": tmp_path / "spool", "adb.port": lab.port, "upload.api_key": "k", "plugin.remote_config": True,
+            "plugin.remote_url": f"{collector.url}/config", "plugin.sample_rate": 0.0,
+        }).settings  # fmt: skip
+        run(given, f"collector:{collector.url}", 4)
+        seen = collector.answers.seen
+    assert seen
+    assert {upload.headers["x-client-sample-rate"] for upload in seen} == {"1"}
 
 
 @pytest.mark.parametrize("code", ["4004", "4005"])

@@ -93,8 +93,27 @@ def test_each_session_is_told_once() -> None:
     assert len(seen) == 2
 
 
+def test_a_session_that_begins_while_capture_is_off_is_told_too() -> None:
+    seen: list[int] = []
+    gate = Gate(on_session=lambda: seen.append(1))
+    gate.configure(Remote(CAPTURE_OFF))
+    assert gate.refusal(SESSION) == gate.refusal(SESSION) == CAPTURE_OFF
+    assert len(seen) == 1
+    gate.configure(Remote())
+    assert gate.refusal(SESSION) == ""
+    assert len(seen) == 1
+
+
+def test_the_rate_in_force_is_the_remote_one() -> None:
+    gate = Gate(sample_rate=0.0)
+    gate.configure(Remote("", 0.25))
+    assert gate.sample_rate == 0.25
+    gate.configure(Remote())
+    assert gate.sample_rate == 0.0
+
+
 def test_it_remembers_a_bounded_number_of_sessions() -> None:
     gate = Gate(sample_rate=0.5)
     for session in range(1, 3 * words.MAX_SESSIONS):
         gate.refusal(session)
-    assert len(gate._decisions) == words.MAX_SESSIONS
+    assert len(gate._decisions) == len(gate._met) == words.MAX_SESSIONS

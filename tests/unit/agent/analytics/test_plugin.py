@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from agent.analytics.plugin import PluginConfig
@@ -87,3 +89,10 @@ def test_the_options_as_settings() -> None:
     assert loaded.settings.plugin.remote_config is True
     assert loaded.settings.upload.api_key.get_secret_value() == "k"
     assert loaded.origins["plugin.sample_rate"] == "plugin config"
+
+
+@pytest.mark.parametrize("name", ["sampleRate", "sessionId"])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_number_without_a_value_is_named(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=name):
+        PluginConfig.parse({"apiKey": "k", name: value})

@@ -25,7 +25,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @contextmanager
 def sinking(url: str, key: str = "key", seconds: float = 5.0) -> Iterator[CollectorSink]:
-    sink = CollectorSink(url, key, 0.5, seconds)
+    sink = CollectorSink(url, key, lambda: 0.5, seconds)
     try:
         yield sink
     finally:

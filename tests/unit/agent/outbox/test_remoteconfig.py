@@ -232,6 +232,19 @@ def test_a_new_session_asks_again_only_after_five_minutes(tmp_path: Path) -> Non
         assert len(asked) == 1
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_after_a_failure_it_asks_again_by_itself(
+    tmp_path: Path, form: RemoteForm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.outbox.remoteconfig.REFRESH_SECONDS", 0.2)
+    script, asked = answering(status(404), GOOD)
+    with raw_server(script) as url, client(f"{url}/config", tmp_path, form) as (_, told):
+        until(lambda: len(told) == 2, "the config")
+        assert told[0].off.startswith(UNAVAILABLE)
+        assert told[1] == Remote("", 0.25, "conservative")
+        assert len(asked) == 2
+
+
 @pytest.mark.parametrize("url", ["", "nowhere", "ftp://host/config", "http://host/config?x=1", "http://u:p@host/c"])
 def test_an_address_that_is_none(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError):
