@@ -207,6 +207,8 @@ def record(
         )
         for name, count in status.findings.items():
             say(f"  instrumentation {name}, {count} times")
+        if status.findings:
+            say(f"  `android-replay doctor --app {status.package}` shows the proof and the fix of each.")
         for reason, count in status.losses.items():
             say(f"  left out: {count} x {reason}")
     if not drained:

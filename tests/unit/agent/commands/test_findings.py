@@ -52,3 +52,10 @@ def test_words_for_people() -> None:
         assert word in text
     assert lines([], lambda stamp: "") == ["Instrumentation: nothing to find fault with."]
     assert "proof" not in "\n".join(lines([finding(proof="")], lambda stamp: ""))
+
+
+def test_a_terminal_is_told_nothing_by_a_log() -> None:
+    hostile = finding(proof="I/T: \x1b]0;owned\x07 \x1b[2J\u202e\x9b31m text")
+    shown = "\n".join(lines([hostile], lambda stamp: ""))
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    assert "text" in shown
