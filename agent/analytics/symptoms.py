@@ -82,6 +82,8 @@ class Process:
     raw: LogEntry | None = None
     raw_count: int = 0
     raw_told: bool = False
+    unstamped: LogEntry | None = None
+    unstamped_count: int = 0
     idless: LogEntry | None = None
     idless_count: int = 0
     idless_told: bool = False
@@ -124,27 +126,30 @@ def session(event: SegmentEvent, process: Process, line: LogEntry | None) -> Ite
             return
     if source == FROM_PROPERTIES and process.works:
         return
-    process.idless_count += not source
-    process.idless = process.idless or line
+    process.unstamped = process.unstamped or line
+    process.unstamped_count += 1
+    if not source:
+        process.idless = process.idless or line
+        process.idless_count += 1
     if process.works:
         yield from _out_of_order(process)
-    elif process.no_settings is not None or process.idless_count >= ENOUGH or process.idless_told:
+    elif process.no_settings is not None or process.unstamped_count >= ENOUGH or process.idless_told:
         yield from without_ids(process)
 
 
 def without_ids(process: Process) -> Iterator[Hit]:
     """Events with no session id, and no session plugin that could have given them one."""
-    if process.idless is None or process.works:
+    if process.unstamped is None or process.works:
         return
     if process.no_settings is not None and not process.off_told:
         process.off_told = True
         yield Hit("destination-off", "the settings could not be had", process.no_settings)
     if process.no_settings is None and not process.idless_told:
-        yield Hit("no-session-plugin", "no event has a session id", process.idless)
+        yield Hit("no-session-plugin", "no event has a session id of the plugin", process.unstamped)
     process.idless_told = True
     if process.idless_count:
         yield Hit("negative-session-id", "an event has the session id -1", process.idless, times=process.idless_count)
-        process.idless_count = 0
+        process.idless, process.idless_count = None, 0
 
 
 def plugin_seen(process: Process, line: LogEntry) -> Iterator[Hit]:

@@ -252,3 +252,19 @@ def test_lines_that_a_text_format_runs_together() -> None:
     said = "Could not receive settings from Segment. Device mode destinations will be ignored."
     both = entry(f"'An internal error occurred: ', {{}}\n{said}\nDestination undefined failed to execute: {{}}")
     assert counts(heard(both)) == {"destination-off": 1, "plugin-failed": 1}
+
+
+def test_the_proof_of_a_missing_id_is_an_event_that_has_none() -> None:
+    own = {"integrations": {}, "properties": {"session_id": SESSION}}
+    identify = {"type": "identify", "userId": "u-1", "traits": {}, "integrations": {}}
+    found = {
+        finding.rule: finding
+        for finding in heard(
+            entry(part(number=1, **own), 1),
+            entry(part(number=2, **identify), 2),
+            entry(part(number=3, **own), 3),
+        )
+    }
+    assert "m-2 " in found["negative-session-id"].proof
+    assert "m-1 " in found["no-session-plugin"].proof
+    assert found["no-session-plugin"].stamp.wall_ms == SESSION + 3000
