@@ -74,6 +74,7 @@ class Stream:
         self.op = op
         self.device = False
         self.closed = False
+        self._busy = False
 
     def send(self, data: bytes, deadline: Deadline) -> None:
         """Write all of `data`."""
@@ -140,12 +141,17 @@ class Stream:
         return done
 
     def close(self) -> None:
-        """Wake a blocked reader and free the socket. Both directions are shut down first: a close wakes nobody."""
+        """Wake a blocked reader and free the socket. Both directions are shut down first: a close wakes nobody.
+
+        A thread that is in a call frees it itself, on its way out: the number of a socket that is closed under it may
+        already be another's, on which it would go on to wait.
+        """
         self.closed = True
         self._closing(self)
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
-        self._sock.close()
+        if not self._busy:
+            self._sock.close()
 
     def __enter__(self) -> Stream:
         return self
@@ -168,12 +174,20 @@ class Stream:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
+        # Before the look at `closed`, as `close` sets that before its look at this: one of the two sees the other.
+        self._busy = True
         try:
+            if self.closed:
+                raise self._gone("closed by us")
             yield
         except TimeoutError as error:
             raise BridgeTimeout(self.serial, self.op, "no answer within the deadline") from error
         except OSError as error:
             raise self._gone("closed by us" if self.closed else error.strerror or str(error)) from error
+        finally:
+            self._busy = False
+            if self.closed:
+                self._sock.close()
 
 
 class SmartSocket:

@@ -1,3 +1,5 @@
+import contextlib
+import socket
 import struct
 import threading
 import time
@@ -20,7 +22,7 @@ from bridge.errors import (
     ServerPortTaken,
     ServiceRefused,
 )
-from bridge.smartsocket import AdbServer, SmartSocket, _packets, never, refusal
+from bridge.smartsocket import AdbServer, SmartSocket, Stream, _packets, never, refusal
 
 
 @pytest.fixture
@@ -181,6 +183,29 @@ def test_close_wakes_a_blocked_reader(server: FakeAdbServer, smart: SmartSocket,
     stream.close()
     with pytest.raises(DeviceGone):
         stream.read_some(soon())
+
+
+def test_a_reader_never_waits_on_the_socket_that_got_its_number(server: FakeAdbServer, smart: SmartSocket) -> None:
+    """Closed under a reader, a socket's number goes to the next one that is opened, which may be silent for ever."""
+    server.services["exec:silent"] = stalls
+    for _ in range(400):
+        stream = smart.service("SERIAL", "exec:silent", soon())
+        waiting = threading.Thread(target=lambda stream=stream: closed_by_us(stream))
+        waiting.start()
+        stream.close()
+        ours, theirs = socket.socketpair()
+        try:
+            waiting.join(5)
+            assert not waiting.is_alive()
+        finally:
+            theirs.close()
+            ours.close()
+
+
+def closed_by_us(stream: Stream) -> None:
+    with contextlib.suppress(DeviceGone):
+        while stream.read_some(Deadline(60)):
+            pass
 
 
 def test_closed_socket_opens_nothing_more(smart: SmartSocket) -> None:
