@@ -123,7 +123,7 @@ def shown(reading: Reading, style: str, *, saved: bool = False, lifecycle: bool 
     if reading.reason:
         gaps.update(reading.open[:depth] for depth in range(len(reading.open) + 1))
     plain = _plain(value, (), gaps) if reading.markers else value
-    if not isinstance(plain, dict) or plain.get("type") not in KINDS:
+    if not isinstance(plain, dict) or not isinstance(kind := plain.get("type"), str) or kind not in KINDS:
         return None
     if not saved and not isinstance(plain.get("messageId"), str):
         named = plain.keys() & {"event", "name", "userId", "groupId", "previousId", "traits", "properties"}

@@ -92,6 +92,7 @@ def test_what_ends_early(text: str, value: object, open_: tuple[str, ...], reaso
 def test_only_a_value_that_begins_with_a_line_break_spans_lines() -> None:
     assert read('{\n  "a": 1\n}').value == {"a": 1}
     assert read('{\n"a": 1\n}').reason == "cut"
+    assert read('{"a": 1,\n  "b": 2}').value == {"a": 1}
     assert read('{\n  "a": 1,\nnext').value == {"a": 1}
 
 
