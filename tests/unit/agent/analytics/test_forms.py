@@ -102,7 +102,9 @@ def test_lines_of_the_sdk(message: str, found: Statement) -> None:
     "message",
     [
         "", "hello", "{}", "{ a: 1 }", '{"a":1}', "'label', { a: 1 }", "[AmplitudeSession] startNewSession -> soon",
-        '{"type":"button"}', "{ type: 'button', messageId: 'm' }", '{"type":"track"}', "{ type: [ 'track' ], messageId: 'm' }", '{"type":["track"],"messageId":"m"}',
+        '{"type":"button"}', "{ type: 'button', messageId: 'm' }", '{"type":"track"}',
+        "{ type: [ 'track' ], messageId: 'm' }",
+        '{"type":["track"],"messageId":"m"}',
         '{"type":{"type":"track"},"messageId":"m"}', "says Client has been reset",
     ],
 )  # fmt: skip
@@ -136,6 +138,14 @@ def test_what_is_no_event(message: str) -> None:
 )
 def test_what_the_console_shows_of_a_value(message: str, path: tuple[str, ...], value: object) -> None:
     assert one(message).look(*path) == value
+
+
+def test_gaps_are_the_paths_that_hide_something() -> None:
+    found = one(
+        "{ type: 'track', messageId: 'm', properties: { a: [ [Object], 1 ], b: [Getter], c: undefined, d: 1 } }"
+    )
+    assert found.gaps == {("properties", "a"), ("properties", "b")}
+    assert found.value["properties"] == {"a": [None, 1], "d": 1}
 
 
 def test_a_cut_event_does_not_tell_what_follows() -> None:
