@@ -23,9 +23,15 @@ CONTAINERS = st.lists(VALUES, max_size=4) | st.dictionaries(TEXTS, VALUES, max_s
 
 
 @given(
-    CONTAINERS, st.sampled_from([None, 1, 2]), st.booleans(), TEXTS, st.sampled_from(["", " and more", "\nnext", "}"])
+    CONTAINERS,
+    st.sampled_from([None, 1, 2, "\t"]),
+    st.booleans(),
+    TEXTS,
+    st.sampled_from(["", " and more", "\nnext", "}"]),
 )
-def test_what_json_wrote_is_read_back(value: object, indent: int | None, plain: bool, before: str, after: str) -> None:
+def test_what_json_wrote_is_read_back(
+    value: object, indent: int | str | None, plain: bool, before: str, after: str
+) -> None:
     text = json.dumps(value, ensure_ascii=plain, indent=indent)
     reading = read(before + text + after, len(before))
     assert (reading.value, reading.end, reading.reason) == (value, len(before) + len(text), "")
@@ -64,6 +70,7 @@ def test_any_text_is_a_reading(text: str) -> None:
     for start in (0, 3):
         reading = read(text, start)
         assert isinstance(reading, Reading)
+        assert start <= reading.end <= max(start, len(text))
         assert reading.reason or isinstance(reading.value, dict | list)
 
 
@@ -82,6 +89,7 @@ def test_any_text_is_a_reading(text: str) -> None:
         ("}", None, (), "grammar"),
         ('{"a" 1}', None, (), "grammar"),
         ('{"a":tru}', None, (), "grammar"),
+        ('{"a":' + "9" * 5000 + "}", None, (), "grammar"),
     ],
 )
 def test_what_ends_early(text: str, value: object, open_: tuple[str, ...], reason: str) -> None:
@@ -123,3 +131,7 @@ def test_texts_made_to_keep_a_reader_busy(text: str) -> None:
 def test_numbers_keep_their_type() -> None:
     value: Any = read('{"a":1760000000123,"b":1.5,"c":1.0,"d":-0}').value
     assert [type(each) for each in value.values()] == [int, float, float, int]
+
+
+def test_numbers_too_large_for_a_double() -> None:
+    assert read('{"a":1e999}').value == {"a": float("inf")}
