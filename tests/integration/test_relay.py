@@ -16,6 +16,7 @@ from fakes.segment_api import SETTINGS, Say, SegmentApi
 from fakes.wait import until
 
 from agent.commands.attach import record
+from agent.runtime.control import SOCKET, ask
 from agent.settings import load
 from agent.store.recording import Recording
 from bridge.emulated.lab import Lab
@@ -154,6 +155,8 @@ def test_attach_puts_uploads_beside_the_log_each_event_once(tmp_path: Path) -> N
 
         def app() -> None:
             until(lambda: led(lab, 0) or ended.is_set(), "the listener", 40)
+            # What was sent before the recording began is no part of it.
+            until(lambda: recording(tmp_path / "spool") or ended.is_set(), "the recording", 40)
             known: Callable[[], list[Any]] = lambda: lab.sent()[lab.serials[0]]  # noqa: E731
             start = len(known())
             until(lambda: len(known()) > start + 2 or ended.is_set(), "events", 40)
@@ -183,10 +186,10 @@ def test_attach_puts_uploads_beside_the_log_each_event_once(tmp_path: Path) -> N
     assert summary["relay"]["passed on"] == 1
     (upload,) = segment.posts
     assert [one["properties"].get("[Amplitude] Session Replay ID") for one in upload.batch] == [posted[1]] * 3
-    recording = Recording.open(tmp_path / "replays")
+    replays = Recording.open(tmp_path / "replays")
     shown: Counter[str] = Counter()
-    for manifest in recording.manifests():
-        for line in recording.events(manifest.id):
+    for manifest in replays.manifests():
+        for line in replays.events(manifest.id):
             data = json.loads(line)["data"]
             if str(data.get("tag", "")).startswith("segment:"):
                 shown[data["payload"]["messageId"]] += 1
@@ -194,6 +197,11 @@ def test_attach_puts_uploads_beside_the_log_each_event_once(tmp_path: Path) -> N
     assert shown["m2"] == 0
     assert shown[posted[0]] == 1
     assert set(shown.values()) == {1}
+
+
+def recording(spool: Path) -> bool:
+    answer = ask(spool / "1" / SOCKET, "status")
+    return answer is not None and any(device["frames"] for device in answer["devices"])
 
 
 def _iso(wall_ms: int) -> str:
