@@ -10,7 +10,7 @@ from bridge.clock import JUMP_NS, DeviceClock
 from bridge.deadline import Deadline
 from bridge.errors import DeviceGone
 from bridge.getevent import Panel, TouchReader, newest_ns, parse_panels
-from bridge.logcat import BinaryReader
+from bridge.logbinary import BinaryReader
 from bridge.picture import Display
 from bridge.smartsocket import Stream, never
 from bridge.types import ClockFix, Gap, LogEntry, Stamp, Touch

@@ -20,7 +20,7 @@ from agent.analytics.identity import device_id, effective_session
 from agent.analytics.parts import Joined, Parts
 from agent.analytics.sessions import FROM_LINE, App
 from agent.model import NO_SESSION, ParseFailure, SegmentEvent
-from bridge.logcat import Wanted
+from bridge.logbinary import Wanted
 from bridge.types import LogEntry, Stamp
 
 TAG = "ReactNativeJS"

@@ -17,7 +17,8 @@ import typer
 if TYPE_CHECKING:
     from agent.analytics.doctor import Doctor
     from agent.model import ParseFailure, SegmentEvent
-    from bridge.logcat import BinaryReader, Format, TextReader
+    from bridge.logbinary import BinaryReader
+    from bridge.logcat import Format, TextReader
     from bridge.types import Gap, LogEntry, Stamp
 
 CHUNK = 1 << 16
@@ -276,7 +277,8 @@ class Reading:
 
     def _reader_of(self, sample: bytes, *, last: bool) -> TextReader | BinaryReader | None:
         """The reader for what the log begins with; None while that cannot be told and there may be more."""
-        from bridge.logcat import BinaryReader, TextReader, detect, printable
+        from bridge.logbinary import BinaryReader
+        from bridge.logcat import TextReader, detect, printable
 
         self.form = self._asked or detect(sample)
         if self.form in (None, "raw") and not self._asked and not last:

@@ -14,7 +14,8 @@ from pathlib import Path
 from agent.analytics.sniffer import WANTED, Sniffer
 from agent.model import SegmentEvent
 from benchmarks.loglines import CONSOLE
-from bridge.logcat import BinaryReader, TextReader
+from bridge.logbinary import BinaryReader
+from bridge.logcat import TextReader
 from bridge.types import LogEntry, Stamp
 
 CHUNK = 1 << 16

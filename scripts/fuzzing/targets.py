@@ -9,7 +9,8 @@ import orjson
 
 from agent.analytics.sniffer import WANTED, Sniffer
 from agent.model import ParseFailure, SegmentEvent
-from bridge.logcat import BinaryReader, TextReader, detect, printable
+from bridge.logbinary import BinaryReader
+from bridge.logcat import TextReader, detect, printable
 from bridge.types import Gap, LogEntry, Stamp
 
 LIMIT_SECONDS = 5.0

@@ -10,7 +10,7 @@ from agent.model import Finding
 from bridge.emulated.clock import DeviceClock
 from bridge.emulated.logd import BUFFERS, Record
 from bridge.emulated.world import World
-from bridge.logcat import BinaryReader
+from bridge.logbinary import BinaryReader
 from bridge.types import Gap, LogEntry, Size, Stamp
 
 PACKAGE, UID = "com.northbay.shop", 10231

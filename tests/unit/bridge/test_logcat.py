@@ -13,19 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.logcat import (
-    MAX_LINE,
-    MAX_PAYLOAD,
-    MAX_TEXT,
-    BinaryReader,
-    Facts,
-    Format,
-    TextReader,
-    Wanted,
-    detect,
-    printable,
-    unescape,
-)
+from bridge.logbinary import MAX_PAYLOAD, BinaryReader, Wanted
+from bridge.logcat import MAX_LINE, MAX_TEXT, Facts, Format, TextReader, detect, printable, unescape
 from bridge.types import Gap, LogEntry, Stamp
 
 SHARED = Path(__file__).parents[4] / "shared" / "fixtures"
