@@ -16,7 +16,7 @@ from PIL import Image
 
 from agent.model import MaskedSnapshot, MaskLevel, MaskRect, Snapshot
 from agent.replay.survey import Private, Survey, survey
-from agent.replay.text import Secrets, clean_event, scrub
+from agent.replay.text import Secrets, clean_event, private_values, scrub
 from agent.replay.windows import outside
 from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
 
@@ -105,7 +105,15 @@ class Masker:
 
     def text(self, s: str) -> str:
         """`s` without private patterns and without what stood in masked fields so far."""
-        return self._secrets.scrub(scrub(s))
+        return self._secrets.scrub(scrub(s, self.level))
+
+    def name(self, s: str) -> str:
+        """The name of an event or of a field, without what is private for sure: any word that somebody typed is not."""
+        return self._secrets.scrub(scrub(s), telling=True)
+
+    def learn(self, event: Mapping[str, object]) -> None:
+        """Take the private values of an event out of all texts from now on: its log line says them, too."""
+        self._secrets.remember(private_values(event, self.level))
 
     def event(self, event: Mapping[str, object]) -> dict[str, object]:
         """A deep copy with private values starred, by the name of the field and by what they look like; ids stay."""

@@ -21,7 +21,6 @@ from agent.replay.mask import Masker, blank
 from agent.replay.picture import PictureEncoder
 from agent.replay.rrweb import Event
 from agent.replay.segment import Origin, SegmentWriter, Shown
-from agent.replay.text import scrub
 from agent.replay.timeline import Interval, PreRoll, Reorder, Sessions
 from agent.replay.touches import TouchWriter
 from agent.replay.tree import NodeIds
@@ -129,6 +128,7 @@ class Recorder:
         at = item.end if isinstance(item, Gap) else item.stamp
         if isinstance(item, SegmentEvent):
             self._sessions.note(item)
+            self._masker.learn(item.event)
             if item.message_id:
                 known = self._messages.pop(item.message_id, -1)
                 self._messages[item.message_id] = max(known, _STAGES[item.stage])
@@ -283,15 +283,15 @@ class Recorder:
         masked = self._masker.event(item.event)
         properties = masked.get("properties", masked.get("traits", {}))
         payload = {
-            "event": scrub(item.name),
+            "event": self._masker.name(item.name),
             "messageId": item.message_id,
-            "session_id": item.session_id,
+            "session_id": self._masker.event({"session_id": item.session_id})["session_id"],
             "device_id": item.device_id,
             "session_from": item.session_from,
             "device_from": item.device_from,
             "stage": item.stage,
             "complete": item.complete,
-            "missing": list(item.missing),
+            "missing": [self._masker.name(name) for name in item.missing],
             "properties": properties,
         }
         self._append(own, item.stamp, [rrweb.custom(item.stamp.wall_ms, f"segment:{item.kind}", payload)], events=1)

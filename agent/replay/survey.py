@@ -167,7 +167,7 @@ def _rows(roots: tuple[Node, ...], package: str, whole: Bounds) -> tuple[list[_R
 def _note_secret(node: Node, rule: str, secrets: dict[str, None]) -> None:
     if rule in ("text", "web", "map"):
         return
-    for line in {node.text, node.text.strip()}:
+    for line in {node.text.strip(), *map(str.strip, node.text.splitlines())}:
         if line != node.hint and is_secret(line):
             secrets[line] = None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from agent.model import MaskLevel
 
@@ -12,21 +14,51 @@ STARS = "*****"
 MIN_SECRET = 4
 MAX_SECRETS = 256
 MAX_DEPTH = 64
+# Shorter texts look like any word in base64.
+MIN_ENCODED = 6
+# More than one word, or more than letters: not what an app calls its screens and events.
+_TELLING = re.compile(r"(?=.{6})(?:.*[\W\d_])", re.DOTALL)
 
-_EMAIL = re.compile(r"[\w.+'-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
-_CARD = re.compile(r"(?<!\w)[2-6](?:[ -]?\d){12,18}(?!\d)")
-_PHONE = re.compile(
-    r"(?<![\w+])(?:\+|%2B)\d(?:[\s().-]{0,2}\d){7,14}(?!\d)|(?<![\w.-])\(?\d{3}\)?[\s.-]\d{3}[\s.-]\d{4}(?![\w.-])"
+_ATS = ("@", "＠", "%40", "%2540", r"\u0040", "&#64;", "&#x40;")
+_LETTER = r"[\w.+'\u0300-\u036f-]|%2[BbEe]|\\u0[0-3][0-9A-Fa-f]{2}"
+_EMAIL = re.compile(
+    rf"(?:{_LETTER}){{1,64}}(?:{'|'.join(map(re.escape, _ATS))})"
+    r"[\w\u0300-\u036f-]{1,63}(?:(?:\.|%2[Ee])[\w\u0300-\u036f-]{1,63}){1,8}"
 )
+_DIGITS = re.compile(r"(?:(?<![^\W_])|(?<=%20)|(?<=%3[DAda]))\d(?:(?:[ .\u00a0\u202f+-]|%20)?\d){12,30}(?!\d)")
+_PHONE = re.compile(
+    r"(?:(?<![\w+])\+|%2B|\\u002[Bb])\d(?:[\s().-]{0,2}\d){7,14}(?!\d)"
+    r"|(?<![\w.-])(?:1[\s.-])?\(?\d{3}\)?[\s.-]\d{3}[\s.-]\d{4}(?![\w.-])"
+    r"|(?<![\w.:%-])(?:00?[1-9]\d{8,12}|0[1-9](?:[ .-]\d\d){4}|\(?0\d{2,4}\)?[ /-]{1,3}\d{3,4}[ -]?\d{2,6})(?![\w.:-])"
+)
+_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z\d]){11,34}(?!\w)")
+_SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
 _JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?")
 _BEARER = re.compile(r"\b(bearer)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
 _KEY = re.compile(r"\b(?:[spr]k_(?:live|test)_\w{8,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|gh[opsur]_\w{20,})")
-# The name may be quoted (JSON, RN inspect) and the value, too; a quoted value ends at its quote, a bare one at a space.
+# The name may be quoted (JSON, RN inspect; with backslashes when JSON stands in JSON) and the value, too; a quoted
+# value ends at its quote or with a line that was cut, a bare one at a space.
+_SEPARATOR = r"(?:\\*[\"'`])?\s*(?:[:=]>?|%3[DAda])\s*"
+_QUOTED = (
+    r"""\\+"(?:(?!\\+").)*(?:\\+"|$)|"(?:[^"\\]|\\.)*(?:"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)|`(?:[^`\\]|\\.)*(?:`|\\?$)"""
+)
+_BARE = r"""[^\s,;&})\]"'`<]+"""
 _ASSIGNED = re.compile(
     r"""(?P<name>(?:passw(?:or)?d\w{0,24}|passcode|passwd|pwd|secret|token|api[_-]?key|write[_-]?key|auth[_-]?key|"""
-    r"""access[_-]?key|authorization|cookie|card[_-]?number|(?<![A-Za-z])(?:cvv|cvc|pin|otp|ssn|iban))["']?\s*[:=]\s*)"""
-    r"""(?P<value>(?:bearer|basic)\s+[^\s"',;]+|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,;&})\]"']+)""",
-    re.IGNORECASE,
+    r"""access[_-]?key|authorization|cookie|card[_-]?number|(?<![A-Za-z])(?:cvv|cvc|pin|otp|ssn|iban))"""
+    rf"""{_SEPARATOR})(?P<value>(?:bearer|basic)\s+[^\s"',;]+|{_QUOTED}|\[[^\]]*\]?|\{{[^}}]*\}}?|{_BARE})""",
+    re.IGNORECASE | re.DOTALL,
+)
+# What the names of fields below say from medium up, where a text holds them. Some are common words of log lines, too:
+# after a colon these count before a quoted text or a number only.
+_ASSIGNED_AT_MEDIUM = re.compile(
+    r"""(?P<name>(?:(?:first|last|full|user|nick)[_-]?name|surname|street|birth[_-]?(?:day|date)|date[_-]?of[_-]?birth|"""
+    r"""(?<![A-Za-z])dob|post(?:al)?[_-]?code|zip[_-]?code|msisdn)\w{0,8}"""
+    rf"""{_SEPARATOR})(?P<value>{_QUOTED}|{_BARE})"""
+    r"""|(?P<name2>(?:mail|phone|mobile|address|(?<![A-Za-z])(?:city|zip|latitude|longitude|lat|lng|lon|ip))"""
+    r"""(?:[_-]?(?:number|line|address|no)[_-]?\d?)?"""
+    rf"""{_SEPARATOR})(?P<value2>{_QUOTED}|(?:(?<==)|(?<=%3D))[^\s,;&}})\]"'`<]+|[-+]?\d[\d.]*)""",
+    re.IGNORECASE | re.DOTALL,
 )
 _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16, 17, 18, 19), "6": (16, 17, 18, 19)}
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -61,18 +93,24 @@ _PLACEHOLDERS = frozenset((
 ))  # fmt: skip
 
 
-def scrub(text: str) -> str:
-    """`text` with e-mail addresses, card and phone numbers, tokens, keys and assigned secrets replaced by STARS."""
-    if "@" in text or "%40" in text:
+def scrub(text: str, level: MaskLevel = "light") -> str:
+    """`text` with e-mail addresses, card, account and phone numbers, tokens, keys and assigned secrets starred.
+
+    From medium up also what is assigned to the names of personal fields.
+    """
+    if any(sign in text for sign in _ATS):
         text = _EMAIL.sub(STARS, text)
     if "eyJ" in text:
         text = _JWT.sub(STARS, text)
-    if "=" in text or ":" in text:
+    if "=" in text or ":" in text or "%3" in text:
         text = _ASSIGNED.sub(_starred_value, text)
+        if level != "light":
+            text = _ASSIGNED_AT_MEDIUM.sub(_starred_value, text)
     text = _BEARER.sub(rf"\1 {STARS}", text)
     text = _KEY.sub(STARS, text)
     if sum(map(text.count, "0123456789")) >= 8:
-        text = _PHONE.sub(STARS, _CARD.sub(_starred_card, text))
+        text = _IBAN.sub(_starred_iban, text)
+        text = _SSN.sub(STARS, _PHONE.sub(STARS, _DIGITS.sub(_starred_cards, text)))
     return text
 
 
@@ -114,29 +152,59 @@ def is_placeholder(text: str) -> bool:
 class Secrets:
     """The latest texts that stood in masked fields, bounded; not thread-safe.
 
-    A text counts where it stands alone: "Anna" is starred in "Hi Anna!" and not in "Annapolis".
+    A text counts where it stands alone: "Anna" is starred in "Hi Anna!" and not in "Annapolis". Neither case nor line
+    breaks nor the escapes of JSON and of addresses hide it, nor does base64 of the whole.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, re.Pattern[str]] = {}
+        self._seen: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {}
 
     def remember(self, texts: Iterable[str]) -> None:
         for text in texts:
-            pattern = self._seen.pop(text, None)
-            self._seen[text] = pattern or alone(text)
+            known = self._seen.pop(text, None)
+            self._seen[text] = known or (_signs(text), alone(text))
         while len(self._seen) > MAX_SECRETS:
             del self._seen[next(iter(self._seen))]
 
-    def scrub(self, text: str) -> str:
-        for secret, pattern in self._seen.items():
-            if secret in text:
+    def scrub(self, text: str, *, telling: bool = False) -> str:
+        """`text` with the secrets starred; only the `telling` ones where a single word is more likely a name."""
+        folded = text.lower()
+        for secret, (signs, pattern) in self._seen.items():
+            if any(sign in folded for sign in signs) and (not telling or _TELLING.search(secret)):
                 text = pattern.sub(STARS, text)
         return text
 
 
 def alone(text: str) -> re.Pattern[str]:
-    """Matches `text` where no letter or digit touches it."""
-    return re.compile(rf"(?<!\w){re.escape(text)}(?!\w)")
+    """Matches `text`, plain or escaped, where no letter or digit touches it."""
+    signs = [
+        "".join(re.escape(c) if c.isascii() and c.isalnum() else _escapes(c) for c in word) for word in text.split()
+    ]
+    plain = r"(?:\s|%20|\+|\\[nrt]|%0[AaDd]|\\u00[aA]0|&nbsp;)+".join(signs)
+    encoded = "".join(f"|{re.escape(code)}" for code in _base64(text))
+    edge = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
+    return re.compile(rf"{edge}(?:{plain}{encoded})(?![^\W_])", re.IGNORECASE)
+
+
+def _escapes(c: str) -> str:
+    """A character as it is, as in a JSON string, as in an address (a byte of a non-ASCII one may be in any case)."""
+    units = c.encode("utf-16-be", "surrogatepass").hex()
+    json = "".join(rf"\\+u{units[i : i + 4]}" for i in range(0, len(units), 4))
+    percent = "".join(f"%(?:25)?{byte:02x}" for byte in c.encode("utf-8", "surrogatepass"))
+    return rf"(?:\\*{re.escape(c)}|{json}|{percent})"
+
+
+def _base64(text: str) -> tuple[str, ...]:
+    if len(text) < MIN_ENCODED:
+        return ()
+    code = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+    return tuple(dict.fromkeys((code, code.replace("+", "-").replace("/", "_"))))
+
+
+def _signs(text: str) -> tuple[str, ...]:
+    """What stands in any text that `alone(text)` may match: looked for first, for that is fast."""
+    runs = re.findall(r"[a-z0-9]+", text.lower())
+    return (max(runs, key=len, default=""), *(code.lower() for code in _base64(text)))
 
 
 def is_secret(text: str) -> bool:
@@ -149,58 +217,113 @@ def clean_event(event: Mapping[str, object], level: MaskLevel, secrets: Secrets)
 
     Values that JSON cannot hold come back as text. Deeper than MAX_DEPTH comes back as STARS.
     """
+    clean = _Cleaner(level, secrets, [])
     out: dict[str, object] = {}
     for key, value in event.items():
         if key in _NAMES and isinstance(value, str):
-            out[key] = scrub(value)
+            out[key] = clean.name(value)
         else:
-            out[_key(key)] = _clean(key, value, level, secrets, key == "traits", 1)
+            out[clean.name(key)] = clean.value(key, value, key == "traits", 1)
     return out
 
 
-def _clean(name: str, value: object, level: MaskLevel, secrets: Secrets, traits: bool, depth: int) -> object:
-    folded = "".join(_WORD.findall(name)).lower()
-    if value is None or isinstance(value, bool):
-        return value
-    if depth > MAX_DEPTH:
-        return STARS
-    if folded not in _IDS and private_name(name, level, traits):
-        return STARS
-    if isinstance(value, Mapping):
-        return {
-            _key(k): _id(v)
-            if k == "id" and folded == "device" and isinstance(v, str | int)
-            else _inside(k, v, level, secrets, traits, depth)
-            for k, v in value.items()
-        }
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_clean(name, v, level, secrets, traits, depth + 1) for v in value]
-    if folded in _IDS:
-        return _id(value)
-    if isinstance(value, int | float):
-        return STARS if is_card(str(value)) else value
-    return secrets.scrub(scrub(str(value)))
+def private_values(event: Mapping[str, object], level: MaskLevel) -> list[str]:
+    """What `clean_event` stars for the name of its field, where it is worth remembering."""
+    clean = _Cleaner(level, Secrets(), [])
+    for key, value in event.items():
+        clean.value(key, value, key == "traits", 1)
+    return [text for text in clean.starred if is_secret(text)]
 
 
-def _inside(key: object, value: object, level: MaskLevel, secrets: Secrets, traits: bool, depth: int) -> object:
-    return _clean(str(key), value, level, secrets, traits or key == "traits", depth + 1)
+@dataclass(frozen=True, slots=True)
+class _Cleaner:
+    level: MaskLevel
+    secrets: Secrets
+    starred: list[str]
+
+    def name(self, text: object) -> str:
+        return self.secrets.scrub(scrub(str(text)), telling=True)
+
+    def value(self, name: str, value: object, traits: bool, depth: int) -> object:
+        folded = "".join(_WORD.findall(name)).lower()
+        if value is None or isinstance(value, bool):
+            return value
+        if depth > MAX_DEPTH:
+            return STARS
+        if folded not in _IDS and private_name(name, self.level, traits):
+            self.starred.extend(_leaves(value))
+            return STARS
+        if isinstance(value, Mapping):
+            return {
+                self.name(k): _id(v)
+                if k == "id" and folded == "device" and isinstance(v, str | int)
+                else self.value(str(k), v, traits or k == "traits", depth + 1)
+                for k, v in value.items()
+            }
+        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            return [self.value(name, v, traits, depth + 1) for v in value]
+        if folded in _IDS:
+            return _id(value)
+        if isinstance(value, int | float):
+            text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+            return STARS if is_card(text) or self.secrets.scrub(text) != text else value
+        return self.secrets.scrub(scrub(str(value), self.level))
+
+
+def _leaves(value: object) -> Iterator[str]:
+    stack = [value]
+    while stack:
+        x = stack.pop()
+        if isinstance(x, Mapping):
+            stack.extend(x.values())
+        elif isinstance(x, Sequence) and not isinstance(x, str | bytes):
+            stack.extend(x)
+        elif isinstance(x, str | int | float) and not isinstance(x, bool):
+            yield str(x)
 
 
 def _id(value: object) -> object:
     return value if isinstance(value, int | float) else _EMAIL.sub(STARS, str(value))
 
 
-def _key(key: object) -> str:
-    return scrub(str(key))
+def _starred_cards(match: re.Match[str]) -> str:
+    """Any row of groups of digits that is a card number: an amount or a date may stand beside it."""
+    text = match[0]
+    groups = list(re.finditer(r"(?<!%)\d+|(?<=%20)\d+", text))
+    done, out = 0, []
+    first = 0
+    while first < len(groups):
+        start = groups[first].start()
+        ends = [
+            i for i in range(len(groups), first, -1) if is_card(text[start : groups[i - 1].end()].replace("%20", " "))
+        ]
+        if ends:
+            out += [text[done:start], STARS]
+            done = groups[ends[0] - 1].end()
+            first = ends[0]
+        else:
+            first += 1
+    return "".join([*out, text[done:]])
 
 
-def _starred_card(match: re.Match[str]) -> str:
-    return STARS if is_card(match[0]) else match[0]
+def _starred_iban(match: re.Match[str]) -> str:
+    """The number, without words in capitals behind it."""
+    words = match[0].split(" ")
+    for n in range(len(words), 0, -1):
+        digits = "".join(words[:n])
+        if len(digits) >= 15 and int("".join(str(int(c, 36)) for c in digits[4:] + digits[:4])) % 97 == 1:
+            return " ".join([STARS, *words[n:]])
+    return match[0]
 
 
 def _starred_value(match: re.Match[str]) -> str:
-    value = match["value"]
-    quote = value[0] if value[0] in "\"'" else ""
+    fields = match.groupdict()
+    name, value = fields["name"], fields["value"]
+    if name is None:
+        name, value = fields["name2"], fields["value2"]
     if value in ("null", "undefined", "None", "true", "false"):
         return match[0]
-    return f"{match['name']}{quote}{STARS}{quote}"
+    quote = re.match(r"\\*[\"'`]|", value)
+    opening = quote[0] if quote else ""
+    closing = opening if len(value) > len(opening) and value.endswith(opening) else ""
+    return f"{name}{opening}{STARS}{closing}"

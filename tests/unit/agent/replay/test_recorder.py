@@ -485,6 +485,27 @@ def test_a_fault_of_the_instrumentation_is_marked_once_a_session() -> None:
     assert marks == {ONE: ["plugin-order", "event-cut"], TWO: ["plugin-order"]}
 
 
+def test_the_log_line_of_an_event_says_no_more_than_the_event() -> None:
+    line = log(3, "IDENTIFY event saved { traits: { name: 'Anna Bell', firstName: 'Anna' }, plan: 'gold' }")
+    traits = {"name": "Anna Bell", "firstName": "Anna"}
+    made = event(3, ONE, message_id="m1", event={"type": "identify", "traits": traits})
+    for items in ([line, made], [made, line]):
+        (sealed,) = run([picture(2, 10), *items, log(4, "hello anna bell"), picture(6, 20)], until=10)
+        assert "Bell" not in repr(sealed.events)
+        assert "Anna" not in repr(sealed.events)
+        assert b"gold" in b"".join(sealed.events)
+
+
+def test_what_was_typed_is_in_no_name_and_in_no_id_that_is_none() -> None:
+    masker = Masker("medium", APP)
+    masker.snapshot(*still(app(view(0, 300, 900, 400, EDIT, "anna bell")), status_bar(), seconds=1), DPI)
+    odd = event(3, {"email": "anna@example.com"}, name="Searched Anna Bell", missing=("properties.anna bell",))
+    sealed = run([event(2, ONE), odd, event(3.5, "anna@example.com")], recorder(masker), until=10)
+    stored = b"".join(data for segment in sealed for data in segment.events).lower()
+    assert b"searched *****" in stored
+    assert b"anna" not in stored
+
+
 def test_the_proof_of_a_fault_is_cleaned_and_bounded() -> None:
     long = "x" * (MAX_PROOF_CHARS - 5) + " nora@quill.example " + "y" * 5000
     sealed = run([picture(1, 1), event(2, ONE), fault(3, "plugin-order", long)], until=9)

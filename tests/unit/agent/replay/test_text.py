@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import base64
+
 import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agent.model import MaskLevel
 from agent.replay.text import (
     MAX_SECRETS,
     STARS,
@@ -14,6 +17,7 @@ from agent.replay.text import (
     is_placeholder,
     is_secret,
     private_name,
+    private_values,
     scrub,
 )
 
@@ -40,6 +44,32 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc_DEF-123"
         ("api_key=k, cvv = 123", f"api_key={STARS}, cvv = {STARS}"),
         ("user_token: abc", f"user_token: {STARS}"),
         ("stripe sk_live_abcdefgh123", f"stripe {STARS}"),
+        (r"{\"to\":\"anna\u0040example.com\"}", rf"{{\"to\":\"{STARS}\"}}"),
+        ("?to=anna%2Bshop%40example.com", f"?to={STARS}"),
+        ("?back=%3Fto%3Danna%2540example.com", f"?back=%3Fto%{STARS}"),
+        ("ju\u0308rgen@mu\u0308nchen.example", STARS),
+        ("anna＠example.com", STARS),
+        ("paid with 4111 1111 1111 1111 12/27", f"paid with {STARS} 12/27"),
+        ("2 4111 1111 1111 1111", f"2 {STARS}"),
+        ("4111.1111.1111.1111", STARS),
+        ("?n=4111%201111%201111%201111", f"?n={STARS}"),
+        ("card_4111111111111111", f"card_{STARS}"),
+        ("call 1-800-555-1234 now", f"call {STARS} now"),
+        ("Tel. 0170 1234567", f"Tel. {STARS}"),
+        ("Tel. 030/1234567", f"Tel. {STARS}"),
+        ("06 12 34 56 78", STARS),
+        ("00491701234567", STARS),
+        (r"tel:\u002b491701234567", f"tel:{STARS}"),
+        ("to DE89 3704 0044 0532 0130 00 PAID", f"to {STARS} PAID"),
+        ("ssn 123-45-6789", f"ssn {STARS}"),
+        (r'body: "{\"password\":\"hunter22\",\"x\":1}"', rf'body: "{{\"password\":\"{STARS}\",\"x\":1}}"'),
+        ('{"password":"hunter22 and mo', f'{{"password":"{STARS}'),
+        ("{ password: 'hunter22 and\\", f"{{ password: '{STARS}"),
+        ('{ password: `it\'s "x" y`, a: 1 }', f"{{ password: `{STARS}`, a: 1 }}"),
+        ("Map { 'password' => 'hunter22' }", f"Map {{ 'password' => '{STARS}' }}"),
+        ("?next=%2F%3Fpassword%3Dhunter22", f"?next=%2F%3Fpassword%3D{STARS}"),
+        ('"pin":["4","7","1","1"]', f'"pin":{STARS}'),
+        ("password: { value: 'hunter22' }", f"password: {STARS}"),
     ],
 )
 def test_what_looks_private_is_starred(text: str, clean: str) -> None:
@@ -60,10 +90,49 @@ def test_what_looks_private_is_starred(text: str, clean: str) -> None:
         '"token": null',
         "@Component loaded",
         "build 1234567890",
+        "05/06/2026 10:11:12",
+        "00:00:01.123456789",
+        "2026 11 23 10 11 12 345",
+        "GB29 NWBK 6016 1331 9268 20",
+        "at 0.0123456789",
+        "anna at example.com",
     ],
 )
 def test_what_is_not_private_stays(text: str) -> None:
     assert scrub(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("traits { firstName: 'Anna', plan: 'gold' }", f"traits {{ firstName: '{STARS}', plan: 'gold' }}"),
+        ('{"userEmail":"x","address":"Elm 5"}', f'{{"userEmail":"{STARS}","address":"{STARS}"}}'),
+        ("lat: 52.5171, lng: -0.12", f"lat: {STARS}, lng: {STARS}"),
+        ("last_name=Bell&city=Bath", f"last_name={STARS}&city={STARS}"),
+    ],
+)
+def test_personal_fields_in_a_text_are_starred_from_medium_up(text: str, clean: str) -> None:
+    assert scrub(text, "medium") == scrub(text, "conservative") == clean
+    assert scrub(text, "light") == text
+
+
+@pytest.mark.parametrize("text", ["mail: sent", "address: unreachable", "plat: 5", "flat=1", "zip: reading file.zip"])
+def test_common_words_of_log_lines_stay(text: str) -> None:
+    assert scrub(text, "medium") == text
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        ['password', ':', '=', '=>', '"', "'", '\\', '`', '{', '[', ']', '}', ' ', 'x', '4111 1111 1111 1111', '%20',
+         '0170 1234567', 'email', 'a@b.cd', '%40', '1', '*****', 'DE89370400440532013000', 'zip', '\n', '+',
+         '555-123-4567']
+    ), max_size=14,
+).map("".join)  # fmt: skip
+
+
+@given(st.text(max_size=400) | PIECES, st.sampled_from(["light", "medium"]))
+def test_any_text_can_be_scrubbed_at_any_level(text: str, level: MaskLevel) -> None:
+    scrub(text, level)
 
 
 @given(st.text(max_size=400))
@@ -74,10 +143,15 @@ def test_any_text_can_be_scrubbed_and_twice_changes_nothing(text: str) -> None:
 
 @pytest.mark.timeout(5)
 @pytest.mark.parametrize(
-    "text", ["a" * 40_000 + "@", "password" * 5_000, "1 " * 20_000, "+1(" * 10_000, "eyJ" * 10_000, "@a." * 9_000]
-)
+    "text",
+    [
+        "password: [" * 4_000, "name: '" * 5_000, '\\"' * 9_000 + "@", "1 2" * 9_000, "AA00" * 9_000,
+        "%2B" * 9_000 + "@",
+        "a" * 40_000 + "@", "password" * 5_000, "1 " * 20_000, "+1(" * 10_000, "eyJ" * 10_000, "@a." * 9_000,
+    ],
+)  # fmt: skip
 def test_hostile_texts_do_not_take_long(text: str) -> None:
-    scrub(text)
+    scrub(text, "medium")
 
 
 def test_card_numbers_need_a_right_check_digit_and_length() -> None:
@@ -120,6 +194,80 @@ def test_remembered_texts_are_starred_where_they_stand_alone() -> None:
     secrets = Secrets()
     secrets.remember(["Anna", "4711"])
     assert secrets.scrub("Hi Anna, no 4711; Annapolis 47110") == f"Hi {STARS}, no {STARS}; Annapolis 47110"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ANNA O'NEILL, 5",
+        "anna\no'neill, 5",
+        "q=Anna%20O%27Neill%2C%205&x=1",
+        "q=anna+o%27neill%2c+5",
+        r"{\"q\":\"Anna O\u0027Neill, 5\"}",
+        "\\nAnna O\\'Neill, 5\\n",
+        "%3DAnna%2520O'Neill,+5".replace("%2520", "%20"),
+        "user_Anna O'Neill, 5_x",
+        "Basic " + base64.b64encode(b"Anna O'Neill, 5").decode(),
+    ],
+)
+def test_no_way_of_writing_hides_what_was_seen(text: str) -> None:
+    secrets = Secrets()
+    secrets.remember(["Anna O'Neill, 5"])
+    clean = secrets.scrub(text)
+    assert STARS in clean
+    assert "neill" not in clean.lower()
+    assert "QW5u" not in clean
+
+
+def test_letters_of_any_script_are_found_escaped() -> None:
+    secrets = Secrets()
+    secrets.remember(["Jürgen", "пароль", "🔑 key"])
+    texts = (r"J\u00fcrgen", "J%C3%BCrgen", "JÜRGEN", r"\u043f\u0430\u0440\u043e\u043b\u044c", r"\ud83d\udd11 key")
+    assert [secrets.scrub(text) for text in texts] == [STARS] * 5
+
+
+@given(st.text(max_size=30), st.text(max_size=60))
+def test_a_secret_never_survives_on_its_own(secret: str, text: str) -> None:
+    secrets = Secrets()
+    secrets.remember([secret])
+    secrets.scrub(text)
+    if secret.strip():
+        assert secrets.scrub(f" {secret.strip()} ") == f" {STARS} "
+
+
+def test_the_name_of_an_event_is_starred_for_what_is_no_plain_word() -> None:
+    secrets = Secrets()
+    secrets.remember(["Home", "anna bell", "hunter22"])
+    event = {"event": "Home searched Anna Bell", "properties": {"hunter22": 1, "home": "home"}}
+    assert clean_event(event, "light", secrets) == {
+        "event": f"Home searched {STARS}",
+        "properties": {STARS: 1, "home": STARS},
+    }
+
+
+def test_numbers_are_starred_as_their_digits_are() -> None:
+    secrets = Secrets()
+    secrets.remember(["47114711"])
+    event = {"properties": {"a": 4111111111111111.0, "b": 47114711, "c": 47114711.0, "d": 47, "e": 1.5}}
+    assert clean_event(event, "light", secrets) == {
+        "properties": {"a": STARS, "b": STARS, "c": STARS, "d": 47, "e": 1.5}
+    }
+
+
+def test_json_in_a_property_is_cleaned_by_its_names() -> None:
+    event = {"properties": {"body": '{"firstName":"Anna","plan":"gold"}'}}
+    assert clean_event(event, "medium", Secrets()) == {
+        "properties": {"body": f'{{"firstName":"{STARS}","plan":"gold"}}'}
+    }
+
+
+def test_private_values_of_an_event_are_told_where_they_are_worth_remembering() -> None:
+    event = {
+        "type": "identify",
+        "traits": {"name": "Anna", "address": {"street": "Elm Row 5", "no": 5}, "plan": "gold"},
+    }
+    assert sorted(private_values(event, "medium")) == ["Anna", "Elm Row 5"]
+    assert private_values(event, "light") == []
 
 
 def test_the_memory_is_bounded_and_keeps_the_latest() -> None:
