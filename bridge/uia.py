@@ -40,7 +40,8 @@ PORT = 9008
 MAX_DEPTH = 50
 MAX_BODY = 64 << 20
 HEAD_BYTES = 1 << 16
-RETRY_SECONDS = 30.0
+# After a failed start, and after each that follows it: the other tool may be gone in a moment, or hold on for hours.
+RETRY_SECONDS = (3.0, 8.0, 15.0, 30.0)
 TIMEOUTS = 3
 SCALE = 1.0  # masks are in screen pixels
 QUALITY = 80
@@ -63,6 +64,7 @@ class UiaServer:
         self._deadline = Deadline(0)
         self._processes: list[Any] = []
         self._refused: tuple[int, BridgeError] | None = None
+        self._refusals = 0
         self._timeouts = 0
         self._closed = False
 
@@ -77,7 +79,9 @@ class UiaServer:
         try:
             self._launch(deadline)
         except (DeviceBusy, CaptureFailed) as error:
-            self._refused = (now_ns + int(RETRY_SECONDS * 1e9), error)
+            wait = RETRY_SECONDS[min(self._refusals, len(RETRY_SECONDS) - 1)]
+            self._refused = (now_ns + int(wait * 1e9), error)
+            self._refusals += 1
             raise
         self._refused = None
 
@@ -100,7 +104,7 @@ class UiaServer:
                 result = self._rpc(method, params, deadline)
             except (ServiceRefused, _Lost) as error:
                 raise CaptureFailed(self._serial, method, error.detail) from error
-        self._timeouts = 0
+        self._timeouts = self._refusals = 0
         return result
 
     def driver(self, deadline: Deadline) -> Any:

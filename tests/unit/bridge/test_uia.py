@@ -276,6 +276,32 @@ def test_taken_uiautomation_is_busy_and_not_asked_again_at_once(server: FakeAdbS
     assert launcher.launched == 1
 
 
+def test_each_refused_start_makes_the_next_wait_longer(
+    server: FakeAdbServer, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.uia.RETRY_SECONDS", (0.0, 0.0, 60.0))
+    launcher = Launcher(server, b"java.lang.IllegalStateException: UiAutomationService@5dalready registered!\n")
+    for _ in range(5):
+        with pytest.raises(DeviceBusy):
+            rig.tree.dump(soon())
+    assert launcher.launched == 3
+
+
+def test_a_tool_that_leaves_is_noticed_and_the_waits_begin_anew(
+    server: FakeAdbServer, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.uia.RETRY_SECONDS", (0.0, 60.0))
+    words = b"java.lang.IllegalStateException: UiAutomationService@5dalready registered!\n"
+    launcher = Launcher(server, words)
+    for _ in range(2):
+        launcher.words = words
+        with pytest.raises(DeviceBusy):
+            rig.tree.dump(soon())
+        launcher.words = b""
+        assert rig.tree.dump(soon()).roots
+        server.services.pop("tcp:9008")
+
+
 def test_server_that_does_not_come_up(server: FakeAdbServer, rig: Rig) -> None:
     Launcher(server, b"Aborted\n")
     with pytest.raises(CaptureFailed):
