@@ -13,25 +13,32 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
 from fakes.wait import until
 
 from agent.commands.attach import record
 from agent.runtime.control import ask
 from agent.settings import load
 from agent.store.recording import Recording
+from bridge.clock import HostClock
 from bridge.emulated.lab import Lab
+from bridge.errors import BridgeError
 
+T = TypeVar("T")
 SHOP = "com.northbay.shop"
 LONGEST_SECONDS = 50.0
 END_SECONDS = 20.0
 FAULT_SECONDS = 25.0
 # Between the moment of a fault and what the recorder's clock says about it.
-SLACK_MS = 1500.0
+SLACK_MS = 1500
+CLOCK = HostClock()
 LOST = ("DeviceGone", "AdbServerError", "ServiceRefused", "BridgeTimeout")
 
 
@@ -50,8 +57,8 @@ class Seen:
 
     serial: str
     step: Step
-    began_ms: float
-    ended_ms: float
+    began_ms: int
+    ended_ms: int
 
 
 # A lost link opens the phone anew, so each bad picture meets the picture source that comes first.
@@ -88,7 +95,32 @@ class Recorder:
 
     def __init__(self, spool: Path) -> None:
         self._spool = spool
-        self.ended = threading.Event()
+        self._ended = threading.Event()
+
+    def record(
+        self, lab: Lab, folder: Path, specs: tuple[str, ...], conductors: Sequence[Callable[[], T]]
+    ) -> tuple[dict[str, Any], list[T]]:
+        """Record until all conductors are done; the summary and what they returned."""
+        settings = load({"spool": self._spool, "adb.port": lab.port, "capture.rate": 4.0}).settings
+        with ThreadPoolExecutor(len(conductors) + 1) as pool:
+            working = [pool.submit(conduct) for conduct in conductors]
+            stopping = pool.submit(self._stop_after, working)
+            try:
+                summary = record(
+                    settings, specs, not specs, SHOP, [f"dir:{folder / 'replays'}"], duration=LONGEST_SECONDS
+                )
+            finally:
+                self._ended.set()
+            results = [work.result() for work in working]
+            assert time.monotonic() - stopping.result() < END_SECONDS
+        return summary, results
+
+    def _stop_after(self, working: list[Future[T]]) -> float:
+        """Ask for the end, as Ctrl-C does; when that was (monotonic seconds)."""
+        wait(working)
+        if not self._ended.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+        return time.monotonic()
 
     def device(self, serial: str) -> Mapping[str, Any]:
         """The facts of a device; empty when there are none yet."""
@@ -103,7 +135,7 @@ class Recorder:
         found: dict[str, Any] = {}
 
         def holds() -> bool:
-            assert not self.ended.is_set(), f"the recording ended before {serial}: {what}"
+            assert not self._ended.is_set(), f"the recording ended before {serial}: {what}"
             found.update(self.device(serial))
             return bool(found) and condition(found)
 
@@ -125,73 +157,68 @@ def nothing_left() -> Iterator[None]:
 
 
 def test_every_fault_is_a_gap_and_pictures_go_on(tmp_path: Path) -> None:
-    seen: list[Seen] = []
-    failed: list[BaseException] = []
-    stopped_at: list[float] = []
     recorder = Recorder(tmp_path / "spool")
 
-    def conduct(index: int, serial: str, steps: tuple[Step, ...]) -> None:
-        try:
-            for step in steps:
-                seen.append(_step(lab, recorder, index, serial, step))
-        except BaseException as error:
-            failed.append(error)
+    def conduct(index: int) -> list[Seen]:
+        return [_step(lab, recorder, index, step) for step in SCRIPTS[index]]
 
-    def stop_after(conductors: list[threading.Thread]) -> None:
-        for conductor in conductors:
-            conductor.join()
-        if not recorder.ended.is_set():
-            stopped_at.append(time.monotonic())
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with nothing_left(), Lab(len(SCRIPTS), profile="small") as lab:
-        serials = lab.serials
-        conductors = [
-            threading.Thread(target=conduct, args=(index, serials[index], steps)) for index, steps in enumerate(SCRIPTS)
-        ]
-        closing = threading.Thread(target=stop_after, args=(conductors,))
-        settings = load({"spool": tmp_path / "spool", "adb.port": lab.port, "capture.rate": 4.0}).settings
-        for thread in (*conductors, closing):
-            thread.start()
-        try:
-            summary = record(settings, (), True, SHOP, [f"dir:{tmp_path / 'replays'}"], LONGEST_SECONDS)
-        finally:
-            recorder.ended.set()
-            for thread in (*conductors, closing):
-                thread.join()
-    assert not failed, failed
-    assert time.monotonic() - stopped_at[0] < END_SECONDS
+    with nothing_left(), Lab(len(SCRIPTS), scenario="scroll") as lab:
+        summary, seen = recorder.record(lab, tmp_path, (), [partial(conduct, index) for index in range(len(SCRIPTS))])
     assert summary["drained"]
     assert {device["state"] for device in summary["devices"]} == {"stopped"}
     gaps = _gaps(tmp_path / "replays")
-    for one in seen:
-        if one.step.reasons:
-            named = [gap for gap in gaps[one.serial] if _names(gap, one)]
-            assert named, f"no gap names {one}; there are {gaps[one.serial]}"
+    for one in (one for steps in seen for one in steps if one.step.reasons):
+        assert any(_names(gap, one) for gap in gaps[one.serial]), f"no gap names {one}: {gaps[one.serial]}"
 
 
-def _step(lab: Lab, recorder: Recorder, index: int, serial: str, step: Step) -> Seen:
+def test_the_server_dies_and_the_phone_sleeps_when_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recorder starts another server and connects again; a phone that answers nothing does not delay its end."""
+    recorder = Recorder(tmp_path / "spool")
+
+    def conduct() -> Seen:
+        seen = _step(lab, recorder, 0, Step(("server-killed",), ("AdbServerError", *LOST)), heals=False)
+        lab.fault("suspend@0:60")
+        until(lambda: lab.call(lambda: lab.phones[0].clock.asleep), "the phone to sleep")
+        return seen
+
+    with nothing_left(), Lab(scenario="scroll") as lab:
+        # What the lab's own server was started with, for the one that the recorder starts.
+        for name, value in (lab.environment | {"ADB_USB": "0", "ADB_LOCAL_TRANSPORT_MAX_PORT": "5553"}).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        try:
+            summary, (seen,) = recorder.record(lab, tmp_path, (f"tcp:{lab.serials[0]}",), [conduct])
+            lab.heal("suspend")
+        finally:
+            with contextlib.suppress(BridgeError):
+                lab.server.request("host:kill")
+    assert summary["drained"]
+    gaps = _gaps(tmp_path / "replays")[seen.serial]
+    assert any(_names(gap, seen) for gap in gaps), gaps
+
+
+def _step(lab: Lab, recorder: Recorder, index: int, step: Step, heals: bool = True) -> Seen:
     """Have a fault: begin when pictures come, end when it was noticed, wait until pictures come again."""
+    serial = lab.serials[index]
     before = recorder.wait(serial, _recording, f"a recording before {step}")
     before = recorder.wait(serial, _more(before), f"pictures before {step}")
-    began_ms = time.time() * 1000
+    began_ms = CLOCK.now().wall_ms
     for fault in step.faults:
         lab.fault(fault, index)
-    by_itself = "@" in step.faults[0]
     if step.reasons:
         recorder.wait(
             serial, lambda now: now["gaps"] > before["gaps"] or now["state"] != "recording", f"a notice of {step}"
         )
     else:
         recorder.wait(serial, _more(before, 4), f"pictures during {step}")
-    if not by_itself:
+    if heals and "@" not in step.faults[0]:
         for fault in step.faults:
             lab.heal(fault, index)
     healed = recorder.device(serial)
     if step.reasons:
         recorder.wait(serial, lambda now: now["gaps"] > before["gaps"], f"a gap of {step}")
     recorder.wait(serial, lambda now: _recording(now) and _more(healed)(now), f"pictures after {step}")
-    return Seen(serial, step, began_ms, time.time() * 1000)
+    return Seen(serial, step, began_ms, CLOCK.now().wall_ms)
 
 
 def _recording(now: Mapping[str, Any]) -> bool:
