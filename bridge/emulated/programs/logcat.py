@@ -178,8 +178,12 @@ def _parse(words: list[str], phone: Phone) -> _Options | str:
                 options.since_ns = found
         elif name == "-G":
             number, unit = value.rstrip("KMkm"), value[-1:].upper()
+            if not number.isdecimal():
+                return f"logcat: -G needs a number, not {value!r}"
             options.action, options.size = "resize", int(number) * _SIZES.get(unit, 1)
         elif name == "--pid":
+            if not value.isdecimal():
+                return f"logcat: --pid needs a number, not {value!r}"
             options.pid = int(value)
         elif ":" in word and not word.startswith("-"):
             tag, _, level = word.partition(":")

@@ -19,8 +19,9 @@ from bridge.emulated.phone import Phone
 from bridge.emulated.program import Io
 
 LIMIT_SECONDS = 180.0
-POLL_SECONDS = 1 / 60
 KEY_FRAMES = 250
+FRAME_RATE = 60
+POLL_SECONDS = 1 / FRAME_RATE
 RATES = {"K": 1_000, "M": 1_000_000}
 MICROSECOND = Fraction(1, 1_000_000)
 USAGE = b"Usage: screenrecord [options] <filename>\n"
@@ -87,6 +88,8 @@ class _Encoding:
             codec = self._codec = av.CodecContext.create("libx264", "w")
             codec.width, codec.height, codec.pix_fmt = request.width, request.height, "yuv420p"
             codec.bit_rate, codec.time_base = request.bit_rate, MICROSECOND
+            # Else a frame gets the bits of one time unit, and shows nothing but grey.
+            codec.framerate = Fraction(FRAME_RATE)
             codec.options = {"preset": "superfast", "tune": "zerolatency", "g": str(KEY_FRAMES), "threads": "1"}
         frame = av.VideoFrame.from_ndarray(_fitted(pixels, request.width, request.height), format="rgb24")
         frame.pts, frame.time_base = mono_ns // 1000, MICROSECOND

@@ -220,7 +220,7 @@ async def input_(io: Io, phone: Phone) -> int:
         else:
             await io.error(f"Error: Unknown command: {verb}\n".encode())
             return 255
-    except ValueError:
+    except (ValueError, OverflowError):
         await io.error(f"Error: Invalid arguments for command: {verb}\n".encode())
         return 255
     return 0
