@@ -291,6 +291,10 @@ def test_waiting_lets_others_through() -> None:
         await logged_in(phone)
         shown = asyncio.ensure_future(call(phone, "waitForExists", selector(resourceId="product-list"), 5000))
         gone = asyncio.ensure_future(call(phone, "waitUntilGone", selector(resourceId="email"), 5000))
+        for _ in range(3):
+            # Both wait by now.
+            assert (await exchange(phone, b"GET /ping HTTP/1.1\r\n\r\n"))[0] == 200
+        assert not shown.done()
         assert await call(phone, "click", selector(resourceId="sign-in")) is True
         assert (await shown, await gone) == (True, True)
         assert await call(phone, "waitForExists", selector(text="nothing"), 1) is False
