@@ -11,7 +11,7 @@ from bridge.emulated.logd import MAX_PAYLOAD, Record
 from bridge.emulated.phone import Phone
 from bridge.emulated.program import Io, Program
 from bridge.emulated.programs.logcat import logcat
-from bridge.logcat import BinaryReader
+from bridge.logbinary import BinaryReader
 from bridge.types import LogEntry, Stamp
 
 NS = 1_772_532_000_318_456_789  # 2026-03-03 10:00:00 UTC
