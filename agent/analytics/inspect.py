@@ -96,12 +96,13 @@ def parse(text: str, start: int = 0) -> Reading:
             closed = False
         else:
             at = end
-            closed = True
             if not stack:
                 return Reading(value, at)
-            # Inside a container a line never ends right after a number or word: it may be the first half of one.
-            if not isinstance(value, str) and text[at : at + 1] in ("", "\n"):
+            # Inside a container a line never ends right after a value without a closing sign: it may be half of one.
+            signed = isinstance(value, str) and not (isinstance(value, Marker) and value[0] != "[")
+            if not signed and text[at : at + 1] in ("", "\n"):
                 return _early(stack, names, at, "cut")
+            closed = True
             _put(stack[-1], names[-1], bare[-1], value)
         # Now at a "," or an end after a value, or at the first member or the end of an empty container.
         while stack:

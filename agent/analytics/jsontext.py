@@ -61,7 +61,7 @@ def read(text: str, start: int = 0) -> Reading:
             continue
         before = first
     else:
-        stop = len(text)
+        stop = max(start, len(text))
     if not stack:
         return Reading(None, stop, "cut")
     shown = _load(text[start:whole_to] + "".join(reversed(stack)), stop)
