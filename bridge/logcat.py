@@ -31,10 +31,9 @@ _TIMED = frozenset({"threadtime", "epoch", "time", "long", "studio"})
 
 _TIME = rb"(?:(?:(\d{4})-)?(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{3,9})(?: ([+-]\d{4}))?|(-?\d{1,19})\.(\d{3,9}))"
 _THREADTIME = re.compile(rb" *" + _TIME + rb"(?: +(\S+))? +(\d{1,10}) +(\d{1,10}) ([VDIWEFAS]) ")
-_TIME_TAG = re.compile(
-    rb" *" + _TIME + rb" ([VDIWEFAS])/(?=.*\( *(?:\S{1,32}?: *)?\d{1,10}\):)(.*?)\( *(?:(\S{1,32}?): *)?(\d{1,10})\): ?"
-)
-_BRIEF = re.compile(rb"([VDIWEFAS])/(?=.*\( *(?:\S{1,32}?: *)?\d{1,10}\):)(.*?)\( *(?:(\S{1,32}?): *)?(\d{1,10})\): ?")
+_PREFIX = rb"([VDIWEFAS])/(?=.*\( *(?:\S{1,32}?: *)?\d{1,10}\):)(.*?)\( *(?:(\S{1,32}?): *)?(\d{1,10})\): ?"
+_TIME_TAG = re.compile(rb" *" + _TIME + rb" " + _PREFIX)
+_BRIEF = re.compile(_PREFIX)
 _LONG = re.compile(rb"\[ *" + _TIME + rb" +(?:([^\s:]+): *)?(\d{1,10}): *(\d{1,10}) ([VDIWEFAS])/(.*)\]$")
 _PROCESS = re.compile(rb"([VDIWEFAS])\( *(?:([^\s():]+): *)?(\d{1,10})\) (.*?)  \(([^()]*)\)$")
 _THREAD = re.compile(rb"([VDIWEFAS])\( *(?:([^\s():]+): *)?(\d{1,10}): *(\d{1,10})\) ?")
@@ -164,23 +163,19 @@ class TextReader:
                 self._rest = data
                 return []
             self._fresh = False
+            data = data.removeprefix(codecs.BOM_UTF8)
             if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
-            elif data.startswith(codecs.BOM_UTF8):
-                data = data[len(codecs.BOM_UTF8) :]
         if self._decoder is not None:
             data = self._decoder.decode(data).encode("utf-8", "replace")
         found: Facts = []
         block, whole, rest = (self._rest + data).rpartition(b"\n")
         if whole:
             self._block(block, found)
-        if self._long_line:
-            rest = b""
-        elif len(rest) > MAX_LINE:
+        if len(rest) > MAX_LINE and not self._long_line:
             self._line(rest, found)
             self._long_line = True
-            rest = b""
-        self._rest = rest
+        self._rest = b"" if self._long_line else rest
         return found
 
     def flush(self) -> Facts:
@@ -200,15 +195,12 @@ class TextReader:
             at = block.find(b"\n") + 1
             if not at:
                 return
-        while self._words and self._format is None and at <= len(block):
-            end = block.find(b"\n", at)
-            line = block[at : end if end >= 0 else len(block)]
+        for line in block[at:].split(b"\n") if self._words and self._format is None else ():
             self._format = _format_of(_clean(line[:MAX_LINE]))
-            if self._format is None:
-                self._line(line, found)
-                at += len(line) + 1
-        if at > len(block):
-            return
+            if self._format is not None:
+                break
+            self._line(line, found)
+            at += len(line) + 1
         if not self._words or self._format not in _TAGGED:
             for line in block[at:].split(b"\n"):
                 self._line(line, found)
@@ -288,9 +280,9 @@ class TextReader:
         return self._format in _TIMED or not text or text[:1] in b" \t}]"
 
     def _finish(self, found: Facts) -> None:
-        head, lines = self._head, self._lines
+        top, lines = self._head, self._lines
         self._head, self._lines, self._size = None, [], 0
-        if head is None:
+        if top is None:
             return
         if self._format == "long" and lines and not lines[-1]:
             lines.pop()
@@ -298,13 +290,10 @@ class TextReader:
         text = data.decode("utf-8", "replace")
         if self._printable:
             text = unescape(text)
-        cut = len(data) == _cut_size(head.tag)
+        cut = len(data) == _cut_size(top.tag)
         self.entries += 1
-        found.append(
-            LogEntry(
-                head.stamp, head.time_ns, head.pid, head.tid, head.uid, head.level, head.tag, text, head.buffer, cut
-            )
-        )
+        entry = LogEntry(top.stamp, top.time_ns, top.pid, top.tid, top.uid, top.level, top.tag, text, top.buffer, cut)
+        found.append(entry)
 
     def _unread(self, line: bytes, found: Facts) -> None:
         if not line:
