@@ -91,6 +91,7 @@ def test_what_cannot_be_told_is_missing() -> None:
     assert (event.complete, event.missing) == (False, ("extra", "properties"))
     event = finish(draft(without("context"), "after"), strict=False)
     assert (event.complete, event.missing) == (True, ())
+    assert finish(draft(without("context"), "after", ("context",)), strict=False).missing == ("context",)
     identify = finish(draft({"type": "identify"}, "after", ()), strict=False)
     assert identify.missing == ("traits", "messageId", "timestamp", "integrations", "anonymousId", "context")
 
@@ -150,6 +151,9 @@ def test_the_session_in_the_properties() -> None:
     # A property that is not shown may be one.
     value = {**WHOLE, "integrations": {}, "properties": {}}
     assert finish(draft(value, "after", ("properties",)), strict=False).session_from == ""
+    hidden = draft(value, "after", ("properties",))
+    hidden.inferred = (S2, FROM_LINE)
+    assert finish(hidden, strict=False).session_id == S2
     raw = {"type": "track", "event": "x", "properties": {"session_id": 12}}
     event = finish(draft(raw, "raw"), strict=False)
     assert (event.session_id, event.session_from) == (12, FROM_PROPERTIES_ALONE)

@@ -288,3 +288,78 @@ def test_memory_is_bounded_whatever_comes() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 120e6
+
+
+def test_apps_of_one_log_do_not_lend_each_other_their_sessions() -> None:
+    entries = [
+        entry("[AmplitudeSession] startNewSession -> 1772527272315", pid=1, uid=10_001),
+        entry(json.dumps(body("Ours", "m-1")), ns=1, pid=1, uid=10_001),
+        saved("Theirs", ns=2, pid=2, uid=10_002),
+        saved("Mine", ns=3, pid=1, uid=10_001),
+    ]
+    found = {event.name: event for event in events(entries)}
+    assert found["Mine"].session_id == S1
+    assert found["Mine"].device_id == "dev-1"
+    assert (found["Theirs"].session_id, found["Theirs"].device_id) == (NO_SESSION, None)
+    assert (found["Theirs"].uid, found["Theirs"].pid) == (10_002, 2)
+
+
+def test_one_message_id_in_two_processes_is_two_events() -> None:
+    entries = [entry(json.dumps(body()), ns=pid, pid=pid, uid=pid) for pid in (1, 2)]
+    assert [event.pid for event in events(entries)] == [1, 2]
+    assert len(events(entries * 3)) == 2
+
+
+def test_a_fuller_report_that_comes_late_is_told_again() -> None:
+    sniffer = Sniffer()
+    sniffer.feed(entry("[AmplitudeSession] startNewSession -> 1772527272315"))
+    assert sniffer.feed(entry(json.dumps(body(session=None)))) == []
+    stages = [each.stage for each in sniffer.advance(Stamp(HOLD_MS * 1_000_000, 0)) if isinstance(each, SegmentEvent)]
+    assert "before" in stages
+    (late,) = sniffer.feed(entry(json.dumps(body()), ns=3 * SECOND))
+    assert isinstance(late, SegmentEvent)
+    assert (late.stage, late.session_id) == ("after", S1)
+    assert sniffer.feed(entry(json.dumps(body()), ns=3 * SECOND)) == []
+
+
+def test_a_fuller_report_within_the_hold_takes_the_place_of_the_lesser() -> None:
+    entries = [
+        line("startNewSession -> 1772527272315"),
+        entry(json.dumps(body(session=None)), ns=1),
+        entry(json.dumps(body()), ns=2),
+    ]
+    opened = [event for event in events(entries) if event.name == "Opened"]
+    assert [event.stage for event in opened] == ["after"]
+
+
+def test_pruned_lines_are_told_for_the_app_that_is_looked_at() -> None:
+    pruned = entry("uid=10123(com.example.shop) expire 7 lines", tag="chatty", uid=10_123)
+    (failure,) = sniff([pruned], uid=10_123)
+    assert isinstance(failure, ParseFailure)
+    assert failure.reason == "lines pruned by logd"
+    assert sniff([pruned], uid=10_124) == []
+    assert sniff([pruned]) == []
+
+
+FIELDS = (*body(), "name", "userId", "traits", "groupId", "previousId")
+STRANGE = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(FIELDS), STRANGE, max_size=6).map(lambda odd: body() | {**odd}), max_size=8
+    ),
+    st.booleans(),
+)
+def test_strange_values_in_any_field(bodies: list[dict[str, object]], strict: bool) -> None:
+    entries = [entry(json.dumps(each), ns=number * SECOND // 2) for number, each in enumerate(bodies)]
+    entries += [saved("Opened", "{ a: [Object] }", ns=5 * SECOND)]
+    for each in sniff(entries, strict=strict):
+        assert isinstance(each, SegmentEvent | ParseFailure)
+        if isinstance(each, SegmentEvent):
+            assert isinstance(each.name, str)
+            assert each.device_id is None or isinstance(each.device_id, str)
