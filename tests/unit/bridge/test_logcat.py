@@ -29,14 +29,6 @@ def stamp(time_ns: int) -> Stamp:
     return Stamp(time_ns, time_ns // 1_000_000)
 
 
-def packed(
-    tag: str = "ReactNativeJS", text: bytes = b"hello", *, ns: int = NS, pid: int = 14822, lid: int = 0, size: int = 28
-) -> bytes:
-    payload = (b"\x04" + tag.encode() + b"\0" + text + b"\0")[:MAX_PAYLOAD]
-    words = (len(payload), size, pid, 14871, ns // 10**9, ns % 10**9, lid, 10231)
-    return struct.pack("<HHiIIIII", *words)[: size or 20].ljust(size, b"\0") + payload
-
-
 def read(reader: BinaryReader | TextReader, data: bytes, sizes: list[int] | None = None) -> list[LogEntry | Gap]:
     found: list[LogEntry | Gap] = []
     at = 0
@@ -53,109 +45,6 @@ def entries(found: list[LogEntry | Gap]) -> list[LogEntry]:
 def lines(text: str, form: str | None = None, **options: object) -> tuple[TextReader, list[LogEntry]]:
     reader = TextReader(stamp, form, **options)  # type: ignore[arg-type]
     return reader, entries(read(reader, text.encode()))
-
-
-# Binary.
-
-
-def test_a_binary_entry() -> None:
-    reader = BinaryReader(stamp)
-    (entry,) = read(reader, packed(text="café\n🚀".encode()))
-    assert entry == LogEntry(
-        stamp(NS), NS, 14822, 14871, 10231, "I", "ReactNativeJS", "café\n🚀", "main", False
-    )  # fmt: skip
-    assert reader.entries == 1
-
-
-@pytest.mark.parametrize(("size", "uid"), [(28, 10231), (32, 10231), (24, None), (20, None), (0, None)])
-def test_older_and_newer_headers(size: int, uid: int | None) -> None:
-    data = packed(size=size) + packed(text=b"again", size=size)
-    found = entries(read(BinaryReader(stamp, WANTED), data))
-    assert [(entry.message, entry.uid) for entry in found] == [("hello", uid), ("again", uid)]
-
-
-def test_a_cut_entry_shows_4052_bytes() -> None:
-    # The cut falls inside a character: 4,053 bytes fit, the reader loses one more, and that one is half.
-    (entry,) = entries(read(BinaryReader(stamp), packed(text=b"x" * 4051 + "é".encode() * 10)))
-    assert entry.cut
-    assert entry.message == "x" * 4051 + "\ufffd"
-
-
-def test_only_what_is_wanted_comes_and_all_is_counted() -> None:
-    data = b"".join(
-        [
-            packed("Other", b"no"),
-            packed(text=b"yes"),
-            packed("MyTag", b"SegmentReplay/1 a 1/1 {}"),
-            packed("chatty", b"c"),
-        ]
-    )
-    reader = BinaryReader(stamp, WANTED)
-    found = entries(read(reader, data * 50))
-    assert [(entry.tag, entry.message) for entry in found[:3]] == [
-        ("ReactNativeJS", "yes"),
-        ("MyTag", "SegmentReplay/1 a 1/1 {}"),
-        ("chatty", "c"),
-    ]
-    assert (len(found), reader.entries) == (150, 200)
-
-
-def test_an_entry_inside_an_entry_is_text() -> None:
-    """The event log's values are any bytes, those of an entry of the app among them."""
-    data = packed(text=b"one") + packed("values", packed(text=b"forged"), lid=2) + packed(text=b"two")
-    found = entries(read(BinaryReader(stamp, WANTED), data * 30))
-    assert [entry.message for entry in found] == ["one", "two"] * 30
-
-
-PACKED = st.builds(
-    packed,
-    st.sampled_from(["ReactNativeJS", "Other", "chatty", "React", "a: b", "ReactNativeJSX"]),
-    # Bytes that look like a header are among them.
-    st.binary(max_size=60).map(lambda text: text.replace(b"\0", b"\x1c")) | st.just(b"SegmentReplay/1 m 1/1 {}"),
-    ns=st.integers(0, 2**32 * 10**9 - 1),
-    pid=st.sampled_from([0, 28, 14822]),
-    size=st.sampled_from([28, 28, 28, 32, 24, 20]),
-)
-
-
-@given(st.lists(PACKED, max_size=20), st.lists(st.integers(1, 200), max_size=20))
-def test_chunks_and_wishes_change_nothing(data: list[bytes], sizes: list[int]) -> None:
-    whole = b"".join(data)
-    everything = entries(read(BinaryReader(stamp), whole))
-    assert len(everything) == len(data)
-    assert read(BinaryReader(stamp), whole, sizes) == everything
-    reader = BinaryReader(stamp, WANTED)
-    wanted = [e for e in everything if e.tag in WANTED.tags or e.message.startswith(WANTED.openings)]
-    assert read(reader, whole, sizes) == wanted
-    assert reader.entries == len(data)
-
-
-@given(st.binary(max_size=300), st.lists(st.integers(1, 100), max_size=8), st.booleans())
-def test_any_bytes_are_entries_or_gaps(data: bytes, sizes: list[int], wishes: bool) -> None:
-    for item in read(BinaryReader(stamp, WANTED if wishes else None), data, sizes):
-        assert isinstance(item, LogEntry | Gap)
-
-
-@given(st.binary(min_size=1, max_size=200))
-def test_after_garbage_the_entries_come_again(garbage: bytes) -> None:
-    tail = b"".join(packed(text=f"after {n}".encode()) for n in range(90))
-    found = entries(read(BinaryReader(stamp, WANTED), packed(text=b"before") + garbage + tail))
-    assert found[0].message == "before"
-    # Garbage may look like the header of an entry of at most 5 KiB; what comes after that is read.
-    assert found[-1].message == "after 89"
-
-
-def test_binary_memory_is_bounded() -> None:
-    reader = BinaryReader(stamp, WANTED)
-    for _ in range(200):
-        reader.feed(b"\xff" * 65536)
-    assert len(reader._buffer) < 6000
-    (gap,) = reader.flush()
-    assert isinstance(gap, Gap)
-    assert gap.detail == f"{200 * 65536} bytes"
-
-
-# Text.
 
 
 def truth() -> list[dict[str, object]]:
@@ -667,35 +556,6 @@ def test_a_cut_binary_entry_shows_as_much_as_a_text_one() -> None:
     assert (found.message, found.cut) == (text.message, text.cut)
 
 
-def test_the_event_log() -> None:
-    values = (
-        struct.pack("<I", 30005) + b"\x03\x04" + struct.pack("<Bi", 0, -7) + struct.pack("<Bq", 1, 1 << 40)
-        + struct.pack("<Bf", 4, 0.5) + struct.pack("<BI", 2, 3) + b"abc"
-    )  # fmt: skip
-
-    def event(payload: bytes) -> LogEntry:
-        data = struct.pack("<HHiIIIII", len(payload), 28, 1, 1, 1, 0, 2, 1000) + payload
-        (entry,) = read_all(BinaryReader(stamp), [data])
-        assert isinstance(entry, LogEntry)
-        return entry
-
-    whole = event(values)
-    assert (whole.tag, whole.message, whole.buffer, whole.cut) == ("30005", "-7,1099511627776,0.5,abc", "events", False)
-    assert event(values[:-1]).cut
-    assert event(values[:9]).cut
-    assert event(values + b"\x09").cut
-    assert event(b"\1").cut
-
-
-def test_bytes_that_are_no_entry_are_one_gap() -> None:
-    first, second = framed(ENTRIES[0]), framed(ENTRIES[1])
-    noise = b"\xff" * 100
-    found = read_all(BinaryReader(stamp), [first + noise + second + b"\1\2\3"])
-    assert [type(fact) for fact in found] == [LogEntry, Gap, LogEntry, Gap]
-    assert found[1] == Gap(stamp(ENTRIES[0].ns), stamp(ENTRIES[1].ns), "log", "unreadable", "100 bytes")
-    assert found[3] == Gap(stamp(ENTRIES[1].ns), stamp(ENTRIES[1].ns), "log", "unreadable", "3 bytes")
-
-
 LINES = st.sampled_from(MIXED).flatmap(
     lambda entry: st.sampled_from(LAYOUTS).map(lambda layout: printed(entry, layout[0], set(layout[1].split())))
 )
@@ -707,9 +567,6 @@ NOISE = st.binary(max_size=40) | st.sampled_from(
      printed(Written(b"{" * 3000 + b"\n  " + b"y" * 500), "threadtime", set()),
      b"03-03 10:00:00.318 1 2 I Long    : " + b"y" * MAX_LINE]
 )  # fmt: skip
-
-
-FRAMES = st.builds(framed, st.sampled_from(MIXED), st.sampled_from([0, 20, 24, 28, 32]), st.integers(0, 9))
 
 
 CUTS = st.lists(st.integers(0, 2000) | st.integers(0, 200_000), max_size=12)
@@ -737,23 +594,6 @@ def test_text_in_any_chunking(
     assert all(isinstance(fact, LogEntry | Gap) for fact in whole[0])
     detect(data)
     printable(data)
-
-
-@given(st.lists(FRAMES | st.binary(max_size=40), max_size=8).map(b"".join), CUTS, st.sampled_from([None, WANTED]))
-def test_binary_in_any_chunking(data: bytes, cuts: list[int], keep: Wanted | None) -> None:
-    def read(chunks: list[bytes]) -> tuple[Facts, int]:
-        reader = BinaryReader(stamp, keep)
-        return read_all(reader, chunks), reader.entries
-
-    assert read(pieces(data, cuts)) == read([data])
-
-
-@given(st.sampled_from(MIXED), st.sampled_from([24, 28, 32]))
-def test_each_byte_on_its_own(entry: Written, size: int) -> None:
-    data = b"\xff" * 5 + framed(entry, size) + framed(ENTRIES[0])
-    assert read_all(BinaryReader(stamp), [data[n : n + 1] for n in range(len(data))]) == read_all(
-        BinaryReader(stamp), [data]
-    )
 
 
 HOSTILE = [
