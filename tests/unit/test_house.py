@@ -47,6 +47,20 @@ def test_nothing_on_the_map_is_gone(package: str) -> None:
     assert gone == []
 
 
+# Protocols and values have nothing to run; the two readers of logs are tested side by side in `test_logcat.py`.
+UNTESTED = {"bridge/ports.py", "agent/model.py", "bridge/logbinary.py"}
+
+
+@pytest.mark.parametrize("package", ["agent", "bridge"])
+def test_every_module_has_its_tests(package: str) -> None:
+    missing = []
+    for path in _modules(package):
+        test = ROOT / "tests" / "unit" / package / path.parent / f"test_{path.name}"
+        if test.is_file() == (f"{package}/{path.as_posix()}" in UNTESTED):
+            missing.append(str(path))
+    assert missing == []
+
+
 @pytest.mark.parametrize("package", ["agent", "bridge"])
 def test_a_map_fits_on_a_page(package: str) -> None:
     assert len((ROOT / package / "README.md").read_text().splitlines()) <= 80

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import httpx
+import pytest
+from fakes.rawserver import Connection, raw_server
+
+from agent.errors import ConfigError
+from agent.outbox.exchange import Exchange, address
+
+OK = b"HTTP/1.1 200 OK\r\nX-Word: Yes\r\nContent-Length: 5\r\n\r\nhello"
+
+
+def test_an_answer_has_its_status_its_headers_in_lower_case_and_its_text() -> None:
+    def script(connection: Connection) -> None:
+        while connection.request():
+            connection.send(OK)
+
+    with raw_server(script) as url:
+        exchange = Exchange("127.0.0.1")
+        for limit, text in ((100, "hello"), (2, "he")):
+            answer = exchange.ask("GET", url, {}, limit=limit)
+            assert (answer.status, answer.headers["x-word"], answer.text) == (200, "Yes", text)
+        exchange.close()
+
+
+def test_a_server_that_drips_is_left_at_the_deadline() -> None:
+    def drip(connection: Connection) -> None:
+        connection.request()
+        connection.drip(OK * 100, 0.05)
+
+    with raw_server(drip) as url:
+        exchange = Exchange("127.0.0.1")
+        began = time.monotonic()
+        with pytest.raises(httpx.ReadTimeout, match=r"no full answer within 0\.5 s"):
+            exchange.ask("GET", url, {}, seconds=0.5)
+        assert time.monotonic() - began < 5
+        exchange.close()
+
+
+def test_close_from_another_thread_ends_a_request_and_all_later_ones() -> None:
+    entered = threading.Event()
+
+    def hang(connection: Connection) -> None:
+        connection.request()
+        entered.set()
+        connection.ended.wait(30)
+
+    with raw_server(hang) as url:
+        exchange = Exchange("127.0.0.1")
+        errors: list[httpx.HTTPError] = []
+
+        def ask() -> None:
+            try:
+                exchange.ask("GET", url, {}, seconds=20)
+            except httpx.HTTPError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert entered.wait(10)
+        exchange.close()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert len(errors) == 1
+        with pytest.raises(httpx.TransportError, match="closed"):
+            exchange.ask("GET", url, {})
+        exchange.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "host", "ftp://h", "http://", "http://h:0", "http://h:99999", "http://a b", "http://["]
+)
+def test_what_is_no_address(url: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        address(url, "It", "Write it as http://HOST.")
+    assert told.value.hint == "Write it as http://HOST."
+
+
+@pytest.mark.parametrize("url", ["http://u@h", "http://h?q=1", "http://h#f"])
+def test_an_address_of_too_many_parts(url: str) -> None:
+    with pytest.raises(ConfigError, match="It has no user name"):
+        address(url, "It", "")
