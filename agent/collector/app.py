@@ -59,6 +59,8 @@ log = logging.getLogger(__name__)
 HTTPAPI_BYTES = 1_000_000
 BATCH_BYTES = 20_000_000
 PARTS_BYTES = 200_000_000
+# Four times what our own client waits for an answer.
+BODY_SECONDS = 120.0
 
 
 def make_app(
@@ -134,7 +136,7 @@ class Collector:
                 return _json(200, {"code": 200}, {SKIP_HEADER: OUT_OF_RANGE})
             return _json(200, await run_in_threadpool(self._receive, upload, body))
         except Refused as refused:
-            return _json(refused.status, {"code": refused.status, "error": refused.words})
+            return _refusal(refused)
         except ClientDisconnect:
             return Response(status_code=400)
         except StorageError as error:
@@ -154,7 +156,7 @@ class Collector:
             status, answer = await run_in_threadpool(self._ingest.take, data, self._api_key)
             return _json(status, answer)
         except Refused as refused:
-            return _json(refused.status, {"code": refused.status, "error": refused.words})
+            return _refusal(refused)
         except ClientDisconnect:
             return Response(status_code=400)
         except StorageError as error:
@@ -283,12 +285,16 @@ class Guard:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """The body as sent. Raises Refused above `limit` bytes, ClientDisconnect when it breaks off."""
+    """The body as sent. Raises Refused above `limit` bytes or BODY_SECONDS, ClientDisconnect when it breaks off."""
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > limit:
-            raise Refused(413, f"more than {limit} bytes")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > limit:
+                    raise Refused(413, f"more than {limit} bytes")
+    except TimeoutError as error:
+        raise Refused(408, f"the body did not come within {BODY_SECONDS:g} s") from error
     return bytes(data)
 
 
@@ -318,6 +324,12 @@ def _password(header: str) -> bytes:
 
 def _json(status: int, answer: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(answer), status, headers, "application/json")
+
+
+def _refusal(refused: Refused) -> Response:
+    # Whoever takes too long over a body is not waited for any longer.
+    headers = {"connection": "close"} if refused.status == 408 else None
+    return _json(refused.status, {"code": refused.status, "error": refused.words}, headers)
 
 
 def _storage(error: StorageError) -> Response:

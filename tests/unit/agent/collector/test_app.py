@@ -391,6 +391,19 @@ def test_a_slow_client_holds_up_nobody(collector: Collecting, track) -> None:
     assert len(collector.recording.manifests()) == 2
 
 
+def test_a_body_that_never_ends_is_cut(collector: Collecting, track, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "BODY_SECONDS", 0.2)
+        with raw(collector.port, 100) as client:
+            client.sendall(b"half")
+            text = b""
+            while data := client.recv(4096):
+                text += data
+    assert text.startswith(b"HTTP/1.1 408")
+    assert isinstance(wire.classify(wire.Answer(408, {}, ""), 0), Retry)
+    assert track(body(META)).status_code == 200
+
+
 def test_a_client_that_breaks_off_leaves_nothing(collector: Collecting, track, caplog) -> None:
     sent = body(META)
     for cut in (0, len(sent) - 1):
