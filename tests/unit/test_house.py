@@ -47,8 +47,8 @@ def test_nothing_on_the_map_is_gone(package: str) -> None:
     assert gone == []
 
 
-# Protocols and values have nothing to run; the two readers of logs are tested side by side in `test_logcat.py`.
-UNTESTED = {"bridge/ports.py", "agent/model.py", "bridge/logbinary.py"}
+# Protocols and values have nothing to run.
+UNTESTED = {"bridge/ports.py", "agent/model.py"}
 
 
 @pytest.mark.parametrize("package", ["agent", "bridge"])
