@@ -112,9 +112,10 @@ class Registry:
         except BridgeError:
             return ""
 
-    def watch(self) -> Iterator[Attached | Detached]:
+    def watch(self) -> Iterator[Attached | Detached | Listed]:
         """Blocks; first the devices that are there, then each change. A device that is away for less than 250 ms was
-        never away. Ends after `close`; raises AdbServerError when the server goes away, all devices detached first.
+        never away. One that is listed and cannot be used comes as it is listed, so that somebody can be told why.
+        Ends after `close`; raises AdbServerError when the server goes away, all devices detached first.
         """
         presence = Presence()
         try:
@@ -192,15 +193,20 @@ class Registry:
         self._closed = True
         self._socket.close()
 
-    def _changes(self, presence: Presence) -> Iterator[Attached | Detached]:
+    def _changes(self, presence: Presence) -> Iterator[Attached | Detached | Listed]:
         deadline = Deadline(START_SECONDS)
         self._ready(deadline)
+        states: dict[str, str] = {}
         with self._socket.request("host:track-devices", deadline) as stream:
             while not self._closed:
                 if self._wait(stream, presence):
-                    block = self._socket.read_block(stream, Deadline(ANSWER_SECONDS))
-                    usable = {listed.serial for listed in listing(block) if listed.usable}
+                    found = listing(self._socket.read_block(stream, Deadline(ANSWER_SECONDS)))
+                    usable = {listed.serial for listed in found if listed.usable}
                     yield from presence.see(usable, time.monotonic_ns())
+                    for listed in found:
+                        if not listed.usable and states.get(listed.serial) != listed.state:
+                            yield listed
+                    states = {listed.serial: listed.state for listed in found}
                 yield from presence.settle(time.monotonic_ns())
                 self._reconnect(presence)
 

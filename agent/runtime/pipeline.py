@@ -30,6 +30,8 @@ CALL_SECONDS = 5.0
 CONTEXT_SECONDS = 2.0
 CLOCK_SECONDS = 20.0
 ADVANCE_SECONDS = 0.5
+# How long before the streams break a cause may be told that is the cause of that.
+CAUSE_NS = 2_000_000_000
 CHANNEL_ITEMS = 512
 POSTED_ITEMS = 4096
 
@@ -60,6 +62,8 @@ class Pipeline:
         self._status = status
         self._last_entry: LogEntry | None = None
         self._lost: tuple[Stamp, str, str] | None = None
+        self._cause: tuple[Stamp, str, str] | None = None
+        self._boot_id = ""
         self._posted: deque[Relayed] = deque()
         self._unposted = 0
         self.attached = asyncio.Event()
@@ -70,6 +74,12 @@ class Pipeline:
             self._posted.append(item)
         else:
             self._unposted += 1
+
+    def explain(self, reason: str, detail: str) -> None:
+        """Why the device is away, where somebody knows better than its broken streams say. Loop thread."""
+        self._cause = self._clock.now(), reason, detail
+        if self._status.state != "recording":
+            self._status.problem = detail
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record until `stop` is set, then seal what is open. Raises AgentError when nothing can be stored any more."""
@@ -87,7 +97,11 @@ class Pipeline:
                     continue
                 await self._record(device, stop)
         finally:
-            await loop.run_in_executor(self._workers, self._stage.process, self._take_posted())
+            left = self._take_posted()
+            gap = self._outage()
+            if gap is not None:
+                left.append(gap)
+            await loop.run_in_executor(self._workers, self._stage.process, left)
             await loop.run_in_executor(self._workers, self._stage.finish)
             self._status.state = "stopped"
 
@@ -108,12 +122,9 @@ class Pipeline:
             await loop.run_in_executor(self._workers, self._stage.attach, device)
             self._status.state = "recording"
             self._status.problem = ""
-            if self._lost is not None:
-                since, reason, detail = self._lost
-                await loop.run_in_executor(
-                    self._workers, self._stage.process, [Gap(since, self._clock.now(), "device", reason, detail)]
-                )
-                self._lost = None
+            gap = self._outage(device.info.boot_id)
+            if gap is not None:
+                await loop.run_in_executor(self._workers, self._stage.process, [gap])
             consumer = asyncio.create_task(self._consume(channel), name=f"stage:{self._serial}")
             lanes = [
                 start_lane(f"{name}:{self._serial}", work)
@@ -168,6 +179,19 @@ class Pipeline:
             taken.append(Loss("relay", "uploads while the device was away", self._unposted))
             self._unposted = 0
         return taken
+
+    def _outage(self, boot_id: str = "") -> Gap | None:
+        """The gap since the device was lost, under the best name of its cause; `boot_id` is that of its return."""
+        lost, cause, before = self._lost, self._cause, self._boot_id
+        self._lost, self._cause, self._boot_id = None, None, boot_id or before
+        if lost is None:
+            return None
+        since, reason, detail = lost
+        if before and self._boot_id != before:
+            detail = "the device restarted"
+        elif cause is not None and cause[0].mono_ns > since.mono_ns - CAUSE_NS:
+            _, reason, detail = cause
+        return Gap(since, self._clock.now(), "device", reason, detail)
 
     def _note_loss(self, stage: str, error: BridgeError) -> None:
         log.warning("%s lost: %s", stage, error)

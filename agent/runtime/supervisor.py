@@ -15,10 +15,15 @@ from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
 from bridge.clock import HostClock
-from bridge.errors import BridgeError
-from bridge.registry import Attached, Detached, Registry
+from bridge.errors import BridgeError, DeviceGone, DeviceUnauthorized
+from bridge.registry import Attached, Detached, Listed, Registry
 
 REWATCH_SECONDS = 1.0
+# States of a listed device that say why it is away, and the reason that its gap gets; the others pass by themselves.
+TELLING = {
+    "unauthorized": DeviceUnauthorized.__name__,
+    **dict.fromkeys(("recovery", "sideload", "rescue", "bootloader", "no permissions"), DeviceGone.__name__),
+}
 
 
 class Supervisor:
@@ -65,9 +70,12 @@ class Supervisor:
                     group.create_task(pipeline.run(stop), name=f"pipeline:{serial}")
                     return pipeline
 
-                def changed(event: Attached | Detached) -> None:
+                def changed(event: Attached | Detached | Listed) -> None:
                     pipeline = self._pipelines.get(event.serial)
-                    if isinstance(event, Detached):
+                    if isinstance(event, Listed):
+                        if pipeline is not None and event.state in TELLING:
+                            pipeline.explain(TELLING[event.state], event.why)
+                    elif isinstance(event, Detached):
                         if pipeline is not None:
                             pipeline.attached.clear()
                     elif not self._wanted or event.serial in self._wanted:
@@ -76,12 +84,12 @@ class Supervisor:
                 for serial in self._wanted:
                     record(serial)
 
-                def tell(event: Attached | Detached) -> None:
+                def tell(event: Attached | Detached | Listed) -> None:
                     loop.call_soon_threadsafe(changed, event)
 
                 await self._watch(stop, tell)
 
-    async def _watch(self, stop: asyncio.Event, tell: Callable[[Attached | Detached], None]) -> None:
+    async def _watch(self, stop: asyncio.Event, tell: Callable[[Attached | Detached | Listed], None]) -> None:
         """Follow attach and detach; a watch that breaks (the adb server went away) is started again."""
 
         def watch() -> None:
@@ -97,7 +105,10 @@ class Supervisor:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if stop.is_set():
                     break
-                if isinstance(lane.exception(), BridgeError):
+                error = lane.exception()
+                if isinstance(error, BridgeError):
+                    for pipeline in self._pipelines.values():
+                        pipeline.explain(type(error).__name__, str(error))
                     await asyncio.wait({stopping}, timeout=REWATCH_SECONDS)
                 else:
                     lane.result()

@@ -53,6 +53,7 @@ class FakeDevice:
         self.captures = 0
         self.screens = _Screen(self)
         self.trees = _Trees(self)
+        self.boot_id = "boot"
 
     @property
     def serial(self) -> str:
@@ -60,7 +61,7 @@ class FakeDevice:
 
     @property
     def info(self) -> DeviceInfo:
-        return DeviceInfo(self._serial, "Fake", "Nobody", "14", 34, SIZE, 160, 0, "boot")
+        return DeviceInfo(self._serial, "Fake", "Nobody", "14", 34, SIZE, 160, 0, self.boot_id)
 
     def say(self, item: LogEntry | Gap) -> None:
         with self._changed:

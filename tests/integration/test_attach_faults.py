@@ -49,6 +49,9 @@ class Step:
     faults: tuple[str, ...]
     reasons: tuple[str, ...]
     stages: tuple[str, ...] = ("device",)
+    told: str = ""
+    """What the person is told while the fault lasts, and what the gap says, too."""
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,11 @@ BAD_PICTURES = tuple(
     for step in (Step((f"screencap={kind}",), (reason,), ("screen",)), Step(("flaky",), LOST))
 )
 SCRIPTS: tuple[tuple[Step, ...], ...] = (
-    (Step(("unplug",), LOST), Step(("unauthorized",), ("DeviceUnauthorized", *LOST)), Step(("reboot@0:1",), LOST)),
+    (
+        Step(("unplug",), LOST),
+        Step(("unauthorized",), ("DeviceUnauthorized",), told="accept the question about USB debugging"),
+        Step(("reboot@0:1",), LOST, detail="the device restarted"),
+    ),
     (*BAD_PICTURES, Step(("screencap=garbage",), ())),
     (
         Step(("u2-stall=15",), ("BridgeTimeout",), ("hierarchy",)),
@@ -211,6 +218,8 @@ def _step(lab: Lab, recorder: Recorder, index: int, step: Step, heals: bool = Tr
         )
     else:
         recorder.wait(serial, _more(before, 4), f"pictures during {step}")
+    if step.told:
+        recorder.wait(serial, lambda now: step.told in now["problem"], f"words about {step}")
     if heals and "@" not in step.faults[0]:
         for fault in step.faults:
             lab.heal(fault, index)
@@ -232,7 +241,8 @@ def _more(before: Mapping[str, Any], pictures: int = 2) -> Callable[[Mapping[str
 
 def _names(gap: Mapping[str, Any], one: Seen) -> bool:
     overlaps = gap["from_ms"] <= one.ended_ms + SLACK_MS and gap["to_ms"] >= one.began_ms - SLACK_MS
-    return overlaps and gap["stage"] in one.step.stages and gap["reason"] in one.step.reasons
+    named = gap["stage"] in one.step.stages and gap["reason"] in one.step.reasons
+    return overlaps and named and one.step.told in gap["detail"] and one.step.detail in gap["detail"]
 
 
 def _gaps(folder: Path) -> dict[str, list[dict[str, Any]]]:

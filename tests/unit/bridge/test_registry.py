@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import AdbMissing, AdbServerError, DeviceGone, DeviceUnauthorized, ServerPortTaken
-from bridge.registry import FLAP_NS, AdbServer, Attached, Detached, Presence, Registry, listing
+from bridge.registry import FLAP_NS, AdbServer, Attached, Detached, Listed, Presence, Registry, listing
 
 LONG = """\
 R58M123ABC             device usb:1-4 product:beyond1 model:SM_G973F device:beyond1 transport_id:3
@@ -108,7 +108,7 @@ class Watch:
     """A watch on its own thread whose events a test takes one by one."""
 
     def __init__(self, registry: Registry) -> None:
-        self.events: Queue[Attached | Detached] = Queue()
+        self.events: Queue[Attached | Detached | Listed] = Queue()
         self._pool = ThreadPoolExecutor(1)
         self.done = self._pool.submit(self._run, registry)
 
@@ -116,7 +116,7 @@ class Watch:
         for event in registry.watch():
             self.events.put(event)
 
-    def next(self) -> Attached | Detached:
+    def next(self) -> Attached | Detached | Listed:
         return self.events.get(timeout=5)
 
     def join(self) -> None:
@@ -138,16 +138,30 @@ def watch(registry: Registry) -> Iterator[Callable[[], Watch]]:
         each.join()
 
 
+def _state(event: object) -> tuple[str, str]:
+    assert isinstance(event, Listed), event
+    return event.serial, event.state
+
+
 def test_watch_follows_devices_and_ends_with_close(
     server: FakeAdbServer, registry: Registry, watch: Callable[[], Watch]
 ) -> None:
     server.states = {"A": "device", "B": "offline"}
     events = watch()
     assert events.next() == Attached("A")
+    assert _state(events.next()) == ("B", "offline")
     server.set_states({"A": "device", "B": "device"})
     assert events.next() == Attached("B")
     server.set_states({"A": "offline", "B": "device"})
+    assert _state(events.next()) == ("A", "offline")
     assert events.next() == Detached("A")
+    server.set_states({"A": "offline", "B": "device", "C": "offline"})
+    assert _state(events.next()) == ("C", "offline")
+    server.set_states({"A": "unauthorized", "B": "device", "C": "offline"})
+    listed = events.next()
+    assert _state(listed) == ("A", "unauthorized")
+    assert isinstance(listed, Listed)
+    assert "USB debugging" in listed.why
     registry.close()
     events.done.result(5)
     assert events.events.empty()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,7 @@ class Bench:
         self.opened: list[FakeDevice] = []
         self.refusals: list[Exception] = []
         self.panel = True
+        self.boot_id = "boot"
         self.numbers = count(1)
         self.picture = count()
         self.workers = ThreadPoolExecutor(2, thread_name_prefix="stage")
@@ -48,6 +50,7 @@ class Bench:
             raise self.refusals.pop(0)
         device = FakeDevice(serial, self.clock.now)
         device.panel = self.panel
+        device.boot_id = self.boot_id
         device.picture = lambda: next(self.picture) % 250
         self.opened.append(device)
         return device
@@ -127,6 +130,86 @@ def test_a_device_that_comes_back_goes_on_in_the_same_recording_with_a_gap() -> 
     assert b"cable pulled" in text
     assert bench.status.gaps == 1
     assert bench.status.problem == ""
+
+
+def _gaps(bench: Bench) -> list[tuple[str, str]]:
+    """Reason and detail of the device's gaps in what was kept."""
+    payloads = [json.loads(event)["data"] for sealed in bench.kept for event in sealed.events]
+    gaps = [data["payload"] for data in payloads if isinstance(data, dict) and data.get("tag") == "gap"]
+    return [(gap["reason"], gap["detail"]) for gap in gaps if gap["stage"] == "device"]
+
+
+async def _until_lost(bench: Bench, pipeline: Pipeline) -> None:
+    """Record an event, then lose the device."""
+    pipeline.attached.set()
+    await until_async(lambda: bench.status.frames >= 2, "pictures")
+    lines = bench.status.logs
+    bench.say_event()
+    await until_async(lambda: bench.status.logs > lines, "the line")
+    pipeline.attached.clear()
+    bench.opened[-1].lose("the stream ended")
+    await until_async(lambda: bench.status.state == "waiting for the device", "the loss")
+
+
+async def _until_back(bench: Bench, pipeline: Pipeline) -> None:
+    frames = bench.status.frames
+    pipeline.attached.set()
+    await until_async(lambda: bench.status.frames >= frames + 2, "pictures after the return")
+
+
+def test_a_gap_has_the_cause_that_was_told_and_only_its_own() -> None:
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        await _until_lost(bench, pipeline)
+        pipeline.explain("DeviceUnauthorized", "unlock it")
+        assert bench.status.problem == "unlock it"
+        await _until_back(bench, pipeline)
+        await _until_lost(bench, pipeline)
+        await _until_back(bench, pipeline)
+
+    bench.run(script)
+    assert _gaps(bench) == [("DeviceUnauthorized", "unlock it"), ("DeviceGone", "the stream ended")]
+
+
+def test_a_cause_told_long_before_a_loss_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_module, "CAUSE_NS", 0)
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.state == "recording", "the device")
+        pipeline.explain("AdbServerError", "the server went away")
+        assert bench.status.problem == ""
+        await _until_lost(bench, pipeline)
+        await _until_back(bench, pipeline)
+
+    bench.run(script)
+    assert _gaps(bench) == [("DeviceGone", "the stream ended")]
+
+
+def test_a_restart_of_the_device_is_told_in_its_gap() -> None:
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        await _until_lost(bench, pipeline)
+        bench.boot_id = "another"
+        await _until_back(bench, pipeline)
+        await _until_lost(bench, pipeline)
+        await _until_back(bench, pipeline)
+
+    bench.run(script)
+    assert _gaps(bench) == [("DeviceGone", "the device restarted"), ("DeviceGone", "the stream ended")]
+
+
+def test_a_device_that_does_not_come_back_leaves_a_gap_until_the_end() -> None:
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        await _until_lost(bench, pipeline)
+
+    bench.run(script)
+    assert _gaps(bench) == [("DeviceGone", "the stream ended")]
 
 
 def test_a_device_that_will_not_open_is_tried_again() -> None:

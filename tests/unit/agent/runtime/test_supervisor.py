@@ -19,11 +19,11 @@ from agent.settings import Capture, Settings
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import AdbServerError, BridgeError, DeviceGone
-from bridge.registry import Attached, Detached
+from bridge.registry import Attached, Detached, Listed
 from bridge.types import Stamp
 
 SETTINGS = Settings(capture=Capture(rate=20, touch_rate=20))
-Change = Attached | Detached
+Change = Attached | Detached | Listed
 
 
 class FakeRegistry:
@@ -136,6 +136,31 @@ def test_a_bad_device_does_not_hurt_the_others() -> None:
         bench.attach("good")
         await until_async(lambda: bench.frames("good") >= 3, "pictures of the good one")
         assert bench.supervisor.statuses["bad"].problem == "bad: open: offline"
+
+    bench.run(script)
+
+
+@pytest.mark.parametrize("state", ["unauthorized", "recovery", "offline"])
+def test_a_listed_device_says_why_it_is_away(state: str) -> None:
+    bench = Bench()
+
+    async def script() -> None:
+        bench.attach("a")
+        await until_async(lambda: bench.frames("a") >= 1, "a picture")
+        bench.detach("a")
+        bench.registry.devices["a"].lose()
+        status = bench.supervisor.statuses["a"]
+        await until_async(lambda: status.state == "waiting for the device", "the loss")
+        before = status.problem
+        bench.registry.tell(Listed("b", state, "", "", 1, False, "nobody asked"))
+        bench.registry.tell(Listed("a", state, "", "", 2, False, f"it is {state}"))
+        if state == "offline":
+            # It passes by itself, so the words of the loss stay.
+            bench.attach("a")
+            await until_async(lambda: bench.frames("a") >= 2, "a picture after the return")
+            assert before != f"it is {state}"
+        else:
+            await until_async(lambda: status.problem == f"it is {state}", "the reason")
 
     bench.run(script)
 
