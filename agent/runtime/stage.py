@@ -237,9 +237,12 @@ class Stage:
         session = effective_session(found.session_id)
         if session > 0:
             self._status.session_id, self._status.device_id = session, found.device_id
-        if self._gate.closed or self._hidden(found.stamp) or (self._started and found.stamp < self._started):
+        before = self._started is not None and found.stamp < self._started
+        if before or self._gate.closed or self._hidden(found.stamp):
             if self._recorder is not None:
                 self._recorder.note(found)
+            if not before:
+                self._feed(Loss("events", self._gate.closed or "logged while nothing was captured", 1))
             return
         self._status.events += 1
         self._feed(found)

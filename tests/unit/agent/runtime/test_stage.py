@@ -238,6 +238,7 @@ def test_while_stopped_nothing_is_kept_but_the_ids() -> None:
     assert b"Hidden" not in told
     assert b'"stopped"' in told
     assert bench.status.frames == 2
+    assert bench.status.losses == {"events: stopped": 1}
     assert {sealed.manifest.session_id for sealed in bench.kept} == {SESSION, SESSION + 1}
 
 
