@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from agent.model import MaskedSnapshot, MaskLevel, MaskRect, Snapshot
+from agent.model import MaskedNode, MaskedSnapshot, MaskLevel, MaskRect, Snapshot
 from agent.replay.survey import Private, Survey, survey
-from agent.replay.text import Secrets, clean_event, private_values, scrub
+from agent.replay.text import STARS, Secrets, clean_event, private_values, scrub
 from agent.replay.windows import outside
 from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
 
@@ -25,6 +25,7 @@ GROW = 2
 MAX_PASSWORDS = 4096
 HISTORY = 64
 TOUCH_SLACK_NS = 1_000_000_000
+SLOW_DUMP_NS = 2_000_000_000
 # Longer than a screen's opening animation (AOSP config_activityDefaultDur is 220 ms, activity_open 450).
 SETTLING_NS = 500_000_000
 _LEVELS: tuple[MaskLevel, ...] = ("light", "medium", "conservative")
@@ -39,7 +40,7 @@ class _Silent:
 
     mono_ns: int
     zones: tuple[Bounds, ...]
-    back_ns: int = TOUCH_SLACK_NS
+    back_ns: int = SLOW_DUMP_NS
 
 
 class Masker:
@@ -53,10 +54,13 @@ class Masker:
         self.package = package
         self._width = width
         self._secrets = Secrets()
+        self._hard = Secrets()
         self._passwords: dict[str, None] = {}
         self._surveys: dict[tuple[int, Size, int], Survey] = {}
         self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
         self._appeared: dict[Bounds | str, int] | None = None
+        self._absent = False
+        self._came_ns: int | None = None
         self._silent: deque[_Silent] = deque(maxlen=HISTORY)
 
     def tighten(self, level: MaskLevel) -> None:
@@ -69,8 +73,8 @@ class Masker:
     def snapshot(self, s: Snapshot, rgba: NDArray[np.uint8], dpi: int) -> MaskedSnapshot:
         """Burn the masks of both dumps into a copy of `rgba` (height, width, 4) and scale that down.
 
-        `blocked` of the result is "no-tree", "rotation", "size", "unstable", "not-app" or "secure" when the whole
-        picture is covered.
+        `blocked` of the result is "no-tree", "rotation", "size", "unstable", "not-app", "settling" or "secure" when the
+        whole picture is covered.
         """
         size = s.frame.size
         if s.before is None or s.after is None or not s.before.roots or not s.after.roots:
@@ -92,6 +96,8 @@ class Masker:
             return self._blocked(s, dpi, "not-app")
         if before.package != after.package:
             return self._blocked(s, dpi, "unstable")
+        if self._came_ns is not None and s.frame.stamp.mono_ns < self._came_ns + SETTLING_NS:
+            return self._blocked(s, dpi, "settling")
         moving = _moving(before, after)
         if moving is None:
             return self._blocked(s, dpi, "unstable")
@@ -101,7 +107,8 @@ class Masker:
         settling = self._settling(s, after)
         covers = tuple(dict.fromkeys((*before.covers, *after.covers, *private, *moving, *settling)))
         pixels = _scaled(_burnt(rgba, covers), self._width)
-        return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, pixels, after.nodes, covers)
+        nodes = tuple(_told(node, rgba) for node in after.nodes)
+        return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, pixels, nodes, covers)
 
     def text(self, s: str) -> str:
         """`s` without private patterns and without what stood in masked fields so far."""
@@ -115,6 +122,9 @@ class Masker:
         """Take the private values of an event out of all texts from now on: its log line says them, too."""
         self._secrets.remember(private_values(event, self.level))
 
+    def _clean(self, s: str) -> str:
+        return self._hard.scrub(scrub(s), telling=True)
+
     def event(self, event: Mapping[str, object]) -> dict[str, object]:
         """A deep copy with private values starred, by the name of the field and by what they look like; ids stay."""
         return clean_event(event, self.level, self._secrets)
@@ -122,17 +132,20 @@ class Masker:
     def touch(self, t: Touch, hierarchy: Hierarchy | None = None) -> Touch | None:
         """`t`, or None where it says what was typed: on a keyboard, on a keypad, on another app.
 
-        Judged by `hierarchy` and by the dumps of earlier snapshots around the touch: the last one before it and all
-        up to a second after it, because a keyboard is there before a dump shows it. While the picture is blocked for
-        want of a tree that fits it, or as secure, nothing is known of any place.
+        Judged by `hierarchy` and by the dumps of earlier snapshots around the touch: the last one before it, all up to
+        a second after it, because a keyboard is there before a dump shows it, and the next one if it was slow. While
+        the picture is blocked for want of a tree that fits it, or as secure, nothing is known of any place.
         """
         zones = [self._zones(hierarchy)] if hierarchy is not None and hierarchy.roots else []
         last: tuple[Bounds, ...] = ()
+        slack_ns = SLOW_DUMP_NS
         for silent in self._silent:
             if silent.mono_ns <= t.stamp.mono_ns:
                 last = silent.zones
-            elif silent.mono_ns <= t.stamp.mono_ns + silent.back_ns:
+                continue
+            if silent.mono_ns <= t.stamp.mono_ns + min(slack_ns, silent.back_ns):
                 zones.append(silent.zones)
+            slack_ns = TOUCH_SLACK_NS
         zones.append(last)
         return None if any(b.contains(t.x, t.y) for zone in zones for b in zone) else t
 
@@ -148,7 +161,7 @@ class Masker:
         if self._touched is None or self._touched[0] is not tree:
             # Nothing is clipped: the frame's size is not known here.
             extent = Size(max(r.bounds.right for r in tree.roots), max(r.bounds.bottom for r in tree.roots))
-            found = survey(tree, self.package, self.level, extent, 0, self._passwords.keys(), scrub)
+            found = survey(tree, self.package, self.level, extent, 0, self._passwords.keys(), self._clean)
             self._touched = tree, found.silent
         return self._touched[1]
 
@@ -156,7 +169,7 @@ class Masker:
         key = (tree.digest, size, dpi)
         found = self._surveys.pop(key, None)
         if found is None:
-            found = survey(tree, self.package, self.level, size, dpi, self._passwords.keys(), scrub)
+            found = survey(tree, self.package, self.level, size, dpi, self._passwords.keys(), self._clean)
             self._learn(found)
         # The dump after one picture is the dump before the next.
         self._surveys[key] = found
@@ -169,6 +182,10 @@ class Masker:
     def _aged(self, tree: Hierarchy, found: Survey) -> Survey:
         """Note since when each private view stands where it does. What the very first dump shows counts as settled."""
         then, now = self._appeared, tree.stamp.mono_ns
+        if self._absent and found.package:
+            # Its opening is drawn over what was there, by a tree that shows it in its place already.
+            self._came_ns = now
+        self._absent = not found.package
         if then is None:
             now, then = now - SETTLING_NS, {}
         self._appeared = {place: then.get(place, now) for place in map(_place, found.private)}
@@ -194,6 +211,7 @@ class Masker:
 
     def _learn(self, found: Survey) -> None:
         self._secrets.remember(found.secrets)
+        self._hard.remember(found.hard)
         self._passwords |= dict.fromkeys(found.passwords)
         while len(self._passwords) > MAX_PASSWORDS:
             del self._passwords[next(iter(self._passwords))]
@@ -257,7 +275,7 @@ def _container(views: Sequence[Private], before: Survey, after: Survey) -> Bound
 
 def _place(view: Private) -> Bounds | str:
     """By what a view is known again: where it is, or its place in the tree for what scrolls or fits its words."""
-    return view.key if view.scrolls or view.rule == "text" else view.bounds
+    return view.key if view.scrolls or view.rule in ("text", "pattern", "echo") else view.bounds
 
 
 def _grown(b: Bounds, size: Size) -> Bounds:
@@ -274,6 +292,15 @@ def _black(rgba: NDArray[np.uint8], found: Survey) -> bool:
         if part[::16, ::16].any() or part.any():
             return False
     return bool(left)
+
+
+def _told(node: MaskedNode, rgba: NDArray[np.uint8]) -> MaskedNode:
+    """A view with its label, unless the picture of it is black to the last pixel: a secure window over others is."""
+    if not node.label or node.label == STARS:
+        return node
+    b = node.bounds
+    part = rgba[b.top : b.bottom, b.left : b.right, :3]
+    return node if part[::16, ::16].any() or part.any() else replace(node, label=STARS)
 
 
 def _burnt(rgba: NDArray[np.uint8], covers: Sequence[MaskRect]) -> NDArray[np.uint8]:

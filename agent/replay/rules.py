@@ -32,10 +32,13 @@ _LIGHT_WORDS = re.compile(
     re.IGNORECASE,
 )
 
+_KEY = re.compile(r"(?i:(?:digit|number|key|button|ziffer|taste) )?(?P<digit>\d)(?:[\s,]+[A-Z+](?:[\s,]*[A-Z])*)?")
+
 
 def editable(node: Node) -> bool:
     """Whether one can type into it. Dumps have no flag for it: the class says so, or a hint, which only inputs have."""
-    return node.cls.endswith(_EDITABLE) or (bool(node.hint) and bool(node.flags & NodeFlag.FOCUSABLE))
+    filled = bool(node.text) and node.text != node.hint
+    return node.cls.endswith(_EDITABLE) or (bool(node.hint) and (filled or bool(node.flags & NodeFlag.FOCUSABLE)))
 
 
 def password(node: Node) -> bool:
@@ -66,10 +69,15 @@ def _judge_light(node: Node, label: str) -> Verdict | None:
     about = f"{node.resource_id} {node.hint} {node.desc} {label}"
     if _PASSWORD_WORDS.search(about):
         return "mask", "password"
-    if _LIGHT_WORDS.search(about) or looks_private(node.text):
+    if _LIGHT_WORDS.search(about) or looks_private(node.text) or _half_typed(node.text):
         return "mask", "private-input"
     # An input that says nothing about itself may be any of the four.
     return None if about.strip() else ("mask", "unknown-input")
+
+
+def _half_typed(text: str) -> bool:
+    """Whether it may become an address or a number that is private as a whole."""
+    return "@" in text or sum(c.isdigit() for c in text) >= 6
 
 
 def _has_text(node: Node) -> bool:
@@ -79,9 +87,15 @@ def _has_text(node: Node) -> bool:
 
 
 def keypad_digit(node: Node) -> str:
-    """The digit on a key of an on-screen keypad, "" for any other node."""
+    """The digit on a key of an on-screen keypad, with its letters or not; "" for any other node."""
+    key = None if node.flags & NodeFlag.PASSWORD else _KEY.fullmatch((node.text or node.desc).strip())
+    return key["digit"] if key else ""
+
+
+def keyboard_letter(node: Node) -> str:
+    """The letter on a key of an app's own keyboard, "" for any other node."""
     label = (node.text or node.desc).strip()
-    return label if len(label) == 1 and label.isdigit() and not node.flags & NodeFlag.PASSWORD else ""
+    return label.lower() if len(label) == 1 and label.isalpha() and not node.flags & NodeFlag.PASSWORD else ""
 
 
 def calculator_key(node: Node) -> bool:

@@ -11,10 +11,11 @@ import xxhash
 from agent.model import MaskedNode, MaskLevel, MaskRect
 from agent.replay import rules
 from agent.replay.text import STARS, alone, is_secret
-from agent.replay.windows import hull, split
+from agent.replay.windows import hull, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 
 MIN_KEYS = 9
+MIN_LETTERS = 20
 _NAMED = NodeFlag.CLICKABLE | NodeFlag.LONG_CLICKABLE | NodeFlag.CHECKABLE | NodeFlag.SCROLLABLE | NodeFlag.FOCUSED
 
 
@@ -34,7 +35,8 @@ class Survey:
     """The result for one dump; bounds are clipped to the screen.
 
     `app` are the app's windows, `covers` what lies outside or over them, `scrolling` the content of each scrolling view
-    as hashes of its texts and classes, `passwords` the keys of password fields, `secrets` what stood in private inputs.
+    as hashes of its texts and classes, `passwords` the keys of password fields, `secrets` what stood in private inputs,
+    `hard` those of them that no later screen may show either.
     """
 
     package: str
@@ -47,6 +49,7 @@ class Survey:
     silent: tuple[Bounds, ...]
     passwords: frozenset[str]
     secrets: tuple[str, ...]
+    hard: tuple[str, ...]
     worded: bool
 
 
@@ -58,6 +61,7 @@ class _Row:
     bounds: Bounds
     scrolls: tuple[tuple[str, Bounds], ...]
     hidden: str = ""
+    covered: Bounds | None = None
     below: bool = False
 
 
@@ -72,7 +76,7 @@ def survey(
 ) -> Survey:
     """Judge every view of a dump. `known_passwords` are keys that once had the password flag, which never wears off.
 
-    `clean` takes what is private out of a text that stays.
+    `clean` takes what is private out of a text that stays. A view whose text is not clean is covered, too.
     """
     windows = split(tree, package, screen, dpi)
     whole = Bounds(0, 0, screen.width, screen.height)
@@ -80,6 +84,7 @@ def survey(
     private: list[Private] = []
     passwords: set[str] = set()
     secrets: dict[str, None] = {}
+    hard: dict[str, None] = {}
     keys: dict[int, list[int]] = {}
     calculators: set[int] = set()
     label = ""
@@ -87,29 +92,40 @@ def survey(
         node = row.node
         above = rows[row.parent] if row.parent >= 0 else None
         if above is not None and above.hidden:
-            row.hidden = above.hidden
+            row.hidden, row.covered = above.hidden, above.covered
             _note_secret(node, row.hidden, secrets)
+            # What is below need not be inside: few views clip their children.
+            if not row.bounds.empty and not _within(row.bounds, row.covered):
+                private.append(Private(row.key, row.bounds, "mask", row.hidden, row.scrolls))
             continue
         verdict = rules.judge(node, label, level)
-        if row.key in known_passwords:
+        if not known_passwords.isdisjoint(_names(row)):
             verdict = "mask", "password"
+        if verdict is None and (node.text or not node.children) and not _clean(node, clean):
+            verdict = "mask", "pattern"
         # A label names the input after it, and only that one.
         label = "" if rules.editable(node) else node.text or node.desc or label
         if verdict is not None:
             kind, row.hidden = verdict
+            row.covered = row.bounds
             if row.hidden == "password":
-                passwords.add(row.key)
+                passwords.update(_names(row))
             _note_secret(node, row.hidden, secrets)
+            if row.hidden in ("password", "private-input"):
+                _note_secret(node, row.hidden, hard)
             _taint(rows, row.parent)
             if not row.bounds.empty:
                 private.append(Private(row.key, row.bounds, kind, row.hidden, row.scrolls))
-        elif rules.keypad_digit(node):
+        elif rules.keypad_digit(node) or rules.keyboard_letter(node):
             keys.setdefault(_root_of(rows, i), []).append(i)
         elif rules.calculator_key(node):
             calculators.add(_root_of(rows, i))
     keypads: list[Bounds] = []
     for root, members in keys.items():
-        if len({rules.keypad_digit(rows[i].node) for i in members}) >= MIN_KEYS and root not in calculators:
+        digits = {i: digit for i in members if (digit := rules.keypad_digit(rows[i].node))}
+        if len({rules.keyboard_letter(rows[i].node) for i in members} - {""}) < MIN_LETTERS:
+            members = list(digits) if len(set(digits.values())) >= MIN_KEYS and root not in calculators else []
+        if members:
             keypads += hull([rows[i].bounds for i in members if not rows[i].bounds.empty])
             for i in members:
                 rows[i].hidden = "keypad"
@@ -122,14 +138,15 @@ def survey(
             max((r.bounds.right for r in tree.roots), default=0),
             max((r.bounds.bottom for r in tree.roots), default=0),
         ),
-        app=tuple(r.bounds.intersect(whole) for r in windows.own),
+        app=tuple(b for r in windows.own if not (b := r.bounds.intersect(whole)).empty),
         covers=windows.covers + tuple(blocked),
         private=tuple(private),
         scrolling=_scrolling(rows),
-        nodes=tuple(_shown(rows, clean)),
+        nodes=tuple(_shown(rows, clean, level)),
         silent=windows.silent + tuple(keypads),
         passwords=frozenset(passwords),
         secrets=tuple(secrets),
+        hard=tuple(hard),
         worded=any(row.node.text for row in rows),
     )
 
@@ -145,8 +162,7 @@ def _rows(roots: tuple[Node, ...], package: str, whole: Bounds) -> tuple[list[_R
         node, parent, seed, scrolls = stack.pop()
         bounds = node.bounds.intersect(whole)
         if node.package and node.package != package:
-            if not bounds.empty:
-                blocked.append(MaskRect(bounds, "block", "other-app"))
+            blocked += [MaskRect(b, "block", "other-app") for b in reach(node, whole)]
             continue
         key = xxhash.xxh3_64_hexdigest(f"{seed}/{node.cls}/{node.resource_id}".encode("utf-8", "replace"))
         me = len(rows)
@@ -162,6 +178,22 @@ def _rows(roots: tuple[Node, ...], package: str, whole: Bounds) -> tuple[list[_R
             below.append((child, me, f"{key}{alike[name]}", scrolls))
         stack.extend(reversed(below))
     return rows, blocked
+
+
+def _names(row: _Row) -> tuple[str, ...]:
+    """By what a password field is known again: its place in the tree, and any input of its id or at its place."""
+    node = row.node
+    if not rules.editable(node):
+        return (row.key,)
+    return (row.key, *((f"#{node.resource_id}",) if node.resource_id else ()), f"@{node.bounds}")
+
+
+def _within(inner: Bounds, outer: Bounds | None) -> bool:
+    return outer is not None and not outer.empty and inner.union(outer) == outer
+
+
+def _clean(node: Node, clean: Callable[[str], str]) -> bool:
+    return all(clean(words) == words for words in (node.text, node.desc) if words)
 
 
 def _note_secret(node: Node, rule: str, secrets: dict[str, None]) -> None:
@@ -213,8 +245,13 @@ def _scrolling(rows: list[_Row]) -> dict[tuple[str, Bounds], frozenset[int]]:
     return {view: frozenset(content) for view, content in found.items()}
 
 
-def _shown(rows: list[_Row], clean: Callable[[str], str]) -> list[MaskedNode]:
-    """The views worth showing: named, labelled or touchable ones. What is below a blocked view is left out."""
+def _shown(rows: list[_Row], clean: Callable[[str], str], level: MaskLevel) -> list[MaskedNode]:
+    """The views worth showing: named, labelled or touchable ones. What is below a blocked view is left out.
+
+    At conservative no words are told: those of a picture or of a container are often those of a text beside it, and a
+    name with spaces is made of some.
+    """
+    strict = level == "conservative"
     shown: list[MaskedNode] = []
     for row in rows:
         node = row.node
@@ -223,7 +260,8 @@ def _shown(rows: list[_Row], clean: Callable[[str], str]) -> list[MaskedNode]:
             continue
         words = node.text or node.desc
         # The words of a container are its children's, joined; an empty private view says nothing by its stars.
-        label = STARS if row.hidden or (row.below and words) else clean(words)
-        if label or node.resource_id or node.flags & _NAMED or not node.children:
-            shown.append(MaskedNode(row.key, row.bounds, node.cls, clean(node.resource_id), label, node.flags))
+        label = STARS if row.hidden or ((row.below or strict) and words) else clean(words)
+        name = STARS if strict and " " in node.resource_id else clean(node.resource_id)
+        if label or name or node.flags & _NAMED or not node.children:
+            shown.append(MaskedNode(row.key, row.bounds, clean(node.cls), name, label, node.flags))
     return shown

@@ -43,7 +43,7 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int) -> Windo
     whole = Bounds(0, 0, screen.width, screen.height)
     owners = [(root, owner(root)) for root in tree.roots]
     target = package or _largest(owners, whole)
-    own = tuple(root for root, name in owners if target and name == target and not root.bounds.intersect(whole).empty)
+    own = tuple(root for root, name in owners if target and name == target and reach(root, whole))
     covers = [MaskRect(b, "block", "outside-app") for b in outside([r.bounds.intersect(whole) for r in own], whole)]
     silent: list[Bounds] = []
     for root, name in owners:
@@ -117,6 +117,17 @@ def hull(parts: list[Bounds]) -> list[Bounds]:
     return [functools.reduce(Bounds.union, parts)] if parts else []
 
 
+def reach(view: Node, whole: Bounds) -> list[Bounds]:
+    """Where a view and all below it may draw: a view may be smaller than its children, or empty."""
+    shown = view.bounds.intersect(whole)
+    parts = {} if shown.empty else {shown: None}
+    for node in view.walk():
+        area = node.bounds.intersect(whole)
+        if not area.empty and (shown.empty or area.union(shown) != shown):
+            parts[area] = None
+    return list(parts)
+
+
 def _drawn(root: Node, package: str, whole: Bounds) -> list[Bounds]:
     """What a foreign window hides.
 
@@ -125,10 +136,8 @@ def _drawn(root: Node, package: str, whole: Bounds) -> list[Bounds]:
     something itself. A bare larger view is a container or a dimming layer.
     """
     shown = root.bounds.intersect(whole)
-    if shown.empty:
-        return []
     if not (package in _SHEETS or is_keyboard(package)) or shown.area * 2 <= whole.area:
-        return [shown]
+        return reach(root, whole)
     parts: list[Bounds] = []
     stack = [root]
     while stack:

@@ -19,14 +19,16 @@ CALL_SECONDS = 5.0
 BUSY_SECONDS = 5.0
 PAUSED_SECONDS = 0.2
 TOUCH_TAIL_NS = 1_000_000_000
+# As long as masking may cover what has just come, and a little more.
+SETTLED_NS = 600_000_000
 
 
 class CaptureLoop:
     """Takes pictures at the idle or the touch rate and yields a Snapshot whenever the picture or the tree changed.
 
     A picture is released only with the dump before and the dump after it, so that masking can use the union. When the
-    two differ the tree was moving: the next round is released, too, even if its picture is the same, so that what was
-    blocked for being unsettled is seen once it has settled.
+    two differ the tree was moving: the next rounds are released, too, even if their picture is the same, so that what
+    was blocked for being unsettled is seen once it has settled.
 
     `paused` says why nothing may be captured now, "" when it may. `run` belongs to one thread; `touched` and `stop` may
     be called from any.
@@ -68,6 +70,7 @@ class CaptureLoop:
         before = self._dump()
         shown: int | None = None
         settled = False
+        moved_ns = -SETTLED_NS
         while not self._stopped:
             if self._rest():
                 # What comes after a pause is shown even if it is what was there before.
@@ -82,7 +85,10 @@ class CaptureLoop:
                     same_tree = _digest(before) == _digest(after)
                     if changed or not settled or not same_tree:
                         self._emit(Snapshot(frame, before, after))
-                    shown, settled, before = frame.digest, same_tree, after
+                    if not same_tree:
+                        moved_ns = frame.stamp.mono_ns if after is None else after.stamp.mono_ns
+                    settled = same_tree and frame.stamp.mono_ns >= moved_ns + SETTLED_NS
+                    shown, before = frame.digest, after
             else:
                 # What comes after a gap is shown even if it is what was there before.
                 settled = False

@@ -429,6 +429,142 @@ def test_text_that_stood_in_a_masked_field_is_taken_out_of_later_texts() -> None
     assert masker.event({"properties": {"where": "ring twice"}}) == {"properties": {"where": "*****"}}
 
 
+@pytest.mark.parametrize("bounds", [(0, 0, 0, 0), (40, 300, 100, 420), (40, 420, 1040, 300)])
+@pytest.mark.parametrize("cls", [EDIT, "android.webkit.WebView"])
+def test_what_a_private_view_draws_beyond_itself_is_covered(bounds: tuple[int, int, int, int], cls: str) -> None:
+    inner = view(40, 300, 1040, 420, text="ring twice")
+    result = masked(app(TITLE, view(*bounds, cls, children=[inner])), status_bar())
+    assert covered(result, inner)
+    assert visible(result, TITLE)
+    assert "ring" not in repr(result.nodes)
+
+
+@pytest.mark.parametrize("bounds", [(0, 0, 0, 0), (100, 1200, 110, 1210)])
+def test_windows_smaller_than_what_they_show_are_judged_all_the_same(bounds: tuple[int, int, int, int]) -> None:
+    assert covered(masked(app(TITLE), app(PASSWORD, bounds=bounds), status_bar()), PASSWORD)
+    guest = view(0, 1200, 1080, 1400, text="Mum: call me", package="com.other")
+    foreign = view(*bounds, children=[guest], package="com.other")
+    for roots in ((app(TITLE), foreign, status_bar()), (app(TITLE, foreign), status_bar())):
+        result = masked(*roots)
+        assert covered(result, guest)
+        assert visible(result, TITLE)
+        assert "Mum" not in repr(result)
+
+
+@pytest.mark.parametrize("level", get_args(MaskLevel))
+@pytest.mark.parametrize(
+    "words", ["Signed in: anna@example.com", "Card 4111 1111 1111 1111", "Call +49 170 1234567", "PIN: 4711"]
+)
+def test_a_text_that_looks_private_is_covered_and_not_only_starred(words: str, level: MaskLevel) -> None:
+    text = view(40, 300, 1040, 420, text=words)
+    result = masked(app(TITLE, text), status_bar(), level=level)
+    assert covered(result, text)
+    assert visible(result, TITLE) == (level != "conservative")
+    assert words not in labels(result)
+
+
+def test_a_password_that_was_seen_is_on_no_later_screen() -> None:
+    masker = Masker("light", APP)
+    masker.snapshot(*still(app(TITLE, replace(PASSWORD, hint="Password")), status_bar()), DPI)
+    later = view(40, 1100, 1040, 1200, text="Your login is HUNTER22.")
+    result = masker.snapshot(*still(app(TITLE, later), status_bar(), seconds=2), DPI)
+    assert covered(result, later)
+    assert visible(result, TITLE)
+    assert "HUNTER22" not in repr(result.nodes)
+
+
+def test_conservative_tells_no_words_of_pictures_containers_and_names() -> None:
+    photo = view(40, 300, 300, 500, "android.widget.ImageView", desc="Photo of Anna Bell")
+    card = view(
+        40, 600, 900, 700, "android.view.ViewGroup", desc="Anna Bell, online", children=[replace(photo, desc="")]
+    )
+    row = view(40, 800, 900, 900, "android.view.ViewGroup", resource_id="row Anna Bell", children=[PAY])
+    result = masked(app(photo, card, row), status_bar(), level="conservative")
+    assert "Anna" not in repr(result.nodes)
+    assert visible(result, photo)
+
+
+def test_classes_and_names_of_views_are_cleaned() -> None:
+    odd = view(0, 100, 900, 200, "com.x.anna@example.com", text="a", resource_id="mail-anna@example.com")
+    assert "anna" not in repr(masked(app(odd), status_bar()).nodes)
+
+
+@pytest.mark.parametrize("typed", ["anna@exampl", "4111 1111 11", "0170 123"])
+def test_light_covers_what_is_half_typed(typed: str) -> None:
+    field = view(40, 300, 1040, 420, EDIT, typed, hint="Contact")
+    assert covered(masked(app(field), status_bar(), level="light"), field)
+
+
+def test_the_words_of_a_secure_window_over_others_are_not_told() -> None:
+    code = view(150, 1000, 900, 1100, text="Recovery code ABCD")
+    dialog = view(100, 900, 980, 1500, children=[code])
+    pixels = painted(app(TITLE))
+    pixels[900:1500, 100:980, :3] = 0
+    dump = tree(app(TITLE), dialog, status_bar())
+    result = Masker("medium", APP).snapshot(snapshot(pixels, dump, dump), pixels, DPI)
+    assert labels(result) == ["Checkout", "*****"]
+    assert visible(result, TITLE)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["0 +", "1", "2 ABC", "3\nDEF", "4 GHI", "5 J K L", "6, MNO", "7 PQRS", "8 TUV", "9 WXYZ"],
+        [f"Digit {i}" for i in range(10)],
+        [*"QWERTYUIOPASDFGHJKLZXCVBNM"],
+    ],
+)
+def test_keys_are_known_by_what_else_they_say_and_so_is_a_keyboard_of_the_app(names: list[str]) -> None:
+    keys = [
+        view(100 * (i % 9), 1000 + 150 * (i // 9), 100 * (i % 9) + 90, 1100 + 150 * (i // 9), desc=name)
+        for i, name in enumerate(names)
+    ]
+    masker = Masker("light", APP)
+    result = masker.snapshot(*still(app(TITLE, *keys), status_bar()), DPI)
+    assert all(covered(result, key) for key in keys)
+    assert visible(result, TITLE)
+    assert set(labels(result)) == {"Checkout", "*****"}
+    assert masker.touch(touch(0.5, "down", 450, 1050)) is None
+
+
+def test_an_app_that_comes_back_is_not_shown_while_its_opening_is_drawn_over_another() -> None:
+    masker = Masker("medium", APP)
+    other = app(view(0, 500, 500, 600, text="Mum: call me", package="com.other"), package="com.other")
+    masker.snapshot(*still(other, status_bar(), seconds=1), DPI)
+    dump = tree(app(TITLE), status_bar(), seconds=1.1)
+    pixels = painted(other)
+    early = masker.snapshot(snapshot(pixels, dump, replace(dump, stamp=at(1.3)), 1.2), pixels, DPI)
+    assert blocked(early) == "settling"
+    assert visible(masker.snapshot(*still(app(TITLE), status_bar(), seconds=1.7), DPI), TITLE)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_password_field_is_known_again_by_its_place_and_by_its_id(wrapped: bool) -> None:
+    masker = Masker("light", APP)
+    field = view(40, 700, 1040, 820, EDIT, "••••", flags=NodeFlag.PASSWORD, hint="Secret word", resource_id="word")
+    masker.snapshot(*still(app(TITLE, field), status_bar()), DPI)
+    shown = replace(field, text="open sesame", flags=NodeFlag.VISIBLE, resource_id="" if wrapped else "word")
+    if not wrapped:
+        shown = replace(shown, bounds=Bounds(40, 900, 1040, 1020))
+    box = view(0, 600, 1080, 1100, "com.x.Box", children=[shown])
+    assert covered(masker.snapshot(*still(app(TITLE, box), status_bar(), seconds=2), DPI), shown)
+
+
+def test_a_touch_is_judged_by_the_next_dump_even_if_that_was_slow() -> None:
+    masker = Masker("medium", APP)
+    masker.snapshot(*still(app(TITLE), status_bar(), seconds=1), DPI)
+    masker.snapshot(*still(app(TITLE), status_bar(), keyboard(), seconds=3.8), DPI)
+    assert masker.touch(touch(2.5, "down", 500, 1750)) is None
+    assert masker.touch(touch(2.5, "down", 500, 200))
+
+
+def test_an_input_of_any_class_is_one_when_it_holds_more_than_its_hint() -> None:
+    field = view(40, 300, 1040, 420, "com.x.Field", "Anna", hint="Name")
+    assert covered(masked(app(field), status_bar()), field)
+    empty = replace(field, text="Name")
+    assert visible(masked(app(empty), status_bar()), empty)
+
+
 def test_landscape_and_small_screens_keep_their_shape() -> None:
     assert scaled_size(Size(2400, 1080), 540) == (1200, 540)
     assert scaled_size(Size(320, 480), 540) == (320, 480)
