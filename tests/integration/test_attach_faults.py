@@ -29,7 +29,7 @@ from agent.settings import load
 from agent.store.recording import Recording
 from bridge.clock import HostClock
 from bridge.emulated.lab import Lab
-from bridge.errors import BridgeError
+from bridge.errors import AdbServerError, BridgeError
 
 T = TypeVar("T")
 SHOP = "com.northbay.shop"
@@ -202,6 +202,17 @@ def test_the_server_dies_and_the_phone_sleeps_when_it_ends(tmp_path: Path, monke
     assert summary["drained"]
     gaps = _gaps(tmp_path / "replays")[seen.serial]
     assert any(_names(gap, seen) for gap in gaps), gaps
+
+
+def test_an_adb_server_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    with nothing_left(), Lab() as lab:
+        lab.fault("foreign-adb")
+        until(lambda: lab.server.request("host:version") == "0028", "the foreign server")
+        settings = load({"spool": tmp_path / "spool", "adb.port": lab.port}).settings
+        with pytest.raises(AdbServerError, match="unsupported"):
+            record(settings, (), False, SHOP, [f"dir:{tmp_path / 'replays'}"], duration=1)
+        assert lab.server.request("host:version") == "0028"
+        lab.heal("foreign-adb")
 
 
 def _step(lab: Lab, recorder: Recorder, index: int, step: Step, heals: bool = True) -> Seen:
