@@ -103,6 +103,14 @@ _TORN_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:u[0-9a-fA-F]{0,3})?$")
 _OBJECT = re.compile(r'\{(?=[ \n]*")')
 
 
+def without_parts(message: str) -> str:
+    """`message` without the text of an event's numbered parts: torn anywhere, what is private in it has no form.
+
+    The event itself says all of it.
+    """
+    return _PART.sub(lambda m: m[0] if m[3] == "1" else f"SegmentReplay/1 {m[1]} {m[2]}/{m[3]}", message)
+
+
 def statements(message: str) -> list[Statement]:
     """What a message states, in order. A message that cannot be an event yields nothing."""
     message = message[:MAX_MESSAGE]

@@ -16,7 +16,7 @@ from PIL import Image
 
 from agent.model import MaskedNode, MaskedSnapshot, MaskLevel, MaskRect, Snapshot
 from agent.replay.survey import Private, Survey, survey
-from agent.replay.text import STARS, Secrets, clean_event, private_values, scrub
+from agent.replay.text import STARS, Secrets, clean_event, private_values, reaching, scrub
 from agent.replay.windows import outside
 from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
 
@@ -110,8 +110,14 @@ class Masker:
         nodes = tuple(_told(node, rgba) for node in after.nodes)
         return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, pixels, nodes, covers)
 
-    def text(self, s: str) -> str:
-        """`s` without private patterns and without what stood in masked fields so far."""
+    def text(self, s: str, before: str = "") -> str:
+        """`s` without private patterns and without what stood in masked fields so far.
+
+        `before` is the line that `s` goes on from, when a long text was logged in pieces.
+        """
+        begun = reaching(before, s, self.level) if before else 0
+        if begun:
+            s = STARS + s[begun:]
         return self._secrets.scrub(scrub(s, self.level))
 
     def name(self, s: str) -> str:

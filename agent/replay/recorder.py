@@ -34,6 +34,9 @@ PREROLL_MS = 60_000
 PREROLL_BYTES = 8_000_000
 MAX_LOGS = 1_000
 MAX_LOG_CHARS = 2_000
+# How soon a piece of a long text follows the one before.
+PIECES_NS = 100_000_000
+MAX_WRITERS = 64
 MAX_PROOF_CHARS = 600
 MAX_MARKED = 512
 MAX_MESSAGE_IDS = 4_096
@@ -91,6 +94,7 @@ class Recorder:
         self._current: SessionKey | None = None
         self._seqs: dict[SessionKey, int] = {}
         self._shown: Shown | None = None
+        self._last_logs: dict[tuple[int, int, str], LogEntry] = {}
         self._last_shown: dict[SessionKey, Shown] = {}
         self._href = f"android-app://{masker.package or 'unknown'}/"
         self._messages: dict[str, int] = {}
@@ -310,7 +314,14 @@ class Recorder:
             self._lose("logs", "over the limit of a segment")
             return
         at = item.stamp.wall_ms
-        text = self._masker.text(f"{item.level}/{item.tag}: {item.message}")
+        writer_of_it = item.pid, item.tid, item.tag
+        last = self._last_logs.pop(writer_of_it, None)
+        self._last_logs[writer_of_it] = item
+        while len(self._last_logs) > MAX_WRITERS:
+            del self._last_logs[next(iter(self._last_logs))]
+        goes_on = last is not None and 0 <= item.stamp.mono_ns - last.stamp.mono_ns < PIECES_NS
+        message = self._masker.text(item.message, last.message if last is not None and goes_on else "")
+        text = f"{item.level}/{self._masker.text(item.tag)}: {message}"
         events = [rrweb.log(at, _LEVELS[item.level], text[:MAX_LOG_CHARS])]
         if item.tag == "AndroidRuntime" and "FATAL EXCEPTION" in item.message:
             events.append(rrweb.custom(at, "crash", {"pid": item.pid, "text": text[:MAX_LOG_CHARS]}))

@@ -14,6 +14,7 @@ STARS = "*****"
 MIN_SECRET = 4
 MAX_SECRETS = 256
 MAX_DEPTH = 64
+REACH = 512
 # Shorter texts look like any word in base64.
 MIN_ENCODED = 6
 # More than one word, or more than letters: not what an app calls its screens and events.
@@ -112,6 +113,17 @@ def scrub(text: str, level: MaskLevel = "light") -> str:
         text = _IBAN.sub(_starred_iban, text)
         text = _SSN.sub(STARS, _PHONE.sub(STARS, _DIGITS.sub(_starred_cards, text)))
     return text
+
+
+def reaching(before: str, text: str, level: MaskLevel) -> int:
+    """How many characters at the head of `text` end something private that begins in `before`, the line above it."""
+    tail = before[-REACH:]
+    joined, edge = tail + text[:REACH], len(tail)
+    patterns = [_EMAIL, _JWT, _ASSIGNED, _BEARER, _KEY, _DIGITS, _PHONE, _IBAN, _SSN]
+    if level != "light":
+        patterns.append(_ASSIGNED_AT_MEDIUM)
+    ends = [m.end() for pattern in patterns for m in pattern.finditer(joined) if m.start() < edge < m.end()]
+    return max(ends, default=edge) - edge
 
 
 def is_card(text: str) -> bool:

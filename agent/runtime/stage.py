@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from agent.analytics import relayed
 from agent.analytics.doctor import Doctor
+from agent.analytics.forms import without_parts
 from agent.analytics.gate import Gate
 from agent.analytics.identity import effective_session
 from agent.analytics.sessions import IDLE_NS
@@ -107,6 +108,8 @@ class Stage:
                 refusal=self._gate.refusal,
             )
             self._started = self._now()
+            # Nobody knows what is on the screen before the first dump.
+            self._masker.blind(self._started)
 
     def paused(self) -> str:
         """Why nothing is captured now; "" when it is. Any thread."""
@@ -192,7 +195,7 @@ class Stage:
         own = entry.uid is not None and entry.uid == self._uid
         if own and entry.stamp >= self._started and not self._gate.closed:
             self._status.logs += 1
-            self._feed(entry)
+            self._feed(replace(entry, message=without_parts(entry.message)))
 
     def _findings(self, found: list[Finding]) -> None:
         """Mark what the app's instrumentation does wrong, from the attach on; not by what was logged while stopped."""

@@ -11,6 +11,7 @@ const BLOCKED = {
   "not-app": "another app was in front",
   rotation: "the screen was turning",
   secure: "a secure window was in front",
+  settling: "the app was only opening",
   size: "picture and view tree differ in size",
   unstable: "the screen was changing",
 };

@@ -506,6 +506,18 @@ def test_what_was_typed_is_in_no_name_and_in_no_id_that_is_none() -> None:
     assert b"anna" not in stored
 
 
+def test_a_text_that_was_logged_in_pieces_is_masked_as_one() -> None:
+    pieces = [log(3, '{"note":"x","password":"hun'), log(3.01, 'ter22","a":1}'), log(3.5, "ter is a word")]
+    other = log(3.005, "ter22 of another process", "Other")
+    (sealed,) = run([picture(2, 10), event(2.5, ONE), *pieces, other, picture(6, 20)], until=10)
+    assert logs(sealed) == [
+        'I/ReactNativeJS: {"note":"x","password":"*****',
+        "I/Other: ter22 of another process",
+        'I/ReactNativeJS: *****,"a":1}',
+        "I/ReactNativeJS: ter is a word",
+    ]
+
+
 def test_the_proof_of_a_fault_is_cleaned_and_bounded() -> None:
     long = "x" * (MAX_PROOF_CHARS - 5) + " nora@quill.example " + "y" * 5000
     sealed = run([picture(1, 1), event(2, ONE), fault(3, "plugin-order", long)], until=9)

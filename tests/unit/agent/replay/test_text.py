@@ -18,6 +18,7 @@ from agent.replay.text import (
     is_secret,
     private_name,
     private_values,
+    reaching,
     scrub,
 )
 
@@ -152,6 +153,22 @@ def test_any_text_can_be_scrubbed_and_twice_changes_nothing(text: str) -> None:
 )  # fmt: skip
 def test_hostile_texts_do_not_take_long(text: str) -> None:
     scrub(text, "medium")
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "begun"),
+    [
+        ("{ password: 'hun", "ter22', a: 1 }", "ter22'"),
+        ("mail anna@exam", "ple.com now", "ple.com"),
+        ("card 4111 1111 ", "1111 1111 ok", "1111 1111"),
+        ("password:", "hunter22 ok", "hunter22"),
+        ("using bearer abcdefgh", "ijklm ok", "ijklm"),
+        ("all is well", "and goes on", ""),
+        ("mail anna@example.com", " and goes on", ""),
+    ],
+)
+def test_what_is_private_may_begin_in_the_line_above(before: str, text: str, begun: str) -> None:
+    assert text[: reaching(before, text, "light")] == begun
 
 
 def test_card_numbers_need_a_right_check_digit_and_length() -> None:

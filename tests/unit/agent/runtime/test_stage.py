@@ -106,6 +106,33 @@ def test_what_other_apps_log_is_not_recorded() -> None:
     assert bench.status.logs == 2
 
 
+def test_the_pieces_of_an_event_s_text_are_not_recorded_beside_it() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(11), SESSION, "device-a", "m-1")])
+    text = json.dumps({"type": "track", "event": "Paid", "messageId": "m-2", "properties": {"note": "mail anna@exam"}})
+    pieces = [entry(at(11.2), f"SegmentReplay/1 m-2 {i + 1}/2 {part}") for i, part in enumerate((text[:90], text[90:]))]
+    bench.stage.process([*pieces, entry(at(11.4), "ours"), bench.snapshot(12)])
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    assert b"Paid" in bench.everything()
+    assert b"SegmentReplay/1 m-2 2/2" in bench.everything()
+    told = [json.loads(e)["data"]["payload"]["payload"][0] for e in bench.kept[0].events if b'"type":6' in e]
+    assert not any("note" in line or "anna" in line for line in told)
+
+
+def test_no_touch_is_told_before_the_first_dump() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    touches = [Touch(at(t), kind, 0, 500, 900) for t, kind in ((11, "down"), (11.1, "up"), (17, "down"), (17.1, "up"))]
+    bench.stage.process([event_line(at(10.5), SESSION, "device-a", "m-1"), *touches[:2], bench.snapshot(15)])
+    bench.stage.process(touches[2:])
+    bench.stage.advance(at(25))
+    bench.stage.finish()
+    assert sum(sealed.manifest.counts.touches for sealed in bench.kept) == 2
+    assert bench.status.losses == {"touch: where typing would show": 2}
+
+
 def test_an_event_held_for_a_fuller_one_comes_out_when_no_line_follows() -> None:
     bench = Bench()
     bench.stage.attach(bench.device)
