@@ -105,6 +105,10 @@ class Recorder:
         self._unreported: Counter[tuple[str, str]] = Counter()
         self._sealed: list[SealedSegment] = []
 
+    def describe(self, **facts: str) -> None:
+        """Facts about the device that changed; in the manifests of the segments that open from now on."""
+        self._device = {**self._device, **facts}
+
     @property
     def ruling(self) -> int | None:
         """The session that began last, None before the first. Any thread may ask."""

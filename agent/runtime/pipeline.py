@@ -252,7 +252,7 @@ class _Run:
 
     def context(self) -> None:
         shown: Foreground | None = None
-        next_clock_ns = self._clock.now().mono_ns + int(CLOCK_SECONDS * 1e9)
+        next_clock_ns = self._clock.now().mono_ns
         while not self._stopped.is_set():
             try:
                 # The rotation is needed all the time; which app is in front is nobody's business in a pause.

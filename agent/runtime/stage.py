@@ -134,6 +134,8 @@ class Stage:
             elif isinstance(item, ClockFix):
                 self._offset_ns = item.offset_ns
                 self._status.clock_bound_ms = item.bound_ns / 1e6
+                if self._recorder is not None:
+                    self._recorder.describe(clock_offset_ns=str(item.offset_ns), clock_bound_ns=str(item.bound_ns))
             elif isinstance(item, Gap) or not self._gate.closed:
                 if isinstance(item, Gap):
                     self._findings(self._doctor.hear(item))
@@ -168,6 +170,10 @@ class Stage:
         if self._gate.mask_level is not None:
             self._masker.tighten(self._gate.mask_level)
         frame = snapshot.frame
+        if self._recorder is not None and frame.source != self._status.screen:
+            # The source that was first chosen failed, and another took its place.
+            self._status.screen = frame.source
+            self._recorder.describe(screen=frame.source)
         try:
             rgba = decode(frame)
         except FrameMalformed as error:

@@ -19,7 +19,7 @@ from agent.model import Relayed, SealedSegment, Snapshot
 from agent.replay.validator import validate
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
-from agent.settings import Plugin, Settings
+from agent.settings import Plugin, Replay, Settings
 from bridge.deadline import Deadline
 from bridge.types import ClockFix, Gap, Size, Stamp, Touch
 
@@ -197,6 +197,23 @@ def test_facts_are_counted() -> None:
     )
     assert (bench.status.touches, bench.status.gaps, bench.status.logs) == (1, 1, 1)
     assert bench.status.clock_bound_ms == 3.0
+
+
+def test_the_manifest_names_the_source_and_the_clock_of_its_time() -> None:
+    bench = Bench(settings=Settings(replay=Replay(segment_seconds=5)))
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(11), SESSION, "device-a", "m-1"), bench.snapshot(11.5)])
+    bench.stage.advance(at(20))
+    bench.stage.process([ClockFix(at(21), 7_000_000_123, 3_000_000, 0, 4_000_000)])
+    snapshot, free = bench.snapshot(22)
+    other = replace(snapshot.frame, source="another", digest=snapshot.frame.digest + 1)
+    line = event_line(at(22.5), SESSION, "device-a", "m-2")
+    bench.stage.process([(replace(snapshot, frame=other), free), line])
+    bench.stage.finish()
+    before, after = bench.kept[0].manifest.device, bench.kept[-1].manifest.device
+    assert (before["screen"], after["screen"], bench.status.screen) == ("fake", "another", "another")
+    assert "clock_offset_ns" not in before
+    assert (after["clock_offset_ns"], after["clock_bound_ns"]) == ("7000000123", "3000000")
 
 
 def test_what_never_found_a_session_is_counted() -> None:
