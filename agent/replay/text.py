@@ -169,7 +169,7 @@ class Secrets:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {}
+        self._seen: dict[str, tuple[tuple[tuple[str, ...], ...], re.Pattern[str]]] = {}
 
     def remember(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -182,7 +182,7 @@ class Secrets:
         """`text` with the secrets starred; only the `telling` ones where a single word is more likely a name."""
         folded = text.lower()
         for secret, (signs, pattern) in self._seen.items():
-            if any(sign in folded for sign in signs) and (not telling or _TELLING.search(secret)):
+            if _possible(signs, folded) and (not telling or _TELLING.search(secret)):
                 text = pattern.sub(STARS, text)
         return text
 
@@ -213,10 +213,14 @@ def _base64(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((code, code.replace("+", "-").replace("/", "_"))))
 
 
-def _signs(text: str) -> tuple[str, ...]:
-    """What stands in any text that `alone(text)` may match: looked for first, for that is fast."""
-    runs = re.findall(r"[a-z0-9]+", text.lower())
-    return (max(runs, key=len, default=""), *(code.lower() for code in _base64(text)))
+def _possible(signs: tuple[tuple[str, ...], ...], folded: str) -> bool:
+    return any(way[0] in folded and all(sign in folded for sign in way) for way in signs)
+
+
+def _signs(text: str) -> tuple[tuple[str, ...], ...]:
+    """What stands in any text that `alone(text)` may match, for each way of writing: looked for first, that is fast."""
+    runs = sorted(set(re.findall(r"[a-z0-9]+", text.lower())), key=len, reverse=True)
+    return (tuple(runs) or ("",), *((code.lower(),) for code in _base64(text)))
 
 
 def is_secret(text: str) -> bool:
