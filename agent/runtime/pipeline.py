@@ -87,8 +87,10 @@ class Pipeline:
         try:
             while not stop.is_set():
                 self._status.state = "waiting for the device"
-                if not await _either(self.attached, stop):
-                    break
+                await _either(self.attached, stop)
+                if stop.is_set() or not self.attached.is_set():
+                    # It may have come and gone before this task had its turn.
+                    continue
                 try:
                     device = await self._open()
                 except BridgeError as error:
@@ -282,15 +284,14 @@ def _facts(state: Foreground) -> tuple[object, ...]:
     return state.package, state.activity, state.keyboard_shown, state.rotation
 
 
-async def _either(first: asyncio.Event, second: asyncio.Event) -> bool:
-    """Wait for one of two events; True when it was the first."""
+async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
+    """Wait for one of two events."""
     waits = [asyncio.create_task(first.wait()), asyncio.create_task(second.wait())]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()
-    return first.is_set() and not second.is_set()
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

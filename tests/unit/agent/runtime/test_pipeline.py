@@ -102,6 +102,22 @@ def test_records_until_stopped_and_seals_what_is_open() -> None:
     assert bench.status.state == "stopped"
 
 
+def test_a_device_that_comes_and_goes_in_one_moment_is_waited_for_all_the_same() -> None:
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        await until_async(lambda: bench.status.state == "waiting for the device", "the pipeline")
+        pipeline.attached.set()
+        pipeline.attached.clear()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert bench.opened == []
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.frames >= 2, "pictures")
+
+    bench.run(script)
+
+
 def test_a_device_that_comes_back_goes_on_in_the_same_recording_with_a_gap() -> None:
     bench = Bench()
 
