@@ -107,6 +107,8 @@ def test_a_device_that_comes_and_goes_in_one_moment_is_waited_for_all_the_same()
 
     async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
         await until_async(lambda: bench.status.state == "waiting for the device", "the pipeline")
+        for _ in range(10):
+            await asyncio.sleep(0)
         pipeline.attached.set()
         pipeline.attached.clear()
         for _ in range(10):
