@@ -76,8 +76,11 @@ class Bench:
     def attach(self, serial: str) -> None:
         self.registry.tell(Attached(serial))
 
-    def detach(self, serial: str) -> None:
+    async def detach(self, serial: str) -> None:
+        """The device goes away; seen by its pipeline on return, so that what is lost next is not opened again."""
         self.registry.tell(Detached(serial))
+        pipeline = self.supervisor._pipelines[serial]
+        await until_async(lambda: not pipeline.attached.is_set(), "the departure")
 
     def run(self, script: Callable[[], Awaitable[None]]) -> None:
         async def both() -> None:
@@ -147,7 +150,7 @@ def test_a_listed_device_says_why_it_is_away(state: str) -> None:
     async def script() -> None:
         bench.attach("a")
         await until_async(lambda: bench.frames("a") >= 1, "a picture")
-        bench.detach("a")
+        await bench.detach("a")
         bench.registry.devices["a"].lose()
         status = bench.supervisor.statuses["a"]
         await until_async(lambda: status.state == "waiting for the device", "the loss")
@@ -172,7 +175,7 @@ def test_detach_waits_and_attach_goes_on() -> None:
         bench.attach("a")
         await until_async(lambda: bench.frames("a") >= 1, "a picture")
         first = bench.registry.devices["a"]
-        bench.detach("a")
+        await bench.detach("a")
         first.lose()
         await until_async(lambda: bench.supervisor.statuses["a"].state == "waiting for the device", "the loss")
         frames = bench.frames("a")
