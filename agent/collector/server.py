@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import signal
 import socket
 import threading
@@ -17,14 +16,6 @@ from agent.errors import AddressTaken, ConfigError
 
 STOP_SECONDS = 5
 SIGNAL_SECONDS = 0.2
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Server:

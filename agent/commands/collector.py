@@ -23,9 +23,10 @@ def collector(
     Example: android-replay collector --folder sessions, then android-replay attach --sink collector:http://127.0.0.1:8377
     """
     from agent.collector.app import make_app
-    from agent.collector.server import Server, is_loopback, serve
+    from agent.collector.server import Server, serve
     from agent.commands.console import put_json, say
     from agent.errors import ConfigError
+    from agent.outbox.exchange import is_loopback
     from agent.store.recording import Recording
     from agent.viewer.app import routes
 

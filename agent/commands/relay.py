@@ -150,9 +150,9 @@ def opened(
 
 def lead(settings: Settings, registry: Any, wanted: tuple[str, ...], server: RelayServer, stack: ExitStack) -> None:
     """Lead the phones' port to the relay until the stack ends. Raises ConfigError when adb's server is elsewhere."""
-    from agent.collector.server import is_loopback
     from agent.commands.console import say
     from agent.errors import ConfigError
+    from agent.outbox.exchange import is_loopback
     from agent.runtime.tunnel import Tunnels
     from bridge.smartsocket import AdbServer
 

@@ -25,8 +25,9 @@ def view(
     """
     import webbrowser
 
-    from agent.collector.server import Server, is_loopback, serve
+    from agent.collector.server import Server, serve
     from agent.commands.console import put, say
+    from agent.outbox.exchange import is_loopback
     from agent.viewer.app import check_build, make_app
 
     check_build()

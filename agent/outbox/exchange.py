@@ -36,7 +36,7 @@ class Exchange:
             follow_redirects=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             # A proxy from the environment has no business between two programs of one host.
-            trust_env=not _is_loopback(host),
+            trust_env=not is_loopback(host),
         )
 
     def ask(
@@ -122,7 +122,8 @@ def words(error: httpx.HTTPError) -> str:
     return str(error) or type(error).__name__
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

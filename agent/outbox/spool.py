@@ -26,7 +26,8 @@ from agent.errors import RecordingError, StorageError, StorageFull
 from agent.model import SealedSegment, SegmentManifest
 from agent.outbox.ledger import Ledger, Row, read_ledger, write_ledger
 from agent.outbox.receipts import Receipt, Receipts
-from agent.store.disk import FolderLock, FolderTaken, make_folder
+from agent.store import disk
+from agent.store.disk import FolderLock, make_folder
 from agent.store.recording import Recording
 
 log = logging.getLogger(__name__)
@@ -358,28 +359,12 @@ def open_free(folder: Path, budget: int = BUDGET_BYTES) -> Spool:
     One with deliveries still to be made comes first, so that a later run finishes what an earlier one left. Raises
     StorageError when none can be opened.
     """
-    make_folder(folder)
-    free: Spool | None = None
-    for number in range(1, SPOOLS + 1):
-        place = folder / str(number)
-        if free is not None and not place.exists():
-            continue
-        try:
-            spool = Spool(place, budget)
-        except FolderTaken:
-            continue
-        except StorageError:
-            if free is not None:
-                free.close()
-            raise
-        if spool.pending() or spool.recovery.orphans:
-            if free is not None:
-                free.close()
-            return spool
-        if free is None:
-            free = spool
-        else:
-            spool.close()
+    free = disk.open_free(
+        folder,
+        SPOOLS,
+        lambda place: Spool(place, budget),
+        lambda spool: spool.pending() > 0 or spool.recovery.orphans > 0,
+    )
     if free is None:
         raise StorageError(
             f"All {SPOOLS} spools in {folder} are in use.", "Set ANDROID_REPLAY_SPOOL to another folder."

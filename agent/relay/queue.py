@@ -19,7 +19,8 @@ from pathlib import Path
 import orjson
 
 from agent.errors import StorageError, StorageFull
-from agent.store.disk import PART, FolderLock, FolderTaken, guarded, make_folder, sync_folder, write_files
+from agent.store import disk
+from agent.store.disk import PART, FolderLock, guarded, make_folder, sync_folder, write_files
 
 BUDGET_BYTES = 256 << 20
 QUEUES = 16
@@ -199,28 +200,7 @@ def open_queue(folder: Path, budget: int = BUDGET_BYTES) -> Queue:
 
     Raises StorageError when none can be opened.
     """
-    make_folder(folder)
-    free: Queue | None = None
-    for number in range(1, QUEUES + 1):
-        place = folder / str(number)
-        if free is not None and not place.exists():
-            continue
-        try:
-            queue = Queue(place, budget)
-        except FolderTaken:
-            continue
-        except StorageError:
-            if free is not None:
-                free.close()
-            raise
-        if queue.batches:
-            if free is not None:
-                free.close()
-            return queue
-        if free is None:
-            free = queue
-        else:
-            queue.close()
+    free = disk.open_free(folder, QUEUES, lambda place: Queue(place, budget), lambda queue: queue.batches > 0)
     if free is None:
         raise StorageError(f"All {QUEUES} queues in {folder} are in use.", "Stop one of the relays.")
     return free

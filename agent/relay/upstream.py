@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ import httpx
 import orjson
 from starlette.concurrency import run_in_threadpool
 
-from agent.errors import ConfigError, StorageError
+from agent.errors import StorageError
+from agent.outbox.exchange import address, is_loopback
 from agent.relay.batch import Unreadable, inflate
 from agent.relay.queue import Parcel
 from agent.store.disk import guarded, make_folder, write_files
@@ -84,7 +84,7 @@ class Upstream:
             timeout=answer_seconds + 1.0,
             limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
             # A proxy from the environment has no business between two programs of one host.
-            trust_env=not _is_loopback(self._url),
+            trust_env=not is_loopback(urlsplit(self._url).hostname or ""),
         )
         self._client.headers.clear()
 
@@ -193,17 +193,7 @@ def onward(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def parse_url(url: str) -> str:
     """An upstream's address without a final slash. Raises ConfigError."""
-    hint = "Write it as http://HOST:PORT."
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        httpx.URL(url)
-    except (ValueError, httpx.InvalidURL) as error:
-        raise ConfigError(f"{url!r} is no address: {error}.", hint) from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or any(map(str.isspace, url)):
-        raise ConfigError(f"{url!r} is no http address.", hint)
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ConfigError("The relay's upstream has no user name, query or fragment.", hint)
+    address(url, "The relay's upstream", "Write it as http://HOST:PORT.")
     return url.rstrip("/").removesuffix("/v1")
 
 
@@ -231,11 +221,3 @@ def _api_host(answer: Answer) -> str | None:
 
 def _name(write_key: str) -> str:
     return f"settings-{hashlib.sha256(write_key.encode()).hexdigest()[:32]}"
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -6,10 +6,11 @@ import errno
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from agent.errors import StorageDenied, StorageError, StorageFull
 
@@ -159,3 +160,42 @@ class FolderLock:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+class Closing(Protocol):
+    """What holds a folder until it is closed."""
+
+    def close(self) -> None: ...
+
+
+Held = TypeVar("Held", bound=Closing)
+
+
+def open_free(folder: Path, limit: int, opened: Callable[[Path], Held], waits: Callable[[Held], bool]) -> Held | None:
+    """The first of `folder`/1 to `folder`/`limit` that no other process holds; one in which work waits comes before it.
+
+    `opened` opens one and raises FolderTaken for one that is held. None when all are. Raises StorageError.
+    """
+    make_folder(folder)
+    free: Held | None = None
+    for number in range(1, limit + 1):
+        place = folder / str(number)
+        if free is not None and not place.exists():
+            continue
+        try:
+            held = opened(place)
+        except FolderTaken:
+            continue
+        except StorageError:
+            if free is not None:
+                free.close()
+            raise
+        if waits(held):
+            if free is not None:
+                free.close()
+            return held
+        if free is None:
+            free = held
+        else:
+            held.close()
+    return free

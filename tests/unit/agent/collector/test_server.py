@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from agent.collector import server as module
-from agent.collector.server import Server, is_loopback, listen, serve
+from agent.collector.server import Server, listen, serve
 from agent.errors import AddressTaken, ConfigError
 
 
@@ -35,24 +35,6 @@ app = Starlette(routes=[Route("/", lambda request: PlainTextResponse("hello"))])
 serve(app, "127.0.0.1", 0, lambda server: print(server.url, flush=True))
 print("ended", flush=True)
 """
-
-
-@pytest.mark.parametrize(
-    ("host", "ours"),
-    [
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("::1", True),
-        ("localhost", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("192.168.1.5", False),
-        ("localhost.example", False),
-        ("", False),
-    ],
-)
-def test_loopback(host: str, ours: bool) -> None:
-    assert is_loopback(host) is ours
 
 
 def test_it_runs_from_start_to_stop() -> None:

@@ -8,7 +8,7 @@ import pytest
 from fakes.rawserver import Connection, raw_server
 
 from agent.errors import ConfigError
-from agent.outbox.exchange import Exchange, address
+from agent.outbox.exchange import Exchange, address, is_loopback
 
 OK = b"HTTP/1.1 200 OK\r\nX-Word: Yes\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -83,3 +83,21 @@ def test_what_is_no_address(url: str) -> None:
 def test_an_address_of_too_many_parts(url: str) -> None:
     with pytest.raises(ConfigError, match="It has no user name"):
         address(url, "It", "")
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.5", False),
+        ("localhost.example", False),
+        ("", False),
+    ],
+)
+def test_loopback(host: str, ours: bool) -> None:
+    assert is_loopback(host) is ours
