@@ -157,6 +157,9 @@ class Screencap:
         self._size = display.natural
         self._buffers: list[bytearray] = []
 
+    def run(self) -> None:
+        """Each picture is asked for."""
+
     def capture(self, deadline: Deadline) -> Frame:
         """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
         buffer = self._buffer()
@@ -194,6 +197,9 @@ class ScreencapPng:
         self._shell = shell
         self._clock = clock
         self._display = display
+
+    def run(self) -> None:
+        """Each picture is asked for."""
 
     def capture(self, deadline: Deadline) -> Frame:
         """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""

@@ -41,6 +41,10 @@ class Screen:
         self._failures = 0
         self.name = sources[0].name
 
+    def run(self) -> None:
+        """Take in what the source of the moment is sent. Raises DeviceGone."""
+        self._sources[self._at].run()
+
     def capture(self, deadline: Deadline) -> Frame:
         """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
         try:
@@ -68,11 +72,11 @@ class Screen:
 
     def _check(self, frame: Frame, deadline: Deadline) -> None:
         serial = self._shell.serial
-        if not self._fits(frame.size):
+        if not self._fits(frame.screen):
             # A fold or `wm size` changes the screen while we look.
             self._display.natural = dumpsys.size(self._shell.text("wm size", deadline)) or self._display.natural
-            if not self._fits(frame.size):
-                size = f"{frame.size.width}x{frame.size.height}"
+            if not self._fits(frame.screen):
+                size = f"{frame.screen.width}x{frame.screen.height}"
                 raise FrameMalformed(serial, self.name, f"a picture of {size} is not of this screen")
         area = frame.size.width * frame.size.height
         maybe_black = frame.media_type == "image/x-rgba" or len(frame.data) * PIXELS_PER_BYTE < area

@@ -62,6 +62,7 @@ def frame(
         stamp=middle(began, ended),
         bound_ns=(ended.mono_ns - began.mono_ns + 1) // 2,
         size=size,
+        screen=size,
         rotation=display.rotation_of(size),
         media_type=media_type,
         data=data,

@@ -20,9 +20,19 @@ class Clock(Protocol):
 
 
 class ScreenSource(Protocol):
-    """Pictures of the whole screen, one per call. `name` goes into the manifest."""
+    """Pictures of the whole screen, the newest at each call. `name` goes into the manifest.
+
+    A polled source asks the device at each call. A streaming one is sent pictures whenever the screen changes, and
+    `run` takes them in on a thread of its own; `capture` then gives the newest, stamped with when the screen began to
+    show it, and the same one again (same digest) as long as nothing changed.
+    """
 
     name: str
+
+    def run(self) -> None:
+        """Take in what the device sends until this source is closed or another takes over; a polled one returns at
+        once. Raises DeviceGone."""
+        ...
 
     def capture(self, deadline: Deadline) -> Frame:
         """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""

@@ -12,7 +12,7 @@ from enum import IntFlag
 from typing import Literal
 
 Rotation = Literal[0, 1, 2, 3]
-MediaType = Literal["image/x-rgba", "image/png", "image/jpeg"]
+MediaType = Literal["image/x-rgba", "image/x-i420", "image/png", "image/jpeg"]
 Level = Literal["V", "D", "I", "W", "E", "F", "S"]
 TouchKind = Literal["down", "move", "up", "cancel"]
 
@@ -85,13 +85,15 @@ class Frame:
     """One screen image as bytes.
 
     `stamp` is the middle of the request bracket and `bound_ns` half its length: the picture was taken within
-    stamp ± bound. `digest` is xxh3_64 of `data`. For "image/x-rgba" the data are rows of width x 4 bytes without
-    padding or header.
+    stamp ± bound. `digest` is xxh3_64 of `data`. `size` is the picture's, `screen` the screen's in the same rotation:
+    a video is smaller than what it shows. For "image/x-rgba" the data are rows of width x 4 bytes without padding or
+    header; for "image/x-i420" they are the planes Y, U and V (BT.601, video range, both sides even) without padding.
     """
 
     stamp: Stamp
     bound_ns: int
     size: Size
+    screen: Size
     rotation: Rotation
     media_type: MediaType
     data: bytes | bytearray | memoryview

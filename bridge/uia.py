@@ -259,6 +259,9 @@ class UiaScreen:
         self._clock = clock
         self._display = display
 
+    def run(self) -> None:
+        """Each picture is asked for."""
+
     def capture(self, deadline: Deadline) -> Frame:
         """Take one picture. Raises CaptureFailed (ScreenBlocked for none), DeviceBusy, BridgeTimeout, DeviceGone."""
         began = self._clock.now()

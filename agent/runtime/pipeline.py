@@ -30,6 +30,7 @@ CALL_SECONDS = 5.0
 CONTEXT_SECONDS = 2.0
 CLOCK_SECONDS = 20.0
 ADVANCE_SECONDS = 0.5
+SOURCE_SECONDS = 0.2
 # How long before the streams break a cause may be told that is the cause of that.
 CAUSE_NS = 2_000_000_000
 CHANNEL_ITEMS = 512
@@ -39,7 +40,7 @@ POSTED_ITEMS = 4096
 class Pipeline:
     """Records one serial until `stop`, over any number of losses; each loss becomes a gap of the same recording.
 
-    Runs as one task of the loop. Threads: `log`, `touch`, `capture` and `context` lanes per open device; the stage runs
+    Runs as one task of the loop. Threads: `log`, `touch`, `screen`, `capture` and `context` lanes per open device; the stage runs
     on the shared `workers`, one call at a time.
     """
 
@@ -133,6 +134,7 @@ class Pipeline:
                 for name, work in (
                     ("log", run.logs),
                     ("touch", run.touches),
+                    ("screen", run.screen),
                     ("capture", run.capture),
                     ("context", run.context),
                 )
@@ -248,6 +250,12 @@ class _Run:
             self._channel.put(item)
         # A device without a touch panel is recorded all the same.
         self._stopped.wait()
+
+    def screen(self) -> None:
+        # A source that is asked for each picture has nothing to take in, until another one takes its place.
+        while not self._stopped.is_set():
+            self._device.screen().run()
+            self._stopped.wait(SOURCE_SECONDS)
 
     def capture(self) -> None:
         self._capture.run()

@@ -145,6 +145,8 @@ class _Screen:
     def __init__(self, device: FakeDevice) -> None:
         self._device = device
 
+    def run(self) -> None: ...
+
     def capture(self, deadline: Deadline) -> Frame:
         device = self._device
         device.check()
@@ -153,7 +155,7 @@ class _Screen:
         device.captures += 1
         data = bytes((device.picture(), 90, 90, 255)) * (SIZE.width * SIZE.height)
         digest = xxhash.xxh3_64_intdigest(data)
-        return Frame(device.stamp(), 1_000_000, SIZE, 0, "image/x-rgba", data, digest, self.name)
+        return Frame(device.stamp(), 1_000_000, SIZE, SIZE, 0, "image/x-rgba", data, digest, self.name)
 
     def close(self) -> None: ...
 

@@ -97,7 +97,7 @@ class Camera:
         height, width = rgba.shape[:2]
         digest = xxhash.xxh3_64_intdigest(rgba)
         size = Size(width, height)
-        frame = Frame(self._stamp(), _MS, size, self.world.rotation, "image/x-rgba", b"", digest, "world")
+        frame = Frame(self._stamp(), _MS, size, size, self.world.rotation, "image/x-rgba", b"", digest, "world")
         truth = self.world.truth()[-1]
         before = self._last
         # The dump comes when the screen may have gone on.

@@ -101,7 +101,17 @@ def snapshot(
     rotation: Rotation = 0,
 ) -> Snapshot:
     height, width = pixels.shape[:2]
-    frame = Frame(at(seconds), 0, Size(width, height), rotation, "image/x-rgba", b"", int(seconds * 1000), "fake")
+    frame = Frame(
+        at(seconds),
+        0,
+        Size(width, height),
+        Size(width, height),
+        rotation,
+        "image/x-rgba",
+        b"",
+        int(seconds * 1000),
+        "fake",
+    )
     return Snapshot(frame, before, after)
 
 

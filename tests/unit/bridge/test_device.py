@@ -41,7 +41,7 @@ def soon() -> Deadline:
 
 def still(fill: int = 9, size: Size = SIZE, media_type: MediaType = "image/x-rgba", source: str = "one") -> Frame:
     data = bytes([fill]) * (size.width * size.height * 4)
-    return Frame(Stamp(1, 1), 1, size, 0, media_type, data, xxhash.xxh3_64_intdigest(data), source)
+    return Frame(Stamp(1, 1), 1, size, size, 0, media_type, data, xxhash.xxh3_64_intdigest(data), source)
 
 
 class Source:
@@ -51,6 +51,8 @@ class Source:
         self.name = name
         self._results = deque(results)
         self.calls = 0
+
+    def run(self) -> None: ...
 
     def capture(self, deadline: Deadline) -> Frame:
         assert deadline.remaining() > 0
@@ -160,7 +162,7 @@ def test_black_in_an_encoded_picture_is_an_error_and_large_ones_are_not_decoded(
     def encoded(image: Image.Image) -> Frame:
         buffer = io.BytesIO()
         image.save(buffer, "PNG" if media_type == "image/png" else "JPEG", quality=80)
-        return Frame(Stamp(1, 1), 1, size, 0, media_type, buffer.getvalue(), 1, "one")
+        return Frame(Stamp(1, 1), 1, size, size, 0, media_type, buffer.getvalue(), 1, "one")
 
     noise = np.random.default_rng(1).integers(0, 255, (1280, 640, 3), np.uint8)
     black, busy = Image.new("RGB", (640, 1280)), Image.fromarray(noise)

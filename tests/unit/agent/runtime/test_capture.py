@@ -40,7 +40,7 @@ class Script:
             self.stop()
         if isinstance(step, BridgeError):
             raise step
-        return Frame(self.clock.now(), 0, Size(1, 1), 0, "image/x-rgba", b"\0\0\0\0", step, self.name)
+        return Frame(self.clock.now(), 0, Size(1, 1), Size(1, 1), 0, "image/x-rgba", b"\0\0\0\0", step, self.name)
 
     def dump(self, deadline: Deadline) -> Hierarchy:
         step = self.trees.pop(0) if len(self.trees) > 1 else self.trees[0]

@@ -147,7 +147,9 @@ def test_frames_that_are_no_picture_are_a_gap_and_free_their_lane() -> None:
     bench.stage.attach(bench.device)
     snapshot, free = bench.snapshot(11)
     broken = Snapshot(
-        type(snapshot.frame)(at(11), 0, Size(5, 5), 0, "image/png", b"\x89PNG\r\n\x1a\nhalf", 1, "fake"), None, None
+        type(snapshot.frame)(at(11), 0, Size(5, 5), Size(5, 5), 0, "image/png", b"\x89PNG\r\n\x1a\nhalf", 1, "fake"),
+        None,
+        None,
     )
     bench.stage.process([(broken, free), event_line(at(11.5), SESSION, "device-a", "m-1"), bench.snapshot(12)])
     bench.stage.advance(at(20))
