@@ -40,8 +40,8 @@ POSTED_ITEMS = 4096
 class Pipeline:
     """Records one serial until `stop`, over any number of losses; each loss becomes a gap of the same recording.
 
-    Runs as one task of the loop. Threads: `log`, `touch`, `screen`, `capture` and `context` lanes per open device; the stage runs
-    on the shared `workers`, one call at a time.
+    Runs as one task of the loop. Threads: `log`, `touch`, `screen`, `capture` and `context` lanes per open device;
+    the stage runs on the shared `workers`, one call at a time.
     """
 
     def __init__(
