@@ -1,0 +1,327 @@
+"""rrweb events played to what a viewer sees at a time: the picture and its layers, the views, the window, the fingers.
+
+Applies events as rrweb's replayer does (rrweb 2.2: packages/rrweb/src/replay): a mutation is its removes, its adds, its
+texts, then its attributes; children of an added node are not built; what names an unknown node has no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntFlag
+from typing import Any
+
+from agent.replay.rrweb import PICTURE_ID, TOUCH
+
+LAYER_CLASS = "l"
+VIEW_CLASS = "v"
+_TOUCH_KINDS = {7: True, 9: False, 10: False}
+
+
+class Change(IntFlag):
+    """What an event changed for the viewer."""
+
+    NONE = 0
+    WINDOW = 1
+    PICTURE = 2
+    VIEWS = 4
+    FINGERS = 8
+    MASK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A place in the window, in dp."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A picture laid over a part of the base picture; `source` is its `src` as written."""
+
+    id: int
+    box: Box
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view's node: its place and its attributes, `text` what stands in it."""
+
+    id: int
+    box: Box
+    attributes: Mapping[str, str]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finger:
+    """Where a finger is, or was when it went up at `at_ms`. In dp; `drawn` says whether a player shows it."""
+
+    pointer: int
+    x: float
+    y: float
+    down: bool
+    at_ms: int
+    drawn: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is shown from `at_ms` on. Width and height of the window in dp, `base` is the picture's `src` as written.
+
+    Layers and views are in drawing order. `mask` is the payload of the last `mask` event.
+    """
+
+    at_ms: int
+    href: str
+    width: int
+    height: int
+    base: str
+    layers: tuple[Layer, ...]
+    views: tuple[View, ...]
+    fingers: tuple[Finger, ...]
+    mask: Mapping[str, Any]
+
+    @property
+    def blocked(self) -> str:
+        """Why the whole picture is covered, "" when it is not."""
+        return str(self.mask.get("blocked") or "")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The pictures that are on the glass, the base first."""
+        return (self.base, *(layer.source for layer in self.layers))
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    id: int
+    tag: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    text: str = ""
+    parent: _Node | None = None
+    children: list[_Node] = field(default_factory=list)
+
+    def walk(self) -> Iterator[_Node]:
+        stack = [self]
+        while stack:
+            node = stack.pop()
+            yield node
+            stack.extend(reversed(node.children))
+
+
+class Playback:
+    """The document and the fingers while events are played, in order of time."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[int, _Node] = {}
+        self._root: _Node | None = None
+        self._fingers: dict[int, Finger] = {}
+        self._mask: Mapping[str, Any] = {}
+        self._href = ""
+        self._size = (0, 0)
+        self._at_ms = 0
+
+    def feed(self, event: Mapping[str, Any]) -> Change:
+        """Play one event; says what it changed."""
+        data = event.get("data")
+        if not isinstance(data, Mapping):
+            return Change.NONE
+        self._at_ms = _int(event.get("timestamp"))
+        kind = event.get("type")
+        if kind == 4:
+            self._href = str(data.get("href", ""))
+            return self._resize(data)
+        if kind == 2:
+            return self._full(data)
+        if kind == 3:
+            return self._incremental(data)
+        if kind == 5 and data.get("tag") == "mask" and isinstance(data.get("payload"), Mapping):
+            self._mask = data["payload"]
+            return Change.MASK
+        if kind == 6 and data.get("plugin") == TOUCH and isinstance(data.get("payload"), Mapping):
+            finger = data["payload"]
+            return self._finger(finger, finger.get("kind") in ("down", "move"), drawn=False)
+        return Change.NONE
+
+    @property
+    def state(self) -> State:
+        """What is shown now."""
+        base, layers, views = "", [], []
+        for node in self._root.walk() if self._root is not None else ():
+            classes = node.attributes.get("class", "").split()
+            if node.id == PICTURE_ID:
+                base = node.attributes.get("src", "")
+            elif node.tag == "img" and LAYER_CLASS in classes:
+                layers.append(Layer(node.id, _box(node.attributes), node.attributes.get("src", "")))
+            elif VIEW_CLASS in classes:
+                text = "".join(child.text for child in node.children)
+                views.append(View(node.id, _box(node.attributes), dict(node.attributes), text))
+        return State(
+            self._at_ms,
+            self._href,
+            *self._size,
+            base,
+            tuple(layers),
+            tuple(views),
+            tuple(self._fingers.values()),
+            self._mask,
+        )
+
+    def _resize(self, data: Mapping[str, Any]) -> Change:
+        size = _int(data.get("width")), _int(data.get("height"))
+        if size == self._size:
+            return Change.NONE
+        self._size = size
+        return Change.WINDOW
+
+    def _full(self, data: Mapping[str, Any]) -> Change:
+        self._nodes, self._root = {}, None
+        document = data.get("node")
+        if isinstance(document, Mapping):
+            self._root = self._build(document, deep=True)
+        return Change.PICTURE | Change.VIEWS
+
+    def _incremental(self, data: Mapping[str, Any]) -> Change:
+        source = data.get("source")
+        if source == 0:
+            return self._mutation(data)
+        if source == 2 and data.get("type") in _TOUCH_KINDS:
+            return self._finger(data, _TOUCH_KINDS[data["type"]])
+        if source == 4:
+            return self._resize(data)
+        change = Change.NONE
+        if source == 6:
+            for position in _mappings(data.get("positions")):
+                change |= self._finger({"pointer": data.get("pointer", 0), **position}, True)
+        return change
+
+    def _mutation(self, data: Mapping[str, Any]) -> Change:
+        change = Change.NONE
+        for remove in _mappings(data.get("removes")):
+            node = self._nodes.get(_int(remove.get("id")))
+            if node is not None:
+                change |= _kind(node)
+                self._remove(node)
+        for add in _mappings(data.get("adds")):
+            parent = self._nodes.get(_int(add.get("parentId")))
+            described = add.get("node")
+            if parent is None or not isinstance(described, Mapping):
+                continue
+            node = self._build(described, deep=False)
+            after = self._nodes.get(_int(add.get("nextId")))
+            place = parent.children.index(after) if after in parent.children else len(parent.children)
+            parent.children.insert(place, node)
+            node.parent = parent
+            change |= _kind(node)
+        for text in _mappings(data.get("texts")):
+            node = self._nodes.get(_int(text.get("id")))
+            if node is not None:
+                node.text = str(text.get("value") or "")
+                change |= _kind(node)
+        for entry in _mappings(data.get("attributes")):
+            node = self._nodes.get(_int(entry.get("id")))
+            if node is not None and isinstance(entry.get("attributes"), Mapping):
+                change |= _kind(node)
+                _set(node, entry["attributes"])
+                change |= _kind(node)
+        return change
+
+    def _finger(self, data: Mapping[str, Any], down: bool, drawn: bool = True) -> Change:
+        pointer, x, y = _int(data.get("pointer", 0)), data.get("x"), data.get("y")
+        if not isinstance(x, int | float) or not isinstance(y, int | float):
+            return Change.NONE
+        self._fingers[pointer] = Finger(pointer, float(x), float(y), down, self._at_ms, drawn)
+        return Change.FINGERS
+
+    def _build(self, root: Mapping[str, Any], deep: bool) -> _Node:
+        built = self._node(root)
+        stack = [(root, built)] if deep else []
+        while stack:
+            described, node = stack.pop()
+            for child in _mappings(described.get("childNodes")):
+                below = self._node(child)
+                below.parent = node
+                node.children.append(below)
+                stack.append((child, below))
+        return built
+
+    def _node(self, described: Mapping[str, Any]) -> _Node:
+        node = _Node(_int(described.get("id")), str(described.get("tagName", "")))
+        node.text = str(described.get("textContent") or "")
+        attributes = described.get("attributes")
+        _set(node, attributes if isinstance(attributes, Mapping) else {})
+        self._nodes[node.id] = node
+        return node
+
+    def _remove(self, node: _Node) -> None:
+        if node.parent is not None:
+            node.parent.children.remove(node)
+        for gone in node.walk():
+            self._nodes.pop(gone.id, None)
+
+
+def state_at(events: Iterable[Mapping[str, Any]], at_ms: int) -> State:
+    """What a viewer of `events` (in order of time) sees at `at_ms`."""
+    playback = Playback()
+    for event in events:
+        if event["timestamp"] > at_ms:
+            break
+        playback.feed(event)
+    return playback.state
+
+
+def _kind(node: _Node) -> Change:
+    """What the viewer sees of a node."""
+    if node.tag == "img":
+        return Change.PICTURE
+    if VIEW_CLASS in node.attributes.get("class", "").split() or node.text:
+        return Change.VIEWS
+    return Change.NONE
+
+
+def _set(node: _Node, attributes: Mapping[str, Any]) -> None:
+    for name, value in attributes.items():
+        if value is None:
+            node.attributes.pop(name, None)
+        elif name == "style" and isinstance(value, Mapping):
+            style = _declarations(node.attributes.get("style", ""))
+            for prop, set_to in value.items():
+                if set_to is False:
+                    style.pop(str(prop), None)
+                else:
+                    style[str(prop)] = str(set_to[0] if isinstance(set_to, list) else set_to)
+            node.attributes["style"] = ";".join(f"{prop}:{set_to}" for prop, set_to in style.items())
+        elif isinstance(value, str | int | float):
+            node.attributes[name] = str(value)
+
+
+def _declarations(style: str) -> dict[str, str]:
+    pairs = (entry.partition(":") for entry in style.split(";"))
+    return {name.strip(): value.strip() for name, colon, value in pairs if colon}
+
+
+def _box(attributes: Mapping[str, str]) -> Box:
+    style = _declarations(attributes.get("style", ""))
+    return Box(*(_length(style.get(side, "")) for side in ("left", "top", "width", "height")))
+
+
+def _length(value: str) -> float:
+    try:
+        return float(value.removesuffix("px"))
+    except ValueError:
+        return 0.0
+
+
+def _int(value: object) -> int:
+    """An integer; -1, which no node has, for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
