@@ -28,7 +28,8 @@ def view(
     from agent.collector.server import Server, serve
     from agent.commands.console import put, say
     from agent.outbox.exchange import is_loopback
-    from agent.viewer.app import check_build, make_app
+    from agent.viewer.app import make_app
+    from agent.viewer.assets import check_build
 
     check_build()
     app = make_app(recording(path), hosts=[host])

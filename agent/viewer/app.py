@@ -1,4 +1,4 @@
-"""The viewer's HTTP side: one static page and three read-only routes over a recording.
+"""The viewer's HTTP side: one static page and read-only routes over a recording.
 
 Every answer carries a policy under which the page can load nothing from elsewhere, and a request whose Host is a
 foreign name is refused, so that a web site cannot read a recording through a name that it points at this machine.
@@ -7,12 +7,8 @@ foreign name is refused, so that a web site cannot read a recording through a na
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
 from html import escape
-from pathlib import Path
-from typing import Any
 
 import orjson
 from starlette.applications import Starlette
@@ -24,30 +20,18 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.errors import BuildError, RecordingError
-from agent.model import SegmentManifest
 from agent.store.recording import Recording
+from agent.viewer import assets
+from agent.viewer.overview import overview, told
 
-STATIC = Path(__file__).parent / "static"
-SCRIPT, STYLE, PAGE = "text/javascript; charset=utf-8", "text/css; charset=utf-8", "text/html; charset=utf-8"
-# Made by scripts/build_viewer.py.
-PLAYER: Mapping[str, str] = {"vendor/rrweb-player.js": SCRIPT, "vendor/rrweb-player.css": STYLE}
-FILES: Mapping[str, str] = {
-    "viewer.js": SCRIPT,
-    "viewer.css": STYLE,
-    "bar.js": SCRIPT,
-    "facts.js": SCRIPT,
-    "panes.js": SCRIPT,
-    "session.js": SCRIPT,
-    "stage.js": SCRIPT,
-    **PLAYER,
-}
-# The replay lives in an about:blank frame, which inherits this policy: its pictures are data URIs, its style is inline.
+HTML = "text/html; charset=utf-8"
+# The replay lives in an about:blank frame, which inherits this policy: its style is inline.
 POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self' 'unsafe-inline'",
-        "img-src data:",
+        "img-src 'self' data: blob:",
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
@@ -63,19 +47,6 @@ HEADERS: Mapping[str, str] = {
     # A replay is private: nothing of it stays in the browser's disk cache.
     "cache-control": "no-store",
 }
-# JavaScript's largest exact integer; ids above it travel as text.
-EXACT = 2**53 - 1
-
-
-def check_build() -> None:
-    """Raises BuildError when this installation lacks the player that a build fetches."""
-    missing = [name for name in PLAYER if not (STATIC / name).is_file()]
-    if missing:
-        raise BuildError(
-            f"The viewer's player is missing from this installation ({', '.join(missing)}).",
-            "Install again with a network, so that the build can fetch it: pip install --force-reinstall --no-deps "
-            "android-replay-agent (in a source tree: pip install -e .).",
-        )
 
 
 def make_app(recording: Recording, hosts: Collection[str] = ()) -> Starlette:
@@ -84,53 +55,55 @@ def make_app(recording: Recording, hosts: Collection[str] = ()) -> Starlette:
 
 
 def routes(recording: Recording, hosts: Collection[str] = ()) -> list[Route]:
-    """`/`, `/static/...`, `/api/recording`, `/api/segments/<id>/events`, to be mounted at the root of an app."""
+    """`/`, `/static/...`, `/api/recording`, `/api/segments/<id>/events`, `/api/pictures/<digest>`, for an app's root.
 
-    def told(message: str) -> str:
-        """Where a recording lies on the server is not the page's business."""
-        return message.replace(f"{recording.path}{os.sep}", "")
+    Events name their pictures `picture:<digest>`: the page asks for those that it shows.
+    """
 
     def page(request: Request) -> Response:
         try:
-            check_build()
+            assets.check_build()
         except BuildError as error:
             return HTMLResponse(_notice(error), 503)
-        return Response((STATIC / "index.html").read_bytes(), media_type=PAGE)
+        return Response(assets.read(assets.PAGE), media_type=HTML)
 
     def static(request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in FILES or not (STATIC / name).is_file():
+        try:
+            media_type = assets.FILES[name]
+            return Response(assets.read(name), media_type=media_type)
+        except (KeyError, FileNotFoundError):
             return PlainTextResponse("No such file.\n", 404)
-        return Response((STATIC / name).read_bytes(), media_type=FILES[name])
 
-    def overview(request: Request) -> Response:
-        manifests, problems = recording.scan()
-        return _json(
-            {
-                "name": recording.path.name,
-                "segments": [_public(manifest) for manifest in manifests],
-                "problems": [{"file": problem.file, "reason": told(problem.reason)} for problem in problems],
-            }
-        )
+    def first(request: Request) -> Response:
+        return _json(overview(recording))
 
     def events(request: Request) -> Response:
         segment_id = request.path_params["id"]
         try:
             recording.manifest(segment_id)
         except RecordingError as error:
-            return _json({"error": told(error.message)}, 404)
+            return _json({"error": told(recording, error.message)}, 404)
         try:
-            body = b",".join(recording.inlined(segment_id))
+            body = b",".join(recording.events(segment_id))
         except RecordingError as error:
-            return _json({"error": told(error.message)}, 500)
+            return _json({"error": told(recording, error.message)}, 500)
         return Response(b"[" + body + b"]", media_type="application/json")
+
+    def picture(request: Request) -> Response:
+        try:
+            shown = recording.picture(request.path_params["digest"])
+        except RecordingError as error:
+            return PlainTextResponse(f"{told(recording, error.message)}\n", 404)
+        return Response(shown.data, media_type=shown.media_type)
 
     guard = [Middleware(Guard, hosts=hosts)]
     return [
         Route("/", page, middleware=guard),
         Route("/static/{name:path}", static, middleware=guard),
-        Route("/api/recording", overview, middleware=guard),
+        Route("/api/recording", first, middleware=guard),
         Route("/api/segments/{id}/events", events, middleware=guard),
+        Route("/api/pictures/{digest}", picture, middleware=guard),
     ]
 
 
@@ -168,13 +141,6 @@ def own_host(header: str, names: Collection[str] = ()) -> bool:
     except ValueError:
         return host == "localhost" or host in {name.lower() for name in names}
     return True
-
-
-def _public(manifest: SegmentManifest) -> dict[str, Any]:
-    document = asdict(manifest)
-    if manifest.session_id > EXACT:
-        document["session_id"] = str(manifest.session_id)
-    return document
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -351,7 +351,7 @@ def test_the_policy_keeps_the_page_at_home(open_page: Callable[..., Page], addre
     refused = page.evaluate(
         """() => new Promise(resolve => {
           document.addEventListener("securitypolicyviolation", e => resolve(e.effectiveDirective), {once: true});
-          new Image().src = "/static/viewer.css"; })"""
+          new Image().src = "http://127.0.0.1:9/elsewhere.png"; })"""
     )
     assert refused == "img-src"
 

@@ -41,7 +41,7 @@ export function sessions(manifests) {
 }
 
 /** Fetch the events of a session. A segment that cannot be read becomes a notice; `progress(done, all)` is called. */
-export async function load(session, signal, progress) {
+export async function load(session, source, signal, progress) {
   const lists = new Array(session.segments.length);
   const failures = [];
   let next = 0;
@@ -51,9 +51,8 @@ export async function load(session, signal, progress) {
       const index = next++;
       const segment = session.segments[index];
       try {
-        const answer = await fetch(`api/segments/${encodeURIComponent(segment.id)}/events`, { signal });
-        if (!answer.ok) throw new Error((await answer.json()).error ?? answer.statusText);
-        lists[index] = await answer.json();
+        lists[index] = await source.events(segment, signal);
+        for (const event of lists[index]) name(event, source);
       } catch (error) {
         if (signal.aborted) throw error;
         failures.push({ segment, reason: error.message });
@@ -244,8 +243,25 @@ function unquote(text) {
   }
 }
 
+/** Put addresses where an event names pictures by their digest. */
+function name(event, source) {
+  const put = (attributes) => {
+    const [, digest] = /^picture:([0-9a-f]{32})$/.exec(attributes?.src ?? "") ?? [];
+    if (digest) attributes.src = source.picture(digest);
+  };
+  const walk = (node) => {
+    put(node.attributes);
+    for (const child of node.childNodes ?? []) walk(child);
+  };
+  if (event.type === 2) walk(event.data.node);
+  if (event.type === 3 && event.data.source === 0) {
+    for (const { attributes } of event.data.attributes) put(attributes);
+    for (const { node } of event.data.adds) walk(node);
+  }
+}
+
 function picture(model, t, attributes) {
-  if (attributes?.src?.startsWith("data:")) model.pictures.push({ t, src: attributes.src });
+  if (attributes?.src) model.pictures.push({ t, src: attributes.src });
 }
 
 function find(node) {

@@ -4,12 +4,14 @@ import { Bar } from "./bar.js";
 import { address, showFacts, showSessions } from "./facts.js";
 import { Log, Rows, eventRow, inForce, noticeRow } from "./panes.js";
 import { lastAt, load, sessions, wall } from "./session.js";
+import { source } from "./source.js";
 import { Stage } from "./stage.js";
 
 const $ = (selector) => document.querySelector(selector);
 const SPEEDS = ["0.5", "1", "2", "4", "8"];
 const JUMP_MS = 5000;
 
+const data = source();
 const state = { all: [], session: null, model: null, holes: [], loading: null };
 const stage = new Stage($("#room"), $("#phone"), { onTime, onState });
 const bar = new Bar($("#transport"), { onSeek: seek });
@@ -37,9 +39,7 @@ async function start() {
   say("Loading the recording \u2026");
   let recording;
   try {
-    const answer = await fetch("api/recording");
-    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-    recording = await answer.json();
+    recording = await data.overview();
   } catch (error) {
     return say(`The recording cannot be read: ${error.message}. Is the viewer still running?`, true);
   }
@@ -80,7 +80,7 @@ async function open(session) {
   say(`Loading ${count} ${count === 1 ? "segment" : "segments"} \u2026`);
   let model;
   try {
-    model = await load(session, loading.signal, (done, all) => say(`Loading segment ${done} of ${all} \u2026`));
+    model = await load(session, data, loading.signal, (done, all) => say(`Loading segment ${done} of ${all} \u2026`));
   } catch (error) {
     if (!loading.signal.aborted) say(`The session cannot be shown: ${error.message}.`, true);
     return;

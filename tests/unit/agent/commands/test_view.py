@@ -13,7 +13,7 @@ from fakes.segments import segment
 from agent.commands.view import recording, view
 from agent.errors import AddressTaken, BuildError, RecordingError
 from agent.store.recording import Recording
-from agent.viewer import app
+from agent.viewer import assets
 
 
 @pytest.fixture
@@ -58,6 +58,6 @@ def test_what_is_no_recording_is_named_with_a_next_step(tmp_path: Path, kind: st
 def test_an_incomplete_installation_is_named_before_anything_is_served(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "STATIC", tmp_path)
+    monkeypatch.setattr(assets, "STATIC", tmp_path)
     with pytest.raises(BuildError):
         view(shop, open_browser=False)
