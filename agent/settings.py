@@ -15,13 +15,16 @@ from pydantic_settings import (
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from agent import privacy
 from agent.errors import ConfigError
 
 Origin = Literal["default", "file", "environment", "plugin config", "flag"]
 ENV_PREFIX = "ANDROID_REPLAY_"
+RULES = "privacy.rules"
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -57,10 +60,14 @@ class Capture(BaseModel):
 
 
 class Privacy(BaseModel):
-    """What is masked; the levels are those of Amplitude's mobile SDKs."""
+    """What is masked; the levels are those of Amplitude's mobile SDKs, `rules` the user's own.
+
+    The rules of all sources hold together: which of two wins is a matter of what they do, not of where they stand.
+    """
 
     model_config = _FROZEN
     level: Literal["light", "medium", "conservative"] = "medium"
+    rules: tuple[privacy.Rule, ...] = ()
 
 
 class Replay(BaseModel):
@@ -150,27 +157,34 @@ class Loaded:
         for name, value in _flatten(self.settings.model_dump()):
             if isinstance(value, SecretStr):
                 value = "*****" if value.get_secret_value() else "not set"
+            elif name == RULES:
+                value = "; ".join(rule.name for rule in self.settings.privacy.rules) or "none"
             yield name, str(value), self.origins.get(name, "default")
 
 
 def load(flags: Mapping[str, Any], file: Path | None = None, plugin: Mapping[str, Any] | None = None) -> Loaded:
     """Merge defaults < file < environment < plugin config < flags.
 
-    `flags` and `plugin` map `section.name` to a value; None means "not given".
+    `flags` and `plugin` map `section.name` to a value; None means "not given". `privacy.rules` are added up.
 
     Raises ConfigError that names the setting, the place it came from and what it accepts.
     """
     from_file = _read(file) if file else {}
     from_flags = _nest({name: value for name, value in flags.items() if value is not None})
-    from_environment = EnvSettingsSource(Settings)()
+    from_environment = _environment()
     from_plugin = _nest(plugin or {})
     origins: dict[str, Origin] = {}
     origins |= dict.fromkeys((name for name, _ in _flatten(from_file)), "file")
     origins |= dict.fromkeys((name for name, _ in _flatten(from_environment)), "environment")
     origins |= dict.fromkeys((name for name, _ in _flatten(from_plugin)), "plugin config")
     origins |= dict.fromkeys((name for name, _ in _flatten(from_flags)), "flag")
+    rules = [*_rules(from_file, "file"), *_rules(from_environment, "environment"), *(flags.get(RULES) or ())]
+    privacy.Rules(rules)
+    merged = _merge(_merge(_merge(from_file, from_environment), from_plugin), from_flags)
+    if rules:
+        merged["privacy"] = {**merged.get("privacy", {}), "rules": tuple(rules)}
     try:
-        settings = Settings(**_merge(_merge(_merge(from_file, from_environment), from_plugin), from_flags))
+        settings = Settings(**merged)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -180,6 +194,29 @@ def load(flags: Mapping[str, Any], file: Path | None = None, plugin: Mapping[str
             "Run `android-replay doctor` to see every setting and its origin.",
         ) from error
     return Loaded(settings, origins)
+
+
+def _environment() -> dict[str, Any]:
+    try:
+        return EnvSettingsSource(Settings)()
+    except SettingsError as error:
+        raise ConfigError(
+            f"An environment variable {ENV_PREFIX}... is not the JSON that is expected: {error.__cause__ or error}.",
+            f'{ENV_PREFIX}PRIVACY__RULES for example takes a list of objects: [{{"action": "block", "id": "card_*"}}].',
+        ) from error
+
+
+def _rules(source: Mapping[str, Any], origin: Origin) -> list[privacy.Rule]:
+    """The privacy rules of one source. Raises ConfigError that names the rule."""
+    section = source.get("privacy")
+    given = section.get("rules") if isinstance(section, Mapping) else None
+    if given is None:
+        return []
+    if not isinstance(given, list):
+        raise ConfigError(
+            f"Setting {RULES} ({origin}) is {given!r}, not a list.", "Write each rule as a table [[privacy.rules]]."
+        )
+    return [privacy.read(value, f"Rule {n} of {RULES} ({origin})") for n, value in enumerate(given, 1)]
 
 
 def _read(file: Path) -> dict[str, Any]:

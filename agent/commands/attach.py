@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.commands.masking import Block, Mask, Unmask, rules
+
 if TYPE_CHECKING:
     from agent.analytics.gate import Gate
     from agent.runtime.status import DeviceStatus
@@ -34,6 +36,9 @@ def attach(
         bool, typer.Option("--relay", help="Relay the app's Segment uploads, too (see `snippet relay`).")
     ] = False,
     level: Annotated[str | None, typer.Option(help="Masking: light, medium or conservative.")] = None,
+    block: Block = None,
+    mask: Mask = None,
+    unmask: Unmask = None,
     sample_rate: Annotated[
         float | None, typer.Option(help="The share of sessions to record, by Amplitude's hash. Left out: 1, all.")
     ] = None,
@@ -61,6 +66,7 @@ def attach(
 
     flags = {
         "privacy.level": level,
+        "privacy.rules": rules(block, mask, unmask),
         "plugin.sample_rate": sample_rate,
         "plugin.strict": strict or None,
         "plugin.remote_config": None if remote_config is None else True,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from agent.model import MaskedNode, MaskedSnapshot, MaskLevel, MaskRect, Snapshot
+from agent.privacy import Rules
 from agent.replay.survey import Private, Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, private_values, reaching, scrub
 from agent.replay.windows import outside
@@ -28,6 +29,8 @@ TOUCH_SLACK_NS = 1_000_000_000
 SLOW_DUMP_NS = 2_000_000_000
 # Longer than a screen's opening animation (AOSP config_activityDefaultDur is 220 ms, activity_open 450).
 SETTLING_NS = 500_000_000
+# Rules of views that keep their bounds whatever words they hold.
+_FIXED = frozenset(("password", "editable", "private-input", "unknown-input", "web", "map", "keypad"))
 _LEVELS: tuple[MaskLevel, ...] = ("light", "medium", "conservative")
 _BLIND = frozenset(("no-tree", "rotation", "size", "secure"))
 _EVERYWHERE = Bounds(-(2**31), -(2**31), 2**31, 2**31)
@@ -47,14 +50,21 @@ class Masker:
     """Masks the snapshots, texts, events and touches of one device. One thread at a time; keeps what it learned.
 
     `package` is the app to show, None for whatever app is in front. `width` is that of the pictures made in portrait.
+    `rules` are the user's.
     """
 
-    def __init__(self, level: MaskLevel, package: str | None, width: int = 540) -> None:
+    def __init__(self, level: MaskLevel, package: str | None, width: int = 540, rules: Rules | None = None) -> None:
         self.level = level
         self.package = package
         self._width = width
+        self._rules = rules or Rules()
+        self._named = Secrets()
+        self._named.remember(self._rules.literals)
         self._secrets = Secrets()
         self._hard = Secrets()
+        # What was seen and hidden without having been typed: plenty, so it must not crowd out what was.
+        self._texts = Secrets()
+        self._ruled = Secrets()
         self._passwords: dict[str, None] = {}
         self._surveys: dict[tuple[int, Size, int], Survey] = {}
         self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
@@ -115,25 +125,35 @@ class Masker:
 
         `before` is the line that `s` goes on from, when a long text was logged in pieces.
         """
-        begun = reaching(before, s, self.level) if before else 0
+        begun = max(reaching(before, s, self.level), self._rules.reaching(before, s)) if before else 0
         if begun:
             s = STARS + s[begun:]
-        return self._secrets.scrub(scrub(s, self.level))
+        s = self._secrets.scrub(self._worded(scrub(s, self.level)))
+        # Of what only stood on the screen a single word is more likely a name of the app's than anybody's.
+        return self._texts.scrub(s, telling=True)
 
     def name(self, s: str) -> str:
         """The name of an event or of a field, without what is private for sure: any word that somebody typed is not."""
-        return self._secrets.scrub(scrub(s), telling=True)
+        return self._ruled.scrub(self._secrets.scrub(self._ordered(scrub(s)), telling=True), telling=True)
 
     def learn(self, event: Mapping[str, object]) -> None:
         """Take the private values of an event out of all texts from now on: its log line says them, too."""
         self._secrets.remember(private_values(event, self.level))
 
     def _clean(self, s: str) -> str:
-        return self._hard.scrub(scrub(s), telling=True)
+        return self._hard.scrub(self._ordered(scrub(s)), telling=True)
+
+    def _ordered(self, s: str) -> str:
+        """Without the words that a user's rule hides wherever they stand."""
+        return self._named.scrub(self._rules.scrub(s)) if self._rules else s
+
+    def _worded(self, s: str) -> str:
+        """Without these, and without those of views that a rule hid."""
+        return self._ruled.scrub(self._ordered(s))
 
     def event(self, event: Mapping[str, object]) -> dict[str, object]:
         """A deep copy with private values starred, by the name of the field and by what they look like; ids stay."""
-        return clean_event(event, self.level, self._secrets)
+        return clean_event(event, self.level, self._secrets, self._worded)
 
     def touch(self, t: Touch, hierarchy: Hierarchy | None = None) -> Touch | None:
         """`t`, or None where it says what was typed: on a keyboard, on a keypad, on another app.
@@ -167,7 +187,7 @@ class Masker:
         if self._touched is None or self._touched[0] is not tree:
             # Nothing is clipped: the frame's size is not known here.
             extent = Size(max(r.bounds.right for r in tree.roots), max(r.bounds.bottom for r in tree.roots))
-            found = survey(tree, self.package, self.level, extent, 0, self._passwords.keys(), self._clean)
+            found = self._judged(tree, extent, 0)
             self._touched = tree, found.silent
         return self._touched[1]
 
@@ -175,7 +195,7 @@ class Masker:
         key = (tree.digest, size, dpi)
         found = self._surveys.pop(key, None)
         if found is None:
-            found = survey(tree, self.package, self.level, size, dpi, self._passwords.keys(), self._clean)
+            found = self._judged(tree, size, dpi)
             self._learn(found)
         # The dump after one picture is the dump before the next.
         self._surveys[key] = found
@@ -184,6 +204,10 @@ class Masker:
         if not self._silent or self._silent[-1].mono_ns < tree.stamp.mono_ns:
             self._silent.append(_Silent(tree.stamp.mono_ns, found.silent))
         return found
+
+    def _judged(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:
+        known, named = self._passwords.keys(), self._secrets.named
+        return survey(tree, self.package, self.level, size, dpi, known, self._clean, self._rules, named)
 
     def _aged(self, tree: Hierarchy, found: Survey) -> Survey:
         """Note since when each private view stands where it does. What the very first dump shows counts as settled."""
@@ -218,6 +242,8 @@ class Masker:
     def _learn(self, found: Survey) -> None:
         self._secrets.remember(found.secrets)
         self._hard.remember(found.hard)
+        self._texts.remember(found.texts)
+        self._ruled.remember(found.ruled)
         self._passwords |= dict.fromkeys(found.passwords)
         while len(self._passwords) > MAX_PASSWORDS:
             del self._passwords[next(iter(self._passwords))]
@@ -281,7 +307,7 @@ def _container(views: Sequence[Private], before: Survey, after: Survey) -> Bound
 
 def _place(view: Private) -> Bounds | str:
     """By what a view is known again: where it is, or its place in the tree for what scrolls or fits its words."""
-    return view.key if view.scrolls or view.rule in ("text", "pattern", "echo") else view.bounds
+    return view.bounds if view.rule in _FIXED and not view.scrolls else view.key
 
 
 def _grown(b: Bounds, size: Size) -> Bounds:

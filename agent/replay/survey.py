@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Literal
 
 import xxhash
 
 from agent.model import MaskedNode, MaskLevel, MaskRect
+from agent.privacy import Rules
 from agent.replay import rules
-from agent.replay.text import STARS, alone, is_secret
+from agent.replay.text import MIN_SECRET, STARS, alone, fold, is_secret
 from agent.replay.windows import hull, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 
 MIN_KEYS = 9
 MIN_LETTERS = 20
+_NO_RULES = Rules()
 _NAMED = NodeFlag.CLICKABLE | NodeFlag.LONG_CLICKABLE | NodeFlag.CHECKABLE | NodeFlag.SCROLLABLE | NodeFlag.FOCUSED
 
 
@@ -36,7 +38,8 @@ class Survey:
 
     `app` are the app's windows, `covers` what lies outside or over them, `scrolling` the content of each scrolling view
     as hashes of its texts and classes, `passwords` the keys of password fields, `secrets` what stood in private inputs,
-    `hard` those of them that no later screen may show either.
+    `hard` those of them that no later screen may show either, `texts` what the level hides without
+    its having been typed, `ruled` what a user's rule does. `rows` are the app's views, judged.
     """
 
     package: str
@@ -50,17 +53,30 @@ class Survey:
     passwords: frozenset[str]
     secrets: tuple[str, ...]
     hard: tuple[str, ...]
+    texts: tuple[str, ...]
+    ruled: tuple[str, ...]
     worded: bool
+    rows: tuple[Row, ...]
 
 
 @dataclass(slots=True)
-class _Row:
+class Row:
+    """A view and what was decided of it.
+
+    `hidden` is the rule by which it is, "" when it is not; `kind` says whether what is below is left out of the tree,
+    too. `shown` is the rule by which a user shows it, `typed` says that it or a view around it is a hidden input,
+    `below` that something in it is hidden.
+    """
+
     node: Node
     parent: int
     key: str
     bounds: Bounds
     scrolls: tuple[tuple[str, Bounds], ...]
     hidden: str = ""
+    kind: Literal["", "mask", "block"] = ""
+    shown: str = ""
+    typed: bool = False
     covered: Bounds | None = None
     below: bool = False
 
@@ -73,10 +89,14 @@ def survey(
     dpi: int,
     known_passwords: Set[str],
     clean: Callable[[str], str],
+    user: Rules = _NO_RULES,
+    typed_before: Callable[[str], bool] = lambda name: False,
 ) -> Survey:
     """Judge every view of a dump. `known_passwords` are keys that once had the password flag, which never wears off.
 
-    `clean` takes what is private out of a text that stays. A view whose text is not clean is covered, too.
+    `clean` takes what is private out of a text that stays. A view whose text is not clean is covered, too. The rules of
+    the `user` hold for a view and all below it: block, then mask, then a password field, then unmask, then the level.
+    `typed_before` says whether a name is made of what was typed on an earlier screen.
     """
     windows = split(tree, package, screen, dpi)
     whole = Bounds(0, 0, screen.width, screen.height)
@@ -87,39 +107,61 @@ def survey(
     hard: dict[str, None] = {}
     keys: dict[int, list[int]] = {}
     calculators: set[int] = set()
+    texts: dict[str, None] = {}
+    ruled: dict[str, None] = {}
+    barred: list[Bounds] = []
     label = ""
     for i, row in enumerate(rows):
         node = row.node
         above = rows[row.parent] if row.parent >= 0 else None
-        if above is not None and above.hidden:
-            row.hidden, row.covered = above.hidden, above.covered
-            _note_secret(node, row.hidden, secrets)
-            # What is below need not be inside: few views clip their children.
-            if not row.bounds.empty and not _within(row.bounds, row.covered):
-                private.append(Private(row.key, row.bounds, "mask", row.hidden, row.scrolls))
-            continue
+        wish, name = user.judge(node) or ("", "")
         verdict = rules.judge(node, label, level)
         if not known_passwords.isdisjoint(_names(row)):
             verdict = "mask", "password"
-        if verdict is None and (node.text or not node.children) and not _clean(node, clean):
-            verdict = "mask", "pattern"
+        sort = verdict[1] if verdict else ""
         # A label names the input after it, and only that one.
         label = "" if rules.editable(node) else node.text or node.desc or label
-        if verdict is not None:
-            kind, row.hidden = verdict
-            row.covered = row.bounds
-            if row.hidden == "password":
-                passwords.update(_names(row))
-            _note_secret(node, row.hidden, secrets)
-            if row.hidden in ("password", "private-input"):
-                _note_secret(node, row.hidden, hard)
-            _taint(rows, row.parent)
-            if not row.bounds.empty:
-                private.append(Private(row.key, row.bounds, kind, row.hidden, row.scrolls))
-        elif rules.keypad_digit(node) or rules.keyboard_letter(node):
-            keys.setdefault(_root_of(rows, i), []).append(i)
+        if sort == "password":
+            passwords.update(_names(row))
+        # Where one types is no less silent for being hidden as well.
+        if rules.keypad_digit(node) or rules.keyboard_letter(node):
+            if not rules.editable(node):
+                keys.setdefault(_root_of(rows, i), []).append(i)
         elif rules.calculator_key(node):
             calculators.add(_root_of(rows, i))
+        inherited = above is not None and bool(above.hidden)
+        if above is not None and inherited:
+            row.hidden, row.kind, row.covered = above.hidden, above.kind, above.covered
+            if wish == "block" and row.kind == "mask":
+                row.hidden, row.kind = name, "block"
+                barred.append(row.bounds)
+            # What is below need not be inside: few views clip their children.
+            if not row.bounds.empty and not _within(row.bounds, row.covered):
+                private.append(Private(row.key, row.bounds, "mask", row.hidden, row.scrolls))
+        else:
+            row.shown = name if wish == "unmask" else above.shown if above is not None else ""
+            if wish == "block" or wish == "mask":
+                verdict = wish, name
+                if wish == "block":
+                    barred.append(row.bounds)
+            elif row.shown and sort != "password":
+                verdict = None
+            if verdict is None and (node.text or not node.children) and not _clean(node, clean):
+                verdict = "mask", "pattern"
+            if verdict is None:
+                continue
+            row.kind, row.hidden = verdict
+            row.covered = row.bounds
+            _taint(rows, row.parent)
+            if not row.bounds.empty:
+                private.append(Private(row.key, row.bounds, row.kind or "mask", row.hidden, row.scrolls))
+        row.typed = rules.editable(node) or sort == "password" or (above is not None and above.typed)
+        if sort in ("password", "private-input"):
+            _note_secret(node, hard)
+        if row.typed or row.hidden == "pattern":
+            _note_secret(node, secrets)
+        elif row.hidden not in ("web", "map"):
+            _note_secret(node, texts if row.hidden in ("text", "keypad") else ruled)
     keypads: list[Bounds] = []
     for root, members in keys.items():
         digits = {i: digit for i in members if (digit := rules.keypad_digit(rows[i].node))}
@@ -128,9 +170,10 @@ def survey(
         if members:
             keypads += hull([rows[i].bounds for i in members if not rows[i].bounds.empty])
             for i in members:
-                rows[i].hidden = "keypad"
+                rows[i].hidden = rows[i].hidden or "keypad"
                 _taint(rows, rows[i].parent)
     private += [Private("", b, "block", "keypad", ()) for b in keypads]
+    silent = *windows.silent, *keypads, *(b for b in barred if not b.empty)
     private += _echoes(rows, secrets)
     return Survey(
         package=windows.package,
@@ -142,18 +185,21 @@ def survey(
         covers=windows.covers + tuple(blocked),
         private=tuple(private),
         scrolling=_scrolling(rows),
-        nodes=tuple(_shown(rows, clean, level)),
-        silent=windows.silent + tuple(keypads),
+        nodes=tuple(_shown(rows, clean, level, _made_of(secrets, typed_before))),
+        silent=silent,
         passwords=frozenset(passwords),
         secrets=tuple(secrets),
         hard=tuple(hard),
+        texts=tuple(texts),
+        ruled=tuple(ruled),
         worded=any(row.node.text for row in rows),
+        rows=tuple(rows),
     )
 
 
-def _rows(roots: tuple[Node, ...], package: str, whole: Bounds) -> tuple[list[_Row], list[MaskRect]]:
+def _rows(roots: tuple[Node, ...], package: str, whole: Bounds) -> tuple[list[Row], list[MaskRect]]:
     """The app's views, parents first, and what to block because it belongs to another app inside the app's window."""
-    rows: list[_Row] = []
+    rows: list[Row] = []
     blocked: list[MaskRect] = []
     stack: list[tuple[Node, int, str, tuple[tuple[str, Bounds], ...]]] = []
     for n, root in enumerate(reversed(roots)):
@@ -166,7 +212,7 @@ def _rows(roots: tuple[Node, ...], package: str, whole: Bounds) -> tuple[list[_R
             continue
         key = xxhash.xxh3_64_hexdigest(f"{seed}/{node.cls}/{node.resource_id}".encode("utf-8", "replace"))
         me = len(rows)
-        rows.append(_Row(node, parent, key, bounds, scrolls))
+        rows.append(Row(node, parent, key, bounds, scrolls))
         if node.flags & NodeFlag.SCROLLABLE:
             scrolls = (*scrolls, (key, bounds))
         # Counting only alike siblings keeps a key when another sibling comes or goes.
@@ -180,7 +226,7 @@ def _rows(roots: tuple[Node, ...], package: str, whole: Bounds) -> tuple[list[_R
     return rows, blocked
 
 
-def _names(row: _Row) -> tuple[str, ...]:
+def _names(row: Row) -> tuple[str, ...]:
     """By what a password field is known again: its place in the tree, and any input of its id or at its place."""
     node = row.node
     if not rules.editable(node):
@@ -196,27 +242,36 @@ def _clean(node: Node, clean: Callable[[str], str]) -> bool:
     return all(clean(words) == words for words in (node.text, node.desc) if words)
 
 
-def _note_secret(node: Node, rule: str, secrets: dict[str, None]) -> None:
-    if rule in ("text", "web", "map"):
-        return
+def _note_secret(node: Node, secrets: dict[str, None]) -> None:
     for line in {node.text.strip(), *map(str.strip, node.text.splitlines())}:
         if line != node.hint and is_secret(line):
             secrets[line] = None
 
 
-def _taint(rows: list[_Row], i: int) -> None:
+def _made_of(secrets: Iterable[str], before: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Whether a name is made of one of the secrets, or of one `before`."""
+    folded = [word for secret in secrets if len(word := fold(secret)) >= MIN_SECRET]
+
+    def made_of(name: str) -> bool:
+        plain = fold(name)
+        return any(word in plain for word in folded) or before(name)
+
+    return made_of
+
+
+def _taint(rows: list[Row], i: int) -> None:
     while i >= 0 and not rows[i].below:
         rows[i].below = True
         i = rows[i].parent
 
 
-def _root_of(rows: list[_Row], i: int) -> int:
+def _root_of(rows: list[Row], i: int) -> int:
     while rows[i].parent >= 0:
         i = rows[i].parent
     return i
 
 
-def _echoes(rows: list[_Row], secrets: dict[str, None]) -> list[Private]:
+def _echoes(rows: list[Row], secrets: dict[str, None]) -> list[Private]:
     """Views that repeat what stands in a private input, for instance a suggestion list under it."""
     patterns = [alone(secret) for secret in secrets]
     found: list[Private] = []
@@ -235,7 +290,7 @@ def _echoes(rows: list[_Row], secrets: dict[str, None]) -> list[Private]:
     return found
 
 
-def _scrolling(rows: list[_Row]) -> dict[tuple[str, Bounds], frozenset[int]]:
+def _scrolling(rows: list[Row]) -> dict[tuple[str, Bounds], frozenset[int]]:
     found: dict[tuple[str, Bounds], set[int]] = {}
     for row in rows:
         for view in row.scrolls:
@@ -245,23 +300,26 @@ def _scrolling(rows: list[_Row]) -> dict[tuple[str, Bounds], frozenset[int]]:
     return {view: frozenset(content) for view, content in found.items()}
 
 
-def _shown(rows: list[_Row], clean: Callable[[str], str], level: MaskLevel) -> list[MaskedNode]:
+def _shown(
+    rows: list[Row], clean: Callable[[str], str], level: MaskLevel, typed: Callable[[str], bool]
+) -> list[MaskedNode]:
     """The views worth showing: named, labelled or touchable ones. What is below a blocked view is left out.
 
     At conservative no words are told: those of a picture or of a container are often those of a text beside it, and a
-    name with spaces is made of some.
+    name with spaces is made of some. A testID made of what somebody typed is not told at any level.
     """
     strict = level == "conservative"
     shown: list[MaskedNode] = []
     for row in rows:
         node = row.node
-        above = rows[row.parent].hidden if row.parent >= 0 else ""
-        if row.bounds.empty or above in ("web", "map"):
+        if row.bounds.empty or (row.parent >= 0 and rows[row.parent].kind == "block"):
             continue
         words = node.text or node.desc
         # The words of a container are its children's, joined; an empty private view says nothing by its stars.
         label = STARS if row.hidden or ((row.below or strict) and words) else clean(words)
         name = STARS if strict and " " in node.resource_id else clean(node.resource_id)
+        if name and ":id/" not in name and typed(name):
+            name = STARS
         if label or name or node.flags & _NAMED or not node.children:
             shown.append(MaskedNode(row.key, row.bounds, clean(node.cls), name, label, node.flags))
     return shown

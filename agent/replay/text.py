@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from agent import privacy
 from agent.model import MaskLevel
 
-STARS = "*****"
+STARS = privacy.STARS
 MIN_SECRET = 4
 MAX_SECRETS = 256
 MAX_DEPTH = 64
@@ -169,22 +170,37 @@ class Secrets:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[tuple[tuple[str, ...], ...], re.Pattern[str]]] = {}
+        self._seen: dict[str, tuple[tuple[str, ...], ...]] = {}
+        # Made when a text may hold one: most never stand in any.
+        self._patterns: dict[str, re.Pattern[str]] = {}
 
     def remember(self, texts: Iterable[str]) -> None:
         for text in texts:
-            known = self._seen.pop(text, None)
-            self._seen[text] = known or (_signs(text), alone(text))
+            self._seen[text] = self._seen.pop(text, ()) or _signs(text)
         while len(self._seen) > MAX_SECRETS:
-            del self._seen[next(iter(self._seen))]
+            oldest = next(iter(self._seen))
+            del self._seen[oldest]
+            self._patterns.pop(oldest, None)
 
     def scrub(self, text: str, *, telling: bool = False) -> str:
         """`text` with the secrets starred; only the `telling` ones where a single word is more likely a name."""
         folded = text.lower()
-        for secret, (signs, pattern) in self._seen.items():
+        for secret, signs in self._seen.items():
             if _possible(signs, folded) and (not telling or _TELLING.search(secret)):
-                text = pattern.sub(STARS, text)
+                if secret not in self._patterns:
+                    self._patterns[secret] = alone(secret)
+                text = self._patterns[secret].sub(STARS, text)
         return text
+
+    def named(self, name: str) -> bool:
+        """Whether a name is made of a secret, in whatever case and with whatever between its words."""
+        folded = fold(name)
+        return any(_TELLING.search(secret) and fold(secret) in folded for secret in self._seen)
+
+
+def fold(text: str) -> str:
+    """The letters and digits of a text in lower case: what `Anna Bell`, `anna-bell` and `annaBell` have in common."""
+    return "".join(filter(str.isalnum, text)).lower()
 
 
 def alone(text: str) -> re.Pattern[str]:
@@ -228,12 +244,15 @@ def is_secret(text: str) -> bool:
     return len(text.strip()) >= MIN_SECRET and any(c.isalnum() for c in text) and not is_placeholder(text)
 
 
-def clean_event(event: Mapping[str, object], level: MaskLevel, secrets: Secrets) -> dict[str, object]:
+def clean_event(
+    event: Mapping[str, object], level: MaskLevel, secrets: Secrets, also: Callable[[str], str] = str
+) -> dict[str, object]:
     """A deep copy of an event with private values starred; ids, event name and type stay.
 
-    Values that JSON cannot hold come back as text. Deeper than MAX_DEPTH comes back as STARS.
+    `also` takes more out of names and values. Values that JSON cannot hold come back as text. Deeper than MAX_DEPTH
+    comes back as STARS.
     """
-    clean = _Cleaner(level, secrets, [])
+    clean = _Cleaner(level, secrets, [], also)
     out: dict[str, object] = {}
     for key, value in event.items():
         if key in _NAMES and isinstance(value, str):
@@ -256,9 +275,10 @@ class _Cleaner:
     level: MaskLevel
     secrets: Secrets
     starred: list[str]
+    also: Callable[[str], str] = str
 
     def name(self, text: object) -> str:
-        return self.secrets.scrub(scrub(str(text)), telling=True)
+        return self.secrets.scrub(self.also(scrub(str(text))), telling=True)
 
     def value(self, name: str, value: object, traits: bool, depth: int) -> object:
         folded = "".join(_WORD.findall(name)).lower()
@@ -282,8 +302,8 @@ class _Cleaner:
             return _id(value)
         if isinstance(value, int | float):
             text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-            return STARS if is_card(text) or self.secrets.scrub(text) != text else value
-        return self.secrets.scrub(scrub(str(value), self.level))
+            return STARS if is_card(text) or self.secrets.scrub(self.also(text)) != text else value
+        return self.secrets.scrub(self.also(scrub(str(value), self.level)))
 
 
 def _leaves(value: object) -> Iterator[str]:

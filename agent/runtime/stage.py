@@ -14,6 +14,7 @@ from agent.analytics.sessions import IDLE_NS
 from agent.analytics.sniffer import Sniffer
 from agent.errors import ConfigError
 from agent.model import Finding, Loss, ParseFailure, Relayed, SealedSegment, SealReason, SegmentEvent, Snapshot
+from agent.privacy import Rules
 from agent.replay.mask import Masker
 from agent.replay.recorder import SETTLE_MS, Item, Recorder
 from agent.runtime.status import DeviceStatus
@@ -83,7 +84,8 @@ class Stage:
                 )
             self._uid = uid
             self._status.package = package
-            self._masker = Masker(self._settings.privacy.level, package, self._settings.capture.width)
+            asked = self._settings.privacy
+            self._masker = Masker(asked.level, package, self._settings.capture.width, Rules(asked.rules))
             self._sniffer = Sniffer(uid, strict=self._settings.plugin.strict)
             self._doctor = Doctor(package, self._settings.upload.api_key.get_secret_value())
             facts: Mapping[str, str] = {

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ConfigError
+from agent.privacy import Rule, rule
 from agent.settings import load
 
 
@@ -72,4 +73,49 @@ def test_an_adb_port_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, port:
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", port)
     with pytest.raises(ConfigError, match="ANDROID_ADB_SERVER_PORT") as caught:
         load({})
+    assert caught.value.hint
+
+
+def test_privacy_rules_of_all_sources_hold_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "replay.toml"
+    file.write_text(
+        '[privacy]\nlevel = "light"\n[[privacy.rules]]\naction = "block"\nid = "card_*"\nclass = "EditText"\n'
+    )
+    monkeypatch.setenv("ANDROID_REPLAY_PRIVACY__RULES", '[{"action": "mask", "text": "Anna Bell"}]')
+    loaded = load({"privacy.rules": [rule("unmask", "id=total")]}, file)
+    assert [rule.name for rule in loaded.settings.privacy.rules] == [
+        "block id=card_* class=EditText",
+        "mask text=*****",
+        "unmask id=total",
+    ]
+    assert loaded.settings.privacy.level == "light"
+    value, origin = next((value, origin) for name, value, origin in loaded.rows() if name == "privacy.rules")
+    assert value == "block id=card_* class=EditText; mask text=*****; unmask id=total"
+    assert origin == "flag"
+    assert load({}).settings.privacy.rules == (Rule("mask", (("text", "Anna Bell"),)),)
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "named"),
+    [
+        (
+            '[[privacy.rules]]\naction = "mask"\nid = "a"\n[[privacy.rules]]\nid = "b"\n',
+            "",
+            "Rule 2 of privacy.rules (file)",
+        ),
+        ('[privacy]\nrules = "block id=x"\n', "", "privacy.rules (file)"),
+        ("", '[{"action": "mask", "text": "/(/"}]', "Rule 1 of privacy.rules (environment)"),
+        ("", '[{"action": "mask", ', "environment variable ANDROID_REPLAY_"),
+    ],
+)
+def test_a_privacy_rule_that_is_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, environment: str, named: str
+) -> None:
+    file = tmp_path / "replay.toml"
+    file.write_text(text)
+    if environment:
+        monkeypatch.setenv("ANDROID_REPLAY_PRIVACY__RULES", environment)
+    with pytest.raises(ConfigError) as caught:
+        load({}, file)
+    assert named in caught.value.message
     assert caught.value.hint

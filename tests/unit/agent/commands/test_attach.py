@@ -93,3 +93,11 @@ def test_device_specs_name_serials(call, server: FakeAdbServer) -> None:
     ended = call("attach", "-s", "emulator:5556")
     assert ended.code == 3
     assert "adb sees no device emulator-5556" in ended.err
+
+
+@pytest.mark.parametrize("flag", ["--block", "--mask", "--unmask"])
+def test_a_privacy_rule_that_is_none(call, server: FakeAdbServer, flag: str) -> None:
+    ended = call("attach", "-s", "SERIAL", flag, "colour=red")
+    assert ended.code == 2
+    assert f"{flag} 'colour=red'" in ended.err
+    assert "id, testid, class" in ended.err

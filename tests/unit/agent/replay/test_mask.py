@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agent.model import MaskedSnapshot, MaskLevel
+from agent.privacy import Rules, rule
 from agent.replay.mask import COVER, Masker, blank, scaled_size
 from bridge.types import Bounds, Node, NodeFlag, Size
 
@@ -655,3 +656,168 @@ def test_real_dumps_are_masked(level: MaskLevel) -> None:
             if len(secret) > 5 and node.text != node.hint:
                 assert not any(secret in n.label for n in result.nodes), path.name
     assert shown >= 15
+
+
+def ruled(*flags: str, level: MaskLevel = "medium") -> Masker:
+    """A masker with rules written as `block id=card_*`."""
+    pairs = [flag.partition(" ") for flag in flags]
+    return Masker(level, APP, rules=Rules([rule(action, text) for action, _, text in pairs]))  # type: ignore[arg-type]
+
+
+PRICE = view(40, 1200, 500, 1300, text="Total 12,50", resource_id="com.example.shop:id/total")
+OWNER = view(60, 1420, 500, 1480, text="Anna Bell", resource_id="card_holder")
+BOX = view(40, 1400, 1040, 1600, "android.view.ViewGroup", resource_id="card_box", children=[OWNER])
+
+
+def test_a_rule_masks_a_view_and_all_below_it() -> None:
+    result = ruled("mask testid=card_box").snapshot(*still(app(TITLE, PRICE, BOX), status_bar()), DPI)
+    assert covered(result, OWNER)
+    assert covered(result, BOX)
+    assert visible(result, TITLE)
+    assert visible(result, PRICE)
+    assert labels(result) == ["Checkout", "Total 12,50", "*****", "*****"]
+    assert {cover.rule for cover in result.covers if cover.kind == "mask"} == {"mask testid=card_box"}
+
+
+def test_what_is_in_a_blocked_view_is_left_out_of_the_tree() -> None:
+    masker = ruled("block id=card_*")
+    result = masker.snapshot(*still(app(TITLE, BOX), status_bar()), DPI)
+    assert covered(result, BOX)
+    assert [node.resource_id for node in result.nodes if node.resource_id] == ["card_box"]
+    assert masker.touch(touch(0.5, "down", 100, 1450)) is None
+    assert masker.touch(touch(0.5, "down", 100, 150)) is not None
+
+
+def test_a_block_below_a_mask_is_a_block() -> None:
+    inner = view(50, 1410, 900, 1500, "android.view.ViewGroup", resource_id="inner", children=[OWNER])
+    outer = view(40, 1400, 1040, 1600, "android.view.ViewGroup", resource_id="outer", children=[inner])
+    result = ruled("mask id=outer", "block id=inner").snapshot(*still(app(outer), status_bar()), DPI)
+    assert [node.resource_id for node in result.nodes if node.resource_id] == ["outer", "inner"]
+
+
+def test_unmask_shows_what_the_level_masks_and_all_below() -> None:
+    form = view(0, 280, 1080, 640, "android.view.ViewGroup", resource_id="form", children=[NOTE])
+    result = ruled("unmask id=form").snapshot(*still(app(TITLE, form), status_bar()), DPI)
+    assert visible(result, NOTE)
+    assert "ring twice" in labels(result)
+    strict = ruled("unmask id=form", level="conservative").snapshot(*still(app(TITLE, form), status_bar()), DPI)
+    assert visible(strict, NOTE)
+    assert covered(strict, TITLE)
+
+
+def test_a_mask_anywhere_above_beats_unmask_and_holds_deeper_in_what_is_unmasked() -> None:
+    note = replace(NOTE, resource_id="note")
+    form = view(0, 280, 1080, 640, "android.view.ViewGroup", resource_id="form", children=[note])
+    assert covered(ruled("mask id=form", "unmask id=note").snapshot(*still(app(form), status_bar()), DPI), note)
+    assert covered(ruled("unmask id=form", "mask id=note").snapshot(*still(app(form), status_bar()), DPI), note)
+    assert covered(ruled("unmask id=note", "mask id=note").snapshot(*still(app(form), status_bar()), DPI), note)
+
+
+def test_a_password_field_is_never_unmasked_nor_what_once_was_one() -> None:
+    field = replace(PASSWORD, resource_id="com.example.shop:id/secret", desc="", hint="")
+    masker = ruled("unmask class=*", "unmask id=secret")
+    first = masker.snapshot(*still(app(TITLE, field), status_bar()), DPI)
+    assert covered(first, field)
+    shown = replace(field, flags=NodeFlag.NONE)
+    after = masker.snapshot(*still(app(TITLE, shown), status_bar(), seconds=9), DPI)
+    assert covered(after, shown)
+    assert "hunter22" not in repr(after.nodes)
+    assert masker.text("password was hunter22!") == "password was *****!"
+
+
+def test_a_password_inside_a_view_that_a_rule_masks_is_learnt_all_the_same() -> None:
+    field = replace(PASSWORD, resource_id="com.example.shop:id/secret", desc="", hint="")
+    box = view(0, 600, 1080, 900, "android.view.ViewGroup", resource_id="box", children=[field])
+    masker = ruled("mask id=box", "unmask id=secret")
+    masker.snapshot(*still(app(box), status_bar()), DPI)
+    alone = replace(field, flags=NodeFlag.NONE)
+    assert covered(masker.snapshot(*still(app(alone), status_bar(), seconds=9), DPI), alone)
+
+
+@pytest.mark.parametrize("cls", ["android.webkit.WebView", "com.google.android.gms.maps.MapView"])
+def test_a_web_or_map_view_may_be_unmasked_with_what_is_in_it(cls: str) -> None:
+    page = view(0, 1000, 1080, 2000, cls, resource_id="help", children=[view(40, 1100, 900, 1200, text="Returns")])
+    result = ruled("unmask testid=help").snapshot(*still(app(TITLE, page), status_bar()), DPI)
+    assert visible(result, page.children[0])
+    assert "Returns" in labels(result)
+
+
+def test_what_looks_private_and_keypads_stay_covered_when_unmasked() -> None:
+    card = view(40, 300, 1040, 420, text="4111 1111 1111 1111")
+    keys = [
+        view(200 * (i % 3), 1000 + 150 * (i // 3), 200 * (i % 3) + 190, 1140 + 150 * (i // 3), text=str(i + 1))
+        for i in range(9)
+    ]
+    masker = ruled("unmask class=*")
+    result = masker.snapshot(*still(app(card, *keys), status_bar()), DPI)
+    assert covered(result, card)
+    assert all(covered(result, key) for key in keys)
+    assert masker.touch(touch(0.5, "down", 100, 1050)) is None
+
+
+@pytest.mark.parametrize("flags", [[], ["mask id=pad"], ["block id=pad"], ["unmask id=pad"]])
+@pytest.mark.parametrize("level", ["light", "medium", "conservative"])
+def test_touches_on_a_keypad_are_dropped_by_whatever_rule_it_is_hidden(level: MaskLevel, flags: list[str]) -> None:
+    keys = [view(100 * i, 1000, 100 * i + 90, 1140, text=str(i)) for i in range(10)]
+    pad = view(0, 900, 1080, 1200, "android.view.ViewGroup", resource_id="pad", children=keys)
+    masker = ruled(*flags, level=level)
+    result = masker.snapshot(*still(app(TITLE, pad), status_bar()), DPI)
+    assert all(covered(result, key) for key in keys)
+    assert masker.touch(touch(0.5, "down", 450, 1050)) is None
+    assert masker.touch(touch(0.5, "down", 450, 300)) is not None
+
+
+def test_the_words_of_a_rule_are_taken_out_of_everything() -> None:
+    masker = ruled("mask text=Anna Bell", "block text=ORD-*")
+    order = view(40, 300, 1040, 420, text="Order ORD-7")
+    row = view(
+        40,
+        500,
+        1040,
+        620,
+        "android.view.ViewGroup",
+        desc="Anna Bell, buy",
+        children=[view(50, 510, 300, 600, text="x")],
+    )
+    result = masker.snapshot(*still(app(TITLE, order, row), status_bar()), DPI)
+    assert covered(result, order)
+    assert not covered(result, row)
+    assert "Anna" not in repr(result.nodes)
+    assert "ORD-7" not in repr(result)
+    assert masker.text('paid ORD-9 by "Anna Bell" (QW5uYSBCZWxs)') == 'paid ***** by "*****" (*****)'
+    assert masker.text("l had ORD-", "") == "l had *****"
+    assert masker.name("Seen by Anna Bell") == "Seen by *****"
+    cleaned = masker.event({"event": "Paid", "properties": {"by": "anna bell", "ORD-5": 1, "n": [{"id": "ORD-7"}]}})
+    assert cleaned["properties"] == {"by": "*****", "*****": 1, "n": [{"id": "*****"}]}
+
+
+def test_words_that_are_cut_by_the_end_of_a_line_are_taken_out() -> None:
+    masker = ruled("mask text=/account number \\d+/")
+    assert masker.text("ber 1234 is", "my account num") == "***** is"
+
+
+def test_what_a_rule_hides_is_in_no_log_line_and_no_event() -> None:
+    masker = ruled("mask id=card_holder")
+    masker.snapshot(*still(app(BOX), status_bar()), DPI)
+    assert masker.text("drawn for Anna Bell") == "drawn for *****"
+    assert masker.event({"properties": {"who": "Anna Bell"}}) == {"properties": {"who": "*****"}}
+
+
+def test_at_conservative_no_log_line_repeats_what_stood_on_the_screen() -> None:
+    masker = Masker("conservative", APP)
+    masker.snapshot(*still(app(TITLE, PRICE), status_bar()), DPI)
+    assert masker.text("rendered Total 12,50 on Checkout") == "rendered ***** on Checkout"
+    many = [view(0, 100 + i, 1080, 101 + i, text=f"row number {i}") for i in range(900)]
+    masker.snapshot(*still(app(NOTE, *many), status_bar(), seconds=9), DPI)
+    assert "ring twice" not in masker.text("note: ring twice")
+
+
+@pytest.mark.parametrize("name", ["row-ring twice", "suggestion_ring_twice_2", "ringTwice"])
+def test_a_test_id_that_repeats_what_was_typed_is_not_told(name: str) -> None:
+    masker = Masker("medium", APP)
+    result = masker.snapshot(*still(app(NOTE, view(40, 900, 500, 1000, resource_id=name)), status_bar()), DPI)
+    assert name not in repr(result.nodes)
+    later = masker.snapshot(*still(app(view(40, 900, 500, 1000, resource_id=name)), status_bar(), seconds=9), DPI)
+    assert name not in repr(later.nodes)
+    fixed = view(40, 900, 500, 1000, resource_id=f"com.example.shop:id/{name}")
+    assert name in repr(masker.snapshot(*still(app(NOTE, fixed), status_bar(), seconds=20), DPI).nodes)

@@ -1,0 +1,255 @@
+"""A user's privacy rules: which views and words they mean, and what is to be done with these.
+
+A pattern is a glob (`*`, `?`, `[a-z]`, `[!a-z]`) or, between slashes, a regular expression. Both are run by RE2, whose
+time grows with the length of the text alone, and which has neither look-around nor back-references for that reason: a
+pattern comes from one person and the text from another's app, and no pair of them may hang the recorder.
+
+What hides is generous and what shows is strict: in words (`text`, `desc`) a `block` or a `mask` is found anywhere, an
+`unmask` must fit the whole. There `*` is any run without a space, `**` any run in a line, and letters are matched
+whatever their case. A name (`id`, `testid`, `class`, `package`) is fitted whole by a glob.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from agent.errors import ConfigError
+from bridge.types import Node
+
+Action = Literal["block", "mask", "unmask"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
+NAMES = ("id", "testid", "class", "package")
+WORDS = ("text", "desc")
+FIELDS = (*NAMES, *WORDS)
+STARS = "*****"
+MAX_PATTERN = 500
+MAX_RULES = 200
+# In a longer text that holds a match all is starred: finding every match of one takes a square of its length.
+MAX_SEARCHED = 8_192
+MAX_REACH = 512
+_WANTED = f"A rule is FIELD=PATTERN, with FIELD one of {', '.join(FIELDS)}."
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Do `action` with the views that meet all `conditions`, which are (field, pattern) in the order given."""
+
+    action: Action
+    conditions: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        """What a recording says of it. The words that it looks for may be the secret itself: they are starred."""
+        told = (f"{name}={STARS if name in WORDS else pattern}" for name, pattern in self.conditions)
+        return " ".join([self.action, *told])
+
+    @property
+    def words(self) -> str:
+        """The pattern of a rule that is about words alone, which hold wherever they stand; "" for any other."""
+        (name, pattern), *more = self.conditions
+        return pattern if name == "text" and not more and self.action != "unmask" else ""
+
+
+def rule(action: Action, text: str) -> Rule:
+    """The rule of a flag, `FIELD=PATTERN`. Raises ConfigError."""
+    name, sign, pattern = text.partition("=")
+    if not sign:
+        raise ConfigError(f"--{action} {text!r} is no rule.", _WANTED)
+    return _checked(action, {name.strip(): pattern}, f"--{action} {text!r}")
+
+
+def read(value: object, where: str) -> Rule:
+    """The rule of a settings file or of the environment: `{"action": ..., FIELD: PATTERN, ...}`. Raises ConfigError.
+
+    `where` says which rule it is, for the message.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where} is {value!r}, not a table.", 'Write it as {action = "mask", id = "card_*"}.')
+    fields = dict(value)
+    action = fields.pop("action", None)
+    known = next((one for one in ACTIONS if one == action), None)
+    if known is None:
+        what = f"has the action {action!r}" if action is not None else "has no action"
+        raise ConfigError(f"{where} {what}.", f"Take one of: {', '.join(ACTIONS)}.")
+    return _checked(known, fields, where)
+
+
+def _checked(action: Action, fields: Mapping[str, object], where: str) -> Rule:
+    conditions = []
+    for given, pattern in fields.items():
+        name = str(given).lower()
+        if name not in FIELDS:
+            raise ConfigError(f"{where}: there is no field {given!r}.", _WANTED)
+        if not isinstance(pattern, str) or not pattern.strip():
+            raise ConfigError(f"{where}: {name} has no pattern.", _WANTED)
+        if len(pattern) > MAX_PATTERN:
+            raise ConfigError(f"{where}: a pattern has {len(pattern)} characters.", f"Up to {MAX_PATTERN} are taken.")
+        conditions.append((name, pattern))
+        try:
+            _Pattern(name, pattern, whole=False)
+        except ValueError as error:
+            raise ConfigError(
+                f"{where}: {error}.", "Write a glob (* ? [a-z]), or a regular expression of RE2 between slashes."
+            ) from error
+    if not conditions:
+        raise ConfigError(f"{where} names no view.", _WANTED)
+    return Rule(action, tuple(conditions))
+
+
+class Rules:
+    """All rules of a recording. `block` beats `mask` beats `unmask`; among equals the first one gives its name."""
+
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        """Raises ConfigError for more than MAX_RULES: every view of every dump is held against each."""
+        if len(rules) > MAX_RULES:
+            raise ConfigError(f"There are {len(rules)} privacy rules.", f"Join some: up to {MAX_RULES} are taken.")
+        self.given = tuple(rules)
+        ordered = sorted(rules, key=lambda rule: ACTIONS.index(rule.action))
+        self._rules = [
+            (rule, [_Pattern(name, text, whole=rule.action == "unmask") for name, text in rule.conditions])
+            for rule in ordered
+        ]
+        self._words = [_Pattern("text", rule.words, whole=False) for rule in ordered if rule.words]
+        self.literals = tuple(
+            rule.words
+            for rule in ordered
+            if rule.words and not _expression(rule.words) and not _WILD.search(rule.words)
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def judge(self, node: Node) -> tuple[Action, str] | None:
+        """What the rules say of a view by itself, with the name of the rule; None when none means it."""
+        for rule, patterns in self._rules:
+            if all(pattern.means(node) for pattern in patterns):
+                return rule.action, rule.name
+        return None
+
+    def scrub(self, text: str) -> str:
+        """`text` with the words starred that a rule about words alone hides."""
+        for pattern in self._words:
+            text = pattern.scrub(text)
+        return text
+
+    def reaching(self, before: str, text: str) -> int:
+        """How many characters at the head of `text` end such words that begin in `before`, the line above it."""
+        tail = before[-MAX_REACH:]
+        joined, edge = tail + text[:MAX_REACH], len(tail)
+        ends = [end for pattern in self._words for start, end in pattern.spans(joined) if start < edge < end]
+        return max(ends, default=edge) - edge
+
+
+class _Pattern:
+    """One condition, ready to be held against views. Raises ValueError in words when it cannot be read."""
+
+    def __init__(self, name: str, pattern: str, *, whole: bool) -> None:
+        self._name = name
+        expression = _expression(pattern)
+        # A glob fits the whole of a name, and an expression is found in it unless it shows what would be hidden.
+        self._whole = whole or (name in NAMES and expression is None)
+        flags = "(?i)" if name in WORDS else ""
+        self._compiled = _compiled(flags + (_glob(pattern, name in WORDS) if expression is None else expression))
+
+    def means(self, node: Node) -> bool:
+        return any(value and self._fits(value) for value in self._values(node))
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where words stand in a text; never an empty place."""
+        for match in self._compiled.finditer(_plain(text)):
+            if match.end() > match.start():
+                yield match.span()
+
+    def scrub(self, text: str) -> str:
+        if len(text) > MAX_SEARCHED:
+            return STARS if self._fits(text) else text
+        done, parts = 0, []
+        for start, end in self.spans(text):
+            parts += [text[done:start], STARS]
+            done = end
+        return "".join([*parts, text[done:]])
+
+    def _fits(self, text: str) -> bool:
+        if self._whole:
+            return self._compiled.fullmatch(_plain(text)) is not None
+        return next(self.spans(text), None) is not None
+
+    def _values(self, node: Node) -> tuple[str, ...]:
+        if self._name == "class":
+            return node.cls, node.cls.rpartition(".")[2]
+        if self._name == "package":
+            return (node.package,)
+        if self._name == "desc":
+            return (node.desc,)
+        if self._name == "text":
+            return self._text(node)
+        # React Native gives a testID as a resource id without a package.
+        _, mark, short = node.resource_id.partition(":id/")
+        if self._name == "testid":
+            return () if mark else (node.resource_id,)
+        return node.resource_id, short
+
+    def _text(self, node: Node) -> tuple[str, ...]:
+        """What a view says: the description of a container is its children's words, so long as these have any."""
+        if self._whole:
+            return (node.text or node.desc,)
+        if not node.desc or any(below.text or below.desc for below in node.walk() if below is not node):
+            return (node.text,)
+        return node.text, node.desc
+
+
+def _expression(pattern: str) -> str | None:
+    """What stands between the slashes of a regular expression; None for a glob."""
+    return pattern[1:-1] if len(pattern) > 2 and pattern.startswith("/") and pattern.endswith("/") else None
+
+
+def _glob(pattern: str, words: bool) -> str:
+    """The regular expression of a glob. In words a space is any white space."""
+    some = r"[^\s\x{a0}]" if words else "(?s:.)"
+    parts: list[str] = []
+    at = 0
+    while at < len(pattern):
+        c = pattern[at]
+        closing = pattern.find("]", at + 2)
+        if pattern.startswith("**", at) and words:
+            parts.append(".*")
+            at += 1
+        elif c == "*":
+            parts.append(f"{some}*")
+        elif c == "?":
+            parts.append(some)
+        elif c == "[" and closing > 0:
+            inner = pattern[at + 1 : closing].replace("\\", r"\\").replace("[", r"\[")
+            parts.append(f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner.replace('^', chr(92) + '^')}]")
+            at = closing
+        elif c == " " and words:
+            parts.append(r"[\s\x{a0}]+")
+        else:
+            parts.append(re.escape(c) if c.isascii() else c)
+        at += 1
+    return "".join(parts)
+
+
+@functools.cache
+def _compiled(expression: str) -> Any:
+    # Imported here because most recordings have no rules.
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(_plain(expression), options)
+    except re2.error as error:
+        words = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
+        raise ValueError(f"the pattern cannot be read: {words}") from error
+
+
+def _plain(text: str) -> str:
+    """A text that UTF-8 can hold, of the same length."""
+    return text if text.isascii() else _SURROGATES.sub("�", text)
