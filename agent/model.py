@@ -19,6 +19,7 @@ SealReason = Literal["time", "size", "session", "resize", "stop", "lost"]
 MaskLevel = Literal["light", "medium", "conservative"]
 RemoteForm = Literal["android", "web"]
 Severity = Literal["error", "warning", "info"]
+HappeningKind = Literal["crash", "anr", "lowmemory", "process", "app", "keyboard", "screen-state", "rotation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,20 @@ class Finding:
     proof: str
     count: int = 1
     logged: Stamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """What happened to the app or to the phone around it. UNCLEANED: `text` is what a log says of it.
+
+    `name` says it in a few words; `name` and `facts` are fixed words, numbers and names of the app's own parts.
+    """
+
+    stamp: Stamp
+    kind: HappeningKind
+    name: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

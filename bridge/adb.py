@@ -103,6 +103,7 @@ class AdbShell:
             activity=front.activity,
             keyboard_shown=dumpsys.keyboard_shown(input_method),
             rotation=display.rotation,
+            awake=dumpsys.awake(window),
         )
 
     def package_uid(self, package: str, deadline: Deadline) -> int | None:

@@ -24,6 +24,9 @@ _ROTATIONS = (
     re.compile(r"\bDisplayInfo\{.*?\brotation (\d+)"),
     re.compile(r"\bSurfaceOrientation: (\d+)"),
 )
+_AWAKE = re.compile(
+    r"\bmAwake=(?P<awake>true|false)|\bmScreenOnFully=(?P<fully>true|false)|\bscreenState=SCREEN_STATE_(?P<state>\w+)"
+)
 # Newer layouts print degrees (ROTATION_90), older ones quarter turns.
 _TURNS: dict[str, Rotation] = {"0": 0, "1": 1, "90": 1, "2": 2, "180": 2, "3": 3, "270": 3}
 _SIZE = re.compile(r"(Physical|Override) size: (\d{1,5})x(\d{1,5})")
@@ -61,6 +64,14 @@ def rotation(window: str) -> Rotation | None:
         if found:
             return _TURNS.get(found[1])
     return None
+
+
+def awake(window: str) -> bool | None:
+    """Whether the screen is on, from the policy part of `dumpsys window`; None when it is not said."""
+    found = _AWAKE.search(window)
+    if found is None:
+        return None
+    return found["state"] in ("ON", "TURNING_ON") if found["state"] else (found["awake"] or found["fully"]) == "true"
 
 
 def keyboard_shown(input_method: str) -> bool:

@@ -1,6 +1,6 @@
 """Reader of `logcat -B`: bytes in any chunking go in, entries and gaps come out.
 
-Source: AOSP liblog `log_read.h` (header), `log_event_list` (values of the event log).
+Source: AOSP liblog `log_read.h` (header); what stands in the event log is read by `bridge.eventlog`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridge import eventlog
 from bridge.types import Gap, Level, LogEntry, Stamp
 
 ToStamp = Callable[[int], Stamp]
@@ -200,8 +201,10 @@ class BinaryReader:
         begin = at + size
         end = begin + length
         if buffer in _EVENT_BUFFERS:
-            tag, message, cut = _event_values(data[begin:end])
-            return LogEntry(self._to_stamp(time_ns), time_ns, pid, tid, uid, "I", tag, message, buffer, cut)
+            said = eventlog.decode(data[begin:end])
+            return LogEntry(
+                self._to_stamp(time_ns), time_ns, pid, tid, uid, "I", said.tag, said.text, buffer, said.cut, said.values
+            )
         stop = data.find(b"\0", begin + 1, end)
         if stop < 0:
             stop = end
@@ -236,32 +239,3 @@ def entry_size(data: bytes, at: int, *, strict: bool) -> int:
         if data[start] not in _LEVELS or end == start + 1 or (end < min(len(data), start + length) and data[end]):
             return -1
     return size + length if len(data) - at >= size + length else 0
-
-
-def _event_values(payload: bytes) -> tuple[str, str, bool]:
-    """Tag number, values and whether they are cut, of an entry of the event log (AOSP liblog `log_event_list`)."""
-    if len(payload) < 4:
-        return "", "", True
-    values: list[str] = []
-    at = 4
-    try:
-        while at < len(payload):
-            kind = payload[at]
-            at += 1
-            if kind in (0, 4):
-                values.append(f"{struct.unpack_from('<i' if kind == 0 else '<f', payload, at)[0]}")
-                at += 4
-            elif kind == 1:
-                values.append(f"{struct.unpack_from('<q', payload, at)[0]}")
-                at += 8
-            elif kind == 2:
-                size = _WORD.unpack_from(payload, at)[0]
-                values.append(payload[at + 4 : at + 4 + size].decode("utf-8", "replace"))
-                at += 4 + size
-            elif kind == 3:
-                at += 1
-            else:
-                return str(_WORD.unpack_from(payload)[0]), ",".join(values), True
-    except struct.error:
-        return str(_WORD.unpack_from(payload)[0]), ",".join(values), True
-    return str(_WORD.unpack_from(payload)[0]), ",".join(values), at > len(payload)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from bridge import eventlog
 from bridge.clock import JUMP_NS, DeviceClock
 from bridge.deadline import Deadline
 from bridge.errors import DeviceGone
@@ -15,7 +16,8 @@ from bridge.picture import Display
 from bridge.smartsocket import Stream, never
 from bridge.types import ClockFix, Gap, LogEntry, Stamp, Touch
 
-BUFFERS = "main,system,crash"
+BUFFERS = "main,system,crash,events"
+READ_EVENTS = frozenset(eventlog.NAMES.values())
 OPEN_SECONDS = 10.0
 PROBE_SECONDS = 5.0
 # No buffer on the way holds a touch back for longer, and a phone that slept at all did so for longer.
@@ -97,6 +99,9 @@ class Logcat(_Tail):
             for entry in reader.feed(chunk):
                 if isinstance(entry, Gap):
                     yield entry
+                    continue
+                if entry.buffer == "events" and entry.tag not in READ_EVENTS:
+                    # The system writes more there than all apps write elsewhere.
                     continue
                 if not restamp and (entry.time_ns > latest_ns or entry.time_ns < last_ns - JUMP_NS):
                     # The clock was set between this entry and the one before: measure it, and stamp the rest anew.

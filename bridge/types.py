@@ -15,6 +15,8 @@ Rotation = Literal[0, 1, 2, 3]
 MediaType = Literal["image/x-rgba", "image/x-i420", "image/png", "image/jpeg"]
 Level = Literal["V", "D", "I", "W", "E", "F", "S"]
 TouchKind = Literal["down", "move", "up", "cancel"]
+# A value of the event log; lists may lie in lists.
+EventValue = int | float | str | tuple["EventValue", ...]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -161,7 +163,10 @@ class Hierarchy:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One logcat entry, newlines kept. `time_ns` is the device's own CLOCK_REALTIME, for audit and resume."""
+    """One logcat entry, newlines kept. `time_ns` is the device's own CLOCK_REALTIME, for audit and resume.
+
+    `values` are those of an entry of the event log, whose message is their text.
+    """
 
     stamp: Stamp
     time_ns: int
@@ -173,6 +178,7 @@ class LogEntry:
     message: str
     buffer: str = "main"
     cut: bool = False
+    values: tuple[EventValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +194,14 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Foreground:
-    """What the window manager says is in front."""
+    """What the window manager says is in front. `awake`: whether the screen is on, None when it does not say."""
 
     stamp: Stamp
     package: str
     activity: str
     keyboard_shown: bool
     rotation: Rotation
+    awake: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

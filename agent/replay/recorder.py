@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from agent.model import (
     Finding,
+    Happening,
     Loss,
     MaskedSnapshot,
     ParseFailure,
@@ -26,8 +27,8 @@ from agent.replay.touches import TouchWriter
 from agent.replay.tree import NodeIds
 from bridge.types import Foreground, Gap, LogEntry, Size, Stamp, Touch
 
-Item = MaskedSnapshot | Touch | LogEntry | SegmentEvent | ParseFailure | Finding | Foreground | Gap | Loss
-_Held = Shown | Touch | LogEntry | SegmentEvent | Finding | Foreground | Gap
+Item = MaskedSnapshot | Touch | LogEntry | SegmentEvent | ParseFailure | Finding | Happening | Foreground | Gap | Loss
+_Held = Shown | Touch | LogEntry | SegmentEvent | Finding | Happening | Foreground | Gap
 
 SETTLE_MS = 2_000
 PREROLL_MS = 60_000
@@ -187,9 +188,11 @@ class Recorder:
 
     def _place(self, at: Stamp, item: _Held) -> None:
         interval = self._switch(at)
+        if isinstance(item, Foreground | Happening):
+            self._note_front(item)
         if isinstance(item, Foreground):
-            self._note_foreground(item)
-        elif not isinstance(item, SegmentEvent) and self._refuses(interval, at):
+            return
+        if not isinstance(item, SegmentEvent) and self._refuses(interval, at):
             if isinstance(item, Shown):
                 self._remember(interval.key, item)
         elif isinstance(item, Shown):
@@ -202,6 +205,8 @@ class Recorder:
             self._place_log(interval, item)
         elif isinstance(item, Finding):
             self._place_finding(interval, item)
+        elif isinstance(item, Happening):
+            self._place_happening(interval, item)
         else:
             self._place_gap(interval, item)
 
@@ -326,10 +331,7 @@ class Recorder:
         goes_on = last is not None and 0 <= item.stamp.mono_ns - last.stamp.mono_ns < PIECES_NS
         message = self._masker.text(item.message, last.message if last is not None and goes_on else "")
         text = f"{item.level}/{self._masker.text(item.tag)}: {message}"
-        events = [rrweb.log(at, _LEVELS[item.level], text[:MAX_LOG_CHARS])]
-        if item.tag == "AndroidRuntime" and "FATAL EXCEPTION" in item.message:
-            events.append(rrweb.custom(at, "crash", {"pid": item.pid, "text": text[:MAX_LOG_CHARS]}))
-        self._append(interval, item.stamp, events, logs=1)
+        self._append(interval, item.stamp, [rrweb.log(at, _LEVELS[item.level], text[:MAX_LOG_CHARS])], logs=1)
 
     def _place_finding(self, interval: Interval, item: Finding) -> None:
         """A session's replay has one mark of each rule: where it was met first."""
@@ -351,6 +353,13 @@ class Recorder:
         }
         self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, "doctor", payload)])
 
+    def _place_happening(self, interval: Interval, item: Happening) -> None:
+        payload = {"name": item.name, **item.facts}
+        if item.text:
+            # Cut last: half a secret is no pattern any more.
+            payload["text"] = self._masker.text(item.text)[:MAX_LOG_CHARS]
+        self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, item.kind, payload)])
+
     def _place_gap(self, interval: Interval, item: Gap) -> None:
         if item.stage == "device" and interval.key in self._open:
             self._seal(interval.key, "lost", item.start.wall_ms)
@@ -364,8 +373,11 @@ class Recorder:
         }
         self._append(interval, item.end, [rrweb.custom(item.start.wall_ms, "gap", payload)], gaps=1)
 
-    def _note_foreground(self, item: Foreground) -> None:
-        if self._masker.package in (None, item.package):
+    def _note_front(self, item: Foreground | Happening) -> None:
+        if isinstance(item, Happening):
+            if item.facts.get("state") == "front":
+                self._href = f"android-app://{self._masker.package or 'unknown'}/{item.facts['activity']}"
+        elif self._masker.package in (None, item.package):
             self._href = f"android-app://{item.package}/{item.activity}"
         # Which other app somebody uses is not ours to tell: the name stays what it was.
 
@@ -446,9 +458,9 @@ class Recorder:
             if isinstance(item, Shown):
                 # It is still what the screen shows until the next one.
                 self._shown = item
-            if isinstance(item, Foreground):
-                self._note_foreground(item)
-            else:
+            if isinstance(item, Foreground | Happening):
+                self._note_front(item)
+            if not isinstance(item, Foreground):
                 self._lose("timeline", "no session")
 
     def _lose(self, stage: str, reason: str, count: int = 1) -> None:

@@ -21,7 +21,8 @@ VIEWS_ID = 12
 FIRST_VIEW_ID = 100
 CUSTOM_TAGS = frozenset((
     "segment:track", "segment:screen", "segment:identify", "segment:group", "segment:alias", "session", "marker",
-    "note", "mask", "gap", "crash", "doctor", "end",
+    "note", "mask", "gap", "doctor", "crash", "anr", "lowmemory", "process", "app", "keyboard", "screen-state",
+    "rotation", "end",
 ))  # fmt: skip
 CONSOLE = "rrweb/console@1"
 TOUCH = "android/touch@1"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from agent.analytics import lifecycle
 from agent.model import Loss, Relayed, Snapshot
 from agent.runtime.capture import CaptureLoop
 from agent.runtime.channel import Channel, ChannelClosed
@@ -28,6 +29,8 @@ OPEN_SECONDS = 40.0
 REOPEN_SECONDS = 2.0
 CALL_SECONDS = 5.0
 CONTEXT_SECONDS = 2.0
+# A question about what is in front costs the phone up to 300 ms.
+CONTEXT_LEAST_SECONDS = 1.0
 CLOCK_SECONDS = 20.0
 ADVANCE_SECONDS = 0.5
 SOURCE_SECONDS = 0.2
@@ -221,6 +224,7 @@ class _Run:
         self._device = device
         self._channel = channel
         self._stopped = threading.Event()
+        self._turned = threading.Event()
         # One snapshot at a time is on its way: a raw frame is 10 MB, and a late picture is worth less than a fresh one.
         self._free = threading.Semaphore(1)
         self._log = device.log(since)
@@ -232,6 +236,7 @@ class _Run:
     def stop(self) -> None:
         """Wake every lane; idempotent, any thread."""
         self._stopped.set()
+        self._turned.set()
         self._capture.stop()
         self._free.release()
         self._device.close()
@@ -241,6 +246,8 @@ class _Run:
             self._channel.put(item)
             if isinstance(item, LogEntry):
                 self.last_entry = item
+                if lifecycle.turns(item):
+                    self._turned.set()
 
     def touches(self) -> None:
         for item in self._touch.touches():
@@ -276,7 +283,12 @@ class _Run:
             except BridgeTimeout as error:
                 now = self._clock.now()
                 self._channel.put(Gap(now, now, "context", type(error).__name__, error.detail))
-            self._stopped.wait(CONTEXT_SECONDS)
+            # Asked at a low rate, and again soon after the log says that something else may be in front.
+            self._stopped.wait(CONTEXT_LEAST_SECONDS)
+            if self._turned.wait(CONTEXT_SECONDS - CONTEXT_LEAST_SECONDS):
+                # What the line said may be no longer so: the answer counts even if it is the one before.
+                shown = None
+            self._turned.clear()
 
     def _emit(self, item: Snapshot | Gap) -> None:
         if isinstance(item, Snapshot):
@@ -289,7 +301,7 @@ class _Run:
 
 
 def _facts(state: Foreground) -> tuple[object, ...]:
-    return state.package, state.activity, state.keyboard_shown, state.rotation
+    return state.package, state.activity, state.keyboard_shown, state.rotation, state.awake
 
 
 async def _either(first: asyncio.Event, second: asyncio.Event) -> None:

@@ -10,10 +10,21 @@ from agent.analytics.doctor import Doctor
 from agent.analytics.forms import without_parts
 from agent.analytics.gate import Gate
 from agent.analytics.identity import effective_session
+from agent.analytics.lifecycle import Lifecycle
 from agent.analytics.sessions import IDLE_NS
 from agent.analytics.sniffer import Sniffer
 from agent.errors import ConfigError
-from agent.model import Finding, Loss, ParseFailure, Relayed, SealedSegment, SealReason, SegmentEvent, Snapshot
+from agent.model import (
+    Finding,
+    Happening,
+    Loss,
+    ParseFailure,
+    Relayed,
+    SealedSegment,
+    SealReason,
+    SegmentEvent,
+    Snapshot,
+)
 from agent.privacy import Rules
 from agent.replay.mask import Masker
 from agent.replay.recorder import SETTLE_MS, Item, Recorder
@@ -65,6 +76,7 @@ class Stage:
         self._masker: Masker | None = None
         self._sniffer: Sniffer | None = None
         self._doctor = Doctor()
+        self._lifecycle: Lifecycle | None = None
         self._shut: Stamp | None = None
         self._recorder: Recorder | None = None
         self._merge = relayed.Merge() if relay else None
@@ -86,6 +98,7 @@ class Stage:
             self._status.package = package
             asked = self._settings.privacy
             self._masker = Masker(asked.level, package, self._settings.capture.width, Rules(asked.rules))
+            self._lifecycle = Lifecycle(package, uid)
             self._sniffer = Sniffer(uid, strict=self._settings.plugin.strict)
             self._doctor = Doctor(package, self._settings.upload.api_key.get_secret_value())
             facts: Mapping[str, str] = {
@@ -141,6 +154,8 @@ class Stage:
             elif isinstance(item, Gap) or not self._gate.closed:
                 if isinstance(item, Gap):
                     self._findings(self._doctor.hear(item))
+                elif isinstance(item, Foreground) and self._lifecycle is not None:
+                    self._happened(self._lifecycle.see(item))
                 self._count(item)
                 self._feed(item)
 
@@ -152,6 +167,8 @@ class Stage:
             self._event(found)
         for event in self._merge.advance(now) if self._merge is not None else ():
             self._feed_event(event)
+        if self._lifecycle is not None:
+            self._happened(self._lifecycle.advance(now))
         self._kept(self._recorder.advance(now))
 
     def finish(self, reason: SealReason = "stop") -> None:
@@ -163,6 +180,8 @@ class Stage:
         for event in self._merge.flush() if self._merge is not None else ():
             self._feed_event(event)
         self._findings(self._doctor.conclude())
+        if self._lifecycle is not None:
+            self._happened(self._lifecycle.flush())
         self._kept(self._recorder.finish(reason))
         self._status.losses = {f"{loss.stage}: {loss.reason}": loss.count for loss in self._recorder.losses}
 
@@ -196,6 +215,10 @@ class Stage:
             self._offset_ns = entry.time_ns - entry.stamp.mono_ns
         if self._gate.closed:
             self._shut = entry.stamp
+        if self._lifecycle is not None:
+            self._happened(self._lifecycle.hear(entry))
+        if entry.buffer == "events":
+            return
         self._findings(self._doctor.hear(entry, mine=self._uid is None or entry.uid == self._uid))
         for found in self._sniffer.feed(entry):
             self._event(found)
@@ -204,6 +227,12 @@ class Stage:
         if own and entry.stamp >= self._started and not self._gate.closed:
             self._status.logs += 1
             self._feed(replace(entry, message=without_parts(entry.message)))
+
+    def _happened(self, told: list[Happening]) -> None:
+        """What happened before the attach, or while nothing was to be captured, is nobody's to record."""
+        for happening in told:
+            if self._started is not None and happening.stamp >= self._started and not self._gate.closed:
+                self._feed(happening)
 
     def _findings(self, found: list[Finding]) -> None:
         """Mark what the app's instrumentation does wrong, from the attach on; not by what was logged while stopped."""

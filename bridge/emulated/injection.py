@@ -66,6 +66,16 @@ class Injector:
                 clock.set_drift(spec.number)
             case "suspend":
                 self._last(spec, self._suspend(_SUSPEND_SECONDS if spec.duration is None else spec.duration))
+            case "crash":
+                self._phone.world.crash()
+            case "native-crash":
+                self._phone.world.crash_native()
+            case "anr":
+                self._phone.world.hang()
+            case "low-memory":
+                self._phone.world.run_out()
+            case "screen-off":
+                self._phone.world.switch(on=False)
             case "hang":
                 faults.hang.add(spec.value)
             case "refuse":
@@ -84,6 +94,8 @@ class Injector:
             case "offline":
                 faults.offline = False
                 self._adbd.drop()
+            case "screen-off":
+                self._phone.world.switch(on=True)
             case "hang":
                 faults.hang.discard(spec.value)
             case "refuse":

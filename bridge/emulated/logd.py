@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,11 +11,29 @@ from dataclasses import dataclass
 MAX_PAYLOAD = 4068  # LOGGER_ENTRY_MAX_PAYLOAD: priority byte, tag, NUL, text, NUL (AOSP liblog)
 DEFAULT_BYTES = 256 * 1024
 BUFFERS = {"main": 0, "radio": 1, "events": 2, "system": 3, "crash": 4}
+# The event log's names on this phone (/system/etc/event-log-tags); a number of its own for each.
+EVENT_TAGS = {
+    "am_anr": 30008,
+    "am_proc_died": 30011,
+    "am_proc_start": 30014,
+    "wm_on_paused_called": 30021,
+    "wm_on_resume_called": 30022,
+    "am_kill": 30023,
+    "am_crash": 30039,
+    "wm_task_moved": 31002,
+    "screen_toggled": 70000,
+    "killinfo": 10195355,
+}
+
+Value = int | float | str | tuple["Value", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entry. `prio` is 2 V .. 7 F; `text` is cut as liblog cuts it when it enters a ring."""
+    """One entry. `prio` is 2 V .. 7 F; `text` is cut as liblog cuts it when it enters a ring.
+
+    One of the event log has typed `values` and a tag of EVENT_TAGS; its `text` is what logcat prints of them.
+    """
 
     time_ns: int
     mono_ns: int
@@ -25,16 +44,42 @@ class Record:
     tag: str
     text: bytes
     buffer: str = "main"
+    values: tuple[Value, ...] | None = None
 
     @property
     def payload(self) -> bytes:
-        """Priority, tag, NUL, text, NUL, cut at the limit: a cut entry has lost its last NUL."""
+        """Priority, tag, NUL, text, NUL, cut at the limit: a cut entry has lost its last NUL. Of the event log: the
+        tag's number and the values, as a list if they are several."""
+        if self.values is not None:
+            value = self.values[0] if len(self.values) == 1 else self.values
+            return (struct.pack("<I", EVENT_TAGS[self.tag]) + packed(value))[:MAX_PAYLOAD]
         return (bytes([self.prio]) + self.tag.encode() + b"\0" + self.text + b"\0")[:MAX_PAYLOAD]
 
     @property
     def size(self) -> int:
         """The bytes of `payload`."""
+        if self.values is not None:
+            return len(self.payload)
         return min(MAX_PAYLOAD, len(self.tag.encode()) + len(self.text) + 3)
+
+
+def packed(value: Value) -> bytes:
+    """A value as liblog writes it: its type, then 4 or 8 bytes, a counted string or a counted list."""
+    if isinstance(value, tuple):
+        return bytes([3, len(value)]) + b"".join(map(packed, value))
+    if isinstance(value, str):
+        text = value.encode()
+        return struct.pack("<BI", 2, len(text)) + text
+    if isinstance(value, float):
+        return struct.pack("<Bf", 4, value)
+    return struct.pack("<Bi", 0, value) if -(2**31) <= value < 2**31 else struct.pack("<Bq", 1, value)
+
+
+def printed(value: Value) -> str:
+    """A value as `logcat` prints it."""
+    if isinstance(value, tuple):
+        return f"[{','.join(map(printed, value))}]"
+    return f"{value:f}" if isinstance(value, float) else str(value)
 
 
 class LogRing:

@@ -50,6 +50,8 @@ class FakeDevice:
         self.failing_pictures: deque[BridgeError] = deque()
         self.panel = True
         self.foreground_error: BridgeError | None = None
+        self.activity = ".MainActivity"
+        self.asked = 0
         self.captures = 0
         self.screens = _Screen(self)
         self.trees = _Trees(self)
@@ -106,7 +108,8 @@ class FakeDevice:
         self.check()
         if self.foreground_error is not None:
             raise self.foreground_error
-        return Foreground(self._now(), APP, ".MainActivity", False, 0)
+        self.asked += 1
+        return Foreground(self._now(), APP, self.activity, False, 0)
 
     def package_uid(self, package: str, deadline: Deadline) -> int | None:
         self.check()

@@ -113,8 +113,10 @@ def _text(options: _Options) -> Callable[[Record], bytes]:
     def render(record: Record) -> bytes:
         letter, tag, pid, tid = _LETTERS[record.prio], record.tag, record.pid, record.tid
         uid = f"{record.uid:5d} " if "uid" in words else ""
-        body = record.payload[len(tag.encode()) + 2 :]
-        body = body[:-1]  # the last NUL, or the byte that the reader of a cut entry overwrites
+        body = record.text
+        if record.values is None:
+            # Without the last NUL, or the byte that the reader of a cut entry overwrites.
+            body = record.payload[len(tag.encode()) + 2 : -1]
         if "printable" in words:
             body = body.replace(b"\\", b"\\\\")
         verb = options.verb

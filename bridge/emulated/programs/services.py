@@ -8,9 +8,9 @@ from bridge.emulated.phone import Phone
 from bridge.emulated.program import Io
 from bridge.emulated.world.shop import PACKAGE
 from bridge.emulated.world.system import INPUT, LAUNCHER, SYSTEMUI
-from bridge.emulated.world.world import APP_UID
+from bridge.emulated.world.world import APP_UID, LAUNCHER_UID
 
-PACKAGES = {PACKAGE: APP_UID, LAUNCHER: 10120, INPUT: 10135, SYSTEMUI: 10050, "com.android.settings": 1000}
+PACKAGES = {PACKAGE: APP_UID, LAUNCHER: LAUNCHER_UID, INPUT: 10135, SYSTEMUI: 10050, "com.android.settings": 1000}
 TOUCH_STEP = 0.016
 INSTALL_CHUNK = 64 * 1024
 ZIP = b"PK\x03\x04"
@@ -58,6 +58,8 @@ async def dumpsys(io: Io, phone: Phone) -> int:
             f"  Display: mDisplayId=0\n    init={size.width}x{size.height} {phone.profile.density}dpi",
         )
         await _say(io, f"  mRotation={rotation} mDeferredRotationPauseCount=0")
+        on = str(phone.world.awake).lower()
+        await _say(io, f"    mAwake={on} mScreenOnEarly={on} mScreenOnFully={on}")
         if phone.profile.api_level < 29 or rest[0] != "windows":
             await _say(io, f"  mCurrentFocus=Window{{1b2c3d u0 {package}/{activity}}}\n  mFocusedApp={record}")
     elif what == "activity":

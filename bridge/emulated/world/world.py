@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.emulated.clock import DeviceClock
-from bridge.emulated.logd import Record
+from bridge.emulated.logd import Record, Value, printed
 from bridge.emulated.world import paint, shop, system
 from bridge.emulated.world.analytics import Analytics, Sent
 from bridge.emulated.world.autopilot import SCENARIOS, Autopilot
@@ -23,7 +23,11 @@ from bridge.emulated.world.views import View, Window, dump, place
 from bridge.types import Bounds, Rotation, Size
 
 APP_UID, OTHER_UID, OTHER_PID = 10231, 10260, 9411
+SYSTEM_PID, SYSTEM_UID, LMKD_UID = 1432, 1000, 1069
+LAUNCHER_UID, PERMISSION_UID = 10120, 10142
 FRAME_NS = 33_000_000
+# How long the activity manager collects traces of an app that hangs, and how long its user then waits.
+TRACES_S, PATIENCE_S = 0.8, 2.0
 FLING_TAU_S = 0.35
 NOISE_S = 0.4
 TAP_SLOP = 12.0
@@ -86,6 +90,7 @@ class World:
         self._asking = False
         self._granted = False
         self._notice = ""
+        self.awake = True
         self._pid = 0
         self._next_pid = 14000 + self._rng.randrange(800)
         self._analytics = FAULTY.get(scenario, Analytics)(
@@ -122,7 +127,7 @@ class World:
 
     @property
     def keyboard_shown(self) -> bool:
-        return self._front == "app" and self._state.keyboard
+        return self.awake and self._front == "app" and self._state.keyboard
 
     @property
     def secure(self) -> bool:
@@ -166,9 +171,9 @@ class World:
         return min(times)
 
     def pixels(self) -> NDArray[np.uint8]:
-        """RGBA of the display, (height, width, 4); black while a secure window is in front."""
+        """RGBA of the display, (height, width, 4); black while a secure window is in front, or the screen is off."""
         if self._pixels is None:
-            if self.secure:
+            if self.secure or not self.awake:
                 self._pixels = np.zeros((self.size.height, self.size.width, 4), np.uint8)
                 self._pixels[..., 3] = 255
             else:
@@ -202,7 +207,9 @@ class World:
         return shown
 
     def touch(self, kind: str, pointer: int, x: float, y: float, injected: bool = True) -> None:
-        """A finger, in pixels of the current rotation. `kind` is down, move, up or cancel."""
+        """A finger, in pixels of the current rotation. `kind` is down, move, up or cancel. A dark screen feels none."""
+        if not self.awake:
+            return
         now = self._clock.boot_ns()
         if not injected:
             for callback in list(self.on_touch):
@@ -260,21 +267,78 @@ class World:
     def stop(self, package: str) -> None:
         """End the app's process."""
         if package == shop.PACKAGE and self._pid:
-            self._write(
-                1432, 1501, 1000, 4, "ActivityManager", f"Killing {self._pid}:{package}/u0a231 (adj 0): stop {package}"
-            )
-            self._pid = 0
-            self._front = "launcher"
-            self._changed()
+            self._killed(f"stop {package}")
 
     def crash(self) -> None:
         """The app dies of an uncaught exception."""
         if not self._pid:
             return
         where = f"Process: {shop.PACKAGE}, PID: {self._pid}"
-        text = f"FATAL EXCEPTION: mqt_v_native\n{where}\njava.lang.IllegalStateException: cart is null"
+        error = "java.lang.IllegalStateException", "cart is null"
+        text = f"FATAL EXCEPTION: mqt_v_native\n{where}\n{': '.join(error)}\n\tat com.northbay.Cart.total(Cart.kt:41)"
         self._write(self._pid, self._pid, APP_UID, 6, "AndroidRuntime", text, "crash")
-        self.stop(shop.PACKAGE)
+        self._event("am_crash", 0, self._pid, shop.PACKAGE, 552091206, *error, "Cart.kt", 41)
+        self._died()
+
+    def crash_native(self) -> None:
+        """The app dies of a signal; the handler, a process of its own with the app's uid, writes what it found."""
+        if not self._pid:
+            return
+        signal = "signal 11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x0000000000000018"
+        thread = self._pid + 29
+        self._write(
+            self._pid, thread, APP_UID, 7, "libc",
+            f"Fatal {signal} in tid {thread} (mqt_v_js), pid {self._pid} ({shop.PACKAGE})", "crash",
+        )  # fmt: skip
+        for line in (
+            "*** *** *** *** *** *** *** *** *** *** *** *** *** *** *** ***",
+            f"pid: {self._pid}, tid: {thread}, name: mqt_v_js  >>> {shop.PACKAGE} <<<",
+            signal,
+            "backtrace:",
+            "      #00 pc 000000000004fa10  /data/app/base.apk!libreanimated.so (offset 0x12c000)",
+        ):
+            self._write(self._pid + 211, self._pid + 211, APP_UID, 7, "DEBUG", line, "crash")
+        error = "Native crash", "Segmentation fault", "unknown", 0
+        self._event("am_crash", 0, self._pid, shop.PACKAGE, 552091206, *error)
+        self._died()
+
+    def hang(self) -> None:
+        """The app does not answer its input; its user waits for a while and closes it."""
+        pid = self._pid
+        if not pid:
+            return
+        window = f"{shop.PACKAGE}/{shop.ACTIVITY} (server)"
+        reason = f"Input dispatching timed out ({window} is not responding. Waited 5003ms for MotionEvent)"
+        self._event("am_anr", 0, pid, shop.PACKAGE, 552091206, reason)
+
+        def traced() -> None:
+            text = f"ANR in {shop.PACKAGE} ({shop.PACKAGE}/.MainActivity)\nPID: {pid}\nReason: {reason}\n"
+            text += "Load: 4.1 / 3.2\nCPU usage from 0ms to 5012ms later:\n  12% 9411/com.example.diary: 8% user"
+            self._write(SYSTEM_PID, 1501, SYSTEM_UID, 6, "ActivityManager", text, "system")
+
+        self._later(TRACES_S, traced)
+        self._later(PATIENCE_S, lambda: self._killed("user request after error") if self._pid == pid else None)
+
+    def run_out(self) -> None:
+        """The phone has no memory left and ends the app for it."""
+        pid = self._pid
+        if not pid:
+            return
+        why = "low watermark is breached and swap is low (812kB < 104856kB)"
+        text = f"Kill '{shop.PACKAGE}' ({pid}), uid {APP_UID}, oom_score_adj 700 to free 183456kB rss, 91234kB swap"
+        self._write(391, 391, LMKD_UID, 4, "lowmemorykiller", f"{text}; reason: {why}")
+        self._event("killinfo", pid, APP_UID, 700, 700, 183456, 3, pid=391, uid=LMKD_UID)
+        self._died()
+
+    def switch(self, on: bool) -> None:
+        """The screen goes on or off."""
+        if on == self.awake:
+            return
+        self.awake = on
+        text = "Waking up from Asleep" if on else "Going to sleep due to power_button"
+        self._write(SYSTEM_PID, 1501, SYSTEM_UID, 4, "PowerManagerService", f"{text} (uid 1000)...", "system")
+        self._event("screen_toggled", int(on))
+        self._changed()
 
     def rotate(self, rotation: Rotation) -> None:
         self.rotation = rotation
@@ -325,10 +389,12 @@ class World:
             self._launch()
         elif name == "home":
             self._front = "launcher"
+            self._resumed()
             if self._pid:
                 self._analytics.track("Application Backgrounded")
         elif name == "permission":
             self._asking, self._granted = False, True
+            self._resumed()
         elif name == "focus":
             state.focus = value
         elif name == "key" and state.focus:
@@ -366,6 +432,7 @@ class World:
     def _launch(self) -> None:
         self._front = "app"
         if self._pid:
+            self._resumed()
             self._analytics.track("Application Opened", {"from_background": True})
             return
         self._next_pid += 37
@@ -377,11 +444,14 @@ class World:
             f"Start proc {self._pid}:{shop.PACKAGE}/u0a231 for next-top-activity {{{shop.PACKAGE}/{shop.ACTIVITY}}}",
             "system",
         )  # fmt: skip
+        component = f"{{{shop.PACKAGE}/{shop.ACTIVITY}}}"
+        self._event("am_proc_start", 0, self._pid, APP_UID, shop.PACKAGE, "next-top-activity", component)
         self._later(0.5, self._started)
 
     def _started(self) -> None:
         if not self._pid:
             return
+        self._resumed()
         self._console('Running "Northbay" with {"rootTag":1,"initialProps":{}}')
         self._analytics.create_client()
         self._write(
@@ -395,8 +465,37 @@ class World:
         )
         self._analytics.track("Application Opened", {"from_background": False, "version": "4.12.0", "build": "412"})
         self._asking = not self._granted
+        if self._asking:
+            self._resumed()
         self._go("login" if self._analytics.user_id is None else "list")
         self._changed()
+
+    def _killed(self, reason: str) -> None:
+        text = f"Killing {self._pid}:{shop.PACKAGE}/u0a231 (adj 0): {reason}"
+        self._write(SYSTEM_PID, 1501, SYSTEM_UID, 4, "ActivityManager", text, "system")
+        self._event("am_kill", 0, self._pid, shop.PACKAGE, 0, reason, 183456)
+        self._gone()
+
+    def _died(self) -> None:
+        text = f"Process {shop.PACKAGE} (pid {self._pid}) has died: fg  TOP"
+        self._write(SYSTEM_PID, 1501, SYSTEM_UID, 4, "ActivityManager", text, "system")
+        self._event("am_proc_died", 0, self._pid, shop.PACKAGE, 0, 2)
+        self._gone()
+
+    def _gone(self) -> None:
+        self._pid = 0
+        self._front = "launcher"
+        self._resumed()
+        self._changed()
+
+    def _resumed(self) -> None:
+        """The activity in front says so, from its own process."""
+        package, activity = self.foreground
+        pid, uid = {shop.PACKAGE: (self._pid, APP_UID), system.PERMISSION: (2711, PERMISSION_UID)}.get(
+            package, (2203, LAUNCHER_UID)
+        )
+        self._event("wm_task_moved", 214, 1, 0)
+        self._event("wm_on_resume_called", 166741920, activity, "RESUME_ACTIVITY", pid=pid, uid=uid)
 
     def _go(self, screen: str) -> None:
         self._state.screen = screen
@@ -451,3 +550,8 @@ class World:
 
     def _write(self, pid: int, tid: int, uid: int, prio: int, tag: str, text: str, buffer: str = "main") -> None:
         self._log(Record(self._clock.wall_ns(), self._clock.mono_ns(), pid, tid, uid, prio, tag, text.encode(), buffer))
+
+    def _event(self, tag: str, *values: Value, pid: int = SYSTEM_PID, uid: int = SYSTEM_UID) -> None:
+        now = self._clock.wall_ns(), self._clock.mono_ns()
+        text = printed(values if len(values) > 1 else values[0]).encode()
+        self._log(Record(*now, pid, pid, uid, 4, tag, text, "events", values))

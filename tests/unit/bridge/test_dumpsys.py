@@ -131,3 +131,18 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     dumpsys.properties(text)
     dumpsys.listed_uid(text, "a")
     dumpsys.package_uid(text, "a")
+
+
+@pytest.mark.parametrize(
+    ("dump", "on"),
+    [
+        ("    mAwake=true mScreenOnEarly=true mScreenOnFully=false", True),
+        ("    mAwake=false mScreenOnEarly=false", False),
+        ("mScreenOnEarly=true mScreenOnFully=true mWindowManagerDrawComplete=true", True),
+        ("      screenState=SCREEN_STATE_OFF", False),
+        ("      screenState=SCREEN_STATE_TURNING_ON", True),
+        ("  mCurrentFocus=null", None),
+    ],
+)
+def test_awake(dump: str, on: bool | None) -> None:
+    assert dumpsys.awake(dump) is on

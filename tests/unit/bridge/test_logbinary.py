@@ -151,7 +151,8 @@ def test_the_event_log() -> None:
         return entry
 
     whole = event(values)
-    assert (whole.tag, whole.message, whole.buffer, whole.cut) == ("30005", "-7,1099511627776,0.5,abc", "events", False)
+    assert (whole.tag, whole.message) == ("30005", "[-7,1099511627776,0.500000,abc]")
+    assert (whole.values, whole.buffer, whole.cut) == ((-7, 1 << 40, 0.5, "abc"), "events", False)
     assert event(values[:-1]).cut
     assert event(values[:9]).cut
     assert event(values + b"\x09").cut

@@ -125,6 +125,12 @@ def entry(time_ns: int, message: str, tag: str = "Tag") -> bytes:
     return struct.pack("<HHiIIIII", len(payload), 28, 42, 43, time_ns // SECOND, time_ns % SECOND, 0, 10123) + payload
 
 
+def event(time_ns: int, number: int, value: int) -> bytes:
+    """An entry of the event log with one whole number."""
+    payload = struct.pack("<IBi", number, 0, value)
+    return struct.pack("<HHiIIIII", len(payload), 28, 42, 43, time_ns // SECOND, time_ns % SECOND, 2, 1000) + payload
+
+
 def now_ns() -> int:
     """The device's CLOCK_REALTIME."""
     return time.monotonic_ns() + OFFSET_NS
@@ -172,7 +178,7 @@ def test_log_from_five_minutes_ago_on(phone: Phone, smart: SmartSocket, clock: D
     reader.end()
     (command,) = phone.commands
     since, _, start = command.partition(" -T ")
-    assert since == "logcat -B -b main,system,crash"
+    assert since == "logcat -B -b main,system,crash,events"
     seconds, _, micros = start.strip("'").partition(".")
     assert len(micros) == 6
     assert began_ns - 1000 <= int(seconds) * SECOND + int(micros) * 1000 + HISTORY_NS <= now_ns()
@@ -228,6 +234,19 @@ def test_resume_after_the_last_entry(phone: Phone, smart: SmartSocket, clock: De
     assert phone.commands[0].endswith(f" -T '{seconds}.{micros:06d}'")
 
 
+def test_of_the_event_log_only_what_somebody_reads(phone: Phone, smart: SmartSocket, clock: DeviceClock) -> None:
+    log = logcat(smart, clock)
+    reader = Reader(log.entries())
+    at = now_ns()
+    phone.put(event(at, 52_000, 9) + event(at, 70_000, 0) + event(at, 2_747, 1) + entry(at + 1, "line"))
+    toggled, line = reader.wait(2)
+    assert isinstance(toggled, LogEntry)
+    assert isinstance(line, LogEntry)
+    assert (toggled.tag, toggled.values, toggled.buffer, line.message) == ("screen_toggled", (0,), "events", "line")
+    log.close()
+    reader.end()
+
+
 def test_resume_when_the_clock_went_back_reads_the_whole_log(
     phone: Phone, smart: SmartSocket, clock: DeviceClock
 ) -> None:
@@ -236,7 +255,7 @@ def test_resume_when_the_clock_went_back_reads_the_whole_log(
     until(lambda: phone.commands, "the command")
     log.close()
     reader.end()
-    assert phone.commands == ["logcat -B -b main,system,crash"]
+    assert phone.commands == ["logcat -B -b main,system,crash,events"]
 
 
 @pytest.mark.parametrize("step_ns", [60 * SECOND, -60 * SECOND])

@@ -29,7 +29,7 @@ from fakes.views import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.model import Finding, Loss, MaskedNode, MaskedSnapshot, ParseFailure, SealedSegment, SessionKey
+from agent.model import Finding, Happening, Loss, MaskedNode, MaskedSnapshot, ParseFailure, SealedSegment, SessionKey
 from agent.replay.mask import Masker
 from agent.replay.recorder import MAX_LOGS, MAX_PROOF_CHARS, Item, Recorder
 from agent.replay.validator import validate
@@ -309,10 +309,28 @@ def test_lines_of_the_session_plugin_are_no_events() -> None:
     assert tagged(segment, "segment:track") == []
 
 
-def test_a_crash_is_marked() -> None:
-    crash = log(3, "FATAL EXCEPTION: main\nProcess: com.example.shop, PID: 100", tag="AndroidRuntime")
-    (segment,) = run([picture(1, 1), event(2, ONE), crash], until=9)
-    assert tagged(segment, "crash")[0]["pid"] == 100
+def test_what_happened_to_the_app_is_marked_and_its_text_cleaned() -> None:
+    crash = Happening(at(3), "crash", "Crash", {"kind": "java", "pid": 7}, "FATAL EXCEPTION: no card 4539578763621486")
+    front = Happening(at(3.5), "app", "Pay in front", {"state": "front", "activity": f"{APP}.Pay"})
+    (segment,) = run([picture(1, 1), event(2, ONE), crash, front], until=9)
+    (marked,) = tagged(segment, "crash")
+    assert (marked["name"], marked["kind"], marked["pid"]) == ("Crash", "java", 7)
+    assert marked["text"].startswith("FATAL EXCEPTION: no card ")
+    assert "4539" not in marked["text"]
+    assert tagged(segment, "app") == [{"name": "Pay in front", "state": "front", "activity": f"{APP}.Pay"}]
+
+
+def test_the_page_is_named_by_what_came_to_be_in_front() -> None:
+    front = Happening(at(3), "app", "Pay in front", {"state": "front", "activity": f"{APP}.Pay"})
+    first, second = run([picture(1, 1), event(2, ONE), front, picture(40, 2)], until=60)
+    assert parsed(first)[0]["data"]["href"] != parsed(second)[0]["data"]["href"] == f"android-app://{APP}/{APP}.Pay"
+
+
+def test_what_happens_before_a_session_is_known_names_the_page_and_waits() -> None:
+    front = Happening(at(0.5), "app", "Pay in front", {"state": "front", "activity": f"{APP}.Pay"})
+    (segment,) = run([front, picture(1, 1), event(2, ONE)], until=9)
+    assert parsed(segment)[0]["data"]["href"] == f"android-app://{APP}/{APP}.Pay"
+    assert len(tagged(segment, "app")) == 1
 
 
 def test_losses_and_parse_failures_are_counted_in_the_manifest() -> None:

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 from fakes.device import APP, FakeDevice
-from fakes.lines import event_line
+from fakes.lines import entry, event_line
 from fakes.wait import until_async
 
 from agent.errors import AgentError, ConfigError, StorageFull
@@ -369,3 +369,26 @@ def test_what_is_posted_reaches_the_stage_while_the_device_is_silent(monkeypatch
 
     bench.run(script)
     assert taken[3:] == [uploads[3]]
+
+
+def test_a_line_of_the_log_makes_it_ask_at_once_what_is_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_module, "CONTEXT_LEAST_SECONDS", 0)
+    monkeypatch.setattr(pipeline_module, "CONTEXT_SECONDS", 3600)
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.frames >= 2, "pictures")
+        bench.say_event()
+        device = bench.opened[0]
+        await until_async(lambda: device.asked == 1, "the first question")
+        device.activity = ".Pay"
+        line = entry(bench.clock.now(), f"Displayed {APP}/.Pay: +12ms", "ActivityTaskManager", uid=1000)
+        device.say(line)
+        await until_async(lambda: device.asked == 2, "the second question")
+        bench.say_event()
+        await until_async(lambda: bench.status.logs >= 2, "the line")
+
+    bench.run(script)
+    told = [json.loads(event)["data"] for sealed in bench.kept for event in sealed.events if b'"tag":"app"' in event]
+    assert [each["payload"]["activity"] for each in told][-2:] == [f"{APP}.Pay"] * 2

@@ -21,7 +21,7 @@ from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
 from agent.settings import Plugin, Replay, Settings
 from bridge.deadline import Deadline
-from bridge.types import ClockFix, Gap, Size, Stamp, Touch
+from bridge.types import ClockFix, Foreground, Gap, LogEntry, Size, Stamp, Touch
 
 SESSION = 1_760_000_000_123
 
@@ -501,3 +501,62 @@ def test_what_was_logged_while_stopped_is_no_proof_in_a_recording() -> None:
     assert (mark["rule"], mark["proof"]) == ("raw-events-only", "")
     assert b"Hidden" not in bench.everything()
     assert b"api_key" not in bench.everything()
+
+
+def happened(bench: Bench) -> list[tuple[str, str]]:
+    """Tag and name of the custom events that tell what happened to the app."""
+    data = [json.loads(event)["data"] for sealed in bench.kept for event in sealed.events if b'"type":5' in event]
+    return [(each["tag"], each["payload"]["name"]) for each in data if "name" in each["payload"]]
+
+
+def resumed(seconds: float, activity: str, uid: int) -> LogEntry:
+    line = entry(at(seconds), f"[1,{activity},R]", "wm_on_resume_called", uid=uid)
+    return replace(line, buffer="events", values=(1, activity, "R"))
+
+
+def test_what_happens_to_the_app_is_recorded_from_the_attach_on_and_not_as_its_own_lines() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    died = f"Process {APP} (pid 4242) has died: fg TOP"
+    bench.stage.process([
+        event_line(at(10.1), SESSION, "device-a", "m-1"),
+        resumed(9.5, f"{APP}.Early", 10123),
+        Foreground(at(10.5), APP, f"{APP}.Main", False, 0),
+        bench.snapshot(11),
+        resumed(12, "com.other.Secret", 10300),
+        resumed(13, f"{APP}.Pay", 10123),
+        replace(entry(at(14), "Fatal signal 11 (SIGSEGV), code 1 in tid 5, pid 4242", "libc"), level="F"),
+        Foreground(at(15), APP, f"{APP}.Pay", True, 0),
+        entry(at(16), died, "ActivityManager", uid=1000, pid=99),
+    ])  # fmt: skip
+    bench.stage.advance(at(25))
+    bench.stage.finish()
+    assert happened(bench) == [
+        ("app", "Main in front"), ("app", "Another app in front"), ("app", "Pay in front"), ("crash", "Native crash"),
+        ("keyboard", "Keyboard shown"), ("process", "Process 4242 died"),
+    ]  # fmt: skip
+    assert b"Secret" not in bench.everything()
+    assert b"Early" not in bench.everything()
+    assert b"wm_on_resume_called" not in bench.everything()
+
+
+def test_a_crash_at_the_very_end_is_recorded() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    crash = entry(at(11.9), "Fatal signal 11 (SIGSEGV), code 1 in tid 5, pid 4242", "libc")
+    bench.stage.process([event_line(at(10.1), SESSION, "device-a", "m-1"), bench.snapshot(11), crash])
+    bench.stage.finish()
+    assert happened(bench) == [("crash", "Native crash")]
+
+
+def test_nothing_that_happens_in_a_pause_is_recorded() -> None:
+    gate = Gate()
+    bench = Bench(gate=gate)
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(10.1), SESSION, "device-a", "m-1"), bench.snapshot(11)])
+    gate.stop()
+    bench.stage.process([resumed(12, "com.other.Secret", 10300), Foreground(at(13), APP, ".Main", False, 1)])
+    gate.start()
+    bench.stage.process([Foreground(at(14), APP, ".Main", False, 2)])
+    bench.stage.finish()
+    assert [tag for tag, _ in happened(bench)] == ["app", "rotation"]

@@ -6,6 +6,9 @@ from fakes.adb_host import AdbHost, bare_phone, connected, plugged, run, until
 from bridge.emulated.faults import FAULTS, parse_fault
 from bridge.emulated.injection import Injector
 from bridge.emulated.logd import BUFFERS
+from bridge.emulated.phone import Phone
+from bridge.emulated.world.shop import PACKAGE
+from bridge.emulated.world.world import World
 
 FLAGS = {
     "slow-shell=0.25": ("slow_shell", 0.25),
@@ -22,11 +25,18 @@ FLAGS = {
     "offline": ("offline", True),
 }
 ACTIONS = {"unplug", "flaky", "unauthorized", "u2-dies", "reboot", "log-storm", "clock-step", "clock-drift", "suspend"}
+OF_THE_APP = {
+    "crash": (b"FATAL EXCEPTION", b"has died"),
+    "native-crash": (b"Fatal signal", b">>> com.northbay.shop <<<"),
+    "anr": (b"Input dispatching timed out",),
+    "low-memory": (b"Kill 'com.northbay.shop'", b"has died"),
+}
+ACTIONS |= {"screen-off"}
 OF_THE_LAB = {"server-killed", "foreign-adb"}
 
 
 def test_the_tests_of_this_file_know_every_fault() -> None:
-    assert {text.partition("=")[0] for text in FLAGS} | ACTIONS | OF_THE_LAB == set(FAULTS)
+    assert {text.partition("=")[0] for text in FLAGS} | ACTIONS | set(OF_THE_APP) | OF_THE_LAB == set(FAULTS)
 
 
 @pytest.mark.parametrize("text", FLAGS)
@@ -115,6 +125,43 @@ def test_the_uiautomator_server_dies() -> None:
             process = adbd.phone.spawn("app_process", asyncio.get_running_loop().create_future())
             await Injector(adbd).begin(parse_fault("u2-dies"))
             assert process.killed
+
+    run(work())
+
+
+def phone_with_app() -> Phone:
+    """A phone whose app runs and whose user does nothing."""
+    phone = bare_phone()
+    log = phone.logd.append
+    phone.world = World(phone.clock, phone.profile.size, phone.profile.density, "idle", log=log, autopilot=False)
+    phone.world.launch(PACKAGE)
+    return phone
+
+
+@pytest.mark.parametrize("name", OF_THE_APP)
+def test_the_app_s_own_ends(name: str) -> None:
+    async def work() -> None:
+        async with plugged(phone_with_app()) as adbd:
+            await Injector(adbd).begin(parse_fault(name))
+            records, _ = adbd.phone.logd.since(0, BUFFERS)
+            texts = b"\n".join(record.text for record in records)
+            assert all(words in texts for words in OF_THE_APP[name])
+
+    run(work())
+
+
+def test_the_screen_is_off_for_a_while() -> None:
+    async def work() -> None:
+        async with plugged(phone_with_app()) as adbd:
+            injector, world = Injector(adbd), adbd.phone.world
+            assert world.pixels()[..., :3].any()
+            await injector.begin(parse_fault("screen-off"))
+            assert not world.pixels()[..., :3].any()
+            world.touch("down", 0, 5, 5)
+            await injector.end(parse_fault("screen-off"))
+            assert world.pixels()[..., :3].any()
+            toggled = [r.values for r in adbd.phone.logd.since(0, ("events",))[0] if r.tag == "screen_toggled"]
+            assert toggled == [(0,), (1,)]
 
     run(work())
 

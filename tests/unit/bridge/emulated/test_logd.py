@@ -1,11 +1,12 @@
 import asyncio
 import itertools
+import struct
 
 from fakes.adb_host import run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.emulated.logd import BUFFERS, DEFAULT_BYTES, MAX_PAYLOAD, LogRing, Record
+from bridge.emulated.logd import BUFFERS, DEFAULT_BYTES, MAX_PAYLOAD, LogRing, Record, printed
 
 COUNT = itertools.count()
 
@@ -93,3 +94,14 @@ def test_the_books_agree_with_the_entries(entries: list[tuple[str, bytes]], capa
         ring.append(record(text, buffer))
     for name, (limit, used) in ring.sizes().items():
         assert used == sum(len(one.payload) for one in ring.since(0, (name,))[0]) <= limit
+
+
+def test_an_entry_of_the_event_log_has_typed_values() -> None:
+    values = (0, 1 << 40, "a,b", 0.5, (1, "x"))
+    entry = Record(1, 1, 10, 11, 1000, 4, "am_kill", b"", "events", values)
+    assert entry.payload == (
+        struct.pack("<IBB", 30023, 3, 5) + struct.pack("<BiBq", 0, 0, 1, 1 << 40) + struct.pack("<BI", 2, 3) + b"a,b"
+        + struct.pack("<Bf", 4, 0.5) + bytes([3, 2]) + struct.pack("<BiBI", 0, 1, 2, 1) + b"x"
+    )  # fmt: skip
+    assert entry.size == len(entry.payload)
+    assert printed(values) == "[0,1099511627776,a,b,0.500000,[1,x]]"
