@@ -18,6 +18,7 @@ COMMANDS = {
     "relay": "Pass an app's Segment settings and batches on, and lose none.",
     "snippet": "Print the lines that an app adds to be heard: log or relay.",
     "view": "Open a recording in the browser.",
+    "export": "Turn a recording into a video, a page in one file, or an rrweb event list.",
     "collector": "Receive uploads yourself, with the same wire contract, and view them.",
     "emulate": "Run emulated devices behind a real adb server.",
     "demo": "The whole thing with no phone: emulate, attach, upload, view.",

@@ -11,6 +11,7 @@ AgentError
 ├── AddressTaken     the user: the port to listen on is in use
 ├── NoDevice         the user: no device fits, or more than one does
 ├── FaultsFound      the app's developer: the instrumentation has faults of the level that --fail-on names
+├── InvalidReplay    whoever wrote the replay: it breaks rules of rrweb's player
 └── BuildError       the packager: a built part (the viewer's player) is missing from the installation
 """
 
@@ -84,6 +85,10 @@ class FaultsFound(AgentError):
     """The app's instrumentation has faults, and the caller asked to fail on them."""
 
 
+class InvalidReplay(AgentError):
+    """A replay breaks rules of rrweb's player, and the caller asked for a check."""
+
+
 EXIT_CODES: dict[type[BaseException], int] = {
     ConfigError: 2,
     NoDevice: 3,
@@ -100,6 +105,7 @@ EXIT_CODES: dict[type[BaseException], int] = {
     BuildError: 14,
     AgentError: 15,
     FaultsFound: 16,
+    InvalidReplay: 17,
 }
 
 _STEPS: dict[type[BaseException], str] = {

@@ -12,17 +12,27 @@ if TYPE_CHECKING:
 
 
 def view(
-    path: Annotated[Path, typer.Argument(help="The recording's folder.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="The recording's folder (or, to --check, a list.)", show_default=False)],
     port: Annotated[int, typer.Option(help="Port to serve on; 0 takes a free one.", min=0, max=65535)] = 0,
     host: Annotated[str, typer.Option(help="Address to serve on; everybody who reaches it can watch.")] = "127.0.0.1",
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+    check: Annotated[
+        bool, typer.Option("--check", help="Instead of opening it, check that any rrweb player can show it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --check: each problem as a JSON line.")] = False,
 ) -> None:
     """Open a recording in the browser: the phone's screen, its events, its log, its gaps.
 
     The page is served until Ctrl-C; its address is printed. Nothing leaves this machine.
 
+    --check reads every event and picture, of a recording or of an event list that `export --format rrweb` wrote, and
+    prints each problem with its place: file, event, rule. Exit code 17 when there is one, 0 when there is none.
+
     Example: android-replay view replays/checkout
     """
+    if check:
+        _check(path, as_json)
+        return
     import webbrowser
 
     from agent.collector.server import Server, serve
@@ -42,6 +52,33 @@ def view(
         say("Ctrl-C ends." if opened or not open_browser else "Open the address in a browser. Ctrl-C ends.")
 
     serve(app, host, port, ready)
+
+
+def _check(path: Path, as_json: bool) -> None:
+    """Print every problem. Raises InvalidReplay when there is one."""
+    from dataclasses import asdict
+
+    from agent.commands.console import put, put_json, say
+    from agent.errors import InvalidReplay
+    from agent.export import check
+
+    # What is a file can only be a list.
+    found = check.event_list(path) if path.is_file() else check.recording(recording(path))
+    checked = faults = 0
+    for fault in found:
+        if fault is None:
+            checked += 1
+            continue
+        faults += 1
+        if as_json:
+            put_json(asdict(fault))
+        else:
+            event = "" if fault.event is None else f" event {fault.event}"
+            put(f"{fault.file}{event}: {fault.rule}" + (f": {fault.detail}" if fault.detail else ""))
+    what = "event list" if path.is_file() else "segments"
+    if faults:
+        raise InvalidReplay(f"{faults} problems in {checked} {what}.", "A player may show it wrongly, or not at all.")
+    say(f"{checked} {what} checked, no problem.")
 
 
 def recording(path: Path) -> Recording:

@@ -150,6 +150,15 @@ class Playback:
         return Change.NONE
 
     @property
+    def opened(self) -> bool:
+        """Whether there is a document."""
+        return self._root is not None
+
+    @property
+    def fingers(self) -> tuple[Finger, ...]:
+        return tuple(self._fingers.values())
+
+    @property
     def state(self) -> State:
         """What is shown now."""
         base, layers, views = "", [], []
@@ -169,7 +178,7 @@ class Playback:
             base,
             tuple(layers),
             tuple(views),
-            tuple(self._fingers.values()),
+            self.fingers,
             self._mask,
         )
 

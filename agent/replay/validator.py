@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -16,6 +16,8 @@ from agent.replay.rrweb import CUSTOM_TAGS
 
 MAX_EVENT_BYTES = 9_000_000
 MAX_BATCH_BYTES = 6_000_000
+MAX_LAYERS = 15
+LAYERS_ID = 11
 _MOUSE_TYPES = frozenset((0, 1, 2, 3, 4, 5, 6, 7, 9, 10))
 _DATA = "data:"
 _PICTURE = "picture:"
@@ -31,14 +33,19 @@ class Problem:
 
 
 def validate(
-    events: Sequence[Mapping[str, Any] | bytes], pictures: Mapping[str, Picture] | None = None, *, closed: bool = True
+    events: Iterable[Mapping[str, Any] | bytes],
+    pictures: Mapping[str, Picture] | None = None,
+    *,
+    closed: bool = True,
+    batch: bool = True,
 ) -> list[Problem]:
     """Every broken rule, none for a good list.
 
     `pictures` holds what `picture:<digest>` names, None leaves these unchecked; `closed` asks for the closing event.
+    `batch` says that the list is posted as one, so that an upload's limit holds for it.
     """
     problems: list[Problem] = []
-    parsed: list[tuple[int, Mapping[str, Any]]] = []
+    check = _Check(pictures)
     total = 0
     for index, event in enumerate(events):
         data = event if isinstance(event, bytes) else orjson.dumps(event)
@@ -54,12 +61,9 @@ def validate(
         if shape:
             problems.append(Problem(index, "shape", shape))
         else:
-            parsed.append((index, value))
-    if total > MAX_BATCH_BYTES:
+            problems += [Problem(index, rule, detail) for rule, detail in check.event(value)]
+    if batch and total > MAX_BATCH_BYTES:
         problems.append(Problem(-1, "batch-size", f"{total} bytes"))
-    check = _Check(pictures)
-    for index, event in parsed:
-        problems += [Problem(index, rule, detail) for rule, detail in check.event(event)]
     problems += [Problem(-1, rule, detail) for rule, detail in check.rest(closed)]
     return problems
 
@@ -90,7 +94,8 @@ class _Check:
     def event(self, event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         at, kind, data = event["timestamp"], event["type"], event["data"]
         self._count += 1
-        if self._ended:
+        if self._ended and kind != 4:
+            # A list of several segments goes on with the next one's Meta.
             yield "after-end", ""
         if self._last_ms is not None and at < self._last_ms:
             yield "order", f"{at} after {self._last_ms}"
@@ -115,12 +120,12 @@ class _Check:
             yield "end", "no closing event"
 
     def _meta(self, at: int, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        if not all(_is_int(data.get(side)) and data[side] > 0 for side in ("width", "height")):
-            yield "meta-size", f"{data.get('width')} x {data.get('height')}"
+        yield from _sized("meta-size", data)
         if not isinstance(data.get("href"), str):
             yield "meta-href", ""
         self._meta_ms = at
         self._meta_pending = True
+        self._ended = False
 
     def _full(self, at: int, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not self._meta_pending:
@@ -135,6 +140,8 @@ class _Check:
             yield "document", ""
             return
         yield from self._build(node)
+        if len(self._children.get(LAYERS_ID, ())) > MAX_LAYERS:
+            yield "layers", f"{len(self._children[LAYERS_ID])} are over the picture, at most {MAX_LAYERS} may be"
 
     def _incremental(self, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         source = data.get("source")
@@ -150,6 +157,8 @@ class _Check:
                 yield "touch-move", "one position at offset 0"
             else:
                 yield from self._touched(positions[0].get("id"))
+        elif source == 4:
+            yield from _sized("resize", data)
         elif not _is_int(source) or not 0 <= source <= 16:
             yield "source", str(source)
 
@@ -180,6 +189,8 @@ class _Check:
                 continue
             if node.get("childNodes"):
                 yield "add-children", "each descendant needs its own add"
+            if parent == LAYERS_ID or _is_layer(node):
+                yield from _layer(node, parent)
             yield from self._build(node)
             if parent in self._children:
                 self._children[parent].add(_id(node.get("id")))
@@ -194,6 +205,8 @@ class _Check:
                 if not (value is None or isinstance(value, str) or (name == "style" and isinstance(value, dict))):
                     yield "attribute-value", name
             yield from self._source(values)
+        if len(self._children.get(LAYERS_ID, ())) > MAX_LAYERS:
+            yield "layers", f"{len(self._children[LAYERS_ID])} are over the picture, at most {MAX_LAYERS} may be"
 
     def _forget(self, node_id: int) -> None:
         stack = [node_id]
@@ -211,6 +224,9 @@ class _Check:
             if node_id in self._children:
                 yield "id", f"{node_id} is there twice"
             children = _dicts(node.get("childNodes"))
+            for child in children:
+                if node_id == LAYERS_ID or _is_layer(child):
+                    yield from _layer(child, node_id)
             self._children[node_id] = {_id(child.get("id")) for child in children}
             stack.extend(children)
             if isinstance(node.get("attributes"), dict):
@@ -246,6 +262,28 @@ class _Check:
         if tag not in CUSTOM_TAGS:
             yield "tag", tag
         self._ended = tag == "end"
+
+
+def _is_layer(node: Mapping[str, Any]) -> bool:
+    attributes = node.get("attributes")
+    return isinstance(attributes, dict) and "l" in str(attributes.get("class", "")).split()
+
+
+def _layer(node: Mapping[str, Any], parent: int) -> Iterator[tuple[str, str]]:
+    """A picture over a part of the base picture: an `img` with a place, in the container of the layers."""
+    if parent != LAYERS_ID:
+        yield "layer-parent", str(parent)
+    attributes = node.get("attributes")
+    style = attributes.get("style") if isinstance(attributes, dict) else None
+    if node.get("tagName") != "img" or not _is_layer(node):
+        yield "layer", f"{node.get('id')} is no layer"
+    elif not isinstance(style, str) or not all(f"{side}:" in style for side in ("left", "top", "width", "height")):
+        yield "layer", f"{node.get('id')} has no place"
+
+
+def _sized(rule: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if not all(_is_int(data.get(side)) and data[side] > 0 for side in ("width", "height")):
+        yield rule, f"{data.get('width')} x {data.get('height')}"
 
 
 def _is_int(value: object) -> TypeGuard[int]:

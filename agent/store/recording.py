@@ -45,7 +45,7 @@ SUFFIXES = {"image/webp": ".webp", "image/jpeg": ".jpg", "image/png": ".png"}
 _MEDIA_TYPES = {suffix: media_type for media_type, suffix in SUFFIXES.items()}
 _HEADER = "recording.json"
 # Only a whole JSON string is a reference: inside a longer text a quote would be escaped.
-_REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
+REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Recording:
         manifest = self.manifest(segment_id)
         uris: dict[bytes, bytes] = {}
         for event in self.events(segment_id):
-            for digest in _REFERENCE.findall(event):
+            for digest in REFERENCE.findall(event):
                 if digest not in uris and digest.decode() in manifest.pictures:
                     uris[digest] = data_uri(self.picture(digest.decode()))
             yield inline(event, uris)
@@ -277,7 +277,7 @@ def inline(event: bytes, uris: dict[bytes, bytes]) -> bytes:
         uri = uris.get(match[1])
         return match[0] if uri is None else b'"' + uri + b'"'
 
-    return _REFERENCE.sub(replaced, event)
+    return REFERENCE.sub(replaced, event)
 
 
 def _digest(lines: list[bytes]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -10,8 +11,9 @@ import httpx
 import pytest
 from fakes.segments import segment
 
+from agent.commands.export import Format, export
 from agent.commands.view import recording, view
-from agent.errors import AddressTaken, BuildError, RecordingError
+from agent.errors import AddressTaken, BuildError, InvalidReplay, RecordingError
 from agent.store.recording import Recording
 from agent.viewer import assets
 
@@ -61,3 +63,32 @@ def test_an_incomplete_installation_is_named_before_anything_is_served(
     monkeypatch.setattr(assets, "STATIC", tmp_path)
     with pytest.raises(BuildError):
         view(shop, open_browser=False)
+
+
+def test_check_finds_nothing_in_a_good_recording(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    view(shop, check=True)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "1 segments checked, no problem." in told.err
+
+
+def test_check_prints_every_problem_with_its_place(shop: Path, tmp_path: Path) -> None:
+    bad = segment(seq=1, extra=[{"type": 5, "timestamp": 1, "data": {"tag": "surprise", "payload": {}}}])
+    Recording.open(shop).write(bad)
+    command = [sys.executable, "-m", "agent.cli", "view", "--check", "--json"]
+    done = subprocess.run([*command, str(shop)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 17
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    place = {"file": f"segments/{bad.manifest.id}.jsonl", "event": 0}
+    assert {**place, "rule": "tag", "detail": "surprise"} in rows
+    assert f"{len(rows)} problems in 2 segments" in done.stderr
+
+
+def test_check_takes_an_event_list(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "list.json"
+    export(shop, Format.RRWEB, file)
+    view(file, check=True)
+    file.write_bytes(b"[{}]")
+    with pytest.raises(InvalidReplay):
+        view(file, check=True)
+    assert capsys.readouterr().out.splitlines()[0] == f"{file} event 0: shape: type"

@@ -145,3 +145,62 @@ def test_broken_lists_are_reported_and_never_raise(edits: list[tuple[int, str, A
                 target, name = inner[0], data.draw(st.sampled_from(sorted(inner[0]) or ["id"]))
         target[name] = value
     validate(events)
+
+
+def layered(*layers: tuple[int, str, int]) -> list[dict[str, Any]]:
+    """The good list with layers (id, style, parent) added, one mutation each."""
+    events = good()
+    for n, (node_id, style, parent) in enumerate(layers):
+        node = rrweb.element(node_id, "img", {"class": "l", "src": DATA_URI, "style": style})
+        event = rrweb.mutation(1006)
+        event["data"]["adds"] = [{"parentId": parent, "nextId": None, "node": node}]
+        events.insert(7 + n, event)
+    return events
+
+
+PLACED = "left:0px;top:1px;width:2px;height:3px"
+
+
+def test_fifteen_layers_may_lie_over_the_picture() -> None:
+    assert validate(layered(*((200 + n, PLACED, 11) for n in range(15)))) == []
+    assert rules(layered(*((200 + n, PLACED, 11) for n in range(16)))) == {"layers"}
+
+
+def test_a_layer_has_a_place_and_its_own_container() -> None:
+    assert rules(layered((200, "left:0px", 11))) == {"layer"}
+    assert rules(layered((200, PLACED, 7))) == {"layer-parent"}
+    events = layered((200, PLACED, 11))
+    events[7]["data"]["adds"][0]["node"]["tagName"] = "div"
+    assert rules(events) == {"layer"}
+
+
+def test_layers_may_stand_in_the_snapshot() -> None:
+    for count, broken in ((15, set()), (16, {"layers"})):
+        events = good()
+        body = events[1]["data"]["node"]["childNodes"][1]["childNodes"][1]
+        holder = next(node for node in body["childNodes"] if node["id"] == 11)
+        attributes = {"class": "l", "src": DATA_URI, "style": PLACED}
+        holder["childNodes"] = [rrweb.element(200 + n, "img", attributes) for n in range(count)]
+        assert rules(events) == broken
+
+
+def test_a_list_of_segments_ends_once_each() -> None:
+    again = [{**event, "timestamp": event["timestamp"] + 10} for event in copy.deepcopy(good())]
+    assert validate([*good(), *again]) == []
+    assert rules([*good(), rrweb.custom(1010, "note", {}), *again]) == {"after-end"}
+    assert rules([*good(), *again[:-1]]) == {"end"}
+
+
+def test_a_resize_needs_a_size() -> None:
+    def resized(width: object) -> list[dict[str, Any]]:
+        data = {"source": 4, "width": width, "height": 411}
+        return [*good()[:-1], {"type": 3, "timestamp": 1008, "data": data}, good()[-1]]
+
+    assert validate(resized(914)) == []
+    assert rules(resized("914")) == rules(resized(0)) == {"resize"}
+
+
+def test_the_limit_of_an_upload_is_no_limit_of_a_list() -> None:
+    events = change(8, lambda e: e["data"].update(payload="x" * 6_000_000))
+    assert rules(events) == {"batch-size"}
+    assert validate(events, batch=False) == []

@@ -1,0 +1,190 @@
+"""`android-replay export`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.export.part import Part
+    from agent.store.recording import Recording
+
+PLAIN_SECONDS = 5.0
+
+
+class Format(StrEnum):
+    HTML = "html"
+    MP4 = "mp4"
+    RRWEB = "rrweb"
+
+
+SUFFIXES = {Format.HTML: ".html", Format.MP4: ".mp4", Format.RRWEB: ".json"}
+
+
+def export(
+    path: Annotated[Path, typer.Argument(help="The recording's folder.", show_default=False)],
+    form: Annotated[Format, typer.Option("--format", help="What to make of it.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The file to write; a folder for several sessions.", show_default=False)
+    ],
+    session: Annotated[int | None, typer.Option(help="Only the session of this id.")] = None,
+    device: Annotated[str | None, typer.Option(help="Only sessions of this device id.")] = None,
+    begin: Annotated[
+        str | None, typer.Option("--from", help="Begin here: 90, 1:30 or 0:01:30 from the start, or a date and time.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End here, given as --from is.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="What was written, a JSON line a file, on stdout.")] = False,
+) -> None:
+    """Turn a recording into one file that opens anywhere.
+
+    html: the viewer with the recording inside, in one page that needs no network. mp4: a video with the fingers drawn
+    (needs PyAV, the extra `video`). rrweb: the plain event list of a session, pictures in line, for any rrweb player.
+    Pauses of more than a minute are played as 3 seconds in mp4 and rrweb, and say how long they were.
+
+    mp4 and rrweb hold one session a file: with several in the recording choose one by --session, or give a folder.
+    Masks are part of the stored pictures, so no export shows more than the recording does. Ctrl-C leaves no file.
+
+    Exit codes: 0 written; 2 no such session, a bad time, or a file in the way; 11 the recording or the disk, also when
+    a damaged segment had to be left out; 14 PyAV or the viewer's player is missing; 130 Ctrl-C.
+
+    Example: android-replay export replays --format mp4 -o checkout.mp4 --from 0:30 --to 2:00
+    """
+    import signal
+
+    from agent.commands.view import recording as opened
+    from agent.errors import ConfigError, RecordingError
+
+    if form is Format.HTML and (session, device, begin, end) != (None, None, None, None):
+        raise ConfigError(
+            "A page holds the whole recording.",
+            "Leave --session, --device, --from and --to away, or take another format.",
+        )
+    # A job that is ended from outside leaves no half file either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    problems: list[str] = []
+    for row in _write(opened(path), form, out, (session, device, begin, end), force, problems):
+        _report(row, as_json)
+    if problems:
+        shown = "; ".join(problems[:3]) + ("; ..." if len(problems) > 3 else "")
+        raise RecordingError(f"{len(problems)} damaged segments were left out: {shown}", "The rest was written.")
+
+
+def _write(
+    recording: Recording,
+    form: Format,
+    out: Path,
+    wanted: tuple[int | None, str | None, str | None, str | None],
+    force: bool,
+    problems: list[str],
+) -> Iterator[dict[str, Any]]:
+    """Write the files, and say of each what it is."""
+    from agent.errors import RecordingError
+    from agent.export import eventlist, video
+    from agent.export.output import check_free, whole
+    from agent.export.part import parts
+    from agent.export.stream import Stream
+
+    if form is Format.HTML:
+        file = out / f"{recording.path.resolve().name}.html" if out.is_dir() else out
+        check_free(file, force)
+        with whole(file) as aside, _progress(file.name) as tell:
+            _page(recording, aside, tell)
+        yield {"file": str(file), "format": form.value, "bytes": file.stat().st_size}
+        return
+    for part, file in _files(parts(recording, *wanted), form, out):
+        check_free(file, force)
+        stream = Stream(recording, part)
+        with whole(file) as aside, _progress(file.name) as tell:
+            if form is Format.MP4:
+                count = video.write(stream, part, aside, tell)
+            else:
+                with aside.open("wb") as target:
+                    count = eventlist.write(stream, part, target, tell)
+            if not count:
+                raise RecordingError(f"Nothing of session {part.session_id} can be read: {stream.problems[0]}")
+        problems += stream.problems
+        yield {
+            "file": str(file),
+            "format": form.value,
+            "session_id": part.session_id,
+            "device_id": part.device_id,
+            "from_ms": part.from_ms,
+            "to_ms": part.to_ms,
+            "frames" if form is Format.MP4 else "events": count,
+            "bytes": file.stat().st_size,
+        }
+
+
+def _files(found: list[Part], form: Format, out: Path) -> list[tuple[Part, Path]]:
+    """Which file each session goes to. Raises ConfigError when one file is to hold several."""
+    from agent.errors import ConfigError
+
+    suffix = SUFFIXES[form]
+    folder = out.is_dir() or (len(found) > 1 and not out.exists() and not out.suffix)
+    if folder:
+        return [(part, out / f"{part.name}{suffix}") for part in found]
+    if len(found) > 1:
+        ids = ", ".join(f"{part.session_id} of {part.device_id}" for part in found[:8])
+        raise ConfigError(
+            f"The recording holds {len(found)} sessions, and a file holds one.",
+            f"Choose by --session (and --device), or give a folder with -o. There are: {ids}.",
+        )
+    return [(found[0], out)]
+
+
+def _page(recording: Recording, file: Path, tell: Callable[[float], None]) -> None:
+    from agent.viewer.page import single_file
+
+    manifests = recording.manifests()
+    pieces = 3 + len(manifests) + len({digest for manifest in manifests for digest in manifest.pictures})
+    with file.open("wb") as target:
+        for done, piece in enumerate(single_file(recording), 1):
+            target.write(piece)
+            tell(done / pieces)
+
+
+def _report(row: dict[str, Any], as_json: bool) -> None:
+    from agent.commands.console import put_json, say
+
+    what = (
+        f"{row['frames']:,} frames, " if "frames" in row else f"{row['events']:,} events, " if "events" in row else ""
+    )
+    length = (
+        f"{(row['to_ms'] - row['from_ms']) / 1000:.1f} s of session {row['session_id']}, " if "to_ms" in row else ""
+    )
+    say(f"{row['file']}: {length}{what}{row['bytes']:,} bytes")
+    if as_json:
+        put_json(row)
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[float], None]]:
+    """A bar on a terminal, a line now and then elsewhere."""
+    import sys
+    import time
+
+    from agent.commands.console import say
+
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(name, total=1.0)
+            yield lambda share: progress.update(task, completed=min(1.0, share))
+        return
+    said = time.monotonic()
+
+    def tell(share: float) -> None:
+        nonlocal said
+        if time.monotonic() - said >= PLAIN_SECONDS:
+            said = time.monotonic()
+            say(f"{name}: {min(1.0, share):.0%}")
+
+    yield tell

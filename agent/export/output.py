@@ -1,0 +1,37 @@
+"""Files that an export leaves: whole or not there, never over another file without leave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.errors import ConfigError
+from agent.store.disk import PART, guarded, make_folder, sync_folder
+
+
+def check_free(path: Path, force: bool) -> None:
+    """Raises ConfigError when something is at `path` that may not be written over."""
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder.", "Give the name of a file in it.")
+    if path.exists() and not force:
+        raise ConfigError(f"{path} is there already.", "Give another name, or --force to write over it.")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write, empty and for the owner only; it becomes `path` when the block ends well, and is
+    removed when it does not, by Ctrl-C too. Raises StorageError."""
+    make_folder(path.parent)
+    aside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    try:
+        with guarded(path):
+            os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+            yield aside
+            with aside.open("rb+") as file:
+                os.fsync(file.fileno())
+            aside.replace(path)
+            sync_folder(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""Which part of a recording is exported: a session of a device id, from a time to a time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from agent.errors import ConfigError
+from agent.model import SegmentManifest
+from agent.store.recording import Recording
+
+_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+MAX_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A session's replay segments in order of time, and the time that is wanted of it (epoch ms, both inside).
+
+    The first segment is the one that is shown at `from_ms`, even if it ended before.
+    """
+
+    session_id: int
+    device_id: str
+    segments: tuple[SegmentManifest, ...]
+    from_ms: int
+    to_ms: int
+
+    @property
+    def name(self) -> str:
+        """A file name for it, without a suffix."""
+        return f"{self.session_id}-{_UNSAFE.sub('_', self.device_id)}"[:MAX_NAME]
+
+    @property
+    def ms(self) -> int:
+        return self.to_ms - self.from_ms
+
+
+def parts(
+    recording: Recording,
+    session: int | None = None,
+    device: str | None = None,
+    begin: str | None = None,
+    end: str | None = None,
+) -> list[Part]:
+    """The sessions of the recording that are asked for, oldest first.
+
+    `begin` and `end` are times as `moment` reads them. Raises ConfigError that says what there is when nothing fits.
+    """
+    found: dict[tuple[int, str], list[SegmentManifest]] = {}
+    for manifest in recording.manifests():
+        found.setdefault((manifest.session_id, manifest.device_id), []).append(manifest)
+    chosen = {
+        key: segments
+        for key, segments in found.items()
+        if session in (None, key[0]) and device in (None, key[1])
+    }  # fmt: skip
+    if not found:
+        raise ConfigError(f"{recording.path} holds no readable segment.", "Record a session first, or check the path.")
+    if not chosen:
+        there = ", ".join(f"{key[0]} of {key[1]}" for key in found)
+        raise ConfigError(f"{recording.path} holds no such session.", f"It holds: {there}.")
+    made = [_part(key, segments, begin, end) for key, segments in chosen.items()]
+    return sorted(made, key=lambda part: part.segments[0].start_ms)
+
+
+def moment(text: str, start_ms: int) -> int:
+    """A time as epoch milliseconds: seconds, M:SS or H:MM:SS from `start_ms`, or an ISO date and time (UTC unless it
+    says otherwise). Raises ConfigError."""
+    clock = _CLOCK.fullmatch(text.strip())
+    if clock is not None:
+        hours, minutes, seconds = clock.groups()
+        return start_ms + round((int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)) * 1000)
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is no time.", "Give seconds, M:SS or H:MM:SS from the start, or a date as 2026-03-01T10:15:00Z."
+        ) from None
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _part(key: tuple[int, str], segments: list[SegmentManifest], begin: str | None, end: str | None) -> Part:
+    segments = sorted(segments, key=lambda segment: (segment.start_ms, segment.seq))
+    first, last = segments[0].start_ms, max(segment.end_ms for segment in segments)
+    from_ms = first if begin is None else max(first, moment(begin, first))
+    to_ms = last if end is None else min(last, moment(end, first))
+    if from_ms >= to_ms:
+        raise ConfigError(
+            f"Session {key[0]} has nothing between these times.",
+            f"It lasts {(last - first) / 1000:.1f} s, from {_iso(first)} to {_iso(last)}.",
+        )
+    before = [segment for segment in segments if segment.start_ms <= from_ms]
+    after = [segment for segment in segments if from_ms < segment.start_ms <= to_ms]
+    return Part(*key, (*before[-1:], *after), from_ms, to_ms)
+
+
+def _iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,155 @@
+"""The rrweb events of a part of a recording, segment after segment, in one order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from agent.errors import RecordingError
+from agent.export.part import Part
+from agent.model import Picture, SegmentManifest
+from agent.replay import rrweb
+from agent.replay.rrweb import Event
+from agent.store.recording import Recording
+
+# What nobody wants to sit through, and what is left of it: as in the viewer. An unmodified player that skips inactivity
+# overshoots anything longer.
+LONG_MS = 60_000
+SHORT_MS = 3_000
+_PICTURE = "picture:"
+
+
+class Stream:
+    """Iterating gives the events with their true times, pictures as references; `load` gives a picture's bytes.
+
+    Every segment brings its Meta and its full snapshot; one that begins while another still lasts begins after it. A
+    segment that cannot be read leaves a `gap` event in its place and a sentence in `problems`.
+    """
+
+    def __init__(self, recording: Recording, part: Part) -> None:
+        self._recording = recording
+        self._part = part
+        self._pictures: dict[str, Picture] = {}
+        self._before: dict[str, Picture] = {}
+        self._last_ms = 0
+        self.problems: list[str] = []
+
+    def __iter__(self) -> Iterator[Event]:
+        part = self._part
+        missing: list[Event] = []
+        end: Event | None = None
+        opened = False
+        self._last_ms, self.problems = 0, []
+        for manifest in part.segments:
+            try:
+                events, pictures = self._read(manifest)
+            except RecordingError as error:
+                self.problems.append(error.message)
+                missing.append(_gap(manifest, part))
+            else:
+                self._before, self._pictures = self._pictures, pictures
+                for event in self._cut(events):
+                    if end is not None:
+                        yield self._next(end)
+                        end = None
+                    if is_end(event):
+                        # Kept: nothing but the next segment comes after it.
+                        end = event
+                        continue
+                    yield self._next(event)
+                    opened = opened or event["type"] == 2
+            for gap in missing if opened else ():
+                yield self._next(gap)
+            missing = [] if opened else missing
+        if opened:
+            payload = {"session_id": part.session_id, "device_id": part.device_id, "reason": "export"}
+            yield self._next(end or rrweb.custom(part.to_ms, "end", payload))
+
+    def load(self, source: str) -> bytes:
+        """The encoded picture that a `src` of a recent event names. Raises RecordingError when it is no such name."""
+        picture = self.picture(source.removeprefix(_PICTURE))
+        if picture is None:
+            raise RecordingError(f"{self._recording.path}: an event shows {source[:60]!r}, which is not stored.")
+        return picture.data
+
+    def picture(self, digest: str) -> Picture | None:
+        """A picture of a recent event: of the segment that is played, or of the one before."""
+        return self._pictures.get(digest) or self._before.get(digest)
+
+    def _read(self, manifest: SegmentManifest) -> tuple[list[Event], dict[str, Picture]]:
+        pictures = {digest: self._recording.picture(digest) for digest in manifest.pictures}
+        return [orjson.loads(line) for line in self._recording.events(manifest.id)], pictures
+
+    def _cut(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events of the wanted time; what the screen shows when it begins comes first, set to that time."""
+        part = self._part
+        for event in events:
+            at = event["timestamp"]
+            if at > part.to_ms:
+                return
+            if at < part.from_ms:
+                if not _is_shown(event):
+                    continue
+                event["timestamp"] = part.from_ms
+            yield event
+
+    def _next(self, event: Event) -> Event:
+        opening = event["type"] in (2, 4)
+        event["timestamp"] = self._last_ms = max(event["timestamp"], self._last_ms + (1 if opening else 0))
+        return event
+
+
+def shortened(events: Iterable[Event]) -> Iterator[Event]:
+    """The events with each pause of more than LONG_MS played as SHORT_MS, and a `gap` event that says its length."""
+    removed = 0
+    held: Event | None = None
+    for event in events:
+        at = event["timestamp"]
+        if held is not None:
+            before = held["timestamp"]
+            held["timestamp"] = before - removed
+            # Nothing but the next segment comes after a segment's end.
+            told = [rrweb.custom(before - removed, "gap", pause(before, at))] if at - before > LONG_MS else []
+            yield from [*told, held] if is_end(held) else [held, *told]
+            removed += at - before - SHORT_MS if told else 0
+        held = event
+    if held is not None:
+        held["timestamp"] -= removed
+        yield held
+
+
+def pause(from_ms: int, to_ms: int) -> Mapping[str, Any]:
+    """The payload of a `gap` event for a stretch in which nothing was recorded."""
+    return {
+        "stage": "recording",
+        "reason": "nothing was recorded",
+        "detail": f"played as {SHORT_MS / 1000:g} s",
+        "from_ms": from_ms,
+        "to_ms": to_ms,
+        "ms": to_ms - from_ms,
+    }
+
+
+def is_end(event: Event) -> bool:
+    return bool(event["type"] == 5 and event["data"]["tag"] == "end")
+
+
+def _is_shown(event: Event) -> bool:
+    """Whether what an event changed is still to be seen later."""
+    kind, data = event["type"], event["data"]
+    return kind in (2, 4) or (kind == 3 and data["source"] in (0, 4)) or (kind == 5 and data["tag"] == "mask")
+
+
+def _gap(manifest: SegmentManifest, part: Part) -> Event:
+    from_ms, to_ms = max(manifest.start_ms, part.from_ms), min(manifest.end_ms, part.to_ms)
+    payload = {
+        "stage": "recording",
+        "reason": "segment damaged",
+        "detail": manifest.id,
+        "from_ms": from_ms,
+        "to_ms": to_ms,
+        "ms": max(0, to_ms - from_ms),
+    }
+    return rrweb.custom(from_ms, "gap", payload)

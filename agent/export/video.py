@@ -1,0 +1,275 @@
+"""A part of a recording as an MP4 video with the fingers drawn: H.264, yuv420p, real times at a variable frame rate.
+
+What is drawn when is decided here without a clock or a codec (`frames`); `write` encodes it with PyAV (extra `video`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from agent.errors import BuildError, StorageError
+from agent.export.part import Part
+from agent.export.ring import draw, strength
+from agent.export.stream import LONG_MS, SHORT_MS, Stream
+from agent.replay.composite import GROUND, compose, picture_size
+from agent.replay.playback import Change, Playback, State
+from agent.replay.rrweb import Event
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
+
+Tell = Callable[[float], None]
+
+# 30 pictures a second at most: what changes faster is drawn at the next one.
+STEP_MS = 33
+# A still screen is repeated so often: players seek badly over a frame that lasts for minutes.
+STILL_MS = 1_000
+MAX_SIDE = 2_160
+MILLISECOND = Fraction(1, 1000)
+# Numbers of ISO/IEC 23091-2 for the colours, of FFmpeg for the range.
+BT709, VIDEO_RANGE = 1, 1
+# Without B-frames: with them the file says a length that ends before its last pictures.
+ENCODER = {"preset": "veryfast", "crf": "23", "bf": "0"}
+WIREFRAME_PIXELS = 2.0
+CAPTION_DP = 16.0
+_DRAWN = Change.WINDOW | Change.PICTURE | Change.VIEWS | Change.FINGERS
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """What the video shows from `t_ms` (from its start) on; `wall_ms` is the time of the recording that it is.
+
+    `caption` is the length of a pause that is played shorter, "" elsewhere. `opens` says that a segment begins.
+    """
+
+    t_ms: int
+    wall_ms: int
+    state: State
+    caption: str = ""
+    opens: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """The video's size, both sides even, and how many of its pixels a dp is."""
+
+    width: int
+    height: int
+    scale: float
+
+
+def canvas(stream: Stream) -> Canvas:
+    """A size in which every window of the part fits, as sharp as its sharpest picture. Raises RecordingError."""
+    playback = Playback()
+    width = height = 1
+    scale = 0.0
+    for event in stream:
+        change = playback.feed(event)
+        if event["type"] != 2 and (event["type"] == 4 or not change & Change.WINDOW):
+            continue
+        state = playback.state
+        width, height = max(width, state.width), max(height, state.height)
+        size = picture_size(stream.load(state.base)) if state.base else None
+        if size is not None and state.width:
+            scale = max(scale, size[0] / state.width)
+    return _fitting(width, height, scale)
+
+
+def shots(events: Iterable[Event]) -> Iterator[Shot]:
+    """What is drawn when, in order of time: at least one shot where there is a picture, the last one at the end."""
+    return _Cutter().shots(events)
+
+
+def write(stream: Stream, part: Part, file: Path, tell: Tell) -> int:
+    """Write the video to `file`; the number of its frames. `tell` hears the share done.
+
+    Raises RecordingError, StorageError, BuildError without PyAV.
+    """
+    try:
+        import av
+        from av.video.frame import PictureType
+        from av.video.reformatter import ColorRange, Colorspace
+    except ImportError as error:
+        raise BuildError(
+            "A video needs PyAV, which is not installed.", 'pip install "android-replay-agent[video]"'
+        ) from error
+    size = canvas(stream)
+    count = 0
+    try:
+        with av.open(str(file), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            track = container.add_stream("libx264", rate=30, options=ENCODER)
+            _configure(track, size)
+            painter = _Painter(size, stream)
+            last_ms = -1
+            for shot in shots(stream):
+                if shot.t_ms <= last_ms:
+                    continue
+                last_ms = shot.t_ms
+                frame = av.VideoFrame.from_ndarray(np.asarray(painter.paint(shot)), "rgb24").reformat(
+                    format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+                )
+                frame.pts, frame.time_base = shot.t_ms, MILLISECOND
+                if shot.opens:
+                    frame.pict_type = PictureType.I
+                for packet in track.encode(frame):
+                    container.mux(packet)
+                count += 1
+                tell((shot.wall_ms - part.from_ms) / max(1, part.ms))
+            for packet in track.encode():
+                container.mux(packet)
+    except av.FFmpegError as error:
+        raise StorageError(f"{file}: the video cannot be written: {error}.", "Is there room on the disk?") from error
+    return count
+
+
+class _Cutter:
+    """Goes through events and decides at which instants the picture is drawn anew."""
+
+    def __init__(self) -> None:
+        self._playback = Playback()
+        self._removed_ms = 0
+        self._last: Shot | None = None
+        self._due_ms: int | None = None
+        self._opens = False
+        self._quiet_from: int | None = None
+
+    def shots(self, events: Iterable[Event]) -> Iterator[Shot]:
+        start = at = 0
+        heard: int | None = None
+        for event in events:
+            at = event["timestamp"]
+            if heard is None:
+                start = self._removed_ms = heard = at
+            if at - heard > LONG_MS:
+                self._quiet_from = heard
+            # Between a Meta and its full snapshot the window is new and the document old.
+            yield from self._until(at + 1 if event["type"] == 4 else at)
+            change = self._playback.feed(event)
+            self._opens = self._opens or event["type"] == 2
+            if change & _DRAWN and event["type"] != 4 and self._due_ms is None and self._playback.opened:
+                yield from self._still(at)
+                self._due_ms = start if self._last is None else max(at, self._last.wall_ms + STEP_MS)
+            heard = at
+        yield from self._until(at + 1)
+        yield from self._still(at)
+        if self._last is not None and self._last.wall_ms < at:
+            yield self._shot(at)
+
+    def _until(self, at_ms: int) -> Iterator[Shot]:
+        """The shots that are due before an event at `at_ms`."""
+        if self._due_ms is not None and self._due_ms < at_ms:
+            yield self._shot(self._due_ms)
+        while self._last is not None and self._last.wall_ms + STEP_MS < at_ms and self._fading(self._last.wall_ms):
+            yield self._shot(self._last.wall_ms + STEP_MS)
+
+    def _still(self, at_ms: int) -> Iterator[Shot]:
+        """The shots of a stretch in which nothing changed, up to a change at `at_ms`."""
+        if self._last is None:
+            return
+        quiet, self._quiet_from = self._quiet_from, None
+        if quiet is not None:
+            # Up to the last thing that was recorded; from there on there is nothing.
+            yield from self._repeated(quiet + STEP_MS)
+            if self._last.wall_ms < quiet:
+                yield self._again(self._last.t_ms + quiet - self._last.wall_ms, quiet)
+        last = self._last
+        still_ms = at_ms - last.wall_ms
+        if still_ms <= LONG_MS:
+            yield from self._repeated(at_ms)
+            return
+        what = "without a change" if quiet is None else "without a record"
+        yield replace(last, t_ms=last.t_ms + STEP_MS, caption=f"{span(still_ms)} {what}", opens=False)
+        self._removed_ms += still_ms - SHORT_MS
+        # As if it had been drawn just before the change.
+        self._again(last.t_ms + SHORT_MS - STEP_MS, at_ms - STEP_MS)
+
+    def _repeated(self, at_ms: int) -> Iterator[Shot]:
+        while self._last is not None and self._last.wall_ms + STILL_MS <= at_ms - STEP_MS:
+            yield self._again(self._last.t_ms + STILL_MS, self._last.wall_ms + STILL_MS)
+
+    def _again(self, t_ms: int, wall_ms: int) -> Shot:
+        assert self._last is not None
+        self._last = replace(self._last, t_ms=t_ms, wall_ms=wall_ms, opens=False)
+        return self._last
+
+    def _shot(self, at_ms: int) -> Shot:
+        shot = Shot(at_ms - self._removed_ms, at_ms, self._playback.state, "", self._opens)
+        self._last, self._due_ms, self._opens = shot, None, False
+        return shot
+
+    def _fading(self, at_ms: int) -> bool:
+        return any(not finger.down and strength(finger, at_ms) > 0 for finger in self._playback.fingers)
+
+
+class _Painter:
+    """Draws shots; what lies under the fingers is kept as long as it stays."""
+
+    def __init__(self, size: Canvas, stream: Stream) -> None:
+        self._size = size
+        self._stream = stream
+        self._key: object = None
+        self._under = Image.new("RGB", (size.width, size.height), GROUND)
+        self._corner = (0, 0)
+
+    def paint(self, shot: Shot) -> Image.Image:
+        state, size = shot.state, self._size
+        key = (state.width, state.height, state.sources, state.layers, () if state.base else state.views)
+        if key != self._key:
+            self._key = key
+            window = _pixels(state, size)
+            self._corner = (size.width - window[0]) // 2, (size.height - window[1]) // 2
+            self._under = Image.new("RGB", (size.width, size.height), GROUND)
+            self._under.paste(compose(state, self._stream.load, window), self._corner)
+        picture = self._under.copy()
+        for finger in state.fingers:
+            x, y = self._corner[0] + finger.x * size.scale, self._corner[1] + finger.y * size.scale
+            draw(picture, x, y, size.scale, strength(finger, shot.wall_ms))
+        if shot.caption:
+            _caption(picture, shot.caption, size.scale)
+        return picture
+
+
+def span(ms: int) -> str:
+    """A length of time in words: "3.2 s", "12 min 5 s", "2 h 3 min"."""
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    minutes, rest = divmod(ms // 1000, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _fitting(width: int, height: int, scale: float) -> Canvas:
+    scale = min(scale or WIREFRAME_PIXELS, MAX_SIDE / max(width, height))
+    across, down = (max(2, round(side * scale / 2) * 2) for side in (width, height))
+    return Canvas(across, down, scale)
+
+
+def _pixels(state: State, size: Canvas) -> tuple[int, int]:
+    """The window's size in the video."""
+    return min(size.width, round(state.width * size.scale)), min(size.height, round(state.height * size.scale))
+
+
+def _configure(track: VideoStream, size: Canvas) -> None:
+    track.width, track.height, track.pix_fmt = size.width, size.height, "yuv420p"
+    track.time_base = track.codec_context.time_base = MILLISECOND
+    # BT.709 in video range, and said so: players guess otherwise, each its own way.
+    context = track.codec_context
+    context.color_primaries = context.color_trc = context.colorspace = BT709
+    context.color_range = VIDEO_RANGE
+
+
+def _caption(picture: Image.Image, words: str, scale: float) -> None:
+    """Words on a band across the middle."""
+    font = ImageFont.load_default(max(8.0, CAPTION_DP * scale))
+    pen = ImageDraw.Draw(picture)
+    left, top, right, bottom = pen.textbbox((0, 0), words, font)
+    height = round((bottom - top) * 2.5)
+    middle = picture.height // 2
+    pen.rectangle((0, middle - height // 2, picture.width, middle + height // 2), fill=GROUND)
+    pen.text(((picture.width - right + left) / 2, middle - (bottom + top) / 2), words, (255, 255, 255), font)

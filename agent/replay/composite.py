@@ -1,0 +1,87 @@
+"""What a viewer sees as pixels: the base picture with its layers, or the views drawn as boxes where there is none."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+from PIL import Image, ImageDraw, ImageFont
+
+from agent.replay.playback import Box, State, View
+
+# The ground of the document (its style sheet in agent.replay.rrweb).
+GROUND = (17, 17, 17)
+PAPER, LINE, INK = (250, 250, 250), (176, 182, 190), (32, 36, 44)
+LABEL_DP = 12.0
+# Of a text that only a player could draw, as much as a box can hold.
+MAX_LABEL = 200
+
+Load = Callable[[str], bytes]
+
+
+def compose(state: State, load: Load, size: tuple[int, int]) -> Image.Image:
+    """The window at `size` pixels, RGB. `load` gives the encoded picture of a `src`.
+
+    Layers are laid over the base in order, each stretched to its box as a browser does it. A picture that PIL cannot
+    read leaves the ground in its place. Raises what `load` raises.
+    """
+    canvas = Image.new("RGB", size, GROUND)
+    if not state.width or not state.height:
+        return canvas
+    if state.base:
+        _lay(canvas, state.base, load, (0, 0, *size))
+    else:
+        _wireframe(canvas, state)
+    for layer in state.layers:
+        _lay(canvas, layer.source, load, _pixels(layer.box, state, size))
+    return canvas
+
+
+def picture_size(data: bytes) -> tuple[int, int] | None:
+    """The size in an encoded picture's header, None when it is none."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except (OSError, ValueError):
+        return None
+
+
+def label(view: View) -> str:
+    """The words of a view, "" when it shows none."""
+    return (view.text or view.attributes.get("aria-label", ""))[:MAX_LABEL]
+
+
+def _lay(canvas: Image.Image, source: str, load: Load, place: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = place
+    if right <= left or bottom <= top:
+        return
+    try:
+        with Image.open(io.BytesIO(load(source))) as image:
+            picture = image.convert("RGB")
+    except (OSError, ValueError):
+        return
+    size = right - left, bottom - top
+    canvas.paste(picture if picture.size == size else picture.resize(size, Image.Resampling.BILINEAR), (left, top))
+
+
+def _wireframe(canvas: Image.Image, state: State) -> None:
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle((0, 0, *canvas.size), fill=PAPER)
+    scale = canvas.width / state.width
+    font = ImageFont.load_default(max(6.0, LABEL_DP * scale))
+    for view in state.views:
+        left, top, right, bottom = _pixels(view.box, state, canvas.size)
+        if right <= left or bottom <= top:
+            continue
+        draw.rectangle((left, top, right - 1, bottom - 1), outline=LINE)
+        if words := label(view):
+            inner = Image.new("RGB", (right - left, bottom - top), PAPER)
+            ImageDraw.Draw(inner).text((3, 1), words, INK, font)
+            canvas.paste(inner.crop((1, 1, inner.width - 1, inner.height - 1)), (left + 1, top + 1))
+
+
+def _pixels(box: Box, state: State, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A box's place in pixels of the canvas: left, top, right, bottom."""
+    across, down = size[0] / state.width, size[1] / state.height
+    left, top = round(box.left * across), round(box.top * down)
+    return left, top, round((box.left + box.width) * across), round((box.top + box.height) * down)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+from fakes import patterned
+from fakes.patterned import DEVICE, LENGTH_MS, OTHER_SESSION, SESSION
+
+from agent.commands.export import Format, export
+from agent.errors import BuildError, ConfigError, RecordingError
+from agent.store.recording import Recording
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return patterned.record(tmp_path_factory.mktemp("export") / "shop").path
+
+
+@pytest.fixture(autouse=True)
+def own_signal() -> object:
+    """The command sets what SIGTERM does."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "agent.cli", "export", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_a_session_as_an_event_list(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "list.json"
+    done = run(str(shop), "--format", "rrweb", "-o", str(out), "--session", str(SESSION), "--json")
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    events = orjson.loads(out.read_bytes())
+    assert row == {
+        "file": str(out),
+        "format": "rrweb",
+        "session_id": SESSION,
+        "device_id": DEVICE,
+        "from_ms": SESSION + 1000,
+        "to_ms": SESSION + 751_000,
+        "events": len(events),
+        "bytes": out.stat().st_size,
+    }
+    assert "750.0 s of session" in done.stderr
+
+
+def test_several_sessions_go_to_a_folder(shop: Path, tmp_path: Path) -> None:
+    export(shop, Format.RRWEB, tmp_path / "lists")
+    names = sorted(file.name for file in (tmp_path / "lists").iterdir())
+    assert names == [f"{SESSION}-{DEVICE}.json", f"{OTHER_SESSION}-{DEVICE}.json"]
+    with pytest.raises(ConfigError) as told:
+        export(shop, Format.RRWEB, tmp_path / "list.json")
+    assert str(OTHER_SESSION) in told.value.hint
+    assert not (tmp_path / "list.json").exists()
+
+
+def test_a_part_as_a_video(shop: Path, tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    export(shop, Format.MP4, tmp_path / "a.mp4", session=OTHER_SESSION, begin="2", end="0:05")
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert 2.5 < container.duration / 1e6 < 3.5
+
+
+def test_the_recording_as_a_page(shop: Path, tmp_path: Path) -> None:
+    export(shop, Format.HTML, tmp_path)
+    page = (tmp_path / "shop.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert page.endswith("</html>\n")
+    with pytest.raises(ConfigError, match="whole recording"):
+        export(shop, Format.HTML, tmp_path / "b.html", session=SESSION)
+
+
+def test_nothing_is_written_over_without_leave(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.json"
+    out.write_text("mine")
+    with pytest.raises(ConfigError, match="there already"):
+        export(shop, Format.RRWEB, out, session=SESSION)
+    assert out.read_text() == "mine"
+    export(shop, Format.RRWEB, out, session=SESSION, force=True)
+    assert out.read_text().startswith("[")
+
+
+def test_a_damaged_segment_is_left_out_and_told(shop: Path, tmp_path: Path) -> None:
+    recording = patterned.record(tmp_path / "shop")
+    first, _, _, other = recording.manifests()
+    (recording.path / "segments" / f"{first.id}.jsonl").write_bytes(b"")
+    (recording.path / "segments" / f"{other.id}.jsonl").write_bytes(b"")
+    out = tmp_path / "a.json"
+    done = run(str(recording.path), "--format", "rrweb", "-o", str(out), "--session", str(SESSION))
+    assert done.returncode == 11
+    assert "1 damaged segment" in done.stderr
+    assert len(orjson.loads(out.read_bytes())) > 100
+    with pytest.raises(RecordingError, match="Nothing of session"):
+        export(recording.path, Format.RRWEB, tmp_path / "b.json", session=OTHER_SESSION)
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_without_pyav_the_next_step_is_named(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(BuildError) as told:
+        export(shop, Format.MP4, tmp_path / "a.mp4", session=SESSION)
+    assert "pip install" in told.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_no_file(tmp_path: Path, number: signal.Signals) -> None:
+    pytest.importorskip("av")
+    recording = Recording.create(tmp_path / "long")
+    for seq in range(20):
+        recording.write(patterned.segment(seq, SESSION + seq * LENGTH_MS, range(1, 11)))
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [sys.executable, "-m", "agent.cli", "export", str(recording.path), "--format", "mp4", "-o", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        # The file aside is there as soon as the work begins.
+        while process.poll() is None and not any(out.iterdir()):
+            os.sched_yield()
+        process.send_signal(number)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert list(out.iterdir()) == []

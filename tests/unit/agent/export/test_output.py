@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ConfigError, StorageDenied
+from agent.export.output import check_free, whole
+
+
+def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "replay.mp4"
+    with whole(file) as aside:
+        aside.write_bytes(b"abc")
+        assert not file.exists()
+    assert file.read_bytes() == b"abc"
+    assert file.stat().st_mode & 0o077 == 0
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ConfigError("x"), OSError(28, "No space left on device")])
+def test_what_ends_before_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    file = tmp_path / "replay.mp4"
+    file.write_bytes(b"old")
+    with pytest.raises(BaseException), whole(file) as aside:  # noqa: B017
+        aside.write_bytes(b"half")
+        raise error
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageDenied), whole(tmp_path / "file" / "replay.mp4"):
+        raise AssertionError("never here")
+
+
+def test_nothing_is_written_over_without_leave(tmp_path: Path) -> None:
+    file = tmp_path / "replay.mp4"
+    check_free(file, force=False)
+    file.write_bytes(b"old")
+    with pytest.raises(ConfigError, match="there already"):
+        check_free(file, force=False)
+    check_free(file, force=True)
+    with pytest.raises(ConfigError, match="is a folder"):
+        check_free(tmp_path, force=True)

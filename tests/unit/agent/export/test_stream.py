@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakes import patterned
+from fakes.patterned import LENGTH_MS, PAUSE_MS, SESSION
+
+from agent.errors import RecordingError
+from agent.export.part import parts
+from agent.export.stream import LONG_MS, SHORT_MS, Stream, is_end, shortened
+from agent.replay import rrweb
+from agent.replay.playback import state_at
+from agent.replay.rrweb import Event
+from agent.replay.validator import validate
+from agent.store.recording import Recording
+
+START = SESSION + 1000
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    return patterned.record(tmp_path / "shop")
+
+
+def stream(recording: Recording, begin: str | None = None, end: str | None = None) -> Stream:
+    return Stream(recording, parts(recording, SESSION, begin=begin, end=end)[0])
+
+
+def number(made: Stream, events: list[Event], at_ms: int) -> str:
+    """What picture the events show at a time."""
+    return state_at(events, at_ms).base.removeprefix("picture:")
+
+
+def test_segments_follow_each_other_with_true_times(recording: Recording) -> None:
+    made = stream(recording)
+    events = list(made)
+    assert validate(events, batch=False) == []
+    assert [event["timestamp"] - START for event in events if event["type"] == 4] == [
+        0, LENGTH_MS + 1, 2 * LENGTH_MS + PAUSE_MS,
+    ]  # fmt: skip
+    assert sum(event["type"] == 2 for event in events) == 3
+    assert events[-1]["timestamp"] == START + 3 * LENGTH_MS + PAUSE_MS
+    assert is_end(events[-1])
+    assert made.problems == []
+    assert [event["timestamp"] for event in made] == [event["timestamp"] for event in events]
+
+
+def test_a_part_begins_with_what_is_shown_then(recording: Recording) -> None:
+    made = stream(recording, "3.5", "6")
+    events = list(made)
+    assert validate(events, batch=False) == []
+    assert events[0]["timestamp"] == START + 3500
+    assert events[-1]["timestamp"] == START + 6000
+    assert number(made, events, START + 3502) == patterned.picture(4).digest
+    assert number(made, events, START + 4000) == patterned.picture(5).digest
+    # The tap and the log lines of before are no part of it.
+    assert not any(event["type"] == 3 and event["data"]["source"] == 2 for event in events)
+    assert sum(event["type"] == 6 for event in events) == 25
+    assert any(event["type"] == 5 and event["data"]["tag"] == "segment:track" for event in events)
+    assert events[-1]["data"]["payload"]["reason"] == "export"
+
+
+def test_a_part_of_a_pause_shows_what_stood(recording: Recording) -> None:
+    made = stream(recording, "5:00", "6:00")
+    events = list(made)
+    assert validate(events, batch=False) == []
+    assert (events[0]["timestamp"], events[-1]["timestamp"]) == (START + 300_000, START + 360_000)
+    assert number(made, events, events[-1]["timestamp"]) == patterned.picture(20).digest
+
+
+def test_segments_that_overlap_come_one_after_the_other(tmp_path: Path) -> None:
+    recording = Recording.create(tmp_path / "overlap")
+    recording.write(patterned.segment(0, START, range(1, 11)))
+    recording.write(patterned.segment(1, START + LENGTH_MS - 500, range(11, 21)))
+    events = list(stream(recording))
+    assert validate(events, batch=False) == []
+
+
+def test_a_damaged_segment_is_a_named_gap(recording: Recording) -> None:
+    manifests = recording.manifests()
+    broken = recording.path / "segments" / f"{manifests[1].id}.jsonl"
+    broken.write_bytes(broken.read_bytes()[:-100])
+    made = stream(recording)
+    events = list(made)
+    assert validate(events, batch=False) == []
+    assert sum(event["type"] == 2 for event in events) == 2
+    assert len(made.problems) == 1
+    assert "Damaged" in made.problems[0]
+    (gap,) = [
+        e["data"]["payload"] for e in events if e["type"] == 5 and e["data"]["payload"].get("stage") == "recording"
+    ]
+    assert (gap["from_ms"], gap["to_ms"], gap["ms"]) == (START + LENGTH_MS, START + 2 * LENGTH_MS, LENGTH_MS)
+
+
+def test_a_missing_picture_is_a_damaged_segment_the_last_one_too(recording: Recording) -> None:
+    (recording.path / "pictures" / f"{patterned.picture(25, patterned.FLAT).digest}.webp").unlink()
+    made = stream(recording)
+    events = list(made)
+    assert sum(event["type"] == 2 for event in events) == 2
+    assert events[-1]["data"]["tag"] == "end"
+    assert events[-2]["data"]["payload"]["reason"] == "segment damaged"
+    assert len(made.problems) == 1
+    assert validate(events, batch=False) == []
+
+
+def test_nothing_readable_is_no_event(recording: Recording) -> None:
+    for file in (recording.path / "segments").glob("*.jsonl"):
+        file.unlink()
+    made = stream(recording)
+    assert list(made) == []
+    assert len(made.problems) == 3
+
+
+def test_pictures_of_a_recent_event_are_at_hand(recording: Recording) -> None:
+    made = stream(recording)
+    for event in made:
+        for digest in [event["data"]["node"]["childNodes"]] if event["type"] == 2 else []:
+            assert digest
+        if event["type"] == 3 and event["data"]["source"] == 0:
+            for change in event["data"]["attributes"]:
+                assert made.load(change["attributes"]["src"])[:4] == b"RIFF"
+    with pytest.raises(RecordingError, match="not stored"):
+        made.load("picture:00000000000000000000000000000000")
+
+
+def test_a_long_pause_is_shortened_and_says_its_length(recording: Recording) -> None:
+    events = list(shortened(stream(recording)))
+    assert validate(events, batch=False) == []
+    assert events[-1]["timestamp"] - events[0]["timestamp"] == 3 * LENGTH_MS + SHORT_MS
+    (gap,) = [e for e in events if e["type"] == 5 and e["data"]["payload"].get("stage") == "recording"]
+    assert gap["timestamp"] == START + 2 * LENGTH_MS
+    assert gap["data"]["payload"]["ms"] == PAUSE_MS
+    assert gap["data"]["payload"]["from_ms"] == START + 2 * LENGTH_MS
+
+
+def test_pauses_up_to_the_limit_stay() -> None:
+    events = [rrweb.custom(at, "note", {}) for at in (0, LONG_MS, 2 * LONG_MS + 1)]
+    times = [(event["timestamp"], event["data"]["tag"]) for event in shortened(events)]
+    assert times == [(0, "note"), (LONG_MS, "note"), (LONG_MS, "gap"), (LONG_MS + SHORT_MS, "note")]
+    assert list(shortened([])) == []
