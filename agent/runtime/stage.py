@@ -106,6 +106,7 @@ class Stage:
                 "manufacturer": info.manufacturer,
                 "android": info.android,
                 "api_level": str(info.api_level),
+                "density": str(info.density),
                 "screen": self._status.screen,
                 "package": package,
             }

@@ -57,7 +57,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
             watch(page)
         page.goto(url)
         if ready:
-            page.wait_for_selector("body.ready")
+            page.wait_for_selector("body.whole")
         return page
 
     def watch(page: Page) -> None:

@@ -264,12 +264,12 @@ def test_an_address_leads_to_a_moment(open_page: Callable[..., Page], address: s
     assert shown(page) == 205
     page.keyboard.press("ArrowRight")
     page.reload()
-    page.wait_for_selector("body.ready")
+    page.wait_for_selector("body.whole")
     page.evaluate("replay.whenSettled()")
     assert position(page) == 9500
     assert shown(page) == 210
     page.get_by_role("link", name=str(SESSION)).click()
-    page.wait_for_function("() => window.replay?.duration === 33000 && document.body.classList.contains('ready')")
+    page.wait_for_function("() => window.replay?.duration === 33000 && document.body.classList.contains('whole')")
     page.evaluate("replay.whenSettled()")
     assert shown(page) == 1
     expect(page.locator("nav [aria-current=page]")).to_contain_text(str(SESSION))
@@ -463,11 +463,13 @@ def test_faults_of_the_instrumentation_are_listed_and_marked(open_page: Callable
         expect(page.locator(".mark[data-kind=hint]")).to_have_count(0)
         expect(page.locator(".legend")).to_contain_text("Fault")
         assert page.locator("#events li").count() == 1
+        page.get_by_role("tab", name="Gaps and findings").click()
         row = page.locator("#notices li").nth(1)
         row.locator("button").click()
         assert position(page) == 5000
         expect(current(page, "#notices")).to_contain_text("plugin-order")
         row.get_by_label("Details of warning plugin-order").click()
-        expect(row.locator("pre")).to_contain_text("the line")
+        expect(row.locator("code")).to_contain_text("the line")
+        expect(row.locator("dl")).to_contain_text("It means this.")
         page.locator("#notices .row").nth(1).press("ArrowDown")
         assert position(page) == 6000

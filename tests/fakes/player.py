@@ -62,7 +62,7 @@ def playing(folder: Path, session_id: int | None = None) -> Iterator[Player]:
     with Server(make_app(Recording.open(folder))) as server, started() as browser:
         page = browser.new_page(viewport=WINDOW, device_scale_factor=PIXELS)
         page.goto(f"{server.url}/" + ("" if session_id is None else f"#session={session_id}"))
-        page.wait_for_selector("body.ready")
+        page.wait_for_selector("body.whole")
         yield Player(page)
 
 

@@ -1,6 +1,6 @@
 // The header's facts and the list of sessions.
 
-import { span } from "./session.js";
+import { span, when } from "./time.js";
 
 /** Fill the header with what the manifests of a session say: who and when, and how much of what. */
 export function showFacts(list, tally, session) {
@@ -80,14 +80,4 @@ function text(tag, content, look = "") {
   element.textContent = content;
   if (look) element.className = look;
   return element;
-}
-
-function when(ms) {
-  const day = new Date(ms);
-  const date = `${day.getFullYear()}-${two(day.getMonth() + 1)}-${two(day.getDate())}`;
-  return `${date} ${two(day.getHours())}:${two(day.getMinutes())}:${two(day.getSeconds())}`;
-}
-
-function two(n) {
-  return String(n).padStart(2, "0");
 }

@@ -2,17 +2,18 @@
 
 /* global rrwebPlayer */
 
-import { lastAt } from "./session.js";
+import { lastAt } from "./time.js";
 
 const BEZEL = 2 * 11;
 
 export class Stage {
-  /** `onTime(ms)` follows the playhead, `onState(playing)` the player. */
-  constructor(room, phone, { onTime, onState }) {
+  /** `onTime(ms)` follows the playhead, `onState(playing)` the player, `onSize({width, height})` the screen in dp. */
+  constructor(room, phone, { onTime, onState, onSize }) {
     this.room = room;
     this.phone = phone;
     this.onTime = onTime;
     this.onState = onState;
+    this.onSize = onSize;
     this.player = null;
     this.playing = false;
     this.position = 0;
@@ -20,16 +21,19 @@ export class Stage {
     this.observer.observe(room);
   }
 
-  load(model) {
+  /** `session` may still lack segments: they come with `add`. Its first and last instant are fixed from now on. */
+  load(session) {
     this.unload();
-    this.duration = model.duration;
-    this.size = model.size;
-    this.fingers = model.fingers;
+    this.session = session;
+    this.duration = session.duration;
+    this.size = session.size ?? { width: 0, height: 0 };
     this.asked = null;
+    const { start } = session.axis;
+    const edge = (at) => ({ type: 5, timestamp: at, data: { tag: "edge", payload: {} } });
     this.player = new rrwebPlayer.Player({
       target: this.phone,
       props: {
-        events: model.events,
+        events: [edge(start), ...session.events, edge(start + this.duration)],
         width: 1,
         height: 1,
         maxScale: 0,
@@ -57,6 +61,29 @@ export class Stage {
     this.fit();
   }
 
+  /**
+   * More events, of any time. The player's own addEvent would play those of the past at once, over what is shown; its
+   * list (rrweb-player 2.1.6, Replayer: service.state.context.events) is read anew by every seek and start.
+   */
+  add(events) {
+    if (!this.player || !events.length) return;
+    const list = this.player.getReplayer().service.state.context.events;
+    const last = list.pop();
+    list.push(...events);
+    list.sort((a, b) => a.timestamp - b.timestamp).push(last);
+    if (this.playing) this.player.goto(this.position, true);
+  }
+
+  /** The recorded document as it is now; null before there is one. */
+  get document() {
+    return this.player?.getReplayer().iframe.contentDocument ?? null;
+  }
+
+  /** rrweb's id of a node in that document. */
+  idOf(node) {
+    return this.player.getReplayer().getMirror().getId(node);
+  }
+
   unload() {
     if (!this.player) return;
     this.player.pause();
@@ -74,11 +101,15 @@ export class Stage {
     // The player applies what lies before the time that it is given, and queues the rest.
     this.player.goto(Math.min(t + 1, this.duration));
     // The player lifts a finger only where it meets the event that does.
-    if (!this.fingers[lastAt(this.fingers, t)]?.down) {
+    if (!this.session.fingers[lastAt(this.session.fingers, t)]?.down) {
       this.player.getReplayer().wrapper.querySelector(".replayer-mouse")?.classList.remove("touch-active");
     }
     this.position = t;
     this.onTime(t);
+  }
+
+  pause() {
+    this.player?.pause();
   }
 
   toggle() {
@@ -96,12 +127,12 @@ export class Stage {
   async settled() {
     // A document that never shows a picture (a damaged recording) must not be waited for without end.
     for (let round = 0; round < 100; round++) {
-      await painted();
       const images = [...(this.player?.getReplayer().iframe.contentDocument?.images ?? [])];
       const sources = images.map((image) => image.src);
       await Promise.all(images.map((image) => image.decode().catch(() => undefined)));
       await painted();
-      if (images.length && images.every((image, i) => image.isConnected && image.src === sources[i])) return;
+      // Without pictures (level text) there is nothing more to wait for.
+      if (images.every((image, i) => image.isConnected && image.src === sources[i])) return;
     }
   }
 
@@ -114,6 +145,7 @@ export class Stage {
     const { wrapper, iframe } = this.player.getReplayer();
     if (iframe.offsetWidth) this.player.triggerResize();
     wrapper.dataset.scale = scale;
+    this.onSize(this.size);
   }
 
   moved(ms) {

@@ -1,0 +1,66 @@
+// Making elements. Text goes in as text: nothing that was recorded is ever read as markup.
+
+/** `make("li", {className: "x", dataset: {kind}}, "text", child)`; other properties are set as they are. */
+export function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "dataset") Object.assign(element.dataset, value);
+    else if (name.includes("-") || name === "role") element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+/** A span with a class. */
+export function piece(className, text) {
+  return make("span", { className }, text);
+}
+
+/** Bring a row into view within its box only: scrollIntoView would move the page, too. */
+export function reveal(box, row) {
+  if (!row) {
+    box.scrollTop = 0;
+    return;
+  }
+  const top = row.offsetTop;
+  const bottom = top + row.offsetHeight;
+  if (top < box.scrollTop || bottom > box.scrollTop + box.clientHeight) {
+    box.scrollTop = Math.max(0, top - (box.clientHeight - row.offsetHeight) / 2);
+  }
+}
+
+const HOLD_MS = 4000;
+
+/** Whether the user has just scrolled a list by hand, which then must not follow the playhead; a seek ends it. */
+export class Hold {
+  constructor(box) {
+    this.until = 0;
+    const hold = () => (this.until = performance.now() + HOLD_MS);
+    for (const name of ["wheel", "touchmove", "pointerdown"]) box.addEventListener(name, hold, { passive: true });
+  }
+
+  get on() {
+    return performance.now() < this.until;
+  }
+
+  release() {
+    this.until = 0;
+  }
+}
+
+/** Put text on the clipboard; whether the browser allowed it. */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // A page from disk or from another machine's address may have no clipboard of its own.
+    const area = make("textarea", { value: text, className: "aside" });
+    (document.querySelector("dialog[open]") ?? document.body).append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    return done;
+  }
+}

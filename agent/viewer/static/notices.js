@@ -1,0 +1,88 @@
+// Gaps, masks and findings as the page tells them.
+
+import { span } from "./time.js";
+
+const RETRY_MS = 1_000;
+const BLOCKED = {
+  "no-picture": "there was none yet",
+  "no-tree": "the view tree could not be read",
+  "not-app": "another app was in front",
+  rotation: "the screen was turning",
+  secure: "a secure window was in front",
+  settling: "the app was only opening",
+  size: "picture and view tree differ in size",
+  unstable: "the screen was changing",
+};
+
+/** The notice of a mask event: what is covered from `t` on. */
+export function maskNotice(t, payload) {
+  const text = covered(payload);
+  return { t, end: t, kind: payload.blocked ? "blocked" : "mask", text, short: text };
+}
+
+/** The notice of a gap; its times are clock times, which `axis` puts on the time line. */
+export function gapNotice(t, payload, axis) {
+  const from = axis.offset(payload.from_ms ?? axis.wall(t));
+  const to = axis.offset(payload.to_ms ?? axis.wall(t));
+  const ms = payload.ms ?? (payload.to_ms ?? 0) - (payload.from_ms ?? 0);
+  const reason = words(payload.reason) ?? "";
+  const what = reason.startsWith(payload.stage) ? reason : [payload.stage, reason].filter(Boolean).join(": ");
+  const detail = payload.detail ? ` \u2013 ${payload.detail}` : "";
+  const gap = { t: Math.min(from, t), end: Math.max(to, t), kind: "gap", stage: payload.stage, what, detail, ms };
+  return { ...gap, text: gapText(gap), short: `No picture \u2013 ${what}` };
+}
+
+/** The notice of a finding of the doctor. A hint is no fault: it stands in the list and not on the time line. */
+export function finding(t, payload) {
+  const kind = payload.severity === "info" ? "hint" : "fault";
+  const name = `${payload.severity} ${payload.rule}`;
+  return { t, end: t, kind, text: `${name}: ${payload.meaning} ${payload.fix}`, name, payload };
+}
+
+/**
+ * Notices in order, where a scrolling list that is covered anew in every picture is one notice until what it says
+ * changes, and a screen that is tried again and again is one gap. Leaves its arguments as they are.
+ */
+export function merged(notices, duration) {
+  const list = [];
+  const open = {};
+  for (const each of notices.slice().sort((a, b) => a.t - b.t)) {
+    const notice = { ...each };
+    if (notice.kind === "gap") {
+      const last = open.gap;
+      if (last && last.what === notice.what && last.detail === notice.detail && notice.t - last.end <= RETRY_MS) {
+        last.ms += Math.max(0, notice.t - last.end) + notice.ms;
+        last.end = Math.max(last.end, notice.end);
+        last.text = gapText(last);
+        continue;
+      }
+      open.gap = notice;
+    }
+    if (notice.kind === "mask" || notice.kind === "blocked") {
+      if (open.cover?.text === notice.text) continue;
+      if (open.cover) open.cover.end = notice.t;
+      open.cover = notice;
+      notice.end = duration;
+    }
+    list.push(notice);
+  }
+  return list;
+}
+
+function covered(payload) {
+  if (payload.blocked) return `Whole picture blocked: ${BLOCKED[payload.blocked] ?? payload.blocked}`;
+  const count = payload.count ?? 0;
+  if (!count) return "Nothing covered from here";
+  const rules = Object.entries(payload.rules ?? {}).map(([rule, n]) => (n > 1 ? `${rule} \u00d7 ${n}` : rule));
+  const tail = rules.length ? `: ${rules.join(", ")}` : payload.reason ? `: ${payload.reason}` : "";
+  return `${count} ${count === 1 ? "area" : "areas"} covered${tail}`;
+}
+
+/** "ScreenBlocked" as "screen blocked"; what is words already stays. */
+function words(name) {
+  return /^([A-Z][a-z]+){2,}$/.test(name ?? "") ? name.replace(/(?!^)[A-Z]/g, " $&").toLowerCase() : name;
+}
+
+function gapText({ what, detail, ms }) {
+  return `${what}, ${span(ms)}${detail}`;
+}

@@ -1,0 +1,91 @@
+// One search over everything that was said: events with their properties, log lines, gaps and findings, views.
+
+import { make, piece } from "./element.js";
+import { kindName } from "./kinds.js";
+import { clock } from "./time.js";
+
+const MOST = 200;
+const AROUND = 40;
+
+export class Search {
+  /** `items()` gives {t, kind, text} of the session so far; `onSeek(t)` goes to one. */
+  constructor(dialog, { items, onSeek }) {
+    this.dialog = dialog;
+    this.input = dialog.querySelector("input");
+    this.list = dialog.querySelector("[role=listbox]");
+    this.status = dialog.querySelector("[role=status]");
+    this.items = items;
+    this.onSeek = onSeek;
+    this.input.addEventListener("input", () => this.find());
+    this.input.addEventListener("keydown", (event) => this.key(event));
+    this.list.addEventListener("click", (event) => this.go(event.target.closest("[role=option]")));
+  }
+
+  open() {
+    this.all = this.items();
+    this.dialog.showModal();
+    this.input.select();
+    this.find();
+  }
+
+  find() {
+    const words = this.input.value.trim().toLowerCase();
+    const found = words ? this.all.filter((item) => item.text.toLowerCase().includes(words)).slice(0, MOST + 1) : [];
+    this.list.replaceChildren(...found.slice(0, MOST).map((item, index) => this.option(item, index, words)));
+    this.choose(found.length ? 0 : -1);
+    const many = found.length > MOST ? `the first ${MOST} are listed` : `${found.length} found`;
+    this.status.textContent = words ? many : "Events, log lines, gaps, findings, and what views say.";
+  }
+
+  option(item, index, words) {
+    const at = item.text.toLowerCase().indexOf(words);
+    const from = at > AROUND ? at - AROUND / 2 : 0;
+    const text = make("span", { className: "text" }, `${from ? "\u2026" : ""}${item.text.slice(from, at)}`);
+    text.append(make("mark", {}, item.text.slice(at, at + words.length)), item.text.slice(at + words.length, at + 200));
+    return make(
+      "li",
+      { role: "option", id: `found-${index}`, "aria-selected": "false", dataset: { t: String(item.t) } },
+      piece("time", clock(item.t)),
+      make("span", { className: "badge", dataset: { kind: item.kind } }, item.kind === "log" ? "Log" : item.kind === "view" ? "View" : kindName(item.kind)),
+      text,
+    );
+  }
+
+  choose(index) {
+    this.chosen = index;
+    for (const [at, option] of [...this.list.children].entries()) option.setAttribute("aria-selected", String(at === index));
+    const option = this.list.children[index];
+    if (option) this.input.setAttribute("aria-activedescendant", option.id);
+    else this.input.removeAttribute("aria-activedescendant");
+    option?.scrollIntoView({ block: "nearest" });
+    this.input.setAttribute("aria-expanded", String(Boolean(option)));
+  }
+
+  key(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) {
+      event.preventDefault();
+      this.choose(Math.max(0, Math.min(this.chosen + step, this.list.children.length - 1)));
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      this.go(this.list.children[this.chosen]);
+    }
+  }
+
+  go(option) {
+    if (!option) return;
+    this.dialog.close();
+    this.onSeek(Number(option.dataset.t));
+  }
+}
+
+/** All that a session says, in order of time; a view's words count once for each time that they come up. */
+export function said({ facts, logs, notices, labels }) {
+  const all = [
+    ...facts.map((item) => ({ t: item.t, kind: item.kind, text: `${item.name} ${JSON.stringify(item.payload)}` })),
+    ...logs.map((line) => ({ t: line.t, kind: "log", text: `${line.level}/${line.tag}: ${line.text}` })),
+    ...notices.map((notice) => ({ t: notice.t, kind: notice.kind, text: notice.text })),
+    ...labels.map((label) => ({ t: label.t, kind: "view", text: label.text })),
+  ];
+  return all.sort((a, b) => a.t - b.t);
+}
