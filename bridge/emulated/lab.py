@@ -20,6 +20,8 @@ from bridge.emulated.profile import PROFILES, Profile
 from bridge.emulated.programs import PROGRAMS
 from bridge.emulated.server import ForeignAdbServer, PrivateAdbServer
 from bridge.emulated.world.analytics import Sent
+from bridge.emulated.world.hazards import HAZARDS
+from bridge.emulated.world.lively import LivelyWorld
 from bridge.emulated.world.world import TruthFrame, World
 from bridge.errors import AdbServerError
 
@@ -222,7 +224,8 @@ class Lab:
         adbd.start(self._drive(phone))
 
     def _world(self, phone: Phone, index: int) -> World:
-        return World(
+        make = LivelyWorld if self._scenarios[index] in HAZARDS else World
+        return make(
             phone.clock,
             self._profile.size,
             self._profile.density,

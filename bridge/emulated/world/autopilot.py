@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from bridge.emulated.world.faulty import FAULTY
+from bridge.emulated.world.hazards import HAZARDS
 
 if TYPE_CHECKING:
     from bridge.emulated.world.world import World
@@ -64,6 +65,8 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     # An app with nothing to find fault with, and one for each rule of the instrumentation doctor.
     "instrumented": _TRY,
     **dict.fromkeys(FAULTY, _TRY),
+    # Screens on which a recorder leaks easily.
+    **HAZARDS,
 }
 
 
@@ -122,6 +125,8 @@ class Autopilot:
                 self._tap(f"key:{value}", now, hold=0.03)
             else:
                 self._world.act(f"key:{value}")
+        elif name == "do":
+            self._world.act(value)
         elif name == "fling":
             self._fling(now, -1 if value == "back" else 1)
 

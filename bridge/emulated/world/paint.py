@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -10,8 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from bridge.emulated.world import timecode
-from bridge.emulated.world.views import Placed, Window, place
+from bridge.emulated.world.views import Placed, View, Window, place
 from bridge.types import Bounds, Size
+
+# Whether a view of a window is private.
+Marks = Callable[[Window, View], bool]
+SECRET, SECRET_INK = "#ff00ff", "#900090"
 
 
 @lru_cache(64)
@@ -41,15 +47,23 @@ def _photo(colour: str, width: int, height: int) -> Image.Image:
     return picture
 
 
-def screen(windows: list[Window], size: Size, scale: float, code: int) -> NDArray[np.uint8]:
-    """The pixels of the display as RGBA, (height, width, 4)."""
+def screen(windows: list[Window], size: Size, scale: float, code: int, marks: Marks | None = None) -> NDArray[np.uint8]:
+    """The pixels of the display as RGBA, (height, width, 4).
+
+    With `marks` what is private is drawn in SECRET's colours, which have more red and blue than green, and all else in
+    colours that have not.
+    """
     image = Image.new("RGBA", (size.width, size.height), "#000000")
     draw = ImageDraw.Draw(image)
     clip = Bounds(0, 0, size.width, size.height)
     for window in windows:
         for placed in place(window.root, scale, clip):
+            if marks is not None:
+                placed = Placed(_recoloured(placed.view, marks(window, placed.view)), placed.bounds, placed.depth)
             if placed.view.look == "timecode":
                 b = placed.bounds
+                if b.width < timecode.CELLS:
+                    continue  # half slid out
                 for left, right, white in timecode.cells(b, code):
                     draw.rectangle([left, b.top, right - 1, b.bottom - 1], "#ffffff" if white else "#000000")
             else:
@@ -57,10 +71,26 @@ def screen(windows: list[Window], size: Size, scale: float, code: int) -> NDArra
     return np.array(image)
 
 
+def _recoloured(view: View, secret: bool) -> View:
+    """A private view in SECRET's colours to its edges, any other in what no mixture makes one of them."""
+    if not secret:
+        return replace(view, colour=_plain(view.colour), ink=_plain(view.ink))
+    if view.look in ("none", "timecode"):
+        return view
+    return replace(view, look="secret", colour=SECRET, ink=SECRET_INK)
+
+
+@lru_cache(256)
+def _plain(colour: str) -> str:
+    """The colour with at least as much green as it has both of red and blue."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"#{red:02x}{max(green, min(red, blue)):02x}{blue:02x}"
+
+
 def _draw(image: Image.Image, draw: ImageDraw.ImageDraw, placed: Placed, scale: float) -> None:
     view, b = placed.view, placed.bounds
     box = [b.left, b.top, b.right - 1, b.bottom - 1]
-    if view.look == "fill":
+    if view.look in ("fill", "secret"):
         draw.rectangle(box, view.colour)
     elif view.look in ("card", "key", "field", "button"):
         radius = min((8 if view.look == "key" else 14) * scale, b.width / 2, b.height / 2)
@@ -73,7 +103,7 @@ def _draw(image: Image.Image, draw: ImageDraw.ImageDraw, placed: Placed, scale: 
         photo = _photo(view.colour, right - left, bottom - top)
         image.paste(photo.crop((b.left - left, b.top - top, b.right - left, b.bottom - top)), (b.left, b.top))
     words = view.text or (view.hint if view.look == "field" else "")
-    if words and view.look in ("text", "field", "key", "button"):
+    if words and view.look in ("secret", "text", "field", "key", "button"):
         _write(draw, words, placed, scale, faded=not view.text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge.emulated.world.views import View
@@ -49,8 +50,10 @@ def scroll_range(state: State, height: float) -> float:
     return max(0.0, rows * 232 + 16 - (height - STATUS - HEADER - STRIP - NAVIGATION - 56))
 
 
-def screen(state: State, width: float, height: float) -> View:
-    """The app's window: React Native's nest of containers around the current screen."""
+def screen(
+    state: State, width: float, height: float, body_of: Callable[[State, View, float, float], None] | None = None
+) -> View:
+    """The app's window: React Native's nest of containers around the current screen, drawn by `body_of` if given."""
     bottom = height - NAVIGATION
     root = View((0, 0, width, height), "android.widget.FrameLayout", "fill", PAPER)
     inner = root
@@ -72,19 +75,19 @@ def screen(state: State, width: float, height: float) -> View:
                 "circle",
                 PAPER,
             ),
-            _text("Northbay", (0, height / 2 + 16, width, height / 2 + 64), 32, "#ffffff", bold=True, align="center"),
+            text("Northbay", (0, height / 2 + 16, width, height / 2 + 64), 32, "#ffffff", bold=True, align="center"),
         )
     else:
         inner.add(_header(state, width))
         inner.add(body)
-        _BODIES[state.screen](state, body, width, bottom)
+        (body_of or _BODIES[state.screen])(state, body, width, bottom)
     inner.add(
         View((0, STATUS + HEADER, width, STATUS + HEADER + STRIP), "android.view.View", "timecode", res="timecode")
     )
     return root
 
 
-def _text(
+def text(
     words: str,
     box: tuple[float, float, float, float],
     font: float = 15,
@@ -99,19 +102,19 @@ def _text(
     return view
 
 
-def _button(label: str, box: tuple[float, float, float, float], res: str, tap: str, colour: str = ACCENT) -> View:
+def button(label: str, box: tuple[float, float, float, float], res: str, tap: str, colour: str = ACCENT) -> View:
     button = View(box, look="button", colour=colour, res=res, desc=label, tap=tap)
-    return button.add(_text(label, box, 16, "#ffffff", bold=True, align="center"))
+    return button.add(text(label, box, 16, "#ffffff", bold=True, align="center"))
 
 
 def _header(state: State, width: float) -> View:
     titles = {"list": "Shop", "product": PRODUCTS[state.product][0], "login": "Sign in", "pin": "Card PIN"}
     title = titles.get(state.screen, state.screen.capitalize())
     bar = View((0, STATUS, width, STATUS + HEADER), look="fill", colour=ACCENT)
-    bar.add(_text(title, (20, STATUS, width - 150, STATUS + HEADER), 21, "#ffffff", bold=True))
+    bar.add(text(title, (20, STATUS, width - 150, STATUS + HEADER), 21, "#ffffff", bold=True))
     if state.screen in ("list", "product"):
         bar.add(
-            _button(
+            button(
                 f"Cart {len(state.cart)}",
                 (width - 100, STATUS + 10, width - 16, STATUS + 46),
                 "cart",
@@ -126,7 +129,7 @@ def _form(state: State, body: View, width: float, top: float) -> float:
     for key, label, password in FIELDS[state.screen]:
         value = state.typed.get(key, "")
         shown = "•" * len(value) if password else value
-        body.add(_text(label, (24, top, width - 24, top + 22), 13, SOFT))
+        body.add(text(label, (24, top, width - 24, top + 22), 13, SOFT))
         body.add(
             View(
                 (24, top + 24, width - 24, top + 72), "android.widget.EditText", "field", "#ffffff", shown, INK, 17,
@@ -139,9 +142,9 @@ def _form(state: State, body: View, width: float, top: float) -> float:
 
 def _login(state: State, body: View, width: float, bottom: float) -> None:
     top = STATUS + HEADER + STRIP + 24.0
-    body.add(_text("Welcome back", (24, top, width - 24, top + 40), 28, bold=True))
+    body.add(text("Welcome back", (24, top, width - 24, top + 40), 28, bold=True))
     top = _form(state, body, width, top + 56)
-    body.add(_button("Sign in", (24, top + 8, width - 24, top + 60), "sign-in", "signin"))
+    body.add(button("Sign in", (24, top + 8, width - 24, top + 60), "sign-in", "signin"))
 
 
 def _list(state: State, body: View, width: float, bottom: float) -> None:
@@ -155,8 +158,8 @@ def _list(state: State, body: View, width: float, bottom: float) -> None:
         card = View(box, look="card", tap=f"product:{index}", desc=f"{name}, ${price}", res=f"product-{index}")
         card.add(
             View((left, upper, left + half, upper + 150), "android.widget.ImageView", "image", colour),
-            _text(name, (left + 12, upper + 156, left + half - 8, upper + 182), 15, bold=True),
-            _text(f"${price}", (left + 12, upper + 182, left + half - 8, upper + 206), 14, ACCENT),
+            text(name, (left + 12, upper + 156, left + half - 8, upper + 182), 15, bold=True),
+            text(f"${price}", (left + 12, upper + 182, left + half - 8, upper + 206), 14, ACCENT),
         )
         pane.add(card)
     body.add(pane)
@@ -165,9 +168,7 @@ def _list(state: State, body: View, width: float, bottom: float) -> None:
     for slot, (label, tap) in enumerate((("Shop", "go:list"), ("Cart", "go:cart"), ("Account", "go:account"))):
         box = (slot * third, bottom - 56, (slot + 1) * third, bottom)
         tabs.add(
-            View(box, tap=tap, desc=label, res=f"tab-{label.lower()}").add(
-                _text(label, box, 14, ACCENT, align="center")
-            )
+            View(box, tap=tap, desc=label, res=f"tab-{label.lower()}").add(text(label, box, 14, ACCENT, align="center"))
         )
     body.add(tabs)
 
@@ -196,10 +197,10 @@ def _product(state: State, body: View, width: float, bottom: float) -> None:
             )
         )
     body.add(
-        _text(name, (24, top + 352, width - 24, top + 392), 26, bold=True),
-        _text(f"${price}", (24, top + 392, width - 24, top + 424), 20, ACCENT, bold=True),
-        _text("Made to last, kind to hands and homes.", (24, top + 428, width - 24, top + 456), 15, SOFT),
-        _button("Add to cart", (24, top + 480, width - 24, top + 532), "add-to-cart", "add"),
+        text(name, (24, top + 352, width - 24, top + 392), 26, bold=True),
+        text(f"${price}", (24, top + 392, width - 24, top + 424), 20, ACCENT, bold=True),
+        text("Made to last, kind to hands and homes.", (24, top + 428, width - 24, top + 456), 15, SOFT),
+        button("Add to cart", (24, top + 480, width - 24, top + 532), "add-to-cart", "add"),
     )
 
 
@@ -210,38 +211,38 @@ def _cart(state: State, body: View, width: float, bottom: float) -> None:
         row = View((16, top, width - 16, top + 80), look="card", desc=f"{name}, ${price}")
         row.add(
             View((28, top + 12, 84, top + 68), "android.widget.ImageView", "image", colour),
-            _text(name, (100, top + 14, width - 100, top + 44), 17, bold=True),
-            _text(f"${price}", (100, top + 42, width - 100, top + 68), 15, ACCENT),
+            text(name, (100, top + 14, width - 100, top + 44), 17, bold=True),
+            text(f"${price}", (100, top + 42, width - 100, top + 68), 15, ACCENT),
         )
         body.add(row)
         top += 96
     total = sum(PRODUCTS[index][1] for index in state.cart)
-    body.add(_text(f"Total ${total}", (24, top + 8, width - 24, top + 44), 20, bold=True))
-    body.add(_button("Check out", (24, top + 56, width - 24, top + 108), "check-out", "go:checkout"))
+    body.add(text(f"Total ${total}", (24, top + 8, width - 24, top + 44), 20, bold=True))
+    body.add(button("Check out", (24, top + 56, width - 24, top + 108), "check-out", "go:checkout"))
 
 
 def _checkout(state: State, body: View, width: float, bottom: float) -> None:
     top = _form(state, body, width, STATUS + HEADER + STRIP + 20.0)
-    body.add(_button("Pay now", (24, top + 8, width - 24, top + 60), "pay", "pay"))
+    body.add(button("Pay now", (24, top + 8, width - 24, top + 60), "pay", "pay"))
 
 
 def _pin(state: State, body: View, width: float, bottom: float) -> None:
     top = STATUS + HEADER + STRIP + 60
-    body.add(_text("Confirm with your bank", (0, top, width, top + 40), 22, bold=True, align="center"))
-    body.add(_button("Approve", (24, top + 100, width - 24, top + 152), "approve", "approve"))
+    body.add(text("Confirm with your bank", (0, top, width, top + 40), 22, bold=True, align="center"))
+    body.add(button("Approve", (24, top + 100, width - 24, top + 152), "approve", "approve"))
 
 
 def _done(state: State, body: View, width: float, bottom: float) -> None:
     top = STATUS + HEADER + STRIP + 60
     body.add(View((width / 2 - 48, top, width / 2 + 48, top + 96), "android.view.View", "circle", "#3f8f6b"))
-    body.add(_text("Thank you", (0, top + 120, width, top + 164), 28, bold=True, align="center"))
-    body.add(_button("Keep browsing", (24, top + 200, width - 24, top + 252), "keep-browsing", "go:list"))
+    body.add(text("Thank you", (0, top + 120, width, top + 164), 28, bold=True, align="center"))
+    body.add(button("Keep browsing", (24, top + 200, width - 24, top + 252), "keep-browsing", "go:list"))
 
 
 def _account(state: State, body: View, width: float, bottom: float) -> None:
     top = STATUS + HEADER + STRIP + 24
-    body.add(_text("Your account", (24, top, width - 24, top + 40), 26, bold=True))
-    body.add(_button("Log out", (24, top + 80, width - 24, top + 132), "log-out", "logout", "#a8443a"))
+    body.add(text("Your account", (24, top, width - 24, top + 40), 26, bold=True))
+    body.add(button("Log out", (24, top + 80, width - 24, top + 132), "log-out", "logout", "#a8443a"))
 
 
 _BODIES = {

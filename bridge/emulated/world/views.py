@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 
 from bridge.types import Bounds
 
-Look = Literal["none", "fill", "card", "button", "text", "image", "field", "timecode", "key", "circle"]
+Look = Literal["none", "fill", "card", "button", "text", "image", "field", "timecode", "key", "circle", "secret"]
 
 
 @dataclass(slots=True)

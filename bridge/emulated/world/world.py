@@ -177,7 +177,7 @@ class World:
                 self._pixels = np.zeros((self.size.height, self.size.width, 4), np.uint8)
                 self._pixels[..., 3] = 255
             else:
-                self._pixels = paint.screen(self.windows(), self.size, self.scale, self._code)
+                self._pixels = paint.screen(self.drawn(), self.size, self.scale, self._code)
         return self._pixels
 
     def dump_xml(self, max_depth: int = 50, only_active: bool = False) -> bytes:
@@ -195,7 +195,7 @@ class World:
         if self._front == "launcher":
             shown.append(system.launcher(width, height, "Northbay"))
         else:
-            shown.append(Window(shop.PACKAGE, shop.screen(self._state, width, height), self.secure))
+            shown.append(Window(shop.PACKAGE, self._app_screen(width, height), self.secure))
         shown.append(system.status_bar(width, self._clock_text()))
         shown.append(system.navigation_bar(width, height))
         if self.keyboard_shown:
@@ -205,6 +205,10 @@ class World:
         if self._notice:
             shown.append(system.notification(width, self._notice))
         return shown
+
+    def drawn(self) -> list[Window]:
+        """The windows as they are drawn, lowest first: here, where the tree says."""
+        return self.windows()
 
     def touch(self, kind: str, pointer: int, x: float, y: float, injected: bool = True) -> None:
         """A finger, in pixels of the current rotation. `kind` is down, move, up or cancel. A dark screen feels none."""
@@ -513,8 +517,14 @@ class World:
         elif len(key) == 1:
             state.typed[state.focus] = state.typed.get(state.focus, "") + key
 
+    def _app_screen(self, width: float, height: float) -> View:
+        return shop.screen(self._state, width, height)
+
+    def _scroll_range(self) -> float:
+        return shop.scroll_range(self._state, self.size.height / self.scale)
+
     def _scroll_to(self, offset: float) -> None:
-        limit = shop.scroll_range(self._state, self.size.height / self.scale)
+        limit = self._scroll_range()
         bounded = min(max(0.0, offset), limit)
         if round(bounded * self.scale) != round(self._state.scroll * self.scale):
             self._state.scroll = bounded
@@ -527,7 +537,7 @@ class World:
         self._code = wall // 1_000_000
         secrets = tuple(
             Secret(placed.bounds, placed.view.private)
-            for window in self.windows()
+            for window in self.drawn()
             for placed in place(window.root, self.scale, self._screen())
             if placed.view.private
         )

@@ -121,7 +121,21 @@ def test_the_same_seed_moves_the_same_finger() -> None:
 
 
 def test_every_step_of_every_scenario_is_known() -> None:
-    verbs = ["wait", "launch", "home", "back", "rotate", "crash", "stop", "notify", "sleep", "tap", "type", "fling"]
+    verbs = [
+        "wait",
+        "launch",
+        "home",
+        "back",
+        "rotate",
+        "crash",
+        "stop",
+        "notify",
+        "sleep",
+        "tap",
+        "type",
+        "fling",
+        "do",
+    ]
     for name, steps in SCENARIOS.items():
         assert {step.partition(" ")[0] for step in steps} <= set(verbs), name
         assert "launch" in steps, name

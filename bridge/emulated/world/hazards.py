@@ -1,0 +1,205 @@
+"""Screens and windows on which a recorder leaks easily, and scripts that bring them up: worlds of the leak test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from bridge.emulated.world import shop
+from bridge.emulated.world.shop import ACCENT, HEADER, INK, NAVIGATION, SOFT, STATUS, STRIP, State
+from bridge.emulated.world.system import LAUNCHER
+from bridge.emulated.world.views import View, Window
+
+Body = Callable[[State, View, float, float], None]
+
+MAIL = "com.lakeside.mail"
+ACCOUNTS = "com.google.android.gms"
+CHAT_ROWS, CHAT_STEP, CHAT_EVERY = 30, 76, 3
+PAGES, PAGE_DP = 4, 300
+_LOGIN = ("wait 0.3", "launch", "wait 1", "tap permission", "wait 0.4", "do signin", "wait 0.6")
+
+
+def token(seed: str) -> str:
+    """Words of nobody: ten letters and digits that stand nowhere else."""
+    return "".join("bcdfghjkmnpqrstvwxz23456789"[byte % 27] for byte in hashlib.sha256(seed.encode()).digest()[:10])
+
+
+DRAFTS = tuple(f"draft {token(f'draft {row}')}" for row in range(CHAT_ROWS))
+MESSAGES = tuple(f"says {token(f'message {row}')}" for row in range(CHAT_ROWS))
+COUPON, SEAT = f"coupon {token('coupon')}", f"seat {token('seat')}"
+CARD_NAME, WEB_WORDS = f"holder {token('holder')}", f"form {token('web form')}"
+NOTICE = f"Dr. Vale: result {token('notice')}"
+SUBJECTS = tuple(f"Re: {token(f'subject {row}')}" for row in range(12))
+OWNER = f"{token('owner')}@quill.example"
+TYPED = (f"{token('typed')}@quill.example", token("password"), "4485275742308327")
+
+# What nothing that is stored may say; MESSAGES may be said below conservative.
+HIDDEN = (*DRAFTS, COUPON, SEAT, CARD_NAME, WEB_WORDS, NOTICE, *SUBJECTS, OWNER, *TYPED)
+
+
+def _often(*steps: str) -> tuple[str, ...]:
+    return (*_LOGIN, *steps * 400)
+
+
+HAZARDS: dict[str, tuple[str, ...]] = {
+    "signing-in": (
+        *("wait 0.3", "launch", "wait 1", "tap permission", "wait 0.4"),
+        *(
+            "tap email", f"type {TYPED[0]}", "tap password", f"type {TYPED[1]}", "wait 0.3", "tap key:done", "wait 0.4",
+            "do submit", "tap signin", "wait 1", "do forget", "do go:login", "wait 0.6",
+        ) * 400,
+    ),
+    "paying": _often(
+        "do go:checkout", "wait 0.7", "tap card-number", f"type {TYPED[2]}", "tap card-cvc", "type 7319",
+        "wait 0.5", "tap key:done", "wait 0.4", "do submit", "wait 0.8", "do forget", "do go:list", "wait 0.7",
+    ),
+    "chat": _often(
+        "do go:chat", "wait 0.5", "fling", "wait 0.2", "fling", "wait 1.2", "fling", "wait 0.6", "fling back",
+        "wait 0.3", "fling back", "wait 1.5", "fling", "wait 2",
+    ),
+    "carousel": _often("do go:carousel", "wait 15", "do go:list", "wait 0.7"),
+    "slides": _often(
+        "do go:checkout", "wait 0.9", "do go:account", "wait 0.5", "do go:chat", "wait 0.3", "do go:list", "wait 1.6",
+        "do go:booking", "wait 0.2", "do go:checkout", "wait 1.1", "do go:list", "wait 0.4",
+    ),
+    "keyboard": _often(
+        "do go:booking", "wait 0.5", "tap seat", "wait 0.7", "type 12a", "wait 0.6", "tap key:done", "wait 0.6",
+        "tap note", "type 9z", "do show:list", "wait 0.9",
+    ),
+    "turning": _often(
+        "do go:checkout", "wait 0.8", "rotate 1", "wait 1.2", "rotate 0", "wait 0.9", "do go:chat", "wait 0.4",
+        "rotate 1", "wait 0.6", "rotate 0", "wait 1.3",
+    ),
+    "notices": _often(
+        "do go:list", "wait 0.9", f"notify {NOTICE}", "wait 1.4", "notify", "wait 0.8", "do go:carousel",
+        f"notify {NOTICE}", "wait 0.35", "notify", "wait 1.7",
+    ),
+    "switching": _often(
+        "do go:checkout", "wait 0.9", "do recents", "wait 0.8", "do mail", "wait 1.2", "do recents", "wait 0.5",
+        "do back", "wait 1.4", "do mail", "wait 0.6", "do back", "wait 0.9", "home", "wait 0.7", "do launch",
+        "wait 1.1",
+    ),
+    "dialogs": _often(
+        "do go:list", "wait 0.9", "do accounts", "wait 1.1", "do back", "wait 0.7", "do go:account", "do coupon",
+        "wait 1.2", "do back", "wait 0.8",
+    ),
+    "web": _often("do go:web", "wait 1.2", "fling", "wait 1.4", "fling back", "wait 0.9", "do go:list", "wait 0.7"),
+    "secure": _often("do go:booking", "wait 0.8", "do go:pin", "wait 1.1", "do go:list", "wait 0.7"),
+    "still-login": ("wait 0.3", "launch", "wait 1", "tap permission", "wait 0.4"),
+    "still-checkout": (*_LOGIN, "do fill", "do go:checkout"),
+    "still-list": (*_LOGIN, "do go:list"),
+    "still-chat": (*_LOGIN, "do go:chat"),
+}  # fmt: skip
+STILL = tuple(name for name in HAZARDS if name.startswith("still-"))
+
+
+def scroll_range(screen: str, height: float) -> float:
+    """How far a screen of this module can be scrolled on a screen of `height` dp."""
+    content = {"chat": CHAT_ROWS * CHAT_STEP, "web": 1400}.get(screen, 0)
+    return max(0.0, content - (height - STATUS - HEADER - STRIP - NAVIGATION))
+
+
+def _input(box: tuple[float, float, float, float], words: str, res: str, focused: bool = False, hint: str = "") -> View:
+    return View(
+        box, "android.widget.EditText", "field", "#ffffff", words, INK, 15, res=res, hint=hint,
+        tap=f"focus:{res}", focused=focused, private=words,
+    )  # fmt: skip
+
+
+def _chat(state: State, body: View, width: float, bottom: float) -> None:
+    """Conversations; below every third stands what was begun to answer."""
+    top = STATUS + HEADER + STRIP
+    pane = View((0, top, width, bottom), "android.widget.ScrollView", scrolls=True, res="conversations")
+    for row in range(CHAT_ROWS):
+        upper = top + row * CHAT_STEP - state.scroll
+        item = View((0, upper, width, upper + CHAT_STEP), look="fill", colour="#ffffff")
+        item.add(
+            View((12, upper + 14, 52, upper + 54), "android.widget.ImageView", "circle", ACCENT),
+            shop.text(f"Friend {row}", (64, upper + 6, width - 60, upper + 28), 14, bold=True),
+            shop.text(MESSAGES[row], (64, upper + 28, width - 60, upper + 46), 12, SOFT, res="message"),
+        )
+        if row % CHAT_EVERY == 0:
+            item.add(_input((64, upper + 47, width - 24, upper + 73), DRAFTS[row], "draft"))
+        pane.add(item)
+    body.add(pane)
+
+
+def _carousel(state: State, body: View, width: float, bottom: float) -> None:
+    """Pages that go by on their own; `state.scroll` is how many of them, with a fraction."""
+    top = STATUS + HEADER + STRIP + 16
+    pane = View((0, top, width, top + PAGE_DP), "androidx.viewpager.widget.ViewPager", scrolls=True, res="pages")
+    for page in range(PAGES):
+        left = (page - state.scroll) * width
+        sheet = View((left, top, left + width, top + PAGE_DP), look="fill", colour=("#d8e2dc", "#cfe0c3")[page % 2])
+        sheet.add(shop.text(f"Offer {page}", (left + 24, top + 16, left + width - 24, top + 56), 22, bold=True))
+        if page % 2:
+            sheet.add(_input((left + 40, top + 120, left + width - 40, top + 168), COUPON, "coupon"))
+        pane.add(sheet)
+    body.add(pane, shop.text("News of the week", (24, top + PAGE_DP + 16, width - 24, top + PAGE_DP + 56), 20))
+
+
+def _booking(state: State, body: View, width: float, bottom: float) -> None:
+    """Inputs at the lower end: a keyboard comes up over them and its key previews reach into the app."""
+    low = bottom - 150
+    body.add(
+        shop.text("Your seat", (24, STATUS + HEADER + STRIP + 24, width - 24, STATUS + HEADER + STRIP + 64), 26),
+        _input((24, low - 210, width - 24, low - 162), state.typed.get("seat", SEAT), "seat", state.focus == "seat"),
+        _input((24, low - 150, width - 24, low - 102), state.typed.get("note", ""), "note", state.focus == "note"),
+        shop.button("Book", (24, low, width - 24, low + 52), "book", "go:list"),
+    )
+
+
+def _web(state: State, body: View, width: float, bottom: float) -> None:
+    """A page in a web view, with a form."""
+    top = STATUS + HEADER + STRIP
+    page = View((0, top, width, bottom), "android.webkit.WebView", "fill", "#ffffff", scrolls=True, private=WEB_WORDS)
+    for row in range(14):
+        upper = top + 20 + row * 96 - state.scroll
+        words = (WEB_WORDS, CARD_NAME)[row % 2]
+        page.add(_input((24, upper, width - 24, upper + 48), words, f"field-{row}"))
+    body.add(page)
+
+
+BODIES: dict[str, Body] = {"chat": _chat, "carousel": _carousel, "booking": _booking, "web": _web}
+
+
+def mail(width: float, height: float) -> Window:
+    """Another app's inbox."""
+    root = View((0, 0, width, height - NAVIGATION), "android.widget.FrameLayout", "fill", "#ffffff")
+    for row, subject in enumerate(SUBJECTS):
+        upper = 60.0 + row * 60
+        root.add(shop.text(subject, (20, upper, width - 20, upper + 50), 16, res=f"{MAIL}:id/subject"))
+    return Window(MAIL, root)
+
+
+def recents(width: float, height: float) -> Window:
+    """The overview of running apps: cards of this app and of another, each a small picture of its screen."""
+    root = View((0, 0, width, height), "android.widget.FrameLayout", "fill", "#35505f")
+    for left, name in ((width * 0.18, "Northbay"), (-width * 0.5, "Lakeside Mail")):
+        card = View((left, 120, left + width * 0.64, height - 160), "android.widget.ImageView", "card", "#ffffff")
+        card.desc = name
+        root.add(card)
+    return Window(LAUNCHER, root)
+
+
+def accounts(width: float, height: float) -> Window:
+    """The system's account chooser, a sheet at the lower end of a window as large as the screen."""
+    root = View((0, 0, width, height), "android.widget.FrameLayout", "none")
+    top = height - NAVIGATION - 220
+    sheet = View((0, top, width, height - NAVIGATION), "android.widget.LinearLayout", "card", "#ffffff")
+    sheet.add(
+        shop.text("Choose an account", (24, top + 16, width - 24, top + 48), 18, bold=True),
+        shop.text(OWNER, (24, top + 70, width - 24, top + 110), 16),
+    )
+    return Window(ACCOUNTS, root.add(sheet))
+
+
+def coupon(width: float, height: float) -> Window:
+    """A dialog of the app itself: a window smaller than the screen, with an input."""
+    top = height / 2 - 90
+    root = View((32, top, width - 32, top + 180), "android.widget.FrameLayout", "card", "#ffffff")
+    root.add(
+        shop.text("Redeem", (52, top + 16, width - 52, top + 48), 18, bold=True),
+        _input((52, top + 64, width - 52, top + 112), COUPON, "coupon"),
+    )
+    return Window(shop.PACKAGE, root)
