@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,18 +128,69 @@ class MaskRect:
     rule: str
 
 
+class Canvas(Protocol):
+    """A decoded picture. Covers are in pixels of the screen, boxes in pixels of the picture, which may be smaller."""
+
+    @property
+    def size(self) -> Size: ...
+
+    @property
+    def screen(self) -> Size: ...
+
+    @property
+    def whole(self) -> Bounds:
+        """The box of all of it."""
+        ...
+
+    def black(self, bounds: Bounds) -> bool:
+        """Whether a part of the screen is black."""
+        ...
+
+    def masked(self, covers: Iterable[Bounds], width: int) -> Canvas:
+        """A copy with the covers burnt in, about `width` pixels wide."""
+        ...
+
+    def changed(self, before: Canvas) -> Bounds | None:
+        """The box outside which it is the same as `before`, None when it is the same."""
+        ...
+
+    def alike(self, before: Canvas) -> bool:
+        """Whether a sparse look finds no change from `before`. False says that there is one."""
+        ...
+
+    def webp(self, box: Bounds, quality: int) -> bytes:
+        """The part in `box` as a WebP picture."""
+        ...
+
+    def digest(self, box: Bounds) -> bytes:
+        """A hash of the pixels in `box`."""
+        ...
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """The pixels, shape (height, width, 3)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A frame and the dumps before and after it. UNMASKED: only `agent.replay.mask` may take it."""
+    """A frame and the dumps around it. UNMASKED: only `agent.replay.mask` may take it.
+
+    `before` had ended when the screen began to show the frame, or was taken while it showed it; `between` are those
+    from then on that may have come before the frame, too; `after` began when the frame was there. `until` = when the
+    frame was still the newest: a source that is sent pictures holds them as long as nothing changes.
+    """
 
     frame: Frame
     before: Hierarchy | None
     after: Hierarchy | None
+    between: tuple[Hierarchy, ...] = ()
+    until: Stamp | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MaskedNode:
-    """A view that is left to show: text already cleaned. `key` is stable for the same place in the tree."""
+    """A view that is left to show: text already cleaned. `key` is stable for the same place in the tree; a `leaf` holds
+    no other view."""
 
     key: str
     bounds: Bounds
@@ -147,22 +198,23 @@ class MaskedNode:
     resource_id: str
     label: str
     flags: NodeFlag
+    leaf: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MaskedSnapshot:
     """What may be encoded. Made by `agent.replay.mask` only.
 
-    `pixels` is RGB, uint8, shape (height, width, 3), already scaled to the recording's width with the masks burnt in.
-    `screen` is the device's size in the frame's rotation, in pixels; `dpi` its density. `blocked` is the reason why
-    the whole picture is covered, "" when it is not.
+    `canvas` has the recording's width and the masks burnt in; None when only views are recorded. `screen` is the
+    device's size in the frame's rotation, in pixels; `dpi` its density. `blocked` is the reason why the whole picture
+    is covered, "" when it is not.
     """
 
     stamp: Stamp
     screen: Size
     dpi: int
     rotation: Rotation
-    pixels: NDArray[np.uint8]
+    canvas: Canvas | None
     nodes: tuple[MaskedNode, ...]
     covers: tuple[MaskRect, ...]
     blocked: str = ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -25,6 +25,13 @@ from agent.errors import ConfigError
 Origin = Literal["default", "file", "environment", "plugin config", "flag"]
 ENV_PREFIX = "ANDROID_REPLAY_"
 RULES = "privacy.rules"
+Quality = Literal["text", "low", "medium", "high"]
+# What the fields' defaults say is "medium".
+QUALITIES: Mapping[object, Mapping[str, float]] = {
+    "text": {"rate": 1.0, "touch_rate": 2.0},
+    "low": {"width": 412, "rate": 1.0, "touch_rate": 2.0, "webp_quality": 30},
+    "high": {"width": 720, "rate": 5.0, "touch_rate": 10.0, "webp_quality": 75},
+}
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -50,13 +57,22 @@ class Adb(BaseModel):
 
 
 class Capture(BaseModel):
-    """How the screen is sampled. `width` is that of the stored pictures in pixels, rates are pictures per second."""
+    """How the screen is sampled. `quality` names the values of all others that are not given; at `text` no pictures are
+    taken, only views. `width` is that of the stored pictures in pixels, rates are pictures per second, `webp_quality`
+    is libwebp's, `tree_interval` seconds between two looks at a screen that stands still."""
 
     model_config = _FROZEN
+    quality: Quality = "medium"
     width: int = Field(540, ge=120, le=2160)
     rate: float = Field(2.0, gt=0, le=30)
     touch_rate: float = Field(5.0, gt=0, le=30)
+    webp_quality: int = Field(50, ge=1, le=100)
     tree_interval: float = Field(2.0, gt=0, le=60)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        return {**QUALITIES.get(values.get("quality"), {}), **values} if isinstance(values, dict) else values
 
 
 class Privacy(BaseModel):

@@ -8,23 +8,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from agent.model import MaskedNode, MaskedSnapshot, MaskLevel, MaskRect, Snapshot
+from agent.model import Canvas, MaskedNode, MaskedSnapshot, MaskLevel, MaskRect, Snapshot
 from agent.privacy import Rules
+from agent.replay.canvas import covered
 from agent.replay.survey import Private, Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, private_values, reaching, scrub
 from agent.replay.windows import outside
 from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
 
-COVER = 0x80
 GROW = 2
 MAX_PASSWORDS = 4096
 HISTORY = 64
+KEPT_SURVEYS = 8
 TOUCH_SLACK_NS = 1_000_000_000
 SLOW_DUMP_NS = 2_000_000_000
 # Longer than a screen's opening animation (AOSP config_activityDefaultDur is 220 ms, activity_open 450).
@@ -34,7 +31,6 @@ _FIXED = frozenset(("password", "editable", "private-input", "unknown-input", "w
 _LEVELS: tuple[MaskLevel, ...] = ("light", "medium", "conservative")
 _BLIND = frozenset(("no-tree", "rotation", "size", "secure"))
 _EVERYWHERE = Bounds(-(2**31), -(2**31), 2**31, 2**31)
-_COVER_WORD = 0xFF000000 | COVER << 16 | COVER << 8 | COVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,45 +76,56 @@ class Masker:
             self._surveys.clear()
             self._touched = None
 
-    def snapshot(self, s: Snapshot, rgba: NDArray[np.uint8], dpi: int) -> MaskedSnapshot:
-        """Burn the masks of both dumps into a copy of `rgba` (height, width, 4) and scale that down.
+    def snapshot(self, s: Snapshot, canvas: Canvas, dpi: int) -> MaskedSnapshot:
+        """Burn the masks of all dumps around a frame into a copy of its `canvas`.
 
         `blocked` of the result is "no-tree", "rotation", "size", "unstable", "not-app", "settling" or "secure" when the
         whole picture is covered.
         """
-        size = s.frame.size
-        if s.before is None or s.after is None or not s.before.roots or not s.after.roots:
+        size = s.frame.screen
+        if s.before is None or s.after is None:
             return self._blocked(s, dpi, "no-tree")
-        if not s.before.rotation == s.frame.rotation == s.after.rotation:
+        trees = (s.before, *s.between, s.after)
+        if not all(tree.roots for tree in trees):
+            return self._blocked(s, dpi, "no-tree")
+        if any(tree.rotation != s.frame.rotation for tree in trees):
             return self._blocked(s, dpi, "rotation")
-        if rgba.shape != (size.height, size.width, 4) or rgba.dtype != np.uint8:
+        if canvas.screen != size or not _alike(canvas.size, size):
             return self._blocked(s, dpi, "size")
-        before, after = (self._aged(tree, self._survey(tree, size, dpi)) for tree in (s.before, s.after))
-        if any(x.extent[0] > size.width or x.extent[1] > size.height for x in (before, after)):
+        found = [self._aged(tree, self._survey(tree, size, dpi)) for tree in trees]
+        if any(x.extent[0] > size.width or x.extent[1] > size.height for x in found):
             return self._blocked(s, dpi, "size")
-        slack = s.frame.bound_ns + max(s.before.bound_ns, s.after.bound_ns)
-        if (
-            s.before.stamp.mono_ns > s.frame.stamp.mono_ns + slack
-            or s.after.stamp.mono_ns < s.frame.stamp.mono_ns - slack
-        ):
+        if not _around(s, s.before, s.after):
             return self._blocked(s, dpi, "unstable")
-        if not before.package or not after.package:
+        if not all(x.package for x in found):
             return self._blocked(s, dpi, "not-app")
-        if before.package != after.package:
+        if any(x.package != found[0].package for x in found):
             return self._blocked(s, dpi, "unstable")
         if self._came_ns is not None and s.frame.stamp.mono_ns < self._came_ns + SETTLING_NS:
             return self._blocked(s, dpi, "settling")
-        moving = _moving(before, after)
-        if moving is None:
-            return self._blocked(s, dpi, "unstable")
-        if after.worded and _black(rgba, after):
+        moving: list[MaskRect] = []
+        for before, after in pairwise(found):
+            moved = _moving(before, after)
+            if moved is None:
+                return self._blocked(s, dpi, "unstable")
+            moving += moved
+        last = found[-1]
+        if last.worded and _black(canvas, last):
             return self._blocked(s, dpi, "secure")
-        private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for p in chain(before.private, after.private)]
-        settling = self._settling(s, after)
-        covers = tuple(dict.fromkeys((*before.covers, *after.covers, *private, *moving, *settling)))
-        pixels = _scaled(_burnt(rgba, covers), self._width)
-        nodes = tuple(_told(node, rgba) for node in after.nodes)
-        return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, pixels, nodes, covers)
+        private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for x in found for p in x.private]
+        settling = self._settling(s, last)
+        covers = tuple(dict.fromkeys((*(c for x in found for c in x.covers), *private, *moving, *settling)))
+        masked = canvas.masked([cover.bounds for cover in covers], self._width)
+        nodes = tuple(_told(node, canvas) for node in last.nodes)
+        return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, masked, nodes, covers)
+
+    def tree(self, tree: Hierarchy, screen: Size, dpi: int) -> MaskedSnapshot:
+        """The views of a dump alone, for a recording without pictures; `screen` in the dump's rotation."""
+        found = self._aged(tree, self._survey(tree, screen, dpi))
+        covers = tuple(dict.fromkeys((*found.covers, *(MaskRect(p.bounds, p.kind, p.rule) for p in found.private))))
+        reason = "no-tree" if not tree.roots else "" if found.package else "not-app"
+        nodes = () if reason else found.nodes
+        return MaskedSnapshot(tree.stamp, screen, dpi, tree.rotation, None, nodes, covers, reason)
 
     def text(self, s: str, before: str = "") -> str:
         """`s` without private patterns and without what stood in masked fields so far.
@@ -197,9 +204,9 @@ class Masker:
         if found is None:
             found = self._judged(tree, size, dpi)
             self._learn(found)
-        # The dump after one picture is the dump before the next.
+        # The dump after one picture is the dump before the next, and may be around several.
         self._surveys[key] = found
-        while len(self._surveys) > 2:
+        while len(self._surveys) > KEPT_SURVEYS:
             del self._surveys[next(iter(self._surveys))]
         if not self._silent or self._silent[-1].mono_ns < tree.stamp.mono_ns:
             self._silent.append(_Silent(tree.stamp.mono_ns, found.silent))
@@ -249,28 +256,18 @@ class Masker:
             del self._passwords[next(iter(self._passwords))]
 
     def _blocked(self, s: Snapshot, dpi: int, reason: str) -> MaskedSnapshot:
-        size = s.frame.size
+        size = s.frame.screen
         if reason in _BLIND:
             self.blind((s.after or s.frame).stamp, secure=reason == "secure")
-        width, height = scaled_size(size, self._width)
-        pixels = np.full((height, width, 3), COVER, np.uint8)
         cover = MaskRect(Bounds(0, 0, size.width, size.height), "block", reason)
-        return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, pixels, (), (cover,), reason)
+        canvas = covered(size, self._width)
+        return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, canvas, (), (cover,), reason)
 
 
 def blank(stamp: Stamp, screen: Size, dpi: int, width: int, reason: str) -> MaskedSnapshot:
-    """A covered picture of a screen that was not captured."""
-    w, h = scaled_size(screen, width)
+    """A covered picture of a screen that was not captured; no picture when `width` is 0."""
     cover = MaskRect(Bounds(0, 0, screen.width, screen.height), "block", reason)
-    return MaskedSnapshot(stamp, screen, dpi, 0, np.full((h, w, 3), COVER, np.uint8), (), (cover,), reason)
-
-
-def scaled_size(size: Size, width: int) -> tuple[int, int]:
-    """(width, height) of the picture: the shorter side becomes `width`, never enlarged."""
-    short = max(1, min(size.width, size.height))
-    if short <= width:
-        return size.width, size.height
-    return max(1, round(size.width * width / short)), max(1, round(size.height * width / short))
+    return MaskedSnapshot(stamp, screen, dpi, 0, covered(screen, width) if width else None, (), (cover,), reason)
 
 
 def _moving(before: Survey, after: Survey) -> list[MaskRect] | None:
@@ -316,39 +313,32 @@ def _grown(b: Bounds, size: Size) -> Bounds:
     )
 
 
-def _black(rgba: NDArray[np.uint8], found: Survey) -> bool:
+def _black(canvas: Canvas, found: Survey) -> bool:
     """Whether all that is seen of the app is black to the last pixel, which the system gives for a secure window."""
     left = [part for app in found.app for part in outside([cover.bounds for cover in found.covers], app)]
-    for b in left:
-        part = rgba[b.top : b.bottom, b.left : b.right, :3]
-        if part[::16, ::16].any() or part.any():
-            return False
-    return bool(left)
+    return bool(left) and all(canvas.black(part) for part in left)
 
 
-def _told(node: MaskedNode, rgba: NDArray[np.uint8]) -> MaskedNode:
+def _told(node: MaskedNode, canvas: Canvas) -> MaskedNode:
     """A view with its label, unless the picture of it is black to the last pixel: a secure window over others is."""
     if not node.label or node.label == STARS:
         return node
-    b = node.bounds
-    part = rgba[b.top : b.bottom, b.left : b.right, :3]
-    return node if part[::16, ::16].any() or part.any() else replace(node, label=STARS)
+    return replace(node, label=STARS) if canvas.black(node.bounds) else node
 
 
-def _burnt(rgba: NDArray[np.uint8], covers: Sequence[MaskRect]) -> NDArray[np.uint8]:
-    burnt = np.array(rgba, copy=True, order="C")
-    words = burnt.view(np.uint32)[:, :, 0]
-    for cover in covers:
-        b = cover.bounds
-        words[b.top : b.bottom, b.left : b.right] = _COVER_WORD
-    return burnt
+def _alike(picture: Size, screen: Size) -> bool:
+    """Whether a picture has the shape of the screen: a video's sides are even, or multiples of 16."""
+    across, down = picture.width * screen.height, picture.height * screen.width
+    return abs(across - down) * 50 <= max(across, down)
 
 
-def _scaled(rgba: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    height_in, width_in = rgba.shape[:2]
-    size = scaled_size(Size(width_in, height_in), width)
-    image = Image.frombuffer("RGBX", (width_in, height_in), rgba, "raw", "RGBX", 0, 1)
-    if size != (width_in, height_in):
-        # Whole-number reduction first: three times faster than one filtered pass from the full size.
-        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
-    return np.asarray(image.convert("RGB"))
+def _around(s: Snapshot, before: Hierarchy, after: Hierarchy) -> bool:
+    """Whether the dumps lie around the moment at which the screen began to show the frame, or around one at which it
+    still did."""
+    drawn, bound = s.frame.stamp.mono_ns, s.frame.bound_ns
+    slack = bound + max(before.bound_ns, after.bound_ns)
+    if after.stamp.mono_ns < drawn - slack:
+        return False
+    if before.stamp.mono_ns <= drawn + slack:
+        return True
+    return s.until is not None and before.stamp.mono_ns + before.bound_ns <= s.until.mono_ns - 2 * bound

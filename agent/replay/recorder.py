@@ -18,6 +18,7 @@ from agent.model import (
     SessionKey,
 )
 from agent.replay import rrweb
+from agent.replay.layers import Layers, key
 from agent.replay.mask import Masker, blank
 from agent.replay.picture import PictureEncoder
 from agent.replay.rrweb import Event
@@ -71,6 +72,7 @@ class Recorder:
         segment_bytes: int = 2_000_000,
         settle_ms: int = SETTLE_MS,
         width: int = 540,
+        quality: int = 50,
         refusal: Callable[[int], str] = lambda session_id: "",
     ) -> None:
         self._serial = serial
@@ -84,7 +86,8 @@ class Recorder:
         self._width = width
         self._refusal = refusal
         self._refused: dict[SessionKey, str] = {}
-        self._encoder = PictureEncoder()
+        self._encoder = PictureEncoder(quality)
+        self._layers = Layers(self._encoder)
         self._reorder: Reorder[_Held] = Reorder()
         self._preroll: PreRoll[_Held] = PreRoll(PREROLL_MS * 1_000_000, PREROLL_BYTES)
         self._sessions = Sessions(effective, PREROLL_MS)
@@ -143,10 +146,15 @@ class Recorder:
                 self._messages[item.message_id] = max(known, _STAGES[item.stage])
                 if len(self._messages) > MAX_MESSAGE_IDS:
                     del self._messages[next(iter(self._messages))]
-        held = Shown.of(item, self._encoder.encode(item)) if isinstance(item, MaskedSnapshot) else item
+        held = self._shown_of(item) if isinstance(item, MaskedSnapshot) else item
         self._reorder.put(at, held)
         # A device's clock may be set ahead: only what the host stamped moves time on.
         return self.advance(at) if isinstance(item, MaskedSnapshot | Foreground | Gap) else []
+
+    def _shown_of(self, snapshot: MaskedSnapshot) -> Shown:
+        canvas = snapshot.canvas
+        stack = None if canvas is None else self._layers.show(canvas, covered=bool(snapshot.blocked))
+        return Shown.of(snapshot, stack)
 
     def advance(self, now: Stamp) -> list[SealedSegment]:
         """Time has passed, also when nothing came; gives back the segments that this closed."""
@@ -411,7 +419,7 @@ class Recorder:
         shown = self._shown if key == self._current else self._last_shown.get(key)
         if shown is None:
             none = blank(interval.start, self._screen, self._dpi, self._width, "no-picture")
-            shown = Shown.of(none, self._encoder.encode(none))
+            shown = Shown.of(none, None if none.canvas is None else key(none.canvas, self._encoder))
         seq = self._seqs.get(key, 0)
         self._seqs[key] = seq + 1
         self._ids.forget_oldest()
@@ -474,7 +482,8 @@ def _earlier(stamp: Stamp, ms: int) -> Stamp:
 
 def _weight(item: _Held) -> int:
     if isinstance(item, Shown):
-        return len(item.picture.data) + 200 * len(item.views)
+        # The pictures below the last are those of the items before.
+        return 200 * len(item.views) + (0 if item.stack is None else len(item.stack.top.data))
     return 200 + (len(item.message) if isinstance(item, LogEntry) else 0)
 
 

@@ -1,6 +1,7 @@
 """rrweb events of a phone's replay: plain JSON values, one function per shape.
 
-Shapes per rrweb's event types (rrweb: packages/types); ids are fixed: 7 body, 10 picture, 12 container of the views.
+Shapes per rrweb's event types (rrweb: packages/types); ids are fixed: 7 body, 10 picture, 11 container of the layers on
+it, 12 container of the views.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ Event = dict[str, Any]
 
 BODY_ID = 7
 PICTURE_ID = 10
+LAYERS_ID = 11
 VIEWS_ID = 12
 FIRST_VIEW_ID = 100
 CUSTOM_TAGS = frozenset((
@@ -28,7 +30,12 @@ CONSOLE = "rrweb/console@1"
 TOUCH = "android/touch@1"
 _CSS = (
     "html,body{margin:0;background:#111;overflow:hidden}#s{position:absolute;left:0;top:0;width:100vw;height:100vh}"
-    ".v{position:absolute}"
+    ".l,.v{position:absolute}"
+)
+# Where no picture is: each view's outline, and the words of those that hold no other.
+_WIREFRAME = (
+    "#s{background:#fff}.v{box-sizing:border-box;border:1px solid #b8bec7;font:13px/1.25 sans-serif;color:#20242b;"
+    "overflow:hidden}.t::after{content:attr(aria-label)}"
 )
 _TOUCH_TYPES: Mapping[TouchKind, int] = {"down": 7, "up": 9, "cancel": 10}
 
@@ -38,15 +45,21 @@ def meta(at_ms: int, href: str, width: int, height: int) -> Event:
     return {"type": 4, "timestamp": at_ms, "data": {"href": href, "width": width, "height": height}}
 
 
-def full_snapshot(at_ms: int, picture: str, width: int, height: int, views: Sequence[Event]) -> Event:
-    """The document: one picture (`src` text) as large as the window, and the views over it."""
-    image = {"id": "s", "src": picture, "width": str(width), "height": str(height), "alt": "screen"}
+def full_snapshot(
+    at_ms: int, picture: str | None, width: int, height: int, layers: Sequence[Event], views: Sequence[Event]
+) -> Event:
+    """The document: one picture (`src` text) as large as the window, layers on it, and the views over it.
+
+    Without a picture the views are drawn as a wireframe.
+    """
+    image = {"id": "s", "src": picture or "", "width": str(width), "height": str(height), "alt": "screen"}
     body = [
-        element(PICTURE_ID, "img", image),
-        element(11, "div", {"id": "rects"}),
+        element(PICTURE_ID, "img", image) if picture is not None else element(PICTURE_ID, "div", {"id": "s"}),
+        element(LAYERS_ID, "div", {"id": "rects"}, layers),
         element(VIEWS_ID, "div", {"id": "views"}, views),
     ]
-    style = element(5, "style", {"type": "text/css"}, [{"type": 3, "id": 6, "textContent": _CSS}])
+    css = _CSS if picture is not None else _CSS + _WIREFRAME
+    style = element(5, "style", {"type": "text/css"}, [{"type": 3, "id": 6, "textContent": css}])
     html = element(3, "html", {}, [element(4, "head", {}, [style]), element(BODY_ID, "body", {}, body)])
     doctype = {"type": 1, "id": 2, "name": "html", "publicId": "", "systemId": ""}
     document = {"type": 0, "id": 1, "childNodes": [doctype, html]}
@@ -62,16 +75,27 @@ def mutation(
     attributes: Iterable[tuple[int, Mapping[str, str | None]]] = (),
     removes: Iterable[int] = (),
     adds: Iterable[Event] = (),
+    layers: Iterable[tuple[Event, int | None]] = (),
+    fallen: Iterable[int] = (),
 ) -> Event:
-    """Changes of attributes by node id (None takes one away), views that go, views that come."""
+    """Changes of attributes by node id (None takes one away), views that go, views that come.
+
+    `layers` come, each with the id of the one above it, the uppermost first; `fallen` are those that go.
+    """
     return _incremental(
         at_ms,
         {
             "source": 0,
             "texts": [],
             "attributes": [{"id": node_id, "attributes": dict(values)} for node_id, values in attributes],
-            "removes": [{"parentId": VIEWS_ID, "id": node_id} for node_id in removes],
-            "adds": [{"parentId": VIEWS_ID, "nextId": None, "node": node} for node in adds],
+            "removes": [
+                *({"parentId": LAYERS_ID, "id": node_id} for node_id in fallen),
+                *({"parentId": VIEWS_ID, "id": node_id} for node_id in removes),
+            ],
+            "adds": [
+                *({"parentId": LAYERS_ID, "nextId": above, "node": node} for node, above in layers),
+                *({"parentId": VIEWS_ID, "nextId": None, "node": node} for node in adds),
+            ],
         },
     )
 

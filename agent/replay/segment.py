@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import xxhash
@@ -20,6 +20,7 @@ from agent.model import (
     SessionKey,
 )
 from agent.replay import rrweb, tree
+from agent.replay.layers import Layer, Stack
 from agent.replay.rrweb import Event
 from bridge.types import Rotation, Size, Stamp
 
@@ -29,26 +30,27 @@ _INLINED = 4 / 3
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A snapshot ready to be written: picture encoded, views as boxes."""
+    """A snapshot ready to be written: pictures encoded (None: a wireframe), views as boxes."""
 
     stamp: Stamp
     screen: Size
     dpi: int
     rotation: Rotation
-    picture: Picture
+    stack: Stack | None
     views: Mapping[str, tree.Attributes]
     covers: tuple[MaskRect, ...]
     blocked: str
 
     @classmethod
-    def of(cls, snapshot: MaskedSnapshot, picture: Picture) -> Shown:
+    def of(cls, snapshot: MaskedSnapshot, stack: Stack | None) -> Shown:
         s = snapshot
-        views = tree.boxes(s.nodes, s.dpi)
-        return cls(s.stamp, s.screen, s.dpi, s.rotation, picture, views, s.covers, s.blocked)
+        views = tree.boxes(s.nodes, s.dpi, wireframe=stack is None)
+        return cls(s.stamp, s.screen, s.dpi, s.rotation, stack, views, s.covers, s.blocked)
 
     @property
-    def geometry(self) -> tuple[Size, int, Rotation]:
-        return self.screen, self.dpi, self.rotation
+    def geometry(self) -> tuple[Size, int, Rotation, bool]:
+        """What may not change within a segment."""
+        return self.screen, self.dpi, self.rotation, self.stack is None
 
     @property
     def window(self) -> tuple[int, int]:
@@ -58,7 +60,7 @@ class Shown:
     def same(self, other: Shown) -> bool:
         """Whether nothing that a viewer sees or reads differs."""
         return (
-            self.picture.digest == other.picture.digest
+            self.stack == other.stack
             and self.geometry == other.geometry
             and self.blocked == other.blocked
             and self.views == other.views
@@ -94,7 +96,10 @@ class SegmentWriter:
         width, height = shown.window
         views = tree.document(shown.views, ids)
         self._put(rrweb.meta(start_ms, href, width, height))
-        self._put(rrweb.full_snapshot(start_ms + 1, _name(shown.picture), width, height, views), shown.picture)
+        base = None if shown.stack is None else _name(shown.stack.base)
+        layers = [node for node, _ in self._raised(shown, ())]
+        opening = rrweb.full_snapshot(start_ms + 1, base, width, height, layers[::-1], views)
+        self._put(opening, _pictures(shown.stack))
         if shown.covers:
             self.append([mask_event(start_ms, shown)])
 
@@ -115,23 +120,63 @@ class SegmentWriter:
         """The events that lead from what is shown to `shown`, same geometry, and their size; nothing is written."""
         at = self.clamp(shown.stamp.wall_ms)
         views = tree.diff(self._shown.views, shown.views, self._ids)
-        new_picture = shown.picture.digest != self._shown.picture.digest
+        old, new = self._shown.stack, shown.stack
         events: list[Event] = []
-        if new_picture or not views.empty:
-            source = [(rrweb.PICTURE_ID, {"src": _name(shown.picture)})] if new_picture else []
-            events.append(rrweb.mutation(at, [*source, *views.attributes], views.removes, views.adds))
+        if old != new or not views.empty:
+            source = []
+            kept: tuple[Layer, ...] = ()
+            if old is not None and new is not None:
+                if old.base.digest != new.base.digest:
+                    source = [(rrweb.PICTURE_ID, {"src": _name(new.base)})]
+                kept = _common(old.layers, new.layers)
+            events.append(
+                rrweb.mutation(
+                    at,
+                    [*source, *views.attributes],
+                    views.removes,
+                    views.adds,
+                    self._raised(shown, kept),
+                    [self._ids.of(_key(layer)) for layer in (old.layers if old else ()) if layer not in kept],
+                )
+            )
         if (shown.covers, shown.blocked) != (self._shown.covers, self._shown.blocked):
             events.append(mask_event(at, shown))
         size = sum(_cost(rrweb.dumps(event)) for event in events)
-        return events, size + (round(len(shown.picture.data) * _INLINED) if new_picture else 0)
+        return events, size + sum(round(len(picture.data) * _INLINED) for picture in self._new(shown))
 
     def show(self, shown: Shown, events: Sequence[Event]) -> None:
         """Write the `change` to `shown`."""
-        new_picture = shown.picture if shown.picture.digest != self._shown.picture.digest else None
+        new = self._new(shown)
         for event in events:
-            self._put(event, new_picture)
-            new_picture = None
+            self._put(event, new)
+            new = ()
         self._shown = shown
+
+    def _new(self, shown: Shown) -> Sequence[Picture]:
+        """The pictures that come with the change to `shown`."""
+        old, new = self._shown.stack, shown.stack
+        if old is None or new is None:
+            return ()
+        kept = _common(old.layers, new.layers)
+        base = [] if old.base.digest == new.base.digest else [new.base]
+        return [*base, *(layer.picture for layer in new.layers if layer not in kept)]
+
+    def _raised(self, shown: Shown, kept: Sequence[Layer]) -> list[tuple[Event, int | None]]:
+        """The layers of `shown` that are not there yet as nodes, uppermost first, each with the id of the one above."""
+        stack = shown.stack
+        if stack is None:
+            return []
+        width, height = shown.window
+        raised: list[tuple[Event, int | None]] = []
+        above: int | None = None
+        for layer in reversed(stack.layers):
+            node_id = self._ids.of(_key(layer))
+            if layer not in kept:
+                style = tree.placed(layer.box, width / stack.size.width, height / stack.size.height, 3)
+                attributes = {"class": "l", "src": _name(layer.picture), "style": style, "alt": ""}
+                raised.append((rrweb.element(node_id, "img", attributes), above))
+            above = node_id
+        return raised
 
     def append(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -193,24 +238,40 @@ class SegmentWriter:
         )
         return SealedSegment(manifest, events, dict(self._pictures))
 
-    def _put(self, event: Event, picture: Picture | None = None) -> None:
+    def _put(self, event: Event, pictures: Iterable[Picture] = ()) -> None:
         if len(self._events) >= 2:
             event["timestamp"] = self.clamp(event["timestamp"])
         data = rrweb.dumps(event)
         self._events.append((event["timestamp"], data))
         self.last_ms = max(self.last_ms, event["timestamp"])
         self.size += _cost(data)
-        if picture is not None:
+        for picture in pictures:
             self.size += round(len(picture.data) * _INLINED)
             self._pictures[picture.digest] = picture
 
 
 def mask_event(at_ms: int, shown: Shown) -> Event:
-    """How much of the picture is covered and by which rules."""
+    """What of the picture is covered, in pixels of the screen, and by which rules."""
     rules = Counter(cover.rule for cover in shown.covers)
     kinds = Counter(cover.kind for cover in shown.covers)
-    payload = {"count": len(shown.covers), "kinds": kinds, "rules": rules, "blocked": shown.blocked}
+    rects = [[c.bounds.left, c.bounds.top, c.bounds.right, c.bounds.bottom, c.rule] for c in shown.covers]
+    payload = {"count": len(shown.covers), "kinds": kinds, "rules": rules, "blocked": shown.blocked, "rects": rects}
     return rrweb.custom(at_ms, "mask", payload)
+
+
+def _pictures(stack: Stack | None) -> list[Picture]:
+    return [] if stack is None else [stack.base, *(layer.picture for layer in stack.layers)]
+
+
+def _common(old: Sequence[Layer], new: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers that may stay where they are: all that are in both, unless their order differs."""
+    kept = tuple(layer for layer in old if layer in new)
+    return kept if kept == tuple(layer for layer in new if layer in old) else ()
+
+
+def _key(layer: Layer) -> str:
+    b = layer.box
+    return f"layer {layer.picture.digest} {b.left} {b.top} {b.right} {b.bottom}"
 
 
 def _name(picture: Picture) -> str:

@@ -321,5 +321,5 @@ def _shown(
         if name and ":id/" not in name and typed(name):
             name = STARS
         if label or name or node.flags & _NAMED or not node.children:
-            shown.append(MaskedNode(row.key, row.bounds, clean(node.cls), name, label, node.flags))
+            shown.append(MaskedNode(row.key, row.bounds, clean(node.cls), name, label, node.flags, not node.children))
     return shown

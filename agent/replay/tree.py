@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agent.model import MaskedNode
 from agent.replay.rrweb import FIRST_VIEW_ID, Event, element
-from bridge.types import NodeFlag
+from bridge.types import Bounds, NodeFlag
 
 Attributes = Mapping[str, str]
 MAX_KEYS = 50_000
@@ -50,9 +50,9 @@ class Change:
         return not (self.attributes or self.removes or self.adds)
 
 
-def boxes(nodes: Iterable[MaskedNode], dpi: int) -> dict[str, Attributes]:
-    """The attributes of each view's box by key, lengths in dp."""
-    return {node.key: _attributes(node, 160 / dpi) for node in nodes}
+def boxes(nodes: Iterable[MaskedNode], dpi: int, wireframe: bool = False) -> dict[str, Attributes]:
+    """The attributes of each view's box by key, lengths in dp. In a wireframe those that hold no other show words."""
+    return {node.key: _attributes(node, 160 / dpi, "v t" if wireframe and node.leaf else "v") for node in nodes}
 
 
 def document(views: Mapping[str, Attributes], ids: NodeIds) -> list[Event]:
@@ -76,13 +76,15 @@ def diff(old: Mapping[str, Attributes], new: Mapping[str, Attributes], ids: Node
     )
 
 
-def _attributes(node: MaskedNode, scale: float) -> Attributes:
-    b = node.bounds
-    box = ";".join(
-        f"{side}:{round(length * scale, 1):g}px"
-        for side, length in (("left", b.left), ("top", b.top), ("width", b.width), ("height", b.height))
-    )
-    attributes = {"class": "v", "style": box, "data-class": node.cls}
+def placed(b: Bounds, across: float, down: float, digits: int = 1) -> str:
+    """The style that puts a box, times `across` and `down`, at its place."""
+    sides = {"left": b.left * across, "top": b.top * down, "width": b.width * across, "height": b.height * down}
+    return ";".join(f"{side}:{round(length, digits):g}px" for side, length in sides.items())
+
+
+def _attributes(node: MaskedNode, scale: float, cls: str) -> Attributes:
+    box = placed(node.bounds, scale, scale)
+    attributes = {"class": cls, "style": box, "data-class": node.cls}
     if node.resource_id:
         attributes["data-res"] = node.resource_id
     if node.label:

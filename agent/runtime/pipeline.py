@@ -21,7 +21,7 @@ from agent.settings import Settings
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError, BridgeTimeout
 from bridge.ports import Clock, Device
-from bridge.types import Foreground, Gap, LogEntry, Stamp
+from bridge.types import Foreground, Gap, Hierarchy, LogEntry, Stamp
 
 log = logging.getLogger(__name__)
 
@@ -229,7 +229,9 @@ class _Run:
         self._free = threading.Semaphore(1)
         self._log = device.log(since)
         self._touch = device.touch()
-        self._capture = CaptureLoop(device.screen(), device.hierarchy(), clock, settings.capture, self._emit, paused)
+        # A wireframe needs no pictures, and an app is disturbed least by none.
+        self._screen = None if settings.capture.quality == "text" else device.screen()
+        self._capture = CaptureLoop(self._screen, device.hierarchy(), clock, settings.capture, self._emit, paused)
         self._clock = clock
         self.last_entry = since
 
@@ -261,7 +263,8 @@ class _Run:
     def screen(self) -> None:
         # A source that is asked for each picture has nothing to take in, until another one takes its place.
         while not self._stopped.is_set():
-            self._device.screen().run()
+            if self._screen is not None:
+                self._screen.run()
             self._stopped.wait(SOURCE_SECONDS)
 
     def capture(self) -> None:
@@ -290,7 +293,7 @@ class _Run:
                 shown = None
             self._turned.clear()
 
-    def _emit(self, item: Snapshot | Gap) -> None:
+    def _emit(self, item: Snapshot | Hierarchy | Gap) -> None:
         if isinstance(item, Snapshot):
             self._free.acquire()
             if self._stopped.is_set():

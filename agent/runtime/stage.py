@@ -18,6 +18,7 @@ from agent.model import (
     Finding,
     Happening,
     Loss,
+    MaskedSnapshot,
     ParseFailure,
     Relayed,
     SealedSegment,
@@ -26,22 +27,24 @@ from agent.model import (
     Snapshot,
 )
 from agent.privacy import Rules
+from agent.replay.canvas import canvas
 from agent.replay.mask import Masker
 from agent.replay.recorder import SETTLE_MS, Item, Recorder
 from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
 from bridge.deadline import Deadline
 from bridge.errors import FrameMalformed
-from bridge.picture import decode
 from bridge.ports import Device
-from bridge.types import ClockFix, Foreground, Gap, LogEntry, Stamp, Touch
+from bridge.types import ClockFix, Foreground, Gap, Hierarchy, LogEntry, Size, Stamp, Touch
 
 CALL_SECONDS = 5.0
 # An app whose uploads pass through the relay need not log its events.
 WITHOUT_RELAY = frozenset(("logger-silenced", "raw-events-only"))
 
 # A snapshot comes with the call that frees the capture lane to take the next one.
-StageItem = tuple[Snapshot, Callable[[], None]] | LogEntry | Touch | Foreground | ClockFix | Gap | Relayed | Loss
+StageItem = (
+    tuple[Snapshot, Callable[[], None]] | Hierarchy | LogEntry | Touch | Foreground | ClockFix | Gap | Relayed | Loss
+)
 
 # With a relay the ids may come a flush interval late: nothing is written before they can have come.
 RELAY_SETTLE_MS = 35_000
@@ -71,6 +74,7 @@ class Stage:
         self._now = now
         self._gate = gate or Gate()
         self._dpi = 0
+        self._size = Size(0, 0)
         self._uid: int | None = None
         self._started: Stamp | None = None
         self._masker: Masker | None = None
@@ -86,6 +90,7 @@ class Stage:
         """A device was opened, for the first time or again. Raises BridgeError; ConfigError for an unknown package."""
         info = device.info
         self._dpi = info.density
+        self._size = info.size
         self._status.screen = device.screen().name
         if self._recorder is None:
             package = self._package or device.foreground(Deadline(CALL_SECONDS)).package
@@ -119,7 +124,8 @@ class Stage:
                 info.density,
                 segment_ms=int(self._settings.replay.segment_seconds * 1000),
                 segment_bytes=self._settings.replay.segment_bytes,
-                width=self._settings.capture.width,
+                width=0 if self._wireframe else self._settings.capture.width,
+                quality=self._settings.capture.webp_quality,
                 settle_ms=SETTLE_MS if self._merge is None else RELAY_SETTLE_MS,
                 refusal=self._gate.refusal,
             )
@@ -143,6 +149,8 @@ class Stage:
                     self._snapshot(snapshot)
                 finally:
                     free()
+            elif isinstance(item, Hierarchy):
+                self._views(item)
             elif isinstance(item, LogEntry):
                 self._entry(item)
             elif isinstance(item, Relayed):
@@ -186,28 +194,48 @@ class Stage:
         self._kept(self._recorder.finish(reason))
         self._status.losses = {f"{loss.stage}: {loss.reason}": loss.count for loss in self._recorder.losses}
 
-    def _snapshot(self, snapshot: Snapshot) -> None:
+    @property
+    def _wireframe(self) -> bool:
+        return self._settings.capture.quality == "text"
+
+    def _ready(self) -> Masker | None:
+        """The masker at the level of the moment, None when nothing may be taken."""
         if self._masker is None or self._gate.closed:
-            return
+            return None
         if self._gate.mask_level is not None:
             self._masker.tighten(self._gate.mask_level)
+        return self._masker
+
+    def _views(self, tree: Hierarchy) -> None:
+        masker = self._ready()
+        if masker is not None:
+            turned = tree.rotation % 2 == 1
+            screen = Size(self._size.height, self._size.width) if turned else self._size
+            self._show(masker.tree(tree, screen, self._dpi))
+
+    def _show(self, masked: MaskedSnapshot) -> None:
+        self._status.frames += 1
+        self._status.blocked += bool(masked.blocked)
+        self._feed(masked)
+
+    def _snapshot(self, snapshot: Snapshot) -> None:
+        masker = self._ready()
+        if masker is None:
+            return
         frame = snapshot.frame
         if self._recorder is not None and frame.source != self._status.screen:
             # The source that was first chosen failed, and another took its place.
             self._status.screen = frame.source
             self._recorder.describe(screen=frame.source)
         try:
-            rgba = decode(frame)
+            picture = canvas(frame, self._settings.capture.width)
         except FrameMalformed as error:
             gap = Gap(frame.stamp, frame.stamp, "screen", type(error).__name__, error.detail)
             self._count(gap)
             self._feed(gap)
             return
-        masked = self._masker.snapshot(snapshot, rgba, self._dpi)
-        self._status.frames += 1
         self._status.hierarchies += snapshot.after is not None
-        self._status.blocked += bool(masked.blocked)
-        self._feed(masked)
+        self._show(masker.snapshot(snapshot, picture, self._dpi))
 
     def _entry(self, entry: LogEntry) -> None:
         if self._sniffer is None or self._started is None:

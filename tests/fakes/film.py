@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent.analytics.identity import effective_session
 from agent.analytics.sniffer import Sniffer
 from agent.model import Loss, MaskLevel, SealedSegment, Snapshot
+from agent.replay.canvas import RgbaCanvas
 from agent.replay.mask import Masker
 from agent.replay.recorder import Recorder
 from bridge.emulated.clock import DeviceClock
@@ -151,7 +152,7 @@ def develop(taken: Film, level: MaskLevel = "medium") -> tuple[list[SealedSegmen
     facts.sort(key=lambda fact: fact[0])
     for _, fact in facts:
         if isinstance(fact, Shot):
-            sealed += recorder.feed(masker.snapshot(fact.snapshot, fact.rgba, DENSITY))
+            sealed += recorder.feed(masker.snapshot(fact.snapshot, RgbaCanvas(fact.rgba), DENSITY))
         elif isinstance(fact, LogEntry):
             for found in sniffer.feed(fact):
                 sealed += recorder.feed(found)

@@ -21,7 +21,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from agent.collector.server import Server
-from agent.replay.mask import COVER
+from agent.replay.canvas import COVER
 from agent.store.recording import Recording
 from agent.viewer.app import make_app
 from bridge.emulated.world import shop, timecode

@@ -11,6 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from agent.model import SegmentEvent, Snapshot
+from agent.replay.canvas import RgbaCanvas
 from bridge.types import Bounds, Frame, Hierarchy, LogEntry, Node, NodeFlag, Rotation, Size, Stamp, Touch, TouchKind
 
 APP = "com.example.shop"
@@ -115,11 +116,11 @@ def snapshot(
     return Snapshot(frame, before, after)
 
 
-def still(*roots: Node, seconds: float = 0.0) -> tuple[Snapshot, NDArray[np.uint8]]:
-    """A snapshot of a screen that does not move, and its pixels."""
+def still(*roots: Node, seconds: float = 0.0) -> tuple[Snapshot, RgbaCanvas]:
+    """A snapshot of a screen that does not move, and its picture."""
     pixels = painted(*roots)
     dump = tree(*roots, seconds=seconds)
-    return snapshot(pixels, dump, dump, seconds), pixels
+    return snapshot(pixels, dump, dump, seconds), RgbaCanvas(pixels)
 
 
 def touch(seconds: float, kind: TouchKind, x: float = 500, y: float = 900, pointer: int = 0) -> Touch:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from agent.model import MaskLevel, SealedSegment
-from agent.replay.mask import COVER
+from agent.replay.canvas import COVER
 from agent.replay.validator import validate
 from agent.store.recording import Recording
 from bridge.emulated.world.autopilot import ADDRESS, SECRETS

@@ -30,9 +30,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent.model import MaskedSnapshot, MaskLevel
+from agent.model import MaskedSnapshot, MaskLevel, Snapshot
 from agent.privacy import Rules, rule
-from agent.replay.mask import COVER, Masker, blank, scaled_size
+from agent.replay.canvas import COVER, RgbaCanvas, scaled
+from agent.replay.mask import Masker, blank
 from bridge.types import Bounds, Node, NodeFlag, Size
 
 TITLE = view(0, 100, 1080, 240, text="Checkout")
@@ -43,6 +44,10 @@ PAY = view(40, 900, 500, 1000, text="Pay", flags=NodeFlag.CLICKABLE)
 FORM = app(TITLE, EMAIL, NOTE, PASSWORD, PAY)
 
 
+def at_medium(taken: Snapshot, pixels: NDArray[np.uint8]) -> MaskedSnapshot:
+    return Masker("medium", APP).snapshot(taken, RgbaCanvas(pixels), DPI)
+
+
 def masked(*roots: Node, level: MaskLevel = "medium", package: str | None = APP) -> MaskedSnapshot:
     return Masker(level, package).snapshot(*still(*roots), DPI)
 
@@ -50,7 +55,7 @@ def masked(*roots: Node, level: MaskLevel = "medium", package: str | None = APP)
 def region(result: MaskedSnapshot, bounds: Bounds, shrink: int = 0) -> NDArray[np.uint8]:
     """The part of a picture of half the size."""
     b = Bounds(max(0, bounds.left), max(0, bounds.top), bounds.right, bounds.bottom)
-    return result.pixels[
+    return result.canvas.rgb()[
         b.top // 2 + shrink : -(-b.bottom // 2) - shrink, b.left // 2 + shrink : -(-b.right // 2) - shrink
     ]
 
@@ -68,7 +73,7 @@ def visible(result: MaskedSnapshot, node: Node) -> bool:
 def blocked(result: MaskedSnapshot) -> str:
     """The reason; checks that a blocked picture is one flat colour and says nothing else."""
     if result.blocked:
-        assert (result.pixels == COVER).all()
+        assert (result.canvas.rgb() == COVER).all()
         assert result.nodes == ()
         assert [cover.rule for cover in result.covers] == [result.blocked]
     return result.blocked
@@ -81,11 +86,11 @@ def labels(result: MaskedSnapshot) -> list[str]:
 def test_a_picture_is_half_the_size_and_shows_what_is_not_private() -> None:
     result = masked(FORM, status_bar())
     assert result.blocked == ""
-    assert result.pixels.shape == (1200, 540, 3)
-    assert result.pixels.dtype == np.uint8
+    assert result.canvas.rgb().shape == (1200, 540, 3)
+    assert result.canvas.rgb().dtype == np.uint8
     assert visible(result, TITLE)
     assert visible(result, PAY)
-    assert tuple(result.pixels[1000, 270]) == APP_COLOR
+    assert tuple(result.canvas.rgb()[1000, 270]) == APP_COLOR
 
 
 @pytest.mark.parametrize(
@@ -106,32 +111,35 @@ def test_each_level_covers_its_views_and_no_other(level: MaskLevel, private: set
 def test_no_pixel_of_a_private_view_reaches_the_picture() -> None:
     result = masked(FORM, status_bar())
     for node in (EMAIL, NOTE, PASSWORD):
-        assert not (result.pixels == color(node)).all(axis=2).any()
+        assert not (result.canvas.rgb() == color(node)).all(axis=2).any()
 
 
 def test_masks_do_not_bleed_when_the_scale_is_not_whole() -> None:
     masker = Masker("medium", APP, width=500)
     secret = view(101, 301, 333, 377, EDIT, "x")
-    frame, pixels = still(app(secret), status_bar())
+    frame, picture = still(app(secret), status_bar())
+    pixels = picture.rgb()
     pixels[..., :3] = 0
     pixels[301:377, 101:333, 0] = 255
-    result = masker.snapshot(frame, pixels, DPI)
-    assert result.pixels.shape == (1111, 500, 3)
-    reds = (result.pixels[..., 0] > result.pixels[..., 1]).sum()
+    result = masker.snapshot(frame, picture, DPI)
+    assert result.canvas.rgb().shape == (1111, 500, 3)
+    reds = (result.canvas.rgb()[..., 0] > result.canvas.rgb()[..., 1]).sum()
     assert reds == 0
 
 
 def test_the_pixels_given_are_not_painted_on() -> None:
-    frame, pixels = still(FORM, status_bar())
+    frame, picture = still(FORM, status_bar())
+    pixels = picture.rgb()
     before = pixels.copy()
-    Masker("medium", APP).snapshot(frame, pixels, DPI)
+    Masker("medium", APP).snapshot(frame, picture, DPI)
     assert (pixels == before).all()
 
 
 def test_read_only_pixels_are_fine() -> None:
-    frame, pixels = still(FORM, status_bar())
+    frame, _ = still(FORM, status_bar())
+    pixels = painted(FORM)
     pixels.setflags(write=False)
-    assert covered(Masker("medium", APP).snapshot(frame, pixels, DPI), PASSWORD)
+    assert covered(Masker("medium", APP).snapshot(frame, RgbaCanvas(pixels), DPI), PASSWORD)
 
 
 def test_labels_of_private_views_are_five_stars_whatever_their_length() -> None:
@@ -186,8 +194,8 @@ def test_web_and_map_views_are_blocked_with_all_below(name: str, level: MaskLeve
 def test_everything_outside_the_app_is_blocked() -> None:
     bar = status_bar()
     result = masked(app(TITLE, bounds=(0, 0, 1080, 2300)), bar)
-    assert (result.pixels[: bar.bounds.bottom // 2] == COVER).all()
-    assert (result.pixels[1150:] == COVER).all()
+    assert (result.canvas.rgb()[: bar.bounds.bottom // 2] == COVER).all()
+    assert (result.canvas.rgb()[1150:] == COVER).all()
     assert {cover.rule for cover in result.covers} == {"system-ui", "outside-app"}
 
 
@@ -195,8 +203,8 @@ def test_a_keyboard_on_a_full_screen_sheet_hides_its_panel_only() -> None:
     keys = keyboard()
     result = masked(app(TITLE), status_bar(), keys)
     assert visible(result, TITLE)
-    assert (result.pixels[1650 // 2 :] == COVER).all()
-    assert tuple(result.pixels[1640 // 2, 270]) == APP_COLOR
+    assert (result.canvas.rgb()[1650 // 2 :] == COVER).all()
+    assert tuple(result.canvas.rgb()[1640 // 2, 270]) == APP_COLOR
 
 
 def test_a_dialog_of_another_package_is_blocked() -> None:
@@ -231,14 +239,14 @@ def test_another_app_in_the_apps_own_window_is_blocked() -> None:
 
 def test_a_dump_of_the_active_window_alone_hides_where_the_status_bar_is() -> None:
     result = masked(app(view(0, 0, 1080, 60, text="9:02 Mum: call me"), PAY))
-    assert (result.pixels[: 48 * DPI // 160 // 2] == COVER).all()
+    assert (result.canvas.rgb()[: 48 * DPI // 160 // 2] == COVER).all()
     assert visible(result, PAY)
 
 
 def test_without_a_package_the_largest_app_is_shown() -> None:
     result = masked(app(TITLE, package=APP), status_bar(), keyboard(), package=None)
     assert visible(result, TITLE)
-    assert (result.pixels[1650 // 2 :] == COVER).all()
+    assert (result.canvas.rgb()[1650 // 2 :] == COVER).all()
 
 
 @pytest.mark.parametrize("package", ["com.android.systemui", "com.vendor.launcher3", "com.other"])
@@ -255,45 +263,46 @@ def test_no_tree_blocks_all() -> None:
     pixels = painted(FORM)
     dump = tree(FORM)
     for before, after in ((None, dump), (dump, None), (None, None), (tree(), dump)):
-        assert blocked(Masker("medium", APP).snapshot(snapshot(pixels, before, after), pixels, DPI)) == "no-tree"
+        assert blocked(at_medium(snapshot(pixels, before, after), pixels)) == "no-tree"
 
 
 def test_another_rotation_blocks_all() -> None:
     pixels = painted(FORM)
     dump, turned = tree(FORM), tree(FORM, rotation=1)
     for before, after in ((dump, turned), (turned, dump)):
-        assert blocked(Masker("medium", APP).snapshot(snapshot(pixels, before, after), pixels, DPI)) == "rotation"
+        assert blocked(at_medium(snapshot(pixels, before, after), pixels)) == "rotation"
     turned_frame = snapshot(pixels, dump, dump, rotation=3)
-    assert blocked(Masker("medium", APP).snapshot(turned_frame, pixels, DPI)) == "rotation"
+    assert blocked(Masker("medium", APP).snapshot(turned_frame, RgbaCanvas(pixels), DPI)) == "rotation"
 
 
 def test_a_tree_larger_than_the_picture_blocks_all() -> None:
     pixels = painted(FORM, size=Size(540, 1200))
     dump = tree(FORM)
-    result = Masker("medium", APP).snapshot(snapshot(pixels, dump, dump), pixels, DPI)
+    result = at_medium(snapshot(pixels, dump, dump), pixels)
     assert blocked(result) == "size"
-    assert result.pixels.shape == (1200, 540, 3)
+    assert result.canvas.rgb().shape == (1200, 540, 3)
 
 
 def test_pixels_of_another_shape_than_said_block_all() -> None:
-    frame, pixels = still(FORM, status_bar())
-    assert blocked(Masker("medium", APP).snapshot(frame, pixels[:-1], DPI)) == "size"
-    assert blocked(Masker("medium", APP).snapshot(frame, pixels[..., :3], DPI)) == "size"
+    frame, _ = still(FORM, status_bar())
+    for other in (RgbaCanvas(painted(FORM)[:-1]), RgbaCanvas(painted(FORM)[:1000], SCREEN)):
+        assert blocked(Masker("medium", APP).snapshot(frame, other, DPI)) == "size"
 
 
 def test_a_secure_window_is_named() -> None:
-    frame, pixels = still(FORM, status_bar())
+    frame, picture = still(FORM, status_bar())
+    pixels = picture.rgb()
     pixels[63:, :, :3] = 0
-    assert blocked(Masker("medium", APP).snapshot(frame, pixels, DPI)) == "secure"
+    assert blocked(Masker("medium", APP).snapshot(frame, picture, DPI)) == "secure"
     pixels[2399, 1079, 2] = 1
-    assert blocked(Masker("medium", APP).snapshot(frame, pixels, DPI)) == ""
+    assert blocked(Masker("medium", APP).snapshot(frame, picture, DPI)) == ""
 
 
 def test_dumps_that_do_not_enclose_the_picture_block_all() -> None:
     pixels = painted(FORM)
     early, late = tree(FORM, seconds=1), tree(FORM, seconds=3)
-    assert blocked(Masker("medium", APP).snapshot(snapshot(pixels, early, late, 0.5), pixels, DPI)) == "unstable"
-    assert blocked(Masker("medium", APP).snapshot(snapshot(pixels, early, late, 3.5), pixels, DPI)) == "unstable"
+    assert blocked(at_medium(snapshot(pixels, early, late, 0.5), pixels)) == "unstable"
+    assert blocked(at_medium(snapshot(pixels, early, late, 3.5), pixels)) == "unstable"
 
 
 def test_a_private_view_that_moved_on_a_still_screen_blocks_all() -> None:
@@ -301,7 +310,7 @@ def test_a_private_view_that_moved_on_a_still_screen_blocks_all() -> None:
     moved = replace(EMAIL, bounds=Bounds(40, 350, 1040, 470))
     before, after = tree(app(EMAIL), status_bar()), tree(app(moved), status_bar(), seconds=1)
     for a, b in ((before, after), (before, tree(app(), status_bar(), seconds=1))):
-        assert blocked(Masker("medium", APP).snapshot(snapshot(pixels, a, b, 0.5), pixels, DPI)) == "unstable"
+        assert blocked(at_medium(snapshot(pixels, a, b, 0.5), pixels)) == "unstable"
 
 
 def test_a_private_view_that_moved_inside_a_scrolling_view_blocks_that() -> None:
@@ -313,9 +322,9 @@ def test_a_private_view_that_moved_inside_a_scrolling_view_blocks_that() -> None
     PAY_BELOW = view(40, 2100, 500, 2200, text="Pay")
     pixels = painted(scrolled(150))
     before, after = tree(scrolled(0), status_bar()), tree(scrolled(300), status_bar(), seconds=1)
-    result = Masker("medium", APP).snapshot(snapshot(pixels, before, after, 0.5), pixels, DPI)
+    result = at_medium(snapshot(pixels, before, after, 0.5), pixels)
     assert result.blocked == ""
-    assert (result.pixels[150:1000] == COVER).all()
+    assert (result.canvas.rgb()[150:1000] == COVER).all()
     assert visible(result, TITLE)
     assert visible(result, PAY_BELOW)
 
@@ -328,12 +337,8 @@ def test_a_scrolling_view_whose_content_was_replaced_is_blocked() -> None:
     pixels = painted(page("c", "d"))
     far = tree(page("a", "b"), status_bar()), tree(page("x", "y"), status_bar(), seconds=1)
     near = tree(page("a", "b"), status_bar()), tree(page("b", "c"), status_bar(), seconds=1)
-    assert (Masker("medium", APP).snapshot(snapshot(pixels, *far, 0.5), pixels, DPI).pixels[150:1000] == COVER).all()
-    assert (
-        not (Masker("medium", APP).snapshot(snapshot(pixels, *near, 0.5), pixels, DPI).pixels[150:1000] == COVER)
-        .any(axis=2)
-        .any()
-    )
+    assert (at_medium(snapshot(pixels, *far, 0.5), pixels).canvas.rgb()[150:1000] == COVER).all()
+    assert not (at_medium(snapshot(pixels, *near, 0.5), pixels).canvas.rgb()[150:1000] == COVER).any(axis=2).any()
 
 
 def test_masks_of_both_dumps_are_burnt_in() -> None:
@@ -341,7 +346,7 @@ def test_masks_of_both_dumps_are_burnt_in() -> None:
     pixels = painted(app(PAY), card)
     before, after = tree(app(PAY), status_bar(), card), tree(app(PAY), status_bar(), seconds=1)
     for a, b in ((before, replace(after)), (replace(after, stamp=at(0)), replace(before, stamp=at(1)))):
-        result = Masker("medium", APP).snapshot(snapshot(pixels, a, b, 0.5), pixels, DPI)
+        result = at_medium(snapshot(pixels, a, b, 0.5), pixels)
         assert covered(result, card)
 
 
@@ -352,13 +357,13 @@ def test_rows_of_a_view_that_has_just_come_stay_covered_while_its_screen_may_sli
     slid = painted(form)
     slid[300:420] = np.roll(slid[300:420], 200, axis=1)
     dump = tree(form, status_bar(), seconds=1)
-    young = masker.snapshot(snapshot(slid, dump, replace(dump, stamp=at(1.4)), 1.2), slid, DPI)
+    young = masker.snapshot(snapshot(slid, dump, replace(dump, stamp=at(1.4)), 1.2), RgbaCanvas(slid), DPI)
     assert visible(young, TITLE)
-    assert not (young.pixels == color(EMAIL)).all(axis=2).any()
-    assert (young.pixels[150:] == COVER).all()
+    assert not (young.canvas.rgb() == color(EMAIL)).all(axis=2).any()
+    assert (young.canvas.rgb()[150:] == COVER).all()
     later = replace(dump, stamp=at(1.6))
     pixels = painted(form)
-    assert visible(masker.snapshot(snapshot(pixels, later, later, 1.6), pixels, DPI), PAY)
+    assert visible(masker.snapshot(snapshot(pixels, later, later, 1.6), RgbaCanvas(pixels), DPI), PAY)
 
 
 def test_a_keypad_is_blocked_and_a_calculator_is_not() -> None:
@@ -392,7 +397,7 @@ def test_touches_on_a_screen_that_nobody_can_judge_are_dropped() -> None:
     known = still(app(TITLE), status_bar(), seconds=1)
     masker.snapshot(*known, DPI)
     assert masker.touch(touch(3, "down"))
-    masker.snapshot(snapshot(known[1], known[0].before, None, seconds=4), known[1], DPI)
+    masker.snapshot(replace(known[0], frame=replace(known[0].frame, stamp=at(4)), after=None), known[1], DPI)
     assert masker.touch(touch(2.9, "down"))
     assert masker.touch(touch(3.1, "down")) is None
     assert masker.touch(touch(60, "down")) is None
@@ -403,9 +408,10 @@ def test_touches_on_a_screen_that_nobody_can_judge_are_dropped() -> None:
 def test_touches_on_a_secure_screen_are_dropped_and_the_tap_that_leads_there_is_not() -> None:
     masker = Masker("medium", APP)
     masker.snapshot(*still(app(TITLE), status_bar(), seconds=1), DPI)
-    shown, pixels = still(app(TITLE), status_bar(), seconds=5)
+    shown, picture = still(app(TITLE), status_bar(), seconds=5)
+    pixels = picture.rgb()
     pixels[..., :3] = 0
-    assert masker.snapshot(shown, pixels, DPI).blocked == "secure"
+    assert masker.snapshot(shown, picture, DPI).blocked == "secure"
     assert masker.touch(touch(4.8, "down"))
     assert masker.touch(touch(5.2, "down")) is None
 
@@ -502,7 +508,7 @@ def test_the_words_of_a_secure_window_over_others_are_not_told() -> None:
     pixels = painted(app(TITLE))
     pixels[900:1500, 100:980, :3] = 0
     dump = tree(app(TITLE), dialog, status_bar())
-    result = Masker("medium", APP).snapshot(snapshot(pixels, dump, dump), pixels, DPI)
+    result = at_medium(snapshot(pixels, dump, dump), pixels)
     assert labels(result) == ["Checkout", "*****"]
     assert visible(result, TITLE)
 
@@ -534,7 +540,7 @@ def test_an_app_that_comes_back_is_not_shown_while_its_opening_is_drawn_over_ano
     masker.snapshot(*still(other, status_bar(), seconds=1), DPI)
     dump = tree(app(TITLE), status_bar(), seconds=1.1)
     pixels = painted(other)
-    early = masker.snapshot(snapshot(pixels, dump, replace(dump, stamp=at(1.3)), 1.2), pixels, DPI)
+    early = masker.snapshot(snapshot(pixels, dump, replace(dump, stamp=at(1.3)), 1.2), RgbaCanvas(pixels), DPI)
     assert blocked(early) == "settling"
     assert visible(masker.snapshot(*still(app(TITLE), status_bar(), seconds=1.7), DPI), TITLE)
 
@@ -567,10 +573,10 @@ def test_an_input_of_any_class_is_one_when_it_holds_more_than_its_hint() -> None
 
 
 def test_landscape_and_small_screens_keep_their_shape() -> None:
-    assert scaled_size(Size(2400, 1080), 540) == (1200, 540)
-    assert scaled_size(Size(320, 480), 540) == (320, 480)
-    assert scaled_size(Size(1440, 3120), 540) == (540, 1170)
-    assert blank(at(0), SCREEN, DPI, 540, "no-picture").pixels.shape == (1200, 540, 3)
+    assert scaled(Size(2400, 1080), 540) == Size(1200, 540)
+    assert scaled(Size(320, 480), 540) == Size(320, 480)
+    assert scaled(Size(1440, 3120), 540) == Size(540, 1170)
+    assert blank(at(0), SCREEN, DPI, 540, "no-picture").canvas.rgb().shape == (1200, 540, 3)
 
 
 BOUNDS = st.builds(
@@ -605,7 +611,7 @@ def test_whatever_the_trees_no_password_or_foreign_window_is_seen(
     clip = [[replace(root, bounds=root.bounds.intersect(whole)) for root in roots] for roots in (first, second)]
     before, after = tree(*clip[0]), tree(*clip[1], seconds=1)
     pixels = np.full((240, 108, 4), 255, np.uint8)
-    result = Masker(level, package, width=540).snapshot(snapshot(pixels, before, after, 0.5), pixels, DPI)
+    result = Masker(level, package, width=540).snapshot(snapshot(pixels, before, after, 0.5), RgbaCanvas(pixels), DPI)
     if blocked(result):
         return
     for dump in (before, after):
@@ -614,14 +620,16 @@ def test_whatever_the_trees_no_password_or_foreign_window_is_seen(
                 b = node.bounds.intersect(whole)
                 inside = not b.empty and not root.bounds.empty
                 if inside and node.flags & NodeFlag.PASSWORD and APP in (root.package, package):
-                    assert (result.pixels[b.top : b.bottom, b.left : b.right] == COVER).all() or root.package not in (
+                    assert (
+                        result.canvas.rgb()[b.top : b.bottom, b.left : b.right] == COVER
+                    ).all() or root.package not in (
                         "",
                         APP,
                     )
             if root.package == "com.other" and package == APP:
                 r = root.bounds
-                assert (result.pixels[r.top : r.bottom, r.left : r.right] == COVER).all()
-    assert result.pixels.shape == (240, 108, 3)
+                assert (result.canvas.rgb()[r.top : r.bottom, r.left : r.right] == COVER).all()
+    assert result.canvas.rgb().shape == (240, 108, 3)
 
 
 FIXTURES = Path(__file__).parents[5] / "shared" / "fixtures" / "hierarchies"
@@ -636,18 +644,20 @@ def test_real_dumps_are_masked(level: MaskLevel) -> None:
         dump = hierarchy.parse(path.read_bytes(), at(0), 0)
         size = Size(max(r.bounds.right for r in dump.roots), max(r.bounds.bottom for r in dump.roots))
         pixels = np.full((size.height, size.width, 4), 255, np.uint8)
-        result = Masker(level, None).snapshot(snapshot(pixels, dump, dump, rotation=dump.rotation), pixels, DPI)
+        result = Masker(level, None).snapshot(
+            snapshot(pixels, dump, dump, rotation=dump.rotation), RgbaCanvas(pixels), DPI
+        )
         if result.blocked:
             assert result.blocked == "not-app", path.name
             continue
         shown += 1
-        scale = result.pixels.shape[1] / size.width
+        scale = result.canvas.rgb().shape[1] / size.width
         for node in dump.walk():
             b = node.bounds
             if b.empty or not (node.flags & NodeFlag.PASSWORD or (level != "light" and node.cls.endswith("EditText"))):
                 continue
             # The outermost pixels mix with what is around the view, never with its inside: the burn comes first.
-            part = result.pixels[
+            part = result.canvas.rgb()[
                 ceil(b.top * scale) + 1 : floor(b.bottom * scale) - 1,
                 ceil(b.left * scale) + 1 : floor(b.right * scale) - 1,
             ]

@@ -1,23 +1,25 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import xxhash
-from fakes.views import DPI, at
 from PIL import Image
 
-from agent.replay.mask import blank
+from agent.replay.canvas import RgbaCanvas, covered
 from agent.replay.picture import KEPT, PictureEncoder, media_type
-from bridge.types import Size
+from bridge.types import Bounds, Size
 
-BLANK = blank(at(0), Size(64, 128), DPI, 540, "no-picture")
+BLANK = covered(Size(64, 128), 540)
+
+
+def shade(by: int) -> RgbaCanvas:
+    return RgbaCanvas(np.dstack((BLANK.rgb(), BLANK.rgb()[..., :1])) + np.uint8(by))
 
 
 def test_a_picture_is_webp_named_by_its_bytes() -> None:
-    picture = PictureEncoder().encode(BLANK)
+    picture = PictureEncoder().encode(BLANK, BLANK.whole)
     assert picture.media_type == media_type(picture.data) == "image/webp"
     assert picture.digest == xxhash.xxh3_128_hexdigest(picture.data)
     with Image.open(io.BytesIO(picture.data)) as image:
@@ -26,25 +28,25 @@ def test_a_picture_is_webp_named_by_its_bytes() -> None:
 
 def test_equal_pixels_are_encoded_once() -> None:
     encoder = PictureEncoder()
-    first = encoder.encode(BLANK)
-    assert encoder.encode(replace(BLANK, pixels=BLANK.pixels.copy())) is first
-    other = encoder.encode(replace(BLANK, pixels=BLANK.pixels + np.uint8(60)))
+    first = encoder.encode(BLANK, BLANK.whole)
+    assert encoder.encode(covered(Size(64, 128), 540), BLANK.whole) is first
+    other = encoder.encode(shade(60), BLANK.whole)
     assert other.digest != first.digest
 
 
 def test_equal_bytes_of_another_shape_are_another_picture() -> None:
     encoder = PictureEncoder()
-    first = encoder.encode(BLANK)
-    turned = encoder.encode(replace(BLANK, pixels=BLANK.pixels.reshape(64, 128, 3)))
+    first = encoder.encode(BLANK, BLANK.whole)
+    turned = encoder.encode(covered(Size(128, 64), 540), Bounds(0, 0, 128, 64))
     assert turned.digest != first.digest
 
 
 def test_the_memory_is_bounded() -> None:
     encoder = PictureEncoder()
-    first = encoder.encode(BLANK)
-    for shade in range(1, KEPT + 1):
-        encoder.encode(replace(BLANK, pixels=BLANK.pixels + np.uint8(shade)))
-    again = encoder.encode(BLANK)
+    first = encoder.encode(BLANK, BLANK.whole)
+    for by in range(1, KEPT + 1):
+        encoder.encode(shade(by), BLANK.whole)
+    again = encoder.encode(BLANK, BLANK.whole)
     assert again is not first
     assert again == first
 

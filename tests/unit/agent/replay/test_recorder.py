@@ -30,6 +30,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.model import Finding, Happening, Loss, MaskedNode, MaskedSnapshot, ParseFailure, SealedSegment, SessionKey
+from agent.replay.canvas import RgbaCanvas
 from agent.replay.mask import Masker
 from agent.replay.recorder import MAX_LOGS, MAX_PROOF_CHARS, Item, Recorder
 from agent.replay.validator import validate
@@ -48,9 +49,9 @@ def recorder(masker: Masker | None = None, **more: Any) -> Recorder:
 
 def picture(seconds: float, shade: int, label: str = "", size: Size = SCREEN, blocked: str = "") -> MaskedSnapshot:
     """A small picture, of its shade's look."""
-    pixels = np.full((24, 11, 3), shade * 20 % 256, np.uint8)
+    pixels = np.full((24, 11, 4), shade * 20 % 256, np.uint8)
     nodes = (MaskedNode("k", Bounds(0, 0, 105, 105), "v", "", label, NodeFlag.NONE),) if label else ()
-    return MaskedSnapshot(at(seconds), size, DPI, 0, pixels, nodes, (), blocked)
+    return MaskedSnapshot(at(seconds), size, DPI, 0, RgbaCanvas(pixels, size), nodes, (), blocked)
 
 
 def run(items: Iterable[Item], to: Recorder | None = None, until: float | None = None) -> list[SealedSegment]:
@@ -182,8 +183,10 @@ def test_segments_are_cut_by_size() -> None:
 
 
 def test_large_pictures_are_cut_by_size() -> None:
-    noise = np.random.default_rng(7).integers(0, 256, (400, 200, 3), np.uint8)
-    pictures = [replace(picture(1 + i, 0), pixels=np.roll(noise, i * 7, axis=0)) for i in range(20)]
+    noise = np.random.default_rng(7).integers(0, 256, (400, 200, 4), np.uint8)
+    pictures = [
+        replace(picture(1 + i, 0), canvas=RgbaCanvas(np.roll(noise, i * 7, axis=0), SCREEN)) for i in range(20)
+    ]
     sealed = run([event(1, ONE), *pictures], recorder(segment_bytes=100_000))
     assert len(sealed) > 2
     for segment in sealed:
@@ -447,7 +450,7 @@ def test_a_still_screen_is_stored_once() -> None:
     to.feed(event(0.5, ONE))
     for i in range(5):
         later = replace(dump, stamp=at(i))
-        to.feed(masker.snapshot(snapshot(pixels, later, later, i), pixels, DPI))
+        to.feed(masker.snapshot(snapshot(pixels, later, later, i), RgbaCanvas(pixels), DPI))
     (segment,) = to.finish()
     assert len(segment.pictures) == 1
     assert segment.manifest.counts.frames == 5

@@ -9,6 +9,8 @@ from fakes.views import EPOCH, at
 
 from agent.model import Loss, MaskedNode, MaskedSnapshot, MaskRect, SessionKey
 from agent.replay import rrweb
+from agent.replay.canvas import RgbaCanvas
+from agent.replay.layers import key
 from agent.replay.picture import PictureEncoder
 from agent.replay.segment import Origin, SegmentWriter, Shown
 from agent.replay.tree import NodeIds
@@ -18,14 +20,14 @@ from bridge.types import Bounds, NodeFlag, Size
 KEY = SessionKey(EPOCH, "device-1")
 ORIGIN = Origin(KEY, "serial-1", {"model": "m"}, "integrations", "anonymousId")
 ENCODER = PictureEncoder()
+SCREEN = Size(1080, 2400)
 
 
 def shown(seconds: float, shade: int, label: str = "", covers: tuple[MaskRect, ...] = ()) -> Shown:
     node = MaskedNode("k", Bounds(0, 0, 105, 105), "android.widget.Button", "", label, NodeFlag.NONE)
-    pixels = np.full((120, 54, 3), shade, np.uint8)
+    canvas = RgbaCanvas(np.full((120, 54, 4), shade, np.uint8), SCREEN)
     nodes = (node,) if label else ()
-    snapshot = MaskedSnapshot(at(seconds), Size(1080, 2400), 420, 0, pixels, nodes, covers)
-    return Shown.of(snapshot, ENCODER.encode(snapshot))
+    return Shown.of(MaskedSnapshot(at(seconds), SCREEN, 420, 0, canvas, nodes, covers), key(canvas, ENCODER))
 
 
 def writer(first: Shown, start_ms: int = EPOCH) -> SegmentWriter:
@@ -55,7 +57,7 @@ def test_a_segment_opens_with_what_is_shown_and_ends_with_its_facts() -> None:
     meta, full, end = map(orjson.loads, sealed.events)
     assert (meta["type"], meta["timestamp"], meta["data"]["width"], meta["data"]["height"]) == (4, EPOCH, 411, 914)
     assert (full["type"], full["timestamp"]) == (2, EPOCH + 1)
-    assert f"picture:{first.picture.digest}".encode() in sealed.events[1]
+    assert f"picture:{first.stack.base.digest}".encode() in sealed.events[1]
     assert b"Pay" in sealed.events[1]
     payload = end["data"]["payload"]
     assert end["timestamp"] == payload["end_ms"] == sealed.manifest.end_ms == EPOCH + 5000
@@ -74,7 +76,7 @@ def test_a_segment_opens_with_what_is_shown_and_ends_with_its_facts() -> None:
         "session_from": "integrations",
         "device_from": "anonymousId",
     }
-    assert sealed.manifest.pictures == tuple(sealed.pictures) == (first.picture.digest,)
+    assert sealed.manifest.pictures == tuple(sealed.pictures) == (first.stack.base.digest,)
 
 
 def test_a_new_picture_and_new_views_are_one_event() -> None:
@@ -100,9 +102,16 @@ def test_covers_are_told_when_they_change_and_at_the_start() -> None:
     show(to, shown(1, 99, covers=covers))
     show(to, replace(shown(2, 99, covers=covers[:1]), blocked="unstable"))
     masks = [e["data"]["payload"] for e in events_of(to) if e["type"] == 5 and e["data"]["tag"] == "mask"]
+    password = [0, 0, 9, 9, "password"]
     assert masks == [
-        {"count": 2, "kinds": {"mask": 1, "block": 1}, "rules": {"password": 1, "web": 1}, "blocked": ""},
-        {"count": 1, "kinds": {"mask": 1}, "rules": {"password": 1}, "blocked": "unstable"},
+        {
+            "count": 2,
+            "kinds": {"mask": 1, "block": 1},
+            "rules": {"password": 1, "web": 1},
+            "blocked": "",
+            "rects": [password, [0, 9, 9, 19, "web"]],
+        },
+        {"count": 1, "kinds": {"mask": 1}, "rules": {"password": 1}, "blocked": "unstable", "rects": [password]},
     ]
 
 
@@ -140,8 +149,8 @@ def test_size_counts_a_picture_as_often_as_it_is_inlined() -> None:
     opened = to.size
     show(to, b)
     show(to, replace(a, stamp=at(2)))
-    inlined = round(len(a.picture.data) * 4 / 3) + round(len(b.picture.data) * 4 / 3)
+    inlined = round(len(a.stack.base.data) * 4 / 3) + round(len(b.stack.base.data) * 4 / 3)
     assert to.size - opened > inlined
     sealed = to.seal("stop", EPOCH + 9000, ())
     assert len(sealed.pictures) == 2
-    assert sealed.manifest.bytes == sum(map(len, sealed.events)) + len(a.picture.data) + len(b.picture.data)
+    assert sealed.manifest.bytes == sum(map(len, sealed.events)) + len(a.stack.base.data) + len(b.stack.base.data)
