@@ -75,12 +75,12 @@ class Layers:
 
     def _key(self, canvas: Canvas) -> Stack:
         self._states.clear()
-        stack = key(canvas, self._encoder)
+        stack = key_picture(canvas, self._encoder)
         self._states.append((stack, canvas))
         return stack
 
 
-def key(canvas: Canvas, encoder: PictureEncoder) -> Stack:
+def key_picture(canvas: Canvas, encoder: PictureEncoder) -> Stack:
     """A canvas as one picture."""
     return Stack(canvas.size, encoder.encode(canvas, canvas.whole))
 

@@ -18,7 +18,7 @@ from agent.model import (
     SessionKey,
 )
 from agent.replay import rrweb
-from agent.replay.layers import Layers, key
+from agent.replay.layers import Layers, key_picture
 from agent.replay.mask import Masker, blank
 from agent.replay.picture import PictureEncoder
 from agent.replay.rrweb import Event
@@ -419,7 +419,7 @@ class Recorder:
         shown = self._shown if key == self._current else self._last_shown.get(key)
         if shown is None:
             none = blank(interval.start, self._screen, self._dpi, self._width, "no-picture")
-            shown = Shown.of(none, None if none.canvas is None else key(none.canvas, self._encoder))
+            shown = Shown.of(none, None if none.canvas is None else key_picture(none.canvas, self._encoder))
         seq = self._seqs.get(key, 0)
         self._seqs[key] = seq + 1
         self._ids.forget_oldest()

@@ -46,7 +46,7 @@ def meta(at_ms: int, href: str, width: int, height: int) -> Event:
 
 
 def full_snapshot(
-    at_ms: int, picture: str | None, width: int, height: int, layers: Sequence[Event], views: Sequence[Event]
+    at_ms: int, picture: str | None, width: int, height: int, views: Sequence[Event], layers: Sequence[Event] = ()
 ) -> Event:
     """The document: one picture (`src` text) as large as the window, layers on it, and the views over it.
 

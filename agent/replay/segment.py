@@ -98,7 +98,7 @@ class SegmentWriter:
         self._put(rrweb.meta(start_ms, href, width, height))
         base = None if shown.stack is None else _name(shown.stack.base)
         layers = [node for node, _ in self._raised(shown, ())]
-        opening = rrweb.full_snapshot(start_ms + 1, base, width, height, layers[::-1], views)
+        opening = rrweb.full_snapshot(start_ms + 1, base, width, height, views, layers[::-1])
         self._put(opening, _pictures(shown.stack))
         if shown.covers:
             self.append([mask_event(start_ms, shown)])

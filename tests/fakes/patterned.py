@@ -69,7 +69,7 @@ def segment(
     shown = [picture(code, size) for code in codes]
     events = [
         rrweb.meta(start_ms, "android-app://com.example.shop/.MainActivity", width, height),
-        rrweb.full_snapshot(start_ms + 1, f"picture:{shown[0].digest}", width, height, [], []),
+        rrweb.full_snapshot(start_ms + 1, f"picture:{shown[0].digest}", width, height, []),
     ]
     for n, each in enumerate(shown[1:], 1):
         events.append(rrweb.mutation(start_ms + n * STEP_MS, [(rrweb.PICTURE_ID, {"src": f"picture:{each.digest}"})]))

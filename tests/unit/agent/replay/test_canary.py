@@ -18,6 +18,7 @@ from PIL import Image
 
 from agent.model import MaskLevel, SealedSegment
 from agent.replay.canvas import COVER
+from agent.replay.playback import Change, Playback
 from agent.replay.validator import validate
 from agent.store.recording import Recording
 from bridge.emulated.world.autopilot import ADDRESS, SECRETS
@@ -139,17 +140,25 @@ def events(segments: list[SealedSegment]) -> list[dict[str, Any]]:
 
 
 def pictures(segments: list[SealedSegment]) -> list[tuple[int, NDArray[np.uint8]]]:
-    """When which picture comes into force, decoded from what is stored."""
+    """When which picture comes into force, put together from what is stored."""
     decoded = {
-        digest: np.asarray(Image.open(io.BytesIO(picture.data)).convert("RGB"))
+        f"picture:{digest}": np.asarray(Image.open(io.BytesIO(picture.data)).convert("RGB"))
         for sealed in segments
         for digest, picture in sealed.pictures.items()
     }
-    return [
-        (event["timestamp"], decoded[digest])
-        for event in events(segments)
-        for digest in re.findall(r"picture:([0-9a-f]{32})", orjson.dumps(event).decode())
-    ]
+    shown = []
+    playback = Playback()
+    for event in events(segments):
+        if playback.feed(event) & Change.PICTURE:
+            state = playback.state
+            pixels = decoded[state.base].copy()
+            across, down = pixels.shape[1] / state.width, pixels.shape[0] / state.height
+            for layer in state.layers:
+                piece = decoded[layer.source]
+                left, top = round(layer.box.left * across), round(layer.box.top * down)
+                pixels[top : top + piece.shape[0], left : left + piece.shape[1]] = piece
+            shown.append((event["timestamp"], pixels))
+    return shown
 
 
 def grey(pixels: NDArray[np.uint8]) -> bool:

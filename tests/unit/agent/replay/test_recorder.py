@@ -184,9 +184,7 @@ def test_segments_are_cut_by_size() -> None:
 
 def test_large_pictures_are_cut_by_size() -> None:
     noise = np.random.default_rng(7).integers(0, 256, (400, 200, 4), np.uint8)
-    pictures = [
-        replace(picture(1 + i, 0), canvas=RgbaCanvas(np.roll(noise, i * 7, axis=0), SCREEN)) for i in range(20)
-    ]
+    pictures = [replace(picture(1 + i, 0), canvas=RgbaCanvas(np.roll(noise, i * 7, axis=0), SCREEN)) for i in range(20)]
     sealed = run([event(1, ONE), *pictures], recorder(segment_bytes=100_000))
     assert len(sealed) > 2
     for segment in sealed:

@@ -10,7 +10,7 @@ from agent.replay import rrweb
 
 
 def test_the_document_has_the_ids_that_viewers_rely_on() -> None:
-    event = rrweb.full_snapshot(5, "picture:x", 411, 914, [], [rrweb.element(100, "div", {"class": "v"})])
+    event = rrweb.full_snapshot(5, "picture:x", 411, 914, [rrweb.element(100, "div", {"class": "v"})])
     html = event["data"]["node"]["childNodes"][1]
     body = html["childNodes"][1]
     image, _, views = body["childNodes"]

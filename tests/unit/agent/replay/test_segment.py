@@ -10,7 +10,7 @@ from fakes.views import EPOCH, at
 from agent.model import Loss, MaskedNode, MaskedSnapshot, MaskRect, SessionKey
 from agent.replay import rrweb
 from agent.replay.canvas import RgbaCanvas
-from agent.replay.layers import key
+from agent.replay.layers import key_picture
 from agent.replay.picture import PictureEncoder
 from agent.replay.segment import Origin, SegmentWriter, Shown
 from agent.replay.tree import NodeIds
@@ -27,7 +27,7 @@ def shown(seconds: float, shade: int, label: str = "", covers: tuple[MaskRect, .
     node = MaskedNode("k", Bounds(0, 0, 105, 105), "android.widget.Button", "", label, NodeFlag.NONE)
     canvas = RgbaCanvas(np.full((120, 54, 4), shade, np.uint8), SCREEN)
     nodes = (node,) if label else ()
-    return Shown.of(MaskedSnapshot(at(seconds), SCREEN, 420, 0, canvas, nodes, covers), key(canvas, ENCODER))
+    return Shown.of(MaskedSnapshot(at(seconds), SCREEN, 420, 0, canvas, nodes, covers), key_picture(canvas, ENCODER))
 
 
 def writer(first: Shown, start_ms: int = EPOCH) -> SegmentWriter:

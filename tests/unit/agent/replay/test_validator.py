@@ -23,7 +23,7 @@ def good() -> list[dict[str, Any]]:
     box = rrweb.element(100, "div", {"class": "v"})
     return [
         rrweb.meta(1000, "android-app://x/y", 411, 914),
-        rrweb.full_snapshot(1001, DATA_URI, 411, 914, [], [box]),
+        rrweb.full_snapshot(1001, DATA_URI, 411, 914, [box]),
         rrweb.touch(1002, "down", 1, 2, 0),
         rrweb.touch(1003, "move", 1, 2, 0),
         rrweb.touch(1004, "up", 1, 2, 0),

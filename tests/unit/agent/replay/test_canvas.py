@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import simplejpeg
+from fakes.views import at
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from agent.model import Canvas
+from agent.replay.canvas import COVER, COVER_LUMA, NOISE, I420Canvas, RgbaCanvas, canvas, covered, scaled
+from bridge.errors import FrameMalformed
+from bridge.types import Bounds, Frame, MediaType, Size
+
+SCREEN = Size(1080, 2400)
+VIDEO = Size(540, 1200)
+
+
+def rgba(size: Size = SCREEN, seed: int = 1) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 100, (size.height, size.width, 4), np.uint8)
+
+
+def planes(size: Size = VIDEO, luma: int = 90) -> NDArray[np.uint8]:
+    data = np.full(size.width * size.height * 3 // 2, 128, np.uint8)
+    data[: size.width * size.height] = luma
+    return data
+
+
+def luma(data: NDArray[np.uint8], size: Size = VIDEO) -> NDArray[np.uint8]:
+    return data[: size.width * size.height].reshape(size.height, size.width)
+
+
+def frame(media_type: MediaType, data: bytes, size: Size, screen: Size = SCREEN) -> Frame:
+    return Frame(at(0), 0, size, screen, 0, media_type, data, 1, "fake")
+
+
+def grey(pixels: NDArray[np.uint8]) -> bool:
+    return bool((np.abs(pixels.astype(int) - COVER) <= 1).all())
+
+
+rectangles = st.builds(
+    lambda x, y, w, h: Bounds(x, y, x + w, y + h),
+    st.integers(-50, 1100),
+    st.integers(-50, 2450),
+    st.integers(1, 700),
+    st.integers(1, 700),
+)
+
+
+@pytest.mark.parametrize("width", [540, 412, 500, 1080])
+@given(rectangles)
+def test_every_pixel_that_a_covered_one_is_drawn_into_is_covered(width: int, cover: Bounds) -> None:
+    pixels = np.zeros((SCREEN.height, SCREEN.width, 4), np.uint8)
+    inside = cover.intersect(Bounds(0, 0, *(SCREEN.width, SCREEN.height)))
+    if not inside.empty:
+        pixels[inside.top : inside.bottom, inside.left : inside.right, :3] = 255
+    shown = RgbaCanvas(pixels).masked([cover], width).rgb()
+    assert set(np.unique(shown)) <= {0, COVER}
+
+
+@given(rectangles)
+def test_a_video_is_covered_in_whole_blocks_and_beyond(cover: Bounds) -> None:
+    shown = I420Canvas(planes(), VIDEO, SCREEN).masked([cover], 540)
+    inside = cover.intersect(Bounds(0, 0, SCREEN.width, SCREEN.height))
+    if inside.empty:
+        return
+    rgb = shown.rgb()
+    left, top = max(0, inside.left // 2 - 4), max(0, inside.top // 2 - 4)
+    right, bottom = min(540, -(-inside.right // 2) + 4), min(1200, -(-inside.bottom // 2) + 4)
+    assert grey(rgb[top:bottom, left:right])
+    rows, columns = np.nonzero((rgb != I420Canvas(planes(), VIDEO, SCREEN).rgb()[0, 0]).any(axis=2))
+    assert top - 8 < rows.min()
+    assert rows.max() < bottom + 8
+    assert left - 8 < columns.min()
+    assert columns.max() < right + 8
+
+
+def test_what_was_given_is_not_painted_on() -> None:
+    pixels, data = rgba(), planes()
+    before, drawn = pixels.copy(), data.copy()
+    pixels.setflags(write=False)
+    data.setflags(write=False)
+    RgbaCanvas(pixels).masked([Bounds(0, 0, 500, 500)], 1080)
+    I420Canvas(data, VIDEO, SCREEN).masked([Bounds(0, 0, 500, 500)], 540)
+    assert (pixels == before).all()
+    assert (data == drawn).all()
+
+
+def test_a_change_is_found_where_it_is() -> None:
+    pixels = rgba(VIDEO)
+    other = pixels.copy()
+    other[100:120, 30:77, 1] += 1
+    one, two = RgbaCanvas(pixels, SCREEN), RgbaCanvas(other, SCREEN)
+    assert two.changed(one) == Bounds(30, 100, 77, 120)
+    assert one.changed(RgbaCanvas(pixels.copy(), SCREEN)) is None
+    assert one.changed(RgbaCanvas(rgba(Size(540, 1100)), SCREEN)) == one.whole
+    assert not one.alike(RgbaCanvas(rgba(VIDEO, 2), SCREEN))
+    assert one.alike(RgbaCanvas(pixels.copy(), SCREEN))
+
+
+@pytest.mark.parametrize("size", [VIDEO, Size(544, 1208), Size(62, 34)])
+def test_a_change_of_a_video_is_more_than_noise(size: Size) -> None:
+    data = planes(size)
+    one = I420Canvas(data, size, SCREEN)
+    noisy, changed, tinted = data.copy(), data.copy(), data.copy()
+    luma(noisy, size)[:] += NOISE
+    luma(changed, size)[size.height - 1, size.width - 1] += NOISE + 1
+    tinted[-1] += NOISE + 1
+    assert I420Canvas(noisy, size, SCREEN).changed(one) is None
+    assert I420Canvas(noisy, size, SCREEN).alike(one)
+    for other in (changed, tinted):
+        box = I420Canvas(other, size, SCREEN).changed(one)
+        assert box is not None
+        assert (box.right, box.bottom) == (size.width, size.height)
+        assert box.left % 16 == box.top % 16 == 0
+        assert max(box.width, box.height) <= 16
+    assert one.changed(RgbaCanvas(rgba(size), SCREEN)) == one.whole
+    assert not I420Canvas(planes(size, 200), size, SCREEN).alike(one)
+
+
+@pytest.mark.parametrize("shown", [RgbaCanvas(rgba(VIDEO), SCREEN), I420Canvas(planes(), VIDEO, SCREEN)])
+def test_a_part_becomes_a_picture_of_that_part(shown: Canvas) -> None:
+    box = Bounds(32, 64, 132, 100)
+    with Image.open(io.BytesIO(shown.webp(box, 80))) as image:
+        assert (image.format, image.size) == ("WEBP", (100, 36))
+        decoded = np.asarray(image.convert("RGB")).astype(int)
+    assert np.abs(decoded - shown.rgb()[64:100, 32:132]).mean() < 20
+    assert shown.digest(box) != shown.digest(Bounds(32, 64, 68, 164)) != shown.digest(shown.whole)
+
+
+def test_colours_of_a_video_survive() -> None:
+    pytest.importorskip("av")
+    import av
+
+    colours = np.zeros((64, 96, 3), np.uint8)
+    colours[:32, :48], colours[:32, 48:], colours[32:, :48], colours[32:, 48:] = (
+        (200, 30, 40), (20, 180, 60), (30, 60, 220), (250, 250, 250),
+    )  # fmt: skip
+    video = av.VideoFrame.from_ndarray(colours, format="rgb24").reformat(format="yuv420p")
+    data = video.to_ndarray().reshape(-1)
+    shown = I420Canvas(data, Size(96, 64), Size(96, 64))
+    assert np.abs(shown.rgb().astype(int) - colours).mean() < 2
+    with Image.open(io.BytesIO(shown.webp(shown.whole, 90))) as image:
+        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - colours).mean() < 6
+
+
+def test_black_is_what_has_no_light() -> None:
+    pixels = np.zeros((2400, 1080, 4), np.uint8)
+    pixels[..., 3] = 255
+    pixels[1000, 500, 2] = 1
+    shown = RgbaCanvas(pixels)
+    assert shown.black(Bounds(0, 0, 1080, 1000))
+    assert not shown.black(Bounds(400, 900, 600, 1100))
+    data = planes(luma=17)
+    luma(data)[500, 250] = 60
+    video = I420Canvas(data, VIDEO, SCREEN)
+    assert video.black(Bounds(0, 0, 1080, 998))
+    assert not video.black(Bounds(400, 900, 600, 1100))
+    assert video.black(Bounds(3, 3, 4, 4))
+
+
+def test_frames_become_canvases() -> None:
+    pixels = rgba()
+    raw = canvas(frame("image/x-rgba", pixels.tobytes(), SCREEN), 540)
+    assert (raw.size, raw.screen) == (SCREEN, SCREEN)
+    video = canvas(frame("image/x-i420", planes().tobytes(), VIDEO), 540)
+    assert (video.size, video.screen) == (VIDEO, SCREEN)
+    assert (video.masked([Bounds(0, 0, 99, 99)], 540).rgb()[0, 0] == COVER).all()
+    assert round(16 + COVER * 219 / 255) == COVER_LUMA
+
+
+def test_a_jpeg_is_decoded_no_larger_than_wanted() -> None:
+    picture = simplejpeg.encode_jpeg(np.full((2400, 1080, 3), 200, np.uint8), 80, "RGB")
+    shown = canvas(frame("image/jpeg", picture, SCREEN), 540)
+    assert (shown.size, shown.screen) == (VIDEO, SCREEN)
+    assert canvas(frame("image/jpeg", picture, SCREEN), 541).size.width >= 541
+    assert canvas(frame("image/jpeg", picture, SCREEN), 2000).size == SCREEN
+
+
+def test_what_rings_around_a_mask_of_a_jpeg_is_covered_too() -> None:
+    pixels = np.full((200, 200, 4), 250, np.uint8)
+    cover = Bounds(100, 100, 108, 108)
+    around = RgbaCanvas(pixels, lossy=True).masked([cover], 200).rgb()
+    assert grey(around[96:112, 96:112])
+    assert not grey(RgbaCanvas(pixels).masked([cover], 200).rgb()[96:112, 96:112])
+
+
+@pytest.mark.parametrize(
+    ("size", "length"), [(Size(540, 1200), 100), (Size(541, 1200), 541 * 1800), (Size(540, 1200), 540 * 1800 + 1)]
+)
+def test_planes_of_another_length_are_refused(size: Size, length: int) -> None:
+    with pytest.raises(FrameMalformed):
+        canvas(frame("image/x-i420", bytes(length), size), 540)
+
+
+def test_sizes_keep_their_shape_and_never_grow() -> None:
+    assert scaled(Size(2400, 1080), 540) == Size(1200, 540)
+    assert scaled(Size(320, 480), 540) == Size(320, 480)
+    assert covered(Size(2400, 1080), 540).size == Size(1200, 540)
+    assert grey(covered(Size(100, 50), 540).rgb())
