@@ -127,6 +127,10 @@ class Masker:
         nodes = () if reason else found.nodes
         return MaskedSnapshot(tree.stamp, screen, dpi, tree.rotation, None, nodes, covers, reason)
 
+    def judged(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:
+        """What is known of a dump on a screen of this size, view by view: what `snapshot` goes by."""
+        return self._survey(tree, size, dpi)
+
     def text(self, s: str, before: str = "") -> str:
         """`s` without private patterns and without what stood in masked fields so far.
 

@@ -308,13 +308,13 @@ def _shown(
     At conservative no words are told: those of a picture or of a container are often those of a text beside it, and a
     name with spaces is made of some. A testID made of what somebody typed is not told at any level.
     """
-    strict = level == "conservative"
     shown: list[MaskedNode] = []
     for row in rows:
         node = row.node
         if row.bounds.empty or (row.parent >= 0 and rows[row.parent].kind == "block"):
             continue
         words = node.text or node.desc
+        strict = level == "conservative" and not row.shown
         # The words of a container are its children's, joined; an empty private view says nothing by its stars.
         label = STARS if row.hidden or ((row.below or strict) and words) else clean(words)
         name = STARS if strict and " " in node.resource_id else clean(node.resource_id)

@@ -1,0 +1,247 @@
+"""`android-replay mask`: what would be masked of one screen, and why."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.commands.masking import Block, Mask, Unmask, rules
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agent.model import MaskedSnapshot
+    from agent.replay.verdicts import Verdict
+    from bridge.types import Hierarchy, Size
+
+MAX_SIDE = 16_384
+MAX_PIXELS = 1 << 26
+MAX_PICTURE_BYTES = 100_000_000
+NARROW_DP = 411
+TAKE = "Take both at the same moment: `adb exec-out screencap -p` and `adb exec-out uiautomator dump /dev/tty`."
+
+
+def mask(
+    dump: Annotated[str, typer.Argument(metavar="DUMP.xml", help="A dump of the view tree, or - for standard input.")],
+    screenshot: Annotated[
+        Path | None, typer.Option(help="The picture of the same moment (PNG or JPEG); the views are drawn without it.")
+    ] = None,
+    level: Annotated[str | None, typer.Option(help="light, medium or conservative.")] = None,
+    app: Annotated[str | None, typer.Option(help="The app's package; the largest app when left out.")] = None,
+    block: Block = None,
+    mask: Mask = None,
+    unmask: Unmask = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "--rules", help="A settings file (TOML) with level and rules.")
+    ] = None,
+    density: Annotated[
+        int | None, typer.Option(min=60, max=1000, help="Dots per inch; guessed from the width when left out.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the masked picture here (PNG).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object with every view and cover.")] = False,
+) -> None:
+    """Show what a recording would mask of one screen, view by view, by which rule and why; write the masked picture.
+
+    It is decided and drawn by what masks a recording, so what is seen here is what would be stored. Dumps of
+    `uiautomator dump`, uiautomator2 and Appium are read, in UTF-8 or UTF-16.
+
+    Example: android-replay mask screen.xml --screenshot screen.png --block 'id=card_*' -o masked.png
+    """
+    from agent.commands.console import put, put_json, say
+    from agent.privacy import Rules
+    from agent.replay.mask import Masker
+    from agent.replay.verdicts import reason, verdicts
+    from agent.settings import load
+    from bridge.types import Size
+
+    settings = load({"privacy.level": level, "privacy.rules": rules(block, mask, unmask)}, config).settings
+    tree = _tree(dump)
+    extent = _extent(tree, dump)
+    pixels, scale = (_drawn(tree, extent), 1.0) if screenshot is None else _picture(screenshot, extent)
+    screen = Size(pixels.shape[1], pixels.shape[0])
+    dpi = density or max(120, min(screen.width, screen.height) * 160 // NARROW_DP)
+    masker = Masker(settings.privacy.level, app, settings.capture.width, Rules(settings.privacy.rules))
+    snapshot = _snapshot(tree, screen)
+    result = masker.snapshot(snapshot, pixels, dpi)
+    judged = masker.judged(tree, screen, dpi)
+    found = list(verdicts(tree, judged.rows, result))
+    if output is not None:
+        _write(output, result)
+    if as_json:
+        put_json({
+            "level": settings.privacy.level,
+            "app": judged.package or None,
+            "screen": [screen.width, screen.height],
+            "scale": scale,
+            "blocked": result.blocked or None,
+            "why": reason(result.blocked) or None,
+            "covers": [
+                {"bounds": _edges(cover.bounds), "kind": cover.kind, "rule": cover.rule} for cover in result.covers
+            ],
+            "nodes": [_fact(verdict) for verdict in found],
+        })  # fmt: skip
+    else:
+        for line in _table(found):
+            put(line)
+    if scale != 1:
+        say(f"The picture is {scale:g} times the size of the screen that the dump tells of: read as that screen.")
+    if result.blocked:
+        say(f"The whole picture is blocked ({result.blocked}): {reason(result.blocked)}.")
+    counts = [sum(verdict.decision == what for verdict in found) for what in ("show", "mask", "block")]
+    say(f"{len(found)} views at {settings.privacy.level}: {counts[0]} shown, {counts[1]} masked, {counts[2]} blocked.")
+    if output is not None:
+        say(f"Wrote {output}.")
+
+
+def _tree(dump: str) -> Hierarchy:
+    from agent.errors import ConfigError
+    from bridge.errors import HierarchyEmpty, HierarchyMalformed
+    from bridge.hierarchy import MAX_BYTES, parse
+    from bridge.types import Stamp
+
+    hint = "Give what `adb exec-out uiautomator dump /dev/tty` prints, or an Appium page source."
+    try:
+        if dump == "-":
+            data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with Path(dump).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        return parse(data, Stamp(0, 0), 0)
+    except OSError as error:
+        raise ConfigError(f"{dump} cannot be read: {error.strerror}.", hint) from error
+    except ValueError as error:
+        raise ConfigError(f"{dump!r} is no file name: {error}.", hint) from error
+    except (HierarchyEmpty, HierarchyMalformed) as error:
+        raise ConfigError(f"{dump} is no view hierarchy: {error.detail}.", hint) from error
+
+
+def _extent(tree: Hierarchy, dump: str) -> Size:
+    """The screen as far as the windows of the dump reach. Raises ConfigError for one that no screen has."""
+    from agent.errors import ConfigError
+    from bridge.types import Size
+
+    width, height = max(r.bounds.right for r in tree.roots), max(r.bounds.bottom for r in tree.roots)
+    if width <= 0 or height <= 0:
+        raise ConfigError(f"{dump} has no view on the screen.", "Dump again while the app is in front.")
+    if width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
+        raise ConfigError(f"{dump} tells of a screen of {width}x{height}, which none is.", "Dump again.")
+    return Size(width, height)
+
+
+def _drawn(tree: Hierarchy, size: Size) -> NDArray[np.uint8]:
+    from agent.replay.wireframe import wireframe
+
+    return wireframe(tree, size)
+
+
+def _picture(file: Path, extent: Size) -> tuple[NDArray[np.uint8], float]:
+    """The pixels in the dump's own scale and how much larger the picture was.
+
+    One that is smaller than the dump's windows is taken for a reduced one when both sides fit exactly, else refused:
+    masks at guessed places are none.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from agent.errors import ConfigError
+    from bridge.errors import FrameMalformed
+    from bridge.picture import JPEG_MAGIC, decode, jpeg, png
+    from bridge.types import Frame, Size, Stamp
+
+    hint = "Give a screenshot as PNG or JPEG."
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_PICTURE_BYTES)
+        kind = "image/jpeg" if data.startswith(JPEG_MAGIC) else "image/png"
+        size, body = jpeg(data) if kind == "image/jpeg" else png(data)
+        pixels = decode(Frame(Stamp(0, 0), 0, size, size, 0, kind, body, 0, "file"))  # type: ignore[arg-type]
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.", hint) from error
+    except FrameMalformed as error:
+        raise ConfigError(f"{file} is no picture that can be read: {error.detail}.", hint) from error
+    if size.width >= extent.width and size.height >= extent.height:
+        return pixels, 1.0
+    scale = size.width / extent.width
+    if (
+        abs(size.height - extent.height * scale) <= 1
+        and abs(size.width - extent.width * size.height / extent.height) <= 1
+    ):
+        image = Image.fromarray(pixels).resize((extent.width, extent.height))
+        return np.asarray(image), round(scale, 4)
+    turned = Size(size.height, size.width)
+    words = f"{file} has {size.width}x{size.height} pixels and the dump tells of {extent.width}x{extent.height}"
+    if turned.width >= extent.width and turned.height >= extent.height:
+        words += ": they were taken in different rotations"
+    raise ConfigError(f"{words}.", TAKE)
+
+
+def _snapshot(tree: Hierarchy, screen: Size) -> Any:
+    from agent.model import Snapshot
+    from bridge.types import Frame
+
+    frame = Frame(tree.stamp, 0, screen, screen, tree.rotation, "image/x-rgba", b"", 0, "file")
+    return Snapshot(frame, tree, tree)
+
+
+def _write(output: Path, result: MaskedSnapshot) -> None:
+    from PIL import Image
+
+    from agent.store.disk import write_files
+
+    out = io.BytesIO()
+    Image.fromarray(result.pixels).save(out, "PNG")
+    write_files(output.parent, [(output.name, [out.getvalue()])])
+
+
+def _fact(verdict: Verdict) -> dict[str, Any]:
+    from agent.replay.verdicts import reason
+
+    node = verdict.node
+    return {
+        "class": node.cls,
+        "id": verdict.name if verdict.told else "",
+        "package": node.package,
+        "bounds": _edges(node.bounds),
+        "decision": verdict.decision,
+        "rule": verdict.rule or None,
+        "why": reason(verdict.rule) or None,
+        "covered": round(verdict.covered, 3),
+        "itself": verdict.itself,
+        "in_tree": verdict.told,
+        "label": verdict.label,
+        "worded": bool(node.text or node.desc),
+    }
+
+
+def _edges(bounds: Any) -> list[int]:
+    return [bounds.left, bounds.top, bounds.right, bounds.bottom]
+
+
+def _table(found: Iterable[Verdict]) -> list[str]:
+    """The views that say something or are hidden; what they say as a recording tells it."""
+    from agent.commands.console import table
+    from agent.replay.verdicts import reason
+
+    rows = []
+    for verdict in found:
+        node = verdict.node
+        if not (node.text or node.desc or (verdict.rule and verdict.itself)):
+            continue
+        b = node.bounds
+        label = " ".join(verdict.label.split())
+        rows.append((
+            verdict.decision,
+            verdict.rule or "-",
+            f"[{b.left},{b.top}][{b.right},{b.bottom}]",
+            node.cls.rpartition(".")[2],
+            verdict.name.rpartition(":id/")[2] or "-",
+            (label if len(label) <= 60 else label[:59] + "…") or "-",
+            reason(verdict.rule),
+        ))  # fmt: skip
+    return table(rows)
