@@ -13,12 +13,9 @@ import typer
 from agent.commands.masking import Block, Mask, Unmask, rules
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from agent.model import MaskedSnapshot
+    from agent.model import Canvas, MaskedSnapshot
     from agent.replay.verdicts import Verdict
-    from bridge.types import Hierarchy, Size
+    from bridge.types import Frame, Hierarchy, Size
 
 MAX_SIDE = 16_384
 MAX_PIXELS = 1 << 26
@@ -54,21 +51,21 @@ def mask(
     Example: android-replay mask screen.xml --screenshot screen.png --block 'id=card_*' -o masked.png
     """
     from agent.commands.console import put, put_json, say
+    from agent.model import Snapshot
     from agent.privacy import Rules
     from agent.replay.mask import Masker
     from agent.replay.verdicts import reason, verdicts
     from agent.settings import load
-    from bridge.types import Size
 
     settings = load({"privacy.level": level, "privacy.rules": rules(block, mask, unmask)}, config).settings
     tree = _tree(dump)
     extent = _extent(tree, dump)
-    pixels, scale = (_drawn(tree, extent), 1.0) if screenshot is None else _picture(screenshot, extent)
-    screen = Size(pixels.shape[1], pixels.shape[0])
+    width = settings.capture.width
+    frame, canvas = _drawn(tree, extent) if screenshot is None else _picture(screenshot, tree, extent, width)
+    screen, scale = frame.screen, frame.size.width / frame.screen.width
     dpi = density or max(120, min(screen.width, screen.height) * 160 // NARROW_DP)
-    masker = Masker(settings.privacy.level, app, settings.capture.width, Rules(settings.privacy.rules))
-    snapshot = _snapshot(tree, screen)
-    result = masker.snapshot(snapshot, pixels, dpi)
+    masker = Masker(settings.privacy.level, app, width, Rules(settings.privacy.rules))
+    result = masker.snapshot(Snapshot(frame, tree, tree), canvas, dpi)
     judged = masker.judged(tree, screen, dpi)
     found = list(verdicts(tree, judged.rows, result))
     if output is not None:
@@ -78,7 +75,7 @@ def mask(
             "level": settings.privacy.level,
             "app": judged.package or None,
             "screen": [screen.width, screen.height],
-            "scale": scale,
+            "scale": round(scale, 4),
             "blocked": result.blocked or None,
             "why": reason(result.blocked) or None,
             "covers": [
@@ -90,7 +87,7 @@ def mask(
         for line in _table(found):
             put(line)
     if scale != 1:
-        say(f"The picture is {scale:g} times the size of the screen that the dump tells of: read as that screen.")
+        say(f"The picture is {scale:.3g} times the size of the screen that the dump tells of: read as that screen.")
     if result.blocked:
         say(f"The whole picture is blocked ({result.blocked}): {reason(result.blocked)}.")
     counts = [sum(verdict.decision == what for verdict in found) for what in ("show", "mask", "block")]
@@ -134,46 +131,43 @@ def _extent(tree: Hierarchy, dump: str) -> Size:
     return Size(width, height)
 
 
-def _drawn(tree: Hierarchy, size: Size) -> NDArray[np.uint8]:
+def _drawn(tree: Hierarchy, screen: Size) -> tuple[Frame, Canvas]:
+    from agent.replay.canvas import RgbaCanvas
     from agent.replay.wireframe import wireframe
+    from bridge.types import Frame
 
-    return wireframe(tree, size)
+    frame = Frame(tree.stamp, 0, screen, screen, tree.rotation, "image/x-rgba", b"", 0, "drawn")
+    return frame, RgbaCanvas(wireframe(tree, screen))
 
 
-def _picture(file: Path, extent: Size) -> tuple[NDArray[np.uint8], float]:
-    """The pixels in the dump's own scale and how much larger the picture was.
+def _picture(file: Path, tree: Hierarchy, extent: Size, width: int) -> tuple[Frame, Canvas]:
+    """The picture of a screen that is as large as it, or as the dump says where it is a reduced one.
 
     One that is smaller than the dump's windows is taken for a reduced one when both sides fit exactly, else refused:
     masks at guessed places are none.
     """
-    import numpy as np
-    from PIL import Image
-
     from agent.errors import ConfigError
+    from agent.replay.canvas import canvas
     from bridge.errors import FrameMalformed
-    from bridge.picture import JPEG_MAGIC, decode, jpeg, png
-    from bridge.types import Frame, Size, Stamp
+    from bridge.picture import JPEG_MAGIC, jpeg, png
+    from bridge.types import Frame, MediaType, Size
 
     hint = "Give a screenshot as PNG or JPEG."
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_PICTURE_BYTES)
-        kind = "image/jpeg" if data.startswith(JPEG_MAGIC) else "image/png"
+        kind: MediaType = "image/jpeg" if data.startswith(JPEG_MAGIC) else "image/png"
         size, body = jpeg(data) if kind == "image/jpeg" else png(data)
-        pixels = decode(Frame(Stamp(0, 0), 0, size, size, 0, kind, body, 0, "file"))  # type: ignore[arg-type]
+        screen = size if size.width >= extent.width and size.height >= extent.height else extent
+        frame = Frame(tree.stamp, 0, size, screen, tree.rotation, kind, body, 0, "file")
+        pixels = canvas(frame, width)
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}.", hint) from error
     except FrameMalformed as error:
         raise ConfigError(f"{file} is no picture that can be read: {error.detail}.", hint) from error
-    if size.width >= extent.width and size.height >= extent.height:
-        return pixels, 1.0
-    scale = size.width / extent.width
-    if (
-        abs(size.height - extent.height * scale) <= 1
-        and abs(size.width - extent.width * size.height / extent.height) <= 1
-    ):
-        image = Image.fromarray(pixels).resize((extent.width, extent.height))
-        return np.asarray(image), round(scale, 4)
+    across, down = size.width / screen.width, size.height / screen.height
+    if abs(size.height - screen.height * across) <= 1 and abs(size.width - screen.width * down) <= 1:
+        return frame, pixels
     turned = Size(size.height, size.width)
     words = f"{file} has {size.width}x{size.height} pixels and the dump tells of {extent.width}x{extent.height}"
     if turned.width >= extent.width and turned.height >= extent.height:
@@ -181,21 +175,14 @@ def _picture(file: Path, extent: Size) -> tuple[NDArray[np.uint8], float]:
     raise ConfigError(f"{words}.", TAKE)
 
 
-def _snapshot(tree: Hierarchy, screen: Size) -> Any:
-    from agent.model import Snapshot
-    from bridge.types import Frame
-
-    frame = Frame(tree.stamp, 0, screen, screen, tree.rotation, "image/x-rgba", b"", 0, "file")
-    return Snapshot(frame, tree, tree)
-
-
 def _write(output: Path, result: MaskedSnapshot) -> None:
     from PIL import Image
 
     from agent.store.disk import write_files
 
+    assert result.canvas is not None
     out = io.BytesIO()
-    Image.fromarray(result.pixels).save(out, "PNG")
+    Image.fromarray(result.canvas.rgb()).save(out, "PNG")
     write_files(output.parent, [(output.name, [out.getvalue()])])
 
 

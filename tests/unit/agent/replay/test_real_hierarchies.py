@@ -16,6 +16,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from agent.model import MaskLevel, Snapshot
+from agent.replay.canvas import RgbaCanvas
 from agent.replay.mask import Masker
 from agent.replay.verdicts import Verdict, verdicts
 from agent.replay.wireframe import wireframe
@@ -49,7 +50,7 @@ def judged(tree: Hierarchy, level: MaskLevel) -> list[Verdict]:
     size = Size(max(r.bounds.right for r in tree.roots), max(r.bounds.bottom for r in tree.roots))
     masker = Masker(level, None)
     frame = Frame(tree.stamp, 0, size, size, tree.rotation, "image/x-rgba", b"", 0, "file")
-    result = masker.snapshot(Snapshot(frame, tree, tree), wireframe(tree, size), 420)
+    result = masker.snapshot(Snapshot(frame, tree, tree), RgbaCanvas(wireframe(tree, size)), 420)
     return list(verdicts(tree, masker.judged(tree, size, 420).rows, result))
 
 
