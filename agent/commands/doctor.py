@@ -212,7 +212,11 @@ def _device(
             fix = "Check the name with `adb shell pm list packages`."
             yield Check(f"app {app}", uid is not None, f"uid {uid}" if uid else "not installed", "" if uid else fix)
             if uid is not None and listen:
-                yield tried(LISTENING, lambda: _listen(device, Ear(app, uid, api_key, heard), listen))
+                ear = Ear(app, uid, api_key, heard)
+                yield tried(LISTENING, lambda: _listen(device, ear, listen))
+                names = ", ".join(ear.drivers.names)
+                unseen = f"{names} at work: what it taps does not pass the touch panel and is not recorded"
+                yield Check("touches", True, unseen if names else "nobody but people seems to tap")
     finally:
         device.close()
 
@@ -222,8 +226,10 @@ class Ear:
 
     def __init__(self, package: str, uid: int, api_key: str, heard: list[Finding]) -> None:
         from agent.analytics.doctor import Doctor
+        from agent.analytics.drivers import Drivers
         from agent.analytics.sniffer import Sniffer
 
+        self.drivers = Drivers()
         self._doctor = Doctor(package, api_key)
         self._sniffer = Sniffer(uid)
         self._uid = uid
@@ -243,6 +249,9 @@ class Ear:
 
         if isinstance(item, Gap):
             self._doctor.hear(item)
+            return
+        self.drivers.hear(item)
+        if item.buffer == "events":
             return
         self._doctor.hear(item, mine=item.uid == self._uid)
         self.entries += item.uid == self._uid

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from agent.analytics import relayed
 from agent.analytics.doctor import Doctor
+from agent.analytics.drivers import Drivers
 from agent.analytics.forms import without_parts
 from agent.analytics.gate import Gate
 from agent.analytics.identity import effective_session
@@ -33,7 +34,7 @@ from agent.replay.recorder import SETTLE_MS, Item, Recorder
 from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
 from bridge.deadline import Deadline
-from bridge.errors import FrameMalformed
+from bridge.errors import DeviceBusy, FrameMalformed
 from bridge.ports import Device
 from bridge.types import ClockFix, Foreground, Gap, Hierarchy, LogEntry, Size, Stamp, Touch
 
@@ -81,6 +82,8 @@ class Stage:
         self._sniffer: Sniffer | None = None
         self._doctor = Doctor()
         self._lifecycle: Lifecycle | None = None
+        self._drivers = Drivers()
+        self._driven: Gap | None = None
         self._shut: Stamp | None = None
         self._recorder: Recorder | None = None
         self._merge = relayed.Merge() if relay else None
@@ -163,6 +166,8 @@ class Stage:
             elif isinstance(item, Gap) or not self._gate.closed:
                 if isinstance(item, Gap):
                     self._findings(self._doctor.hear(item))
+                    if item.stage == "hierarchy" and item.reason == DeviceBusy.__name__:
+                        self._unseen(self._drivers.held(item.end), item.end)
                 elif isinstance(item, Foreground) and self._lifecycle is not None:
                     self._happened(self._lifecycle.see(item))
                 self._count(item)
@@ -227,6 +232,7 @@ class Stage:
             # The source that was first chosen failed, and another took its place.
             self._status.screen = frame.source
             self._recorder.describe(screen=frame.source)
+            self._drivers.ours = frozenset(("scrcpy",)) if frame.source == "scrcpy" else frozenset()
         try:
             picture = canvas(frame, self._settings.capture.width)
         except FrameMalformed as error:
@@ -234,6 +240,8 @@ class Stage:
             self._count(gap)
             self._feed(gap)
             return
+        if snapshot.after is not None:
+            self._drivers.free()
         self._status.hierarchies += snapshot.after is not None
         self._show(masker.snapshot(snapshot, picture, self._dpi))
 
@@ -246,6 +254,7 @@ class Stage:
             self._shut = entry.stamp
         if self._lifecycle is not None:
             self._happened(self._lifecycle.hear(entry))
+        self._unseen(self._drivers.hear(entry), entry.stamp)
         if entry.buffer == "events":
             return
         self._findings(self._doctor.hear(entry, mine=self._uid is None or entry.uid == self._uid))
@@ -262,6 +271,22 @@ class Stage:
         for happening in told:
             if self._started is not None and happening.stamp >= self._started and not self._gate.closed:
                 self._feed(happening)
+
+    def _unseen(self, gaps: list[Gap], now: Stamp) -> None:
+        """Somebody else taps. Who began before the attach and is at it still is told of at its time."""
+        if self._started is None:
+            return
+        for gap in gaps:
+            if gap.start < self._started:
+                self._driven = replace(gap, start=self._started, end=self._started)
+            else:
+                self._driven = None
+                self._count(gap)
+                self._feed(gap)
+        if self._driven is not None and now >= self._started:
+            gap, self._driven = self._driven, None
+            if self._drivers.names:
+                self._unseen([gap], now)
 
     def _findings(self, found: list[Finding]) -> None:
         """Mark what the app's instrumentation does wrong, from the attach on; not by what was logged while stopped."""

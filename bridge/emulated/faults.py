@@ -100,6 +100,7 @@ FAULTS: Mapping[str, FaultKind] = {
     "anr": FaultKind("the app hangs until its user closes it"),
     "low-memory": FaultKind("the phone ends the app for want of memory"),
     "screen-off": FaultKind("the screen is off"),
+    "test-runner": FaultKind("an instrumented test runs"),
     "disk-full": FaultKind("no room on /data"),
     "read-only": FaultKind("/data cannot be written"),
     "server-killed": FaultKind("the adb server of the lab dies; at the end an empty one starts"),

@@ -76,6 +76,8 @@ class Injector:
                 self._phone.world.run_out()
             case "screen-off":
                 self._phone.world.switch(on=False)
+            case "test-runner":
+                self._phone.world.test(on=True)
             case "hang":
                 faults.hang.add(spec.value)
             case "refuse":
@@ -96,6 +98,8 @@ class Injector:
                 self._adbd.drop()
             case "screen-off":
                 self._phone.world.switch(on=True)
+            case "test-runner":
+                self._phone.world.test(on=False)
             case "hang":
                 faults.hang.discard(spec.value)
             case "refuse":

@@ -125,6 +125,7 @@ def test_doctor_listens_until_ctrl_c_and_fails_for_ci() -> None:
             until(lambda: any("Listening" in line for line in said), "the listening", 40)
             # Its log is open once it hears what is no line of the app.
             until(lambda: any("0 lines of the app" in line for line in said), "the first word on how it goes", 30)
+            lab.call(lambda: lab.phones[0].world.test(on=True))
             use(lab)
             until(lambda: any("2 findings" in line for line in said), "both faults", 30)
             process.send_signal(signal.SIGINT)
@@ -141,7 +142,9 @@ def test_doctor_listens_until_ctrl_c_and_fails_for_ci() -> None:
     assert set(found) == {"api-key-logged", "key-mismatch"}
     assert "*****" in found["api-key-logged"]["proof"]
     assert found["api-key-logged"]["time"].endswith("Z")
-    assert {fact["check"]: fact["ok"] for fact in facts if "check" in fact}["instrumentation"]
+    checks = {fact["check"]: fact for fact in facts if "check" in fact}
+    assert checks["instrumentation"]["ok"]
+    assert checks["touches"]["found"].startswith("an instrumented test at work")
     assert any("faults of level error or worse: api-key-logged, key-mismatch" in line for line in said)
     assert not any("Traceback" in line for line in said)
 

@@ -334,6 +334,17 @@ class World:
         self._event("killinfo", pid, APP_UID, 700, 700, 183456, 3, pid=391, uid=LMKD_UID)
         self._died()
 
+    def test(self, on: bool) -> None:
+        """An instrumented test of the app begins or ends, by what it leaves in the log."""
+        words = "start instr" if on else "finished inst"
+        text = f"Force stopping {shop.PACKAGE} appid={APP_UID} user=0: {words}"
+        run = "run started: 20 tests" if on else "run finished: 20 tests, 0 failed, 0 ignored"
+        if not on:
+            self._write(self._pid, self._pid + 16, APP_UID, 4, "TestRunner", run)
+        self._write(SYSTEM_PID, 1501, SYSTEM_UID, 4, "ActivityManager", text, "system")
+        if on:
+            self._write(self._pid, self._pid + 16, APP_UID, 4, "TestRunner", run)
+
     def switch(self, on: bool) -> None:
         """The screen goes on or off."""
         if on == self.awake:

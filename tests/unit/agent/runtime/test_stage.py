@@ -560,3 +560,49 @@ def test_nothing_that_happens_in_a_pause_is_recorded() -> None:
     bench.stage.process([Foreground(at(14), APP, ".Main", False, 2)])
     bench.stage.finish()
     assert [tag for tag, _ in happened(bench)] == ["app", "rotation"]
+
+
+def gaps_of(bench: Bench, stage: str) -> list[tuple[int, str]]:
+    """When and why of one stage's gaps."""
+    data = [json.loads(event)["data"] for sealed in bench.kept for event in sealed.events if b'"tag":"gap"' in event]
+    return [
+        (each["payload"]["from_ms"], each["payload"]["reason"]) for each in data if each["payload"]["stage"] == stage
+    ]
+
+
+def instrumented(seconds: float, words: str) -> LogEntry:
+    text = f"Force stopping {APP} appid=10123 user=0: {words}"
+    return entry(at(seconds), text, "ActivityManager", uid=1000)
+
+
+UNSEEN = "injected touches are not seen"
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ([(8, "start instr")], [10.0]),
+        ([(7, "start instr"), (8, "finished inst")], []),
+        ([(7, "start instr"), (8, "finished inst"), (11, "start instr"), (12, "start instr")], [11.0]),
+    ],
+)
+def test_touches_of_a_test_are_unseen_from_the_attach_on(
+    before: list[tuple[float, str]], expected: list[float]
+) -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    old = [instrumented(*each) for each in before]
+    bench.stage.process([*old, event_line(at(12.5), SESSION, "device-a", "m-1"), bench.snapshot(13)])
+    bench.stage.advance(at(25))
+    bench.stage.finish()
+    assert gaps_of(bench, "touch") == [(at(seconds).wall_ms, UNSEEN) for seconds in expected]
+
+
+def test_while_another_tool_holds_uiautomation_its_touches_are_unseen() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    busy = [Gap(at(s), at(s), "hierarchy", "DeviceBusy", "already registered") for s in (11, 16, 21)]
+    bench.stage.process([event_line(at(10.5), SESSION, "device-a", "m-1"), *busy[:2], bench.snapshot(18), busy[2]])
+    bench.stage.advance(at(35))
+    bench.stage.finish()
+    assert gaps_of(bench, "touch") == [(at(11).wall_ms, UNSEEN), (at(21).wall_ms, UNSEEN)]

@@ -30,6 +30,7 @@ OF_THE_APP = {
     "native-crash": (b"Fatal signal", b">>> com.northbay.shop <<<"),
     "anr": (b"Input dispatching timed out",),
     "low-memory": (b"Kill 'com.northbay.shop'", b"has died"),
+    "test-runner": (b"start instr", b"run started"),
 }
 ACTIONS |= {"screen-off"}
 OF_THE_LAB = {"server-killed", "foreign-adb"}
