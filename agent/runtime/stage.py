@@ -214,6 +214,7 @@ class Stage:
     def _views(self, tree: Hierarchy) -> None:
         masker = self._ready()
         if masker is not None:
+            self._drivers.free()
             turned = tree.rotation % 2 == 1
             screen = Size(self._size.height, self._size.width) if turned else self._size
             self._show(masker.tree(tree, screen, self._dpi))
