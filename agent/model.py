@@ -150,12 +150,12 @@ class Canvas(Protocol):
         """A copy with the covers burnt in, about `width` pixels wide."""
         ...
 
-    def changed(self, before: Canvas) -> Bounds | None:
-        """The box outside which it is the same as `before`, None when it is the same."""
+    def changes(self, before: Canvas) -> tuple[Bounds, ...]:
+        """Boxes, from top to bottom, outside which it is the same as `before`; none when it is the same."""
         ...
 
     def alike(self, before: Canvas) -> bool:
-        """Whether a sparse look finds no change from `before`. False says that there is one."""
+        """Whether a sparse look finds no change from `before`. True says little, False that there is one."""
         ...
 
     def webp(self, box: Bounds, quality: int) -> bytes:

@@ -11,6 +11,7 @@ import io
 import math
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,9 @@ TILE = 16
 # Noise of a video codec stays below it: all above is a change.
 NOISE = 6
 SPARSE = 8
+# One picture more costs some hundred bytes: as much as a stretch of the screen this high that did not change.
+APART = 48
+BANDS = 3
 _COVER_WORD = 0xFF000000 | COVER << 16 | COVER << 8 | COVER
 
 
@@ -80,15 +84,15 @@ class RgbaCanvas:
             words[b.top : b.bottom, b.left : b.right] = _COVER_WORD
         return RgbaCanvas(burnt, self.screen)
 
-    def changed(self, before: Canvas) -> Bounds | None:
-        """The box outside which it is the same as `before`, None when it is the same."""
+    def changes(self, before: Canvas) -> tuple[Bounds, ...]:
+        """Boxes, from top to bottom, outside which it is the same as `before`; none when it is the same."""
         if not isinstance(before, RgbaCanvas) or before.size != self.size:
-            return self.whole
+            return (self.whole,)
         differs: NDArray[np.bool_] = self._words() != before._words()
-        return _box(differs) if differs.any() else None
+        return _boxes(differs, 1)
 
     def alike(self, before: Canvas) -> bool:
-        """Whether a sparse look finds no change. True says little, False that `changed` is not None."""
+        """Whether a sparse look finds no change. True says little, False that there is one."""
         return (
             isinstance(before, RgbaCanvas)
             and before.size == self.size
@@ -155,17 +159,17 @@ class I420Canvas:
                 plane[b.top // 2 : b.bottom // 2, b.left // 2 : b.right // 2] = COVER_CHROMA
         return burnt
 
-    def changed(self, before: Canvas) -> Bounds | None:
-        """The box of whole tiles outside which it is the same as `before` but for noise, None when it is the same."""
+    def changes(self, before: Canvas) -> tuple[Bounds, ...]:
+        """Boxes of whole tiles, from top to bottom, outside which it is the same as `before` but for noise."""
         if not isinstance(before, I420Canvas) or before.size != self.size:
-            return self.whole
+            return (self.whole,)
         tiles = _tiles(self._y, before._y, TILE)
         tiles |= _tiles(self._u, before._u, TILE // 2)
         tiles |= _tiles(self._v, before._v, TILE // 2)
-        return _box(tiles, TILE).intersect(self.whole) if tiles.any() else None
+        return tuple(box.intersect(self.whole) for box in _boxes(tiles, TILE))
 
     def alike(self, before: Canvas) -> bool:
-        """Whether a sparse look finds no change. True says little, False that `changed` is not None."""
+        """Whether a sparse look finds no change. True says little, False that there is one."""
         if not isinstance(before, I420Canvas) or before.size != self.size:
             return False
         now, then = self._y[::SPARSE, ::SPARSE], before._y[::SPARSE, ::SPARSE]
@@ -264,12 +268,23 @@ def _blocks(b: Bounds, size: Size) -> Bounds:
     )
 
 
-def _box(flags: NDArray[np.bool_], tile: int = 1) -> Bounds:
-    """The smallest box that holds all that is set, of which there is something; each flag is `tile` pixels a side."""
+def _boxes(flags: NDArray[np.bool_], tile: int) -> tuple[Bounds, ...]:
+    """At most BANDS boxes, one below the other, that hold all that is set; each flag is `tile` pixels a side.
+
+    A clock at the top and a line at the bottom are two small changes, not one as large as the screen.
+    """
     rows = np.flatnonzero(flags.any(axis=1))
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(flags[top:bottom].any(axis=0))
-    return Bounds(int(columns[0]) * tile, top * tile, (int(columns[-1]) + 1) * tile, bottom * tile)
+    if not rows.size:
+        return ()
+    gaps = np.diff(rows)
+    widest = np.sort(np.argsort(gaps, kind="stable")[::-1][: BANDS - 1])
+    ends = [int(i) for i in widest if gaps[i] * tile > APART]
+    boxes = []
+    for first, last in pairwise([-1, *ends, rows.size - 1]):
+        top, bottom = int(rows[first + 1]), int(rows[last]) + 1
+        columns = np.flatnonzero(flags[top:bottom].any(axis=0))
+        boxes.append(Bounds(int(columns[0]) * tile, top * tile, (int(columns[-1]) + 1) * tile, bottom * tile))
+    return tuple(boxes)
 
 
 def _tiles(now: NDArray[np.uint8], then: NDArray[np.uint8], tile: int) -> NDArray[np.bool_]:

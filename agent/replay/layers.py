@@ -53,23 +53,24 @@ class Layers:
         if not self._states or self._states[-1][1].size != canvas.size:
             return self._key(canvas)
         stack, shown = self._states[-1]
-        box = canvas.changed(shown)
-        if box is None:
+        boxes = canvas.changes(shown)
+        if not boxes:
             return stack
         for i, (earlier, then) in enumerate(self._states):
-            if canvas.alike(then) and canvas.changed(then) is None:
+            if canvas.alike(then) and not canvas.changes(then):
                 del self._states[i]
                 self._states.append((earlier, then))
                 return earlier
         whole = canvas.whole
         if covered:
-            box, kept = whole, stack.layers
+            boxes, kept = (whole,), stack.layers
         else:
-            kept = tuple(layer for layer in stack.layers if not _within(layer.box, box))
+            kept = tuple(layer for layer in stack.layers if not any(_within(layer.box, box) for box in boxes))
         under_cover = bool(stack.layers) and stack.layers[-1].box == whole
-        if under_cover or len(kept) >= MAX_LAYERS or (not covered and box.area > KEY_SHARE * whole.area):
+        large = not covered and sum(box.area for box in boxes) > KEY_SHARE * whole.area
+        if under_cover or large or len(kept) + len(boxes) > MAX_LAYERS:
             return self._key(canvas)
-        made = Stack(stack.size, stack.base, (*kept, Layer(box, self._encoder.encode(canvas, box))))
+        made = Stack(stack.size, stack.base, (*kept, *(Layer(box, self._encoder.encode(canvas, box)) for box in boxes)))
         self._states.append((made, canvas))
         return made
 

@@ -95,11 +95,20 @@ def test_a_change_is_found_where_it_is() -> None:
     other = pixels.copy()
     other[100:120, 30:77, 1] += 1
     one, two = RgbaCanvas(pixels, SCREEN), RgbaCanvas(other, SCREEN)
-    assert two.changed(one) == Bounds(30, 100, 77, 120)
-    assert one.changed(RgbaCanvas(pixels.copy(), SCREEN)) is None
-    assert one.changed(RgbaCanvas(rgba(Size(540, 1100)), SCREEN)) == one.whole
+    assert two.changes(one) == (Bounds(30, 100, 77, 120),)
+    assert one.changes(RgbaCanvas(pixels.copy(), SCREEN)) == ()
+    assert one.changes(RgbaCanvas(rgba(Size(540, 1100)), SCREEN)) == (one.whole,)
     assert not one.alike(RgbaCanvas(rgba(VIDEO, 2), SCREEN))
     assert one.alike(RgbaCanvas(pixels.copy(), SCREEN))
+
+
+def test_changes_far_apart_are_boxes_of_their_own() -> None:
+    pixels = rgba(VIDEO)
+    other = pixels.copy()
+    for row in (0, 30, 200, 500, 1100):
+        other[row, row // 4 : row // 4 + 5] ^= 1
+    found = RgbaCanvas(other, SCREEN).changes(RgbaCanvas(pixels, SCREEN))
+    assert found == (Bounds(0, 0, 55, 201), Bounds(125, 500, 130, 501), Bounds(275, 1100, 280, 1101))
 
 
 @pytest.mark.parametrize("size", [VIDEO, Size(544, 1208), Size(62, 34)])
@@ -110,15 +119,14 @@ def test_a_change_of_a_video_is_more_than_noise(size: Size) -> None:
     luma(noisy, size)[:] += NOISE
     luma(changed, size)[size.height - 1, size.width - 1] += NOISE + 1
     tinted[-1] += NOISE + 1
-    assert I420Canvas(noisy, size, SCREEN).changed(one) is None
+    assert I420Canvas(noisy, size, SCREEN).changes(one) == ()
     assert I420Canvas(noisy, size, SCREEN).alike(one)
     for other in (changed, tinted):
-        box = I420Canvas(other, size, SCREEN).changed(one)
-        assert box is not None
+        (box,) = I420Canvas(other, size, SCREEN).changes(one)
         assert (box.right, box.bottom) == (size.width, size.height)
         assert box.left % 16 == box.top % 16 == 0
         assert max(box.width, box.height) <= 16
-    assert one.changed(RgbaCanvas(rgba(size), SCREEN)) == one.whole
+    assert one.changes(RgbaCanvas(rgba(size), SCREEN)) == (one.whole,)
     assert not I420Canvas(planes(size, 200), size, SCREEN).alike(one)
 
 
