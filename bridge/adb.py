@@ -106,6 +106,14 @@ class AdbShell:
             awake=dumpsys.awake(window),
         )
 
+    def look(self, display: Display, deadline: Deadline) -> None:
+        """Note the screen's size and rotation in `display`, as far as the device tells them."""
+        size, _, window = self.text(f"wm size; echo {MARK}; dumpsys window", deadline).partition(MARK)
+        display.natural = dumpsys.size(size) or display.natural
+        turned = dumpsys.rotation(window)
+        if turned is not None:
+            display.rotation = turned
+
     def package_uid(self, package: str, deadline: Deadline) -> int | None:
         """The uid of an installed package, None when it is not installed."""
         name = shlex.quote(package)

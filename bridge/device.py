@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from bridge import dumpsys, picture
 from bridge.adb import AdbShell
 from bridge.clock import ClockProbe, DeviceClock
@@ -13,6 +18,7 @@ from bridge.errors import (
     DeviceBusy,
     FrameMalformed,
     ScreenBlocked,
+    StreamRestarting,
 )
 from bridge.picture import Display
 from bridge.ports import HierarchySource, ScreenSource
@@ -21,54 +27,197 @@ from bridge.types import ClockFix, DeviceInfo, Foreground, Frame, LogEntry, Size
 from bridge.uia import UiaServer
 
 FAILURES = 3
+# How long a source that failed is left alone; each failure of the same source that follows doubles it.
+RETRY_SECONDS = 60.0
+LONGEST_RETRY_SECONDS = 960.0
+# A stream has this long to its first picture, and for a new beginning.
+TRIAL_SECONDS = 20.0
+RESTART_SECONDS = 5.0
+# A picture that is asked for and takes longer than this is late; what takes less is tried instead.
+SLOW_NS = 350_000_000
+MEASURED = 3
 # An encoded picture of one colour is a fraction of any other (36 pixels to a byte in a JPEG without subsampling): only
 # such a small one is decoded to see if it is black.
 PIXELS_PER_BYTE = 32
 
+MakeSource = Callable[[], ScreenSource]
+
+
+@dataclass(slots=True)
+class _Rest:
+    """How long a source that failed is left alone."""
+
+    until_ns: int = 0
+    seconds: float = RETRY_SECONDS
+    told: str = ""
+
+    def begin(self) -> None:
+        self.until_ns = time.monotonic_ns() + int(self.seconds * 1e9)
+        self.seconds = min(2 * self.seconds, LONGEST_RETRY_SECONDS)
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic_ns() >= self.until_ns
+
+
+@dataclass(slots=True)
+class _Trial:
+    """A stream at work: one that has not served yet is on trial, and a polled source gives the pictures meanwhile."""
+
+    index: int
+    source: ScreenSource
+    began_ns: int
+    serving: bool = False
+    failures: int = 0
+    restarting_ns: int = 0
+
 
 class Screen:
-    """The first of several screen sources that works. One thread.
+    """Several screen sources behind one: the best that works, changed while it runs. `run` belongs to one thread,
+    `capture` to another, `close` to any.
 
-    A source that fails three times in a row makes room for the next. A picture of another size than the screen's, or an
-    all-black one (a secure window, a screen that is off), is an error, so that nobody takes it for what was shown.
+    `streams` make sources that are sent pictures, best first: each is tried, while a polled one serves, and takes over
+    with its first picture. `polled` are asked, best first; one that is late (a raw picture is 10 MB, 0.3 s over USB 2)
+    makes room for a quicker one. What fails three times in a row, or ends, makes room for the next, and is tried again
+    after a minute. A picture of another size than the screen's, or an all-black one (a secure window, a screen that is
+    off), is an error, so that nobody takes it for what was shown.
     """
 
-    def __init__(self, shell: AdbShell, display: Display, sources: tuple[ScreenSource, ...]) -> None:
+    def __init__(
+        self,
+        shell: AdbShell,
+        display: Display,
+        polled: tuple[ScreenSource, ...],
+        streams: tuple[MakeSource, ...] = (),
+    ) -> None:
         self._shell = shell
         self._display = display
-        self._sources = sources
-        self._at = 0
-        self._failures = 0
-        self.name = sources[0].name
+        self._polled = polled
+        self._streams = streams
+        self._trial: _Trial | None = None
+        self._stream_rests = [_Rest() for _ in streams]
+        self._rests = [_Rest() for _ in polled]
+        self._failures = [0] * len(polled)
+        self._taken_ns: list[deque[int]] = [deque(maxlen=MEASURED) for _ in polled]
+        self._seen = 0
+        self._closed = False
+        self.name = polled[0].name
 
     def run(self) -> None:
-        """Take in what the source of the moment is sent. Raises DeviceGone."""
-        self._sources[self._at].run()
+        """Run the best stream that is not at rest, until it ends; return at once when there is none. Raises
+        DeviceGone."""
+        index = self._due(len(self._streams))
+        # One that has ended stays until whoever captures has been told why.
+        if index is None or self._closed or self._trial is not None:
+            return
+        trial = _Trial(index, self._streams[index](), time.monotonic_ns())
+        self._trial = trial
+        if self._closed:
+            trial.source.close()
+        trial.source.run()
 
     def capture(self, deadline: Deadline) -> Frame:
         """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
+        trial = self._trial
+        if trial is not None:
+            frame = self._streamed(trial, deadline)
+            if frame is not None:
+                return frame
+        at = self._choose()
+        source = self._polled[at]
+        self.name = source.name
         try:
-            frame = self._sources[self._at].capture(deadline)
+            frame = source.capture(deadline)
             self._check(frame, deadline)
         except ScreenBlocked:
             raise
         except (CaptureFailed, BridgeTimeout, DeviceBusy) as error:
-            self._fail(error)
+            self._fail(at, error)
             if isinstance(error, DeviceBusy):
                 raise CaptureFailed(error.serial, error.op, error.detail) from error
             raise
-        self._failures = 0
+        self._failures[at] = 0
+        self._rests[at] = _Rest()
+        self._taken_ns[at].append(2 * frame.bound_ns)
         return frame
 
     def close(self) -> None:
-        """The device ends what is under way."""
+        """End the stream and wake `run`; the device ends the rest of what is under way."""
+        self._closed = True
+        if self._trial is not None:
+            self._trial.source.close()
 
-    def _fail(self, error: BridgeError) -> None:
-        self._failures += 1
-        if self._failures >= FAILURES or isinstance(error, DeviceBusy):
-            self._failures = 0
-            self._at = (self._at + 1) % len(self._sources)
-            self.name = self._sources[self._at].name
+    def _streamed(self, trial: _Trial, deadline: Deadline) -> Frame | None:
+        """The stream's picture; None while it is on trial and has none."""
+        if trial.serving and self._due(trial.index) is not None:
+            # A better one may work again: it is tried while a polled source serves.
+            self._drop(trial)
+            return None
+        try:
+            frame = trial.source.capture(deadline)
+            trial.serving, self.name = True, trial.source.name
+            self._check(frame, deadline)
+        except ScreenBlocked:
+            raise
+        except StreamRestarting as error:
+            now_ns = time.monotonic_ns()
+            if not trial.serving:
+                if now_ns - trial.began_ns > TRIAL_SECONDS * 1e9:
+                    self._give_up(trial, error)
+                return None
+            trial.restarting_ns = trial.restarting_ns or now_ns
+            if now_ns - trial.restarting_ns > RESTART_SECONDS * 1e9:
+                self._give_up(trial, error)
+            raise
+        except (CaptureFailed, BridgeTimeout) as error:
+            trial.failures += 1
+            if trial.failures >= FAILURES or not isinstance(error, FrameMalformed):
+                self._give_up(trial, error)
+            if not trial.serving:
+                return None
+            raise
+        trial.failures = trial.restarting_ns = 0
+        if time.monotonic_ns() - trial.began_ns > RETRY_SECONDS * 1e9:
+            self._stream_rests[trial.index] = _Rest()
+        return frame
+
+    def _give_up(self, trial: _Trial, error: BridgeError) -> None:
+        """Let a stream rest. The reason is told once, and again when it is another."""
+        rest = self._stream_rests[trial.index]
+        rest.begin()
+        self._drop(trial)
+        if error.detail != rest.told:
+            rest.told = error.detail
+            raise error
+
+    def _drop(self, trial: _Trial) -> None:
+        self._trial = None
+        trial.source.close()
+
+    def _due(self, end: int) -> int | None:
+        """The first of the streams before `end` that is not at rest."""
+        return next((index for index in range(end) if self._stream_rests[index].over), None)
+
+    def _choose(self) -> int:
+        """The polled source to ask: the first that is in time, or the quickest, of those not at rest."""
+        ready = [at for at, rest in enumerate(self._rests) if rest.over]
+        if not ready:
+            return min(range(len(self._polled)), key=lambda at: self._rests[at].until_ns)
+        return min(ready, key=lambda at: (self._late_ns(at), at))
+
+    def _late_ns(self, at: int) -> int:
+        """How long a source takes when that is too long, else 0. The quickest of a few counts: a host has hiccups."""
+        taken = self._taken_ns[at]
+        quickest = min(taken) if len(taken) == MEASURED else 0
+        return quickest if quickest > SLOW_NS else 0
+
+    def _fail(self, at: int, error: BridgeError) -> None:
+        self._failures[at] += 1
+        if self._failures[at] >= FAILURES or isinstance(error, DeviceBusy):
+            # The next time it is tried, one failure is enough.
+            self._failures[at] = FAILURES - 1
+            self._rests[at].begin()
+            self.name = self._polled[self._choose()].name
 
     def _check(self, frame: Frame, deadline: Deadline) -> None:
         serial = self._shell.serial
@@ -78,10 +227,13 @@ class Screen:
             if not self._fits(frame.screen):
                 size = f"{frame.screen.width}x{frame.screen.height}"
                 raise FrameMalformed(serial, self.name, f"a picture of {size} is not of this screen")
+        if frame.digest == self._seen:
+            return
         area = frame.size.width * frame.size.height
-        maybe_black = frame.media_type == "image/x-rgba" or len(frame.data) * PIXELS_PER_BYTE < area
-        if maybe_black and picture.is_black(picture.decode(frame)):
+        plain = frame.media_type in ("image/x-rgba", "image/x-i420")
+        if (plain or len(frame.data) * PIXELS_PER_BYTE < area) and picture.is_black(frame):
             raise ScreenBlocked(serial, self.name, "all black: a secure window, or the screen is off")
+        self._seen = frame.digest
 
     def _fits(self, size: Size) -> bool:
         natural = self._display.natural
@@ -152,6 +304,7 @@ class AndroidDevice:
 
     def close(self) -> None:
         """End every source and call, and stop what was started on the device."""
+        self._screen.close()
         for tail in self._tails:
             tail.close()
         self._probe.close()

@@ -10,6 +10,7 @@ BridgeError                 anything a device or its adb server did not do
 ├── CaptureFailed           no usable picture or tree
 │   ├── ScreenBlocked       the device refuses the picture (secure window, screen off)
 │   ├── FrameMalformed      the bytes are not the picture they claim to be
+│   ├── StreamRestarting    a picture stream begins anew, its first picture has not come
 │   ├── HierarchyEmpty      the dump has no node
 │   └── HierarchyMalformed  the dump is not a view hierarchy
 └── AdbServerError          the host's adb server: absent, wrong version, protocol fault
@@ -75,6 +76,10 @@ class ScreenBlocked(CaptureFailed):
 
 class FrameMalformed(CaptureFailed):
     """The bytes received are not the picture that they claim to be."""
+
+
+class StreamRestarting(CaptureFailed):
+    """A stream of pictures begins (the screen turned, its time ran out): its first picture has not come yet."""
 
 
 class HierarchyEmpty(CaptureFailed):

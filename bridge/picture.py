@@ -26,6 +26,8 @@ RAW_FORMATS = (1, 2)  # RGBA_8888 and RGBX_8888 (AOSP PixelFormat.h)
 MAX_SIDE = 16_384
 MAX_PIXELS = 1 << 26
 GARBAGE_BYTES = 4_096
+# Black in video range (ITU-T H.273), and how far off a coder leaves a plain surface.
+VIDEO_BLACK, VIDEO_GREY, CODER_NOISE = 16 + 2, 128, 2
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
 JPEG_MAGIC = b"\xff\xd8\xff"
@@ -151,8 +153,21 @@ def decode(frame: Frame, short: int | None = None) -> NDArray[np.uint8]:
     return pixels
 
 
-def is_black(rgba: NDArray[np.uint8]) -> bool:
+def is_black(frame: Frame) -> bool:
     """Whether every pixel is black, whatever its alpha. A sparse look settles nearly every picture."""
+    if frame.media_type == "image/x-i420":
+        import numpy as np
+
+        area = frame.size.width * frame.size.height
+        planes = np.frombuffer(frame.data, np.uint8)
+        luma, chroma = planes[:area], planes[area:]
+        return bool(
+            luma[::61].max() <= VIDEO_BLACK
+            and luma.max() <= VIDEO_BLACK
+            and chroma.min() >= VIDEO_GREY - CODER_NOISE
+            and chroma.max() <= VIDEO_GREY + CODER_NOISE
+        )
+    rgba = decode(frame)
     return not rgba[::61, ::61, :3].any() and not rgba[..., :3].any()
 
 

@@ -9,11 +9,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
+from bridge import decoder
 from bridge.adb import AdbShell, Screencap, ScreencapPng, library_device
 from bridge.clock import ClockProbe, DeviceClock, HostClock
 from bridge.deadline import Deadline
-from bridge.device import AndroidDevice, Screen
+from bridge.device import AndroidDevice, MakeSource, Screen
 from bridge.errors import (
     AdbMissing,
     AdbServerError,
@@ -26,10 +28,13 @@ from bridge.errors import (
     ServerPortTaken,
 )
 from bridge.picture import Display
+from bridge.scrcpy import Scrcpy
+from bridge.screenrecord import Screenrecord
 from bridge.smartsocket import AdbServer, SmartSocket, Stream
 from bridge.uia import UiaHierarchy, UiaScreen, UiaServer
+from bridge.video import VideoSettings
 
-__all__ = ["AdbServer", "Attached", "Detached", "Listed", "Registry"]
+__all__ = ["AdbServer", "Attached", "Detached", "Listed", "Registry", "VideoSettings"]
 
 FLAP_NS = 250_000_000
 ANSWER_SECONDS = 5.0
@@ -88,13 +93,17 @@ class Detached:
 class Registry:
     """The devices of one adb server. `close` may be called from any thread; each `watch` belongs to one.
 
-    With `start`, a server that does not answer on this host is started with adbutils' adb. None is ever killed.
+    With `start`, a server that does not answer on this host is started with adbutils' adb. None is ever killed. With
+    `video`, devices are asked for video where this host can decode it; without, for single pictures only.
     """
 
-    def __init__(self, server: AdbServer, clock: HostClock, start: bool = False) -> None:
+    def __init__(
+        self, server: AdbServer, clock: HostClock, start: bool = False, video: VideoSettings | None = None
+    ) -> None:
         self._server = server
         self._clock = clock
         self._start = start
+        self._video = video
         self._socket = SmartSocket(server)
         self._addresses: dict[str, None] = {}
         self._reconnect_ns = 0
@@ -175,6 +184,7 @@ class Registry:
                 UiaScreen(serial, server, self._clock, display),
                 ScreencapPng(shell, self._clock, display),
             ),
+            self._streams(shell, clock, display),
         )
         hierarchy = UiaHierarchy(serial, server, self._clock, display)
         device = AndroidDevice(info, shell, clock, probe, display, server, screen, hierarchy)
@@ -187,6 +197,14 @@ class Registry:
             device.close()
             raise
         return device
+
+    def _streams(self, shell: AdbShell, clock: DeviceClock, display: Display) -> tuple[MakeSource, ...]:
+        """How the sources are made that send video, best first: none without a decoder."""
+        video = self._video
+        if video is None or not decoder.available():
+            return ()
+        screenrecord = partial(Screenrecord, shell, self._clock, display, video)
+        return (partial(Scrcpy, shell, clock, display, video), screenrecord) if video.scrcpy_server else (screenrecord,)
 
     def close(self) -> None:
         """End every `watch`."""

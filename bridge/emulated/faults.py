@@ -10,6 +10,10 @@ Flags that programs read (section 9 of the device notes):
     u2_screenshot    "" | "null" | "black" (secure window)
     u2_dump          "" | "empty" | "stack-overflow" | "dead-object" | "not-connected"
 
+    video            "" | "dies" | "lost" | "cut" | "silent" | "refused"
+                     encoders at work end; every fifth packet is not sent, or cut in half; nothing is sent; none can be
+                     had
+
 Flags that this side reads: `slow_shell`, `refuse`, `hang`, `stop_acks`, `disk_full`, `read_only`, `offline`.
 
 `parse_fault` reads the text form `NAME[=VALUE][@SECONDS[:DURATION]]`: from SECONDS after the start on (0 when not
@@ -25,6 +29,7 @@ from typing import Literal, get_args
 
 Screencap = Literal["", "empty", "truncated", "wrong-size", "garbage", "black"]
 U2Screenshot = Literal["", "null", "black"]
+Video = Literal["", "dies", "lost", "cut", "silent", "refused"]
 U2Dump = Literal["", "empty", "stack-overflow", "dead-object", "not-connected"]
 
 
@@ -33,6 +38,7 @@ class Faults:
     """The faults in force on one phone. Plain fields: set and clear them at any time on the loop thread."""
 
     screencap: Screencap = ""
+    video: Video = ""
     u2_stall: float = 0.0
     u2_taken: bool = False
     u2_screenshot: U2Screenshot = ""
@@ -85,6 +91,7 @@ FAULTS: Mapping[str, FaultKind] = {
     "stop-acks": FaultKind("writes of the host are never acknowledged"),
     "refuse": FaultKind("services that begin with VALUE are refused", "text"),
     "screencap": FaultKind("bad pictures", tuple(word for word in get_args(Screencap) if word), "empty"),
+    "video": FaultKind("bad video", tuple(word for word in get_args(Video) if word), "dies"),
     "u2-dies": FaultKind("the uiautomator server's process ends"),
     "u2-stall": FaultKind("the uiautomator server answers VALUE seconds late", "number", "15"),
     "u2-taken": FaultKind("another tool holds UiAutomation"),

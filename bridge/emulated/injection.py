@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import cast
 
 from bridge.emulated.adbd import Adbd
-from bridge.emulated.faults import FaultSpec, Screencap, U2Dump, U2Screenshot
+from bridge.emulated.faults import FaultSpec, Screencap, U2Dump, U2Screenshot, Video
 from bridge.emulated.logd import Record
 
 _REBOOT_SECONDS = 30.0
@@ -130,6 +130,8 @@ class Injector:
                 faults.stop_acks = on
             case "screencap":
                 faults.screencap = cast(Screencap, value)
+            case "video":
+                faults.video = cast(Video, value)
             case "u2-stall":
                 faults.u2_stall = spec.number if on else 0.0
             case "u2-taken":

@@ -30,6 +30,7 @@ _PHONE = {
     "settings": 0.030,
     "dumpsys": 0.060,
     "screenrecord": 0.150,
+    "scrcpy": 0.800,
 }
 _FAST = dict.fromkeys(_PHONE, 0.0)
 
@@ -37,7 +38,8 @@ _FAST = dict.fromkeys(_PHONE, 0.0)
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One model. `size` is the natural size (rotation 0), `density` dpi, `panel` the maxima that the touch panel
-    reports (`getevent -lp`: its coordinates run from 0 to these inclusive), `latencies` seconds by name."""
+    reports (`getevent -lp`: its coordinates run from 0 to these inclusive), `encoders` how many videos it encodes at
+    once, `latencies` seconds by name."""
 
     name: str
     manufacturer: str
@@ -55,6 +57,7 @@ class Profile:
     wire_version: int = 0x01000001
     max_payload: int = 1024 * 1024
     screencap_header: int = 16
+    encoders: int = 4
     latencies: Mapping[str, float] = field(default_factory=lambda: dict(_PHONE))
 
     def latency(self, name: str) -> float:
@@ -102,7 +105,7 @@ PROFILES: Mapping[str, Profile] = {
         Profile(
             "old", "Sony", "G8141", "G8141", "G8141", 28, "9", Size(1080, 1920), 420, (1079, 1919),
             build="47.2.A.11.228", features=("shell_v2", "cmd", "stat_v2"), max_payload=256 * 1024,
-            screencap_header=16, latencies={**_PHONE, "screencap": 0.250, "screencap-png": 1.2},
+            screencap_header=16, encoders=1, latencies={**_PHONE, "screencap": 0.250, "screencap-png": 1.2},
         ),
         Profile(
             "small", "Emulated", "Small", "small", "small", 34, "14", Size(540, 1200), 210, (4095, 4095),

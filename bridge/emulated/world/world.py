@@ -139,6 +139,11 @@ class World:
         return self._pid
 
     @property
+    def drawn_ns(self) -> int:
+        """When the screen began to show what it shows, CLOCK_MONOTONIC."""
+        return self._truth[-1].mono_ns
+
+    @property
     def animating(self) -> bool:
         return self._fling is not None
 

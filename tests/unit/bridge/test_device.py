@@ -1,9 +1,12 @@
+from __future__ import annotations
+
 import json
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +14,12 @@ import xxhash
 from fakes.adb_server import FakeAdbServer, Peer, says
 from fakes.wait import until
 
+from bridge import device as module
 from bridge import picture, ports
 from bridge.adb import AdbShell
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
-from bridge.device import FAILURES, AndroidDevice, Screen
+from bridge.device import FAILURES, MEASURED, SLOW_NS, AndroidDevice, Screen
 from bridge.errors import (
     BridgeError,
     BridgeTimeout,
@@ -24,6 +28,7 @@ from bridge.errors import (
     DeviceGone,
     FrameMalformed,
     ScreenBlocked,
+    StreamRestarting,
 )
 from bridge.picture import Display
 from bridge.registry import Registry
@@ -187,6 +192,265 @@ def test_a_picture_of_another_size_is_checked_against_the_screen_as_it_is_now(se
         made.capture(soon())
     server.services["exec:wm size"] = lambda peer: peer.send(b"Physical size: 8x16\nOverride size: 10x20\n")
     assert made.capture(soon()) is other
+
+
+def test_a_source_that_failed_is_tried_again_and_one_failure_is_enough_then(
+    server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = Source("bad", CaptureFailed("SERIAL", "x")), Source("good", still())
+    made = screen(server, bad, good)
+    for _ in range(FAILURES):
+        with pytest.raises(CaptureFailed):
+            made.capture(soon())
+    for _ in range(5):
+        made.capture(soon())
+    assert bad.calls == FAILURES
+    made._rests[0].until_ns = 0
+    with pytest.raises(CaptureFailed):
+        made.capture(soon())
+    made.capture(soon())
+    assert (bad.calls, made.name) == (FAILURES + 1, "good")
+    # Each time it is left alone for longer.
+    assert made._rests[0].seconds == 4 * module.RETRY_SECONDS
+    bad._results.append(still(11))
+    bad._results.popleft()
+    made._rests[0].until_ns = 0
+    assert made.capture(soon()).data[0] == 11
+    assert (made.name, made._rests[0].seconds) == ("bad", module.RETRY_SECONDS)
+
+
+def slow(source: str, taken_ns: int) -> Frame:
+    return replace(still(source=source), bound_ns=taken_ns // 2)
+
+
+def test_a_late_source_makes_room_for_a_quicker_one(server: FakeAdbServer) -> None:
+    raw, jpeg, png = (
+        Source("raw", slow("raw", 3 * SLOW_NS)),
+        Source("jpeg", slow("jpeg", 4 * SLOW_NS)),
+        Source("png", slow("png", 2 * SLOW_NS)),
+    )
+    made = screen(server, raw, jpeg, png)
+    names = [made.capture(soon()).source for _ in range(3 * MEASURED + 3)]
+    assert names == ["raw"] * MEASURED + ["jpeg"] * MEASURED + ["png"] * (MEASURED + 3)
+
+
+def test_a_hiccup_does_not_make_a_source_late(server: FakeAdbServer) -> None:
+    frames = [slow("raw", 9 * SLOW_NS), slow("raw", SLOW_NS), slow("raw", 9 * SLOW_NS), slow("raw", 9 * SLOW_NS)]
+    made = screen(server, Source("raw", *frames), Source("png", slow("png", 1)))
+    assert [made.capture(soon()).source for _ in frames] == ["raw"] * 4
+
+
+class Film(Source):
+    """A stream: `run` lasts until it is closed, or until a test ends it."""
+
+    def __init__(self, name: str, *results: Frame | BridgeError) -> None:
+        super().__init__(name, *results)
+        self.runs = 0
+        self.over = threading.Event()
+        self.closed = 0
+
+    def now(self, result: Frame | BridgeError) -> None:
+        self._results = deque([result])
+
+    def run(self) -> None:
+        self.runs += 1
+        assert self.over.wait(10)
+
+    def close(self) -> None:
+        self.closed += 1
+        self.over.set()
+
+
+WAITS = StreamRestarting("SERIAL", "film", "not begun")
+
+
+class Lane:
+    """Runs a screen as the runtime does, on a thread of its own."""
+
+    def __init__(self, made: Screen) -> None:
+        self._made = made
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            self._made.run()
+            self._stopped.wait(0.002)
+
+    def __enter__(self) -> Lane:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stopped.set()
+        self._made.close()
+        self._thread.join(5)
+
+
+def filming(server: FakeAdbServer, polled: Source, *films: Film) -> Screen:
+    """A screen over films; each can be made anew, which gives the same one."""
+
+    def make(film: Film) -> Callable[[], Film]:
+        def again() -> Film:
+            film.over.clear()
+            return film
+
+        return again
+
+    shell = AdbShell(SmartSocket(AdbServer(port=server.port)), "SERIAL")
+    return Screen(shell, Display(SIZE), (polled,), tuple(make(film) for film in films))
+
+
+def test_a_stream_takes_over_with_its_first_picture(server: FakeAdbServer) -> None:
+    film, polled = Film("film", WAITS), Source("polled", still(source="polled"))
+    made = filming(server, polled, film)
+    # Nobody runs it yet.
+    assert made.capture(soon()).source == "polled"
+    with Lane(made):
+        until(lambda: film.runs, "the stream to begin")
+        assert made.capture(soon()).source == "polled"
+        film.now(still(7, source="film"))
+        assert made.capture(soon()).source == "film"
+        assert made.name == "film"
+        calls = polled.calls
+        # That it begins anew is told, and no reason to leave it.
+        film.now(StreamRestarting("SERIAL", "film", "the screen has turned"))
+        for _ in range(2 * FAILURES):
+            with pytest.raises(StreamRestarting, match="turned"):
+                made.capture(soon())
+        film.now(still(8, source="film"))
+        assert made.capture(soon()).data[0] == 8
+        assert (polled.calls, film.runs) == (calls, 1)
+    assert film.closed
+
+
+def test_a_stream_that_fails_says_why_once_and_is_tried_again(server: FakeAdbServer) -> None:
+    film, polled = Film("film", still(7, source="film")), Source("polled", still(source="polled"))
+    made = filming(server, polled, film)
+    with Lane(made):
+        until(lambda: film.runs, "the stream to begin")
+        assert made.capture(soon()).source == "film"
+        film.now(CaptureFailed("SERIAL", "film", "the process ended"))
+        film.over.set()
+        with pytest.raises(CaptureFailed, match="ended"):
+            made.capture(soon())
+        for _ in range(3):
+            assert made.capture(soon()).source == "polled"
+        assert (film.runs, made.name) == (1, "polled")
+        made._stream_rests[0].until_ns = 0
+        until(lambda: film.runs == 2, "the stream to begin again")
+        # The same reason again, from one that never served: nothing was lost, and it is known.
+        assert made.capture(soon()).source == "polled"
+        assert made._stream_rests[0].seconds == 4 * module.RETRY_SECONDS
+        made._stream_rests[0].until_ns = 0
+        film.now(still(9, source="film"))
+        until(lambda: film.runs == 3, "the stream to begin again")
+        assert made.capture(soon()).source == "film"
+
+
+def test_an_ended_stream_waits_until_its_reason_was_told(server: FakeAdbServer) -> None:
+    film, polled = Film("film", CaptureFailed("SERIAL", "film", "no encoder")), Source("polled", still())
+    made = filming(server, polled, film)
+    film.over.set()
+    again = made._streams[0]
+    made._streams = (lambda: film,)
+    made.run()
+    made.run()
+    assert film.runs == 1
+    with pytest.raises(CaptureFailed, match="no encoder"):
+        made.capture(soon())
+    assert made.capture(soon()).source == "one"
+    made.run()
+    assert film.runs == 1
+    assert again() is film
+
+
+def test_broken_pictures_are_borne_a_few_times(server: FakeAdbServer) -> None:
+    broken = FrameMalformed("SERIAL", "film", "lost")
+    film, polled = Film("film", still(7, source="film")), Source("polled", still(source="polled"))
+    made = filming(server, polled, film)
+    with Lane(made):
+        until(lambda: film.runs, "the stream to begin")
+        made.capture(soon())
+        film.now(broken)
+        for _ in range(FAILURES - 1):
+            with pytest.raises(FrameMalformed):
+                made.capture(soon())
+        film.now(still(8, source="film"))
+        assert made.capture(soon()).source == "film"
+        film.now(broken)
+        for _ in range(FAILURES):
+            with pytest.raises(FrameMalformed):
+                made.capture(soon())
+        assert made.capture(soon()).source == "polled"
+
+
+def test_a_beginning_that_takes_too_long_is_a_failure(server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    film, polled = Film("film", still(7, source="film")), Source("polled", still(source="polled"))
+    made = filming(server, polled, film)
+    with Lane(made):
+        until(lambda: film.runs, "the stream to begin")
+        made.capture(soon())
+        film.now(WAITS)
+        monkeypatch.setattr(module, "RESTART_SECONDS", -1)
+        with pytest.raises(StreamRestarting):
+            made.capture(soon())
+        assert made.capture(soon()).source == "polled"
+        made._stream_rests[0].until_ns = 0
+        monkeypatch.setattr(module, "TRIAL_SECONDS", 0)
+        until(lambda: film.runs == 2, "the stream to begin again")
+        assert made.capture(soon()).source == "polled"
+        until(lambda: film.over.is_set(), "the stream to be ended")
+
+
+def test_the_better_stream_comes_back(server: FakeAdbServer) -> None:
+    best, next_best = Film("best", CaptureFailed("SERIAL", "x", "no jar")), Film("next", still(7, source="next"))
+    polled = Source("polled", still(source="polled"))
+    made = filming(server, polled, best, next_best)
+    with Lane(made):
+        until(lambda: best.runs, "the best to begin")
+        with pytest.raises(CaptureFailed, match="no jar"):
+            made.capture(soon())
+        until(lambda: next_best.runs, "the next to begin")
+        assert made.capture(soon()).source == "next"
+        best.now(still(5, source="best"))
+        made._stream_rests[0].until_ns = 0
+        assert made.capture(soon()).source == "polled"
+        until(lambda: best.runs == 2, "the best to begin again")
+        assert made.capture(soon()).source == "best"
+
+
+def test_a_black_picture_of_a_stream_is_a_blocked_screen(server: FakeAdbServer) -> None:
+    data = bytes([16]) * 128 + bytes([128]) * 64
+    dark = Frame(Stamp(1, 1), 1, SIZE, SIZE, 0, "image/x-i420", data, 99, "film")
+    film = Film("film", dark)
+    made = filming(server, Source("polled", still(source="polled")), film)
+    with Lane(made):
+        until(lambda: film.runs, "the stream to begin")
+        for _ in range(2 * FAILURES):
+            with pytest.raises(ScreenBlocked, match="black"):
+                made.capture(soon())
+        film.now(replace(dark, data=bytes([60]) * 128 + bytes([128]) * 64, digest=98))
+        assert made.capture(soon()).source == "film"
+
+
+def test_a_device_that_is_gone_ends_the_lane_and_closing_wakes_it(server: FakeAdbServer) -> None:
+    class Lost(Film):
+        def run(self) -> None:
+            raise DeviceGone("SERIAL", "film")
+
+    lost = Lost("film", WAITS)
+    with pytest.raises(DeviceGone):
+        filming(server, Source("polled", still()), lost).run()
+    film = Film("film", WAITS)
+    made = filming(server, Source("polled", still()), film)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(made.run)
+        until(lambda: film.runs, "the stream to begin")
+        made.close()
+        running.result(5)
+    made.run()
+    assert film.runs == 1
 
 
 class Phone:

@@ -171,12 +171,30 @@ def test_decode_raw_is_the_same_memory() -> None:
 
 
 def test_black() -> None:
+    def black(pixels: NDArray[np.uint8]) -> bool:
+        return picture.is_black(framed(Size(pixels.shape[1], pixels.shape[0]), pixels.tobytes(), "image/x-rgba"))
+
     pixels = np.zeros((200, 100, 4), np.uint8)
     pixels[..., 3] = 255
-    assert picture.is_black(pixels)
+    assert black(pixels)
     pixels[199, 98, 2] = 1
-    assert not picture.is_black(pixels)
-    assert not picture.is_black(painted(70, 70))
+    assert not black(pixels)
+    assert not black(painted(70, 70))
+
+
+def test_black_in_video_range_is_sixteen() -> None:
+    size = Size(50, 80)
+
+    def black(luma: int, chroma: int, last: int) -> bool:
+        data = bytes([luma]) * 3999 + bytes([last]) + bytes([chroma]) * 2000
+        return picture.is_black(framed(size, data, "image/x-i420"))
+
+    assert black(16, 128, 16)
+    assert black(17, 129, 18)
+    assert not black(16, 128, 40)
+    assert not black(30, 128, 16)
+    assert not black(16, 140, 16)
+    assert not black(16, 110, 16)
 
 
 def test_frame_is_stamped_in_the_middle_of_its_bracket() -> None:

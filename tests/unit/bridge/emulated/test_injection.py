@@ -14,6 +14,7 @@ FLAGS = {
     "slow-shell=0.25": ("slow_shell", 0.25),
     "stop-acks": ("stop_acks", True),
     "screencap=garbage": ("screencap", "garbage"),
+    "video=lost": ("video", "lost"),
     "u2-stall=3": ("u2_stall", 3.0),
     "u2-taken": ("u2_taken", True),
     "u2-screenshot=black": ("u2_screenshot", "black"),

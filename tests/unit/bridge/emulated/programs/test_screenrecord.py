@@ -8,7 +8,9 @@ from fakes.adb_host import run, until
 from fakes.programs import phone_with_screen, ran, running
 from numpy.typing import NDArray
 
-from bridge.emulated.programs.screenrecord import USAGE, screenrecord
+from bridge.emulated.profile import PROFILES
+from bridge.emulated.programs.screenrecord import NO_CODEC, TOO_LONG, USAGE, claimed, screenrecord
+from bridge.types import Size
 
 pytest.importorskip("av")
 START = b"\0\0\0\1"
@@ -139,5 +141,70 @@ def test_without_a_codec_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         out, err, status = await ran(screenrecord, phone_with_screen(), f"{WORDS} -")
         assert (out, status) == ("", 1)
         assert "codec" in err
+
+    run(work())
+
+
+def test_a_limit_is_a_matter_of_the_android() -> None:
+    async def work() -> None:
+        for limit in ("0", "181"):
+            old = phone_with_screen(PROFILES["old"])
+            done = await ran(screenrecord, old, f"{WORDS} --time-limit {limit} -")
+            assert done == ("", TOO_LONG.decode(), 2)
+            async with running(screenrecord, phone_with_screen(), f"{WORDS} --time-limit {limit} -") as started:
+                await until(lambda: started.out)
+
+    run(work())
+
+
+def test_there_are_only_so_many_encoders() -> None:
+    async def work() -> None:
+        phone = phone_with_screen(PROFILES["old"])
+        async with running(screenrecord, phone, f"{WORDS} -") as first:
+            await until(lambda: first.out)
+            assert await ran(screenrecord, phone, f"{WORDS} -") == ("", NO_CODEC.decode(), 1)
+            first.hangup.set()
+            await first.task
+        async with running(screenrecord, phone, f"{WORDS} -") as second:
+            await until(lambda: second.out)
+
+    run(work())
+
+
+def test_a_small_screen_is_grown_to_fit() -> None:
+    async def work() -> None:
+        line = "screenrecord --output-format=h264 --size 1080x2500 --time-limit 0.01 -"
+        async with running(screenrecord, phone_with_screen(), line) as started:
+            await started.task
+            (shown,) = pictures(started.take())
+        assert max(shown[:46].max(), shown[-46:].max()) < 20
+        assert min(shown[54:64].min(), shown[-64:-54].min()) >= 20
+
+    run(work())
+
+
+def test_faults_of_the_encoder() -> None:
+    async def work() -> None:
+        phone = phone_with_screen()
+        phone.faults.video = "refused"
+        assert await ran(screenrecord, phone, f"{WORDS} -") == ("", NO_CODEC.decode(), 1)
+        phone.faults.video = "dies"
+        assert (await ran(screenrecord, phone, f"{WORDS} -"))[2] == 1
+        phone.faults.video = "silent"
+        async with running(screenrecord, phone, f"{WORDS} --time-limit 0.1 -") as silent:
+            await silent.task
+            assert silent.take() == b""
+        sizes = {}
+        for fault in ("", "lost", "cut"):
+            phone.faults.video = fault
+            with claimed(phone, Size(270, 600), 1_000_000) as encoding:
+                assert encoding is not None
+                packets = []
+                for number in range(5):
+                    phone.world.notify(f"number {number}")
+                    packets += await encoding.encode(phone.world.pixels(), number)
+            sizes[fault] = [len(packet.data) for packet in packets]
+        assert sizes["lost"] == sizes[""][:4]
+        assert sizes["cut"] == [*sizes[""][:4], sizes[""][4] // 2]
 
     run(work())
