@@ -15,6 +15,7 @@ COMMANDS = {
     "attach": "Record and upload attached devices until stopped.",
     "control": "Start or stop capture of a recorder that runs on this host.",
     "events": "Read a saved logcat into Segment events with their ids.",
+    "audit": "List what can be read in a recording, and what is hidden by which rule.",
     "mask": "Show what would be masked of a screen, view by view, and why.",
     "relay": "Pass an app's Segment settings and batches on, and lose none.",
     "snippet": "Print the lines that an app adds to be heard: log or relay.",

@@ -255,7 +255,14 @@ def mask_event(at_ms: int, shown: Shown) -> Event:
     rules = Counter(cover.rule for cover in shown.covers)
     kinds = Counter(cover.kind for cover in shown.covers)
     rects = [[c.bounds.left, c.bounds.top, c.bounds.right, c.bounds.bottom, c.rule] for c in shown.covers]
-    payload = {"count": len(shown.covers), "kinds": kinds, "rules": rules, "blocked": shown.blocked, "rects": rects}
+    payload = {
+        "count": len(shown.covers),
+        "kinds": kinds,
+        "rules": rules,
+        "blocked": shown.blocked,
+        "rects": rects,
+        "screen": [shown.screen.width, shown.screen.height],
+    }
     return rrweb.custom(at_ms, "mask", payload)
 
 

@@ -110,8 +110,16 @@ def test_covers_are_told_when_they_change_and_at_the_start() -> None:
             "rules": {"password": 1, "web": 1},
             "blocked": "",
             "rects": [password, [0, 9, 9, 19, "web"]],
+            "screen": [1080, 2400],
         },
-        {"count": 1, "kinds": {"mask": 1}, "rules": {"password": 1}, "blocked": "unstable", "rects": [password]},
+        {
+            "count": 1,
+            "kinds": {"mask": 1},
+            "rules": {"password": 1},
+            "blocked": "unstable",
+            "rects": [password],
+            "screen": [1080, 2400],
+        },
     ]
 
 
