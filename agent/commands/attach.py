@@ -35,6 +35,9 @@ def attach(
     relay: Annotated[
         bool, typer.Option("--relay", help="Relay the app's Segment uploads, too (see `snippet relay`).")
     ] = False,
+    quality: Annotated[
+        str | None, typer.Option(help="text (views, no pictures), low, medium or high. Left out: medium.")
+    ] = None,
     level: Annotated[str | None, typer.Option(help="Masking: light, medium or conservative.")] = None,
     block: Block = None,
     mask: Mask = None,
@@ -65,6 +68,7 @@ def attach(
     from agent.settings import load
 
     flags = {
+        "capture.quality": quality,
         "privacy.level": level,
         "privacy.rules": rules(block, mask, unmask),
         "plugin.sample_rate": sample_rate,

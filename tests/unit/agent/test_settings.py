@@ -119,3 +119,15 @@ def test_a_privacy_rule_that_is_none_is_named(
         load({}, file)
     assert named in caught.value.message
     assert caught.value.hint
+
+
+def test_a_quality_names_the_values_that_are_not_given(tmp_path: Path) -> None:
+    file = tmp_path / "replay.toml"
+    file.write_text('[capture]\nquality = "high"\nwidth = 640\n')
+    high = load({}, file).settings.capture
+    assert (high.width, high.webp_quality, high.rate, high.touch_rate) == (640, 75, 5.0, 10.0)
+    low = load({"capture.quality": "low"}, file).settings.capture
+    assert (low.width, low.webp_quality, low.rate) == (640, 30, 1.0)
+    assert load({"capture.quality": "medium"}).settings.capture == load({}).settings.capture
+    with pytest.raises(ConfigError, match=r"capture\.quality \(flag\)"):
+        load({"capture.quality": "best"})

@@ -831,3 +831,37 @@ def test_a_test_id_that_repeats_what_was_typed_is_not_told(name: str) -> None:
     assert name not in repr(later.nodes)
     fixed = view(40, 900, 500, 1000, resource_id=f"com.example.shop:id/{name}")
     assert name in repr(masker.snapshot(*still(app(NOTE, fixed), status_bar(), seconds=20), DPI).nodes)
+
+
+def test_a_tree_alone_is_masked_as_with_a_picture() -> None:
+    masker = Masker("medium", APP)
+    shown = masker.tree(tree(FORM, status_bar()), SCREEN, DPI)
+    assert shown.canvas is None
+    assert shown.blocked == ""
+    beside = Masker("medium", APP).snapshot(*still(FORM, status_bar()), DPI)
+    assert shown.nodes == beside.nodes
+    assert {cover.rule for cover in shown.covers} >= {"password", "system-ui"}
+    assert masker.tree(tree(status_bar()), SCREEN, DPI).blocked == "not-app"
+    assert masker.tree(tree(), SCREEN, DPI).blocked == "no-tree"
+
+
+def test_all_dumps_that_may_show_what_a_frame_shows_are_burnt_in() -> None:
+    scroller = view(0, 240, 1080, 2000, SCROLL, children=(), flags=NodeFlag.SCROLLABLE | NodeFlag.VISIBLE)
+    low, middle, high = (
+        app(TITLE, replace(scroller, children=(view(100, top, 900, top + 100, EDIT, "anna@example.com"),)))
+        for top in (1000, 800, 600)
+    )
+    pixels = painted(middle)
+    dumps = [tree(form, status_bar(), seconds=i) for i, form in enumerate((low, middle, high))]
+    shot = replace(snapshot(pixels, dumps[0], dumps[2], 0.5), between=(dumps[1],))
+    result = at_medium(shot, pixels)
+    assert result.blocked == "unstable" or (result.canvas.rgb()[400:450, 50:450] == COVER).all()
+
+
+def test_a_held_frame_needs_a_dump_of_its_time() -> None:
+    pixels = painted(FORM)
+    early, late = tree(FORM, status_bar(), seconds=5), tree(FORM, status_bar(), seconds=6)
+    held = snapshot(pixels, early, late, 1.0)
+    assert blocked(at_medium(held, pixels)) == "unstable"
+    assert blocked(at_medium(replace(held, until=at(5.5)), pixels)) == ""
+    assert blocked(at_medium(replace(held, until=at(4.9)), pixels)) == "unstable"

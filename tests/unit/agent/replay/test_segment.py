@@ -10,8 +10,9 @@ from fakes.views import EPOCH, at
 from agent.model import Loss, MaskedNode, MaskedSnapshot, MaskRect, SessionKey
 from agent.replay import rrweb
 from agent.replay.canvas import RgbaCanvas
-from agent.replay.layers import key_picture
+from agent.replay.layers import Layer, key_picture
 from agent.replay.picture import PictureEncoder
+from agent.replay.playback import Change, Playback
 from agent.replay.segment import Origin, SegmentWriter, Shown
 from agent.replay.tree import NodeIds
 from agent.replay.validator import validate
@@ -162,3 +163,73 @@ def test_size_counts_a_picture_as_often_as_it_is_inlined() -> None:
     sealed = to.seal("stop", EPOCH + 9000, ())
     assert len(sealed.pictures) == 2
     assert sealed.manifest.bytes == sum(map(len, sealed.events)) + len(a.stack.base.data) + len(b.stack.base.data)
+
+
+def layered(seconds: float, *boxes: Bounds, wireframe: bool = False) -> Shown:
+    base = key_picture(RgbaCanvas(np.full((120, 54, 4), 200, np.uint8), SCREEN), ENCODER)
+    layers = tuple(
+        Layer(box, ENCODER.encode(RgbaCanvas(np.full((120, 54, 4), i, np.uint8), SCREEN), box))
+        for i, box in enumerate(boxes)
+    )
+    stack = None if wireframe else replace(base, layers=layers)
+    return Shown.of(MaskedSnapshot(at(seconds), SCREEN, 420, 0, None, (), ()), stack)
+
+
+LOW, MIDDLE, HIGH = Bounds(0, 0, 27, 12), Bounds(0, 24, 54, 60), Bounds(10, 60, 20, 70)
+
+
+def played(events: list[dict[str, Any]]) -> list[list[tuple[str, str]]]:
+    """The places and pictures of the layers, lowest first, after each event that changes them."""
+    playback = Playback()
+    states = []
+    for event in events:
+        if playback.feed(event) & Change.PICTURE:
+            boxes = [(layer.box, layer.source) for layer in playback.state.layers]
+            states.append([(f"{b.left:g} {b.top:g} {b.width:g} {b.height:g}", source) for b, source in boxes])
+    return states
+
+
+def test_layers_come_and_go_and_the_rest_stays() -> None:
+    first, second, third = layered(0, LOW), layered(1, LOW, MIDDLE, HIGH), layered(2, LOW, HIGH)
+    # The third picture's own digests: a layer is known by its pixels and its place.
+    third = replace(third, stack=replace(third.stack, layers=(second.stack.layers[0], second.stack.layers[2])))
+    to = writer(first)
+    for shown in (second, third, replace(second, stamp=at(3))):
+        show(to, shown)
+    events = events_of(to)
+    mutations = [e["data"] for e in events if e["type"] == 3]
+    assert [len(data["adds"]) for data in mutations] == [2, 0, 1]
+    assert [len(data["removes"]) for data in mutations] == [0, 1, 0]
+    assert mutations[2]["adds"][0]["nextId"] is not None
+    names = [f"picture:{layer.picture.digest}" for layer in second.stack.layers]
+    shapes = [[source for _, source in state] for state in played(events)]
+    assert shapes == [names[:1], names, [names[0], names[2]], names]
+    assert played(events)[1][1][0] == "0 182.8 411 274.2"
+
+
+def test_a_segment_opens_with_the_layers_that_are_there() -> None:
+    sealed = writer(layered(0, LOW, MIDDLE)).seal("stop", EPOCH + 5000, ())
+    assert validate(sealed.events, sealed.pictures) == []
+    assert len(sealed.manifest.pictures) == 3
+    assert len(played([orjson.loads(event) for event in sealed.events])[0]) == 2
+
+
+def test_another_base_takes_all_layers_away() -> None:
+    to = writer(layered(0, LOW, MIDDLE))
+    show(to, shown(1, 10))
+    (mutation,) = (e["data"] for e in events_of(to) if e["type"] == 3)
+    assert len(mutation["removes"]) == 2
+    assert mutation["attributes"][0]["id"] == rrweb.PICTURE_ID
+
+
+def test_without_pictures_the_views_are_a_wireframe() -> None:
+    node = MaskedNode("k", Bounds(0, 0, 105, 105), "android.widget.Button", "", "Pay", NodeFlag.NONE, leaf=True)
+    first = Shown.of(MaskedSnapshot(at(0), SCREEN, 420, 0, None, (node,), ()), None)
+    to = writer(first)
+    show(to, replace(first, views={}, stamp=at(1)))
+    sealed = to.seal("stop", EPOCH + 5000, ())
+    assert validate(sealed.events, sealed.pictures) == []
+    assert sealed.pictures == {}
+    assert b"attr(aria-label)" in sealed.events[1]
+    assert b'"class":"v t"' in sealed.events[1]
+    assert layered(0, wireframe=True).geometry != layered(0).geometry

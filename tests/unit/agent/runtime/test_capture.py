@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 
 from agent.model import Snapshot
-from agent.runtime.capture import SETTLED_NS, CaptureLoop
+from agent.runtime.capture import SETTLED_NS, CaptureLoop, Dumps
 from agent.settings import Capture
 from bridge.deadline import Deadline
-from bridge.errors import BridgeError, DeviceBusy, FrameMalformed
+from bridge.errors import BridgeError, BridgeTimeout, DeviceBusy, FrameMalformed
 from bridge.types import Bounds, Frame, Gap, Hierarchy, Node, Size, Stamp
 
 
@@ -128,3 +130,89 @@ def test_a_pause_from_the_start_to_the_end_takes_nothing_at_all() -> None:
     loop.run()
     assert [item.reason for item in script.emitted if isinstance(item, Gap)] == ["opted out"]
     assert script.pictures == [1]
+
+
+def dump(at_ms: int, took_ms: int = 10, digest: int = 0) -> Hierarchy:
+    """One that began at `at_ms` and took so long."""
+    half = took_ms * 500_000
+    stamp = Stamp(at_ms * 1_000_000 + half, at_ms)
+    return Hierarchy(stamp, half, 0, (Node(Bounds(0, 0, 1, 1), "View"),), digest or at_ms)
+
+
+def drawn(at_ms: int, bound_ms: int = 0) -> Frame:
+    stamp = Stamp(at_ms * 1_000_000, at_ms)
+    return Frame(stamp, bound_ms * 1_000_000, Size(1, 1), Size(1, 1), 0, "image/x-rgba", b"\0\0\0\0", at_ms, "video")
+
+
+def around(dumps: list[Hierarchy], frame: Frame, until_ms: int) -> list[int]:
+    kept = Dumps(2_500_000_000)
+    for tree in dumps:
+        kept.add(tree)
+    return [tree.digest for tree in kept.before(frame, Stamp(until_ms * 1_000_000, until_ms))]
+
+
+def test_the_dump_before_a_frame_had_ended_when_the_frame_was_drawn() -> None:
+    dumps = [dump(1000), dump(1100), dump(1200)]
+    assert around(dumps, drawn(1300), 1310) == [1200]
+    assert around(dumps, drawn(1210), 1310) == [1200]
+    # It may have been drawn before the last dump was read, or the one before.
+    assert around(dumps, drawn(1205), 1310) == [1100, 1200]
+    assert around(dumps, drawn(1150, bound_ms=45), 1310) == [1000, 1100, 1200]
+
+
+def test_a_frame_that_the_screen_still_showed_may_come_with_a_dump_of_that_time() -> None:
+    dumps = [dump(1000), dump(1100)]
+    assert around(dumps, drawn(500, bound_ms=50), 1310) == [1000, 1100]
+    # What was under way to us at the dump's time is not known yet.
+    assert around([dump(1100)], drawn(500, bound_ms=50), 1200) == []
+    assert around([], drawn(500), 1310) == []
+
+
+def test_dumps_of_long_ago_say_nothing() -> None:
+    assert around([dump(1000)], drawn(3400), 3410) == [1000]
+    assert around([dump(1000)], drawn(3600), 3610) == []
+
+
+class Video(Script):
+    """A screen that sends pictures: `frames` are those that are there at each look, with their times in ms."""
+
+    def __init__(self, frames: list[tuple[int, int]], trees: list[int | BridgeError]) -> None:
+        super().__init__([], trees)
+        self.frames = frames
+
+    def capture(self, deadline: Deadline) -> Frame:
+        digest, at_ms = self.frames.pop(0)
+        if not self.frames:
+            self.stop()
+        return replace(drawn(at_ms), digest=digest)
+
+
+def test_a_picture_that_is_told_again_is_told_as_of_now() -> None:
+    script = Video([(1, 0)] * 4, [10, 11, 12, 12])
+    script.clock.step_ns = 50_000_000
+    script.run()
+    taken = [item for item in script.emitted if isinstance(item, Snapshot)]
+    assert len(taken) >= 3
+    for earlier, later in pairwise(taken):
+        assert later.until is not None
+        assert earlier.after is not None
+        assert earlier.after.stamp < later.frame.stamp <= later.until
+
+
+def test_without_pictures_each_new_dump_is_told() -> None:
+    script = Script([], [10, 10, BridgeTimeout("s", "dump", "late"), 11, 11])
+    emitted: list[Snapshot | Hierarchy | Gap] = []
+
+    def emit(item: Snapshot | Hierarchy | Gap) -> None:
+        emitted.append(item)
+        if isinstance(item, Hierarchy) and item.digest == 11:
+            loop.stop()
+
+    loop = CaptureLoop(None, script, script.clock, Capture(rate=30, touch_rate=30), emit)
+    loop.run()
+    assert [item.digest if isinstance(item, Hierarchy) else "gap" for item in emitted] == [10, "gap", 11]
+
+
+def test_a_tree_that_fails_once_is_asked_again() -> None:
+    shown = Script([1, 2], [10, BridgeTimeout("s", "dump", "late"), 10]).run()
+    assert shown == ["BridgeTimeout", (1, 10, 10), (2, 10, 10)]
