@@ -15,7 +15,7 @@ NO_SESSION = -1
 
 EventKind = Literal["track", "screen", "identify", "group", "alias"]
 EventStage = Literal["after", "enriched", "before", "raw", "session"]
-SealReason = Literal["time", "size", "session", "resize", "stop", "lost"]
+SealReason = Literal["time", "size", "session", "resize", "clock", "stop", "lost"]
 MaskLevel = Literal["light", "medium", "conservative"]
 RemoteForm = Literal["android", "web"]
 Severity = Literal["error", "warning", "info"]

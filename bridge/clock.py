@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bridge.deadline import Deadline
+from bridge.drift import Line, Point, fit
 from bridge.errors import CommandFailed, DeviceGone
 from bridge.types import ClockFix, Stamp
 
@@ -70,12 +71,15 @@ def offset(readings: Sequence[Reading], kept: int = KEPT) -> tuple[int, int]:
 
 
 class DeviceClock:
-    """Maps the device's clocks to stamps with the newest fix. Any thread may read; a fix replaces the other whole."""
+    """Maps the device's clocks to stamps by the fixes of the last ten minutes. Any thread may read; an update replaces
+    what is read whole.
+    """
 
     def __init__(self, host: HostClock) -> None:
         self.host = host
-        self.suspect = False
         self._fix: ClockFix | None = None
+        self._wall: Line | None = None
+        self._boot: Line | None = None
 
     @property
     def fix(self) -> ClockFix:
@@ -85,38 +89,51 @@ class DeviceClock:
         return self._fix
 
     def update(self, realtime: Sequence[Reading], boottime: Sequence[Reading]) -> ClockFix:
-        """Make the fix from readings of CLOCK_REALTIME and CLOCK_BOOTTIME and use it from now on."""
-        offset_ns, bound_ns = offset(realtime)
-        boot_offset_ns, boot_bound_ns = offset(boottime, kept=len(boottime))
-        last = self._fix
-        self._fix = ClockFix(
-            stamp=self.host.at(max(reading.received_ns for reading in (*realtime, *boottime))),
-            offset_ns=offset_ns,
-            bound_ns=bound_ns,
-            boot_offset_ns=boot_offset_ns,
-            boot_bound_ns=boot_bound_ns,
-            jump=last is not None and abs(offset_ns - last.offset_ns) > JUMP_NS + bound_ns + last.bound_ns,
+        """Make the fix from readings of CLOCK_REALTIME and CLOCK_BOOTTIME and use it from now on.
+
+        A wall clock that was set by more than JUMP_NS begins anew: what was measured before says nothing of it.
+        """
+        wall_point, boot_point = _point(realtime, KEPT), _point(boottime, len(boottime))
+        jump_ns = 0
+        if self._wall is not None:
+            step_ns = wall_point.offset_ns - self._wall.offset(wall_point.at_ns)
+            if abs(step_ns) > JUMP_NS + wall_point.bound_ns + self._wall.bound(wall_point.at_ns):
+                jump_ns = step_ns
+        wall = fit([wall_point] if self._wall is None or jump_ns else [*self._wall.points, wall_point])
+        boot = fit([boot_point] if self._boot is None else [*self._boot.points, boot_point])
+        at_ns = max(wall_point.at_ns, boot_point.at_ns)
+        fix = ClockFix(
+            stamp=self.host.at(at_ns),
+            offset_ns=wall.offset(at_ns),
+            bound_ns=wall.bound(at_ns),
+            boot_offset_ns=boot.offset(at_ns),
+            boot_bound_ns=boot.bound(at_ns),
+            drift_ppm=wall.drift * 1e6,
+            jump_ns=jump_ns,
         )
-        self.suspect = False
-        return self._fix
+        self._wall, self._boot, self._fix = wall, boot, fix
+        return fix
 
     def wall(self, realtime_ns: int) -> Stamp:
-        """The stamp of a CLOCK_REALTIME reading of the device."""
-        return self._arrived(realtime_ns - self.fix.offset_ns)
+        """The stamp of a CLOCK_REALTIME reading of the device. RuntimeError before the first fix."""
+        return self._stamp(self._wall, realtime_ns)
 
     def boot(self, boottime_ns: int) -> Stamp:
-        """The stamp of a CLOCK_BOOTTIME reading of the device."""
-        return self._arrived(boottime_ns - self.fix.boot_offset_ns)
+        """The stamp of a CLOCK_BOOTTIME reading of the device. RuntimeError before the first fix."""
+        return self._stamp(self._boot, boottime_ns)
 
-    def _arrived(self, mono_ns: int) -> Stamp:
-        """Nothing arrives before it happened: a later stamp is set back to now, and a much later one makes us suspect
-        that the device's clock was set since the fix."""
-        now = self.host.now()
-        if mono_ns <= now.mono_ns:
-            return self.host.at(mono_ns)
-        if mono_ns - now.mono_ns > JUMP_NS:
-            self.suspect = True
-        return now
+    def _stamp(self, line: Line | None, device_ns: int) -> Stamp:
+        """Nothing arrives before it happened: a later stamp is set back to now."""
+        if line is None:
+            raise RuntimeError("the device's clock was not measured yet")
+        mono_ns = min(line.host(device_ns), self.host.now().mono_ns)
+        return replace(self.host.at(mono_ns), bound_ns=line.bound(mono_ns))
+
+
+def _point(readings: Sequence[Reading], kept: int) -> Point:
+    """The measurement that the readings make; it holds for when the last of them was taken."""
+    offset_ns, bound_ns = offset(readings, kept)
+    return Point(max(reading.received_ns for reading in readings), offset_ns, bound_ns)
 
 
 class ShellStream(Protocol):

@@ -93,6 +93,7 @@ class Logcat(_Tail):
         reader = BinaryReader(clock.wall)
         resume = Resume(since)
         last_ns = 0
+        last: Stamp | None = None
         for chunk in self._chunks(command):
             latest_ns = clock.host.now().mono_ns + clock.fix.offset_ns + JUMP_NS
             restamp = False
@@ -105,10 +106,15 @@ class Logcat(_Tail):
                     continue
                 if not restamp and (entry.time_ns > latest_ns or entry.time_ns < last_ns - JUMP_NS):
                     # The clock was set between this entry and the one before: measure it, and stamp the rest anew.
-                    self._probe(Deadline(PROBE_SECONDS))
+                    fix = self._probe(Deadline(PROBE_SECONDS))
                     restamp = True
+                    if fix.jump_ns:
+                        yield fix.gap(fix.stamp if last is None else last)
                 last_ns = entry.time_ns
-                yield from resume.sift(replace(entry, stamp=clock.wall(entry.time_ns)) if restamp else entry)
+                if restamp:
+                    entry = replace(entry, stamp=clock.wall(entry.time_ns))
+                last = entry.stamp
+                yield from resume.sift(entry)
 
 
 class Getevent(_Tail):

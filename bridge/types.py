@@ -21,10 +21,14 @@ EventValue = int | float | str | tuple["EventValue", ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Stamp:
-    """An instant on the host. Order by `mono_ns` (host monotonic clock), publish `wall_ms` (epoch milliseconds)."""
+    """An instant on the host. Order by `mono_ns` (host monotonic clock), publish `wall_ms` (epoch milliseconds).
+
+    `bound_ns`: how far it may be from when it happened, as far as clocks are to blame; 0 for the host's own.
+    """
 
     mono_ns: int
     wall_ms: int = field(compare=False)
+    bound_ns: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +224,8 @@ class ClockFix:
     """The measured relation of the device's clocks to the host's.
 
     `offset_ns` = device CLOCK_REALTIME - host monotonic, valid within ± `bound_ns` at `stamp`; `boot_offset_ns` =
-    device CLOCK_BOOTTIME - host monotonic, ± `boot_bound_ns`. `jump` says that the wall clock was set since the fix
-    before.
+    device CLOCK_BOOTTIME - host monotonic, ± `boot_bound_ns`; `drift_ppm` is how much faster the device's clocks run.
+    `jump_ns` is by how much the wall clock was set since the fix before, 0 when it was not.
     """
 
     stamp: Stamp
@@ -229,7 +233,13 @@ class ClockFix:
     bound_ns: int
     boot_offset_ns: int
     boot_bound_ns: int
-    jump: bool = False
+    drift_ppm: float = 0.0
+    jump_ns: int = 0
+
+    def gap(self, since: Stamp) -> Gap:
+        """The stretch in which the wall clock was set: what was logged in it may stand at a wrong time."""
+        start = min(since, self.stamp)
+        return Gap(start, self.stamp, "clock", "clock set", f"by {self.jump_ns / 1e9:+.3f} s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -12,12 +12,14 @@ from agent.analytics.forms import ABSENT, UNKNOWN, Shown
 from agent.analytics.identity import DESTINATION, device_from, device_id, session_from, session_id
 from agent.analytics.sessions import FROM_PROCESS, App
 from agent.model import NO_SESSION, EventKind, EventStage, SegmentEvent
-from bridge.types import LogEntry
+from bridge.types import LogEntry, Stamp
 
 FROM_OWN_OPTIONS = "properties.integrations"
 FROM_PROPERTIES_ALONE = "inferred: properties, no session plugin seen"
 
 MAX_WEIGHT = 2_000_000
+# An app may give an event a time of its own choice: one further off says nothing of when it was made.
+MAX_LATE_NS = 60_000_000_000
 _PARTS = ("messageId", "timestamp", "integrations", "anonymousId", "context")
 SESSION_EVENTS = ("session_start", "session_end")
 
@@ -115,15 +117,16 @@ def finish(draft: Draft, *, strict: bool) -> SegmentEvent:
     session, source = _session(draft, stage, strict=strict)
     device, holder = _device(draft, stage, strict=strict)
     stamp = shown.value.get("timestamp")
+    event_ms = epoch_ms(stamp) if isinstance(stamp, str) else None
     return SegmentEvent(
-        stamp=entry.stamp,
+        stamp=_stamp(entry, event_ms),
         pid=entry.pid,
         uid=draft.uid,
         stage=stage,
         kind=draft.kind,
         name=draft.name,
         message_id=draft.message_id,
-        event_ms=epoch_ms(stamp) if isinstance(stamp, str) else None,
+        event_ms=event_ms,
         complete=stage == "after" and not missing,
         session_id=session,
         session_from=source,
@@ -185,6 +188,14 @@ def _device(draft: Draft, stage: EventStage, *, strict: bool) -> tuple[str | Non
             return value if isinstance(value, str) else None, device_from(shown.value)
     device = None if strict else draft.app.process(draft.entry.pid).device
     return device, FROM_PROCESS if device is not None else ""
+
+
+def _stamp(entry: LogEntry, event_ms: int | None) -> Stamp:
+    """When it was logged. The bound covers how long that was after the event's own time, where it says one."""
+    late_ns = 0 if event_ms is None else entry.time_ns - event_ms * 1_000_000
+    if not 0 < late_ns <= MAX_LATE_NS:
+        return entry.stamp
+    return replace(entry.stamp, bound_ns=entry.stamp.bound_ns + late_ns)
 
 
 def _missing(shown: Shown, stage: EventStage, kind: EventKind) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from agent.analytics.drafts import epoch_ms
@@ -26,11 +26,11 @@ _KINDS = frozenset(get_args(EventKind))
 _METADATA = "_metadata"
 
 
-def read(item: Relayed, offset_ns: int | None, uid: int | None) -> SegmentEvent | ParseFailure:
+def read(item: Relayed, offset_ns: int | None, uid: int | None, bound_ns: int = 0) -> SegmentEvent | ParseFailure:
     """The event of an upload.
 
-    `offset_ns` is the device's wall clock minus the host's monotonic clock: with it the event is stamped by its own
-    timestamp, never later than it came. A value that is no event gives a ParseFailure.
+    `offset_ns` is the device's wall clock minus the host's monotonic clock, ± `bound_ns`: with it the event is stamped
+    by its own timestamp, never later than it came. A value that is no event gives a ParseFailure.
     """
     event = item.event
     kind = event.get("type")
@@ -41,7 +41,7 @@ def read(item: Relayed, offset_ns: int | None, uid: int | None) -> SegmentEvent 
     message_id, stamp, device = event.get("messageId"), event.get("timestamp"), device_id(event)
     event_ms = epoch_ms(stamp) if isinstance(stamp, str) else None
     return SegmentEvent(
-        stamp=_stamp(item.stamp, event_ms, offset_ns),
+        stamp=_stamp(item.stamp, event_ms, offset_ns, bound_ns),
         pid=0,
         uid=uid,
         stage="after",
@@ -126,11 +126,12 @@ class Merge:
         return found
 
 
-def _stamp(came: Stamp, event_ms: int | None, offset_ns: int | None) -> Stamp:
+def _stamp(came: Stamp, event_ms: int | None, offset_ns: int | None, bound_ns: int) -> Stamp:
     if event_ms is None or offset_ns is None:
-        return came
-    late_ns = came.mono_ns - (event_ms * 1_000_000 - offset_ns)
-    return came if late_ns <= 0 else Stamp(came.mono_ns - late_ns, came.wall_ms - late_ns // 1_000_000)
+        return replace(came, bound_ns=HOLD_NS)
+    late_ns = max(0, came.mono_ns - (event_ms * 1_000_000 - offset_ns))
+    # The event's own time is in whole milliseconds.
+    return Stamp(came.mono_ns - late_ns, came.wall_ms - late_ns // 1_000_000, bound_ns + 1_000_000)
 
 
 def _same(raw: SegmentEvent, full: SegmentEvent) -> bool:

@@ -313,9 +313,17 @@ class Recorder:
             "stage": item.stage,
             "complete": item.complete,
             "missing": [self._masker.name(name) for name in item.missing],
+            "bound_ms": self._bound_ms(own.key, item.stamp),
             "properties": properties,
         }
         self._append(own, item.stamp, [rrweb.custom(item.stamp.wall_ms, f"segment:{item.kind}", payload)], events=1)
+
+    def _bound_ms(self, key: SessionKey, at: Stamp) -> float:
+        """How far an event's mark may be from the event: its stamp's bound, the whole ms that marks are cut to, and by
+        how much it must come after its segment's opening."""
+        writer = self._writer(key, at.wall_ms)
+        moved_ms = (at.wall_ms + 2 if writer is None else writer.clamp(at.wall_ms)) - at.wall_ms
+        return round(at.bound_ns / 1e6 + 1 + moved_ms, 1)
 
     def _place_touch(self, interval: Interval, item: Touch) -> None:
         screen, dpi = (self._screen, self._dpi) if self._shown is None else (self._shown.screen, self._shown.dpi)
@@ -371,6 +379,9 @@ class Recorder:
     def _place_gap(self, interval: Interval, item: Gap) -> None:
         if item.stage == "device" and interval.key in self._open:
             self._seal(interval.key, "lost", item.start.wall_ms)
+        elif item.stage == "clock" and interval.key in self._open:
+            # A segment's manifest states one relation of the clocks.
+            self._seal(interval.key, "clock", item.end.wall_ms)
         payload = {
             "stage": item.stage,
             "reason": item.reason,

@@ -49,6 +49,8 @@ StageItem = (
 
 # With a relay the ids may come a flush interval late: nothing is written before they can have come.
 RELAY_SETTLE_MS = 35_000
+# What the clocks may have drifted apart between a fix and an event that is told a flush interval later.
+RELAY_DRIFT_NS = 5_000_000
 
 
 class Stage:
@@ -88,6 +90,8 @@ class Stage:
         self._recorder: Recorder | None = None
         self._merge = relayed.Merge() if relay else None
         self._offset_ns: int | None = None
+        self._bound_ns = 0
+        self._fixed: Stamp | None = None
 
     def attach(self, device: Device) -> None:
         """A device was opened, for the first time or again. Raises BridgeError; ConfigError for an unknown package."""
@@ -159,10 +163,7 @@ class Stage:
             elif isinstance(item, Relayed):
                 self._relayed(item)
             elif isinstance(item, ClockFix):
-                self._offset_ns = item.offset_ns
-                self._status.clock_bound_ms = item.bound_ns / 1e6
-                if self._recorder is not None:
-                    self._recorder.describe(clock_offset_ns=str(item.offset_ns), clock_bound_ns=str(item.bound_ns))
+                self._clock(item)
             elif isinstance(item, Gap) or not self._gate.closed:
                 if isinstance(item, Gap):
                     self._findings(self._doctor.hear(item))
@@ -246,11 +247,26 @@ class Stage:
         self._status.hierarchies += snapshot.after is not None
         self._show(masker.snapshot(snapshot, picture, self._dpi))
 
+    def _clock(self, fix: ClockFix) -> None:
+        since, self._fixed = self._fixed, fix.stamp
+        self._offset_ns, self._bound_ns = fix.offset_ns, fix.bound_ns
+        self._status.clock_bound_ms = fix.bound_ns / 1e6
+        if self._recorder is not None:
+            self._recorder.describe(
+                clock_offset_ns=str(fix.offset_ns),
+                clock_bound_ns=str(fix.bound_ns),
+                clock_drift_ppm=f"{fix.drift_ppm:.1f}",
+            )
+        if fix.jump_ns:
+            gap = fix.gap(fix.stamp if since is None else since)
+            self._count(gap)
+            self._feed(gap)
+
     def _entry(self, entry: LogEntry) -> None:
         if self._sniffer is None or self._started is None:
             return
         if self._offset_ns is None:
-            self._offset_ns = entry.time_ns - entry.stamp.mono_ns
+            self._offset_ns, self._bound_ns = entry.time_ns - entry.stamp.mono_ns, entry.stamp.bound_ns
         if self._gate.closed:
             self._shut = entry.stamp
         if self._lifecycle is not None:
@@ -317,7 +333,7 @@ class Stage:
         """An upload of the app: of this app, as far as it says whose it is."""
         if self._merge is None or relayed.package(item.event) not in ("", self._status.package):
             return
-        found = relayed.read(item, self._offset_ns, self._uid)
+        found = relayed.read(item, self._offset_ns, self._uid, self._bound_ns + RELAY_DRIFT_NS)
         if isinstance(found, ParseFailure):
             self._feed(found)
             return

@@ -90,7 +90,7 @@ SCRIPTS: tuple[tuple[Step, ...], ...] = (
     (
         Step(("hang=exec:screencap",), ("BridgeTimeout",), ("screen",)),
         Step(("log-storm=5000",), ()),
-        Step(("clock-step=3600",), ()),
+        Step(("clock-step=3600",), ("clock set",), ("clock",)),
         # Whatever is asked first of a phone that sleeps is what it does not answer.
         Step(("suspend@0:7",), LOST, ("screen", "hierarchy", "context", "device")),
     ),

@@ -67,10 +67,9 @@ def test_device_clock_maps_both_clocks() -> None:
     clock = DeviceClock(HostClock())
     now_ns = clock.host.now().mono_ns
     fix = clock.update([exact(OFFSET_NS)], [exact(BOOT_NS)])
-    assert not fix.jump
+    assert fix.jump_ns == 0
     assert clock.wall(OFFSET_NS + now_ns).mono_ns == pytest.approx(now_ns, abs=2000)
     assert clock.boot(BOOT_NS + now_ns).mono_ns == pytest.approx(now_ns, abs=2000)
-    assert not clock.suspect
 
 
 def test_nothing_arrives_before_it_happened() -> None:
@@ -79,16 +78,64 @@ def test_nothing_arrives_before_it_happened() -> None:
     future_ns = clock.host.now().mono_ns + 10 * SECOND
     stamp = clock.wall(OFFSET_NS + future_ns)
     assert stamp.mono_ns <= clock.host.now().mono_ns
-    assert clock.suspect
-    clock.update([exact(OFFSET_NS + 10 * SECOND)], [exact(BOOT_NS)])
-    assert not clock.suspect
 
 
 @pytest.mark.parametrize(("step_ns", "jump"), [(0, False), (JUMP_NS // 2, False), (2 * JUMP_NS, True), (-SECOND, True)])
-def test_jump(step_ns: int, jump: bool) -> None:
+def test_a_jump_is_told_and_never_smoothed(step_ns: int, jump: bool) -> None:
     clock = DeviceClock(HostClock())
     clock.update([exact(OFFSET_NS)], [exact(BOOT_NS)])
-    assert clock.update([exact(OFFSET_NS + step_ns)], [exact(BOOT_NS)]).jump is jump
+    fix = clock.update([exact(OFFSET_NS + step_ns)], [exact(BOOT_NS)])
+    assert fix.jump_ns == (step_ns if jump else 0)
+    assert abs(fix.offset_ns - OFFSET_NS - step_ns) <= fix.bound_ns
+    if jump:
+        gap = fix.gap(fix.stamp)
+        assert (gap.stage, gap.reason) == ("clock", "clock set")
+        assert gap.detail == f"by {step_ns / 1e9:+.3f} s"
+
+
+def at(host_ns: int, device_ns: int) -> Reading:
+    return Reading(host_ns, host_ns, device_ns, 1)
+
+
+def test_drift_is_found_and_stamps_between_and_after_follow_it() -> None:
+    """A crystal that is 50 ppm fast, measured every 20 s."""
+    clock, ppm = DeviceClock(HostClock()), 50e-6
+    start = clock.host.now().mono_ns - 800 * SECOND
+
+    def device_ns(host_ns: int, base_ns: int) -> int:
+        return host_ns + base_ns + round((host_ns - start) * ppm)
+
+    for n in range(40):
+        host_ns = start + n * 20 * SECOND
+        readings = [at(host_ns, device_ns(host_ns, OFFSET_NS))], [at(host_ns, device_ns(host_ns, BOOT_NS))]
+        fix = clock.update(*readings)
+        assert fix.jump_ns == 0
+    assert fix.drift_ppm == pytest.approx(50, abs=0.1)
+    for host_ns in (start + 700 * SECOND, start + 789 * SECOND):
+        for stamp in (clock.wall(device_ns(host_ns, OFFSET_NS)), clock.boot(device_ns(host_ns, BOOT_NS))):
+            assert abs(stamp.mono_ns - host_ns) <= stamp.bound_ns < 100_000
+
+
+def test_the_bound_grows_with_the_time_since_the_fix_as_long_as_the_drift_is_not_known() -> None:
+    clock = DeviceClock(HostClock())
+    now_ns = clock.host.now().mono_ns
+    clock.update([at(now_ns, OFFSET_NS + now_ns)], [at(now_ns, BOOT_NS + now_ns)])
+    assert clock.wall(OFFSET_NS + now_ns).bound_ns < 10_000
+    ago = clock.wall(OFFSET_NS + now_ns - 60 * SECOND)
+    assert 5_900_000 < ago.bound_ns < 6_100_000
+
+
+def test_what_was_measured_before_a_jump_does_not_count() -> None:
+    clock = DeviceClock(HostClock())
+    start = clock.host.now().mono_ns - 300 * SECOND
+    for n in range(5):
+        host_ns = start + n * 20 * SECOND
+        clock.update([at(host_ns, host_ns + OFFSET_NS)], [at(host_ns, host_ns + BOOT_NS)])
+    host_ns = start + 100 * SECOND
+    fix = clock.update([at(host_ns, host_ns + OFFSET_NS + 90 * SECOND)], [at(host_ns, host_ns + BOOT_NS)])
+    assert fix.jump_ns == 90 * SECOND
+    assert abs(fix.drift_ppm) < 1
+    assert abs(clock.wall(host_ns + OFFSET_NS + 91 * SECOND).mono_ns - host_ns - SECOND) < 200_000
 
 
 def test_unmeasured_clock_is_misuse() -> None:

@@ -270,8 +270,10 @@ def test_clock_that_was_set_is_measured_and_the_stamps_follow(
     reader.wait(1)
     probe.offset_ns = OFFSET_NS + step_ns
     phone.put(entry(before_ns + step_ns, "after") + entry(before_ns + step_ns + 1, "then"))
-    first, second, third = reader.wait(3)
+    first, gap, second, third = reader.wait(4)
     assert probe.asked == 1
+    assert isinstance(gap, Gap)
+    assert (gap.stage, gap.reason, gap.detail) == ("clock", "clock set", f"by {step_ns / 1e9:+.3f} s")
     assert [item.stamp.mono_ns for item in (first, second, third)] == [
         before_ns - OFFSET_NS,
         before_ns - OFFSET_NS,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -263,3 +264,16 @@ def test_a_shelf_counts_what_it_holds() -> None:
     assert shelf.over(9)
     shelf.remove(heavy)
     assert not shelf.over(9)
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "bound_ns"), [(0, 9), (12, 12_000_009), (-5, 9), (60_000, 60_000_000_009), (60_001, 9)]
+)
+def test_the_bound_covers_how_long_after_its_own_time_an_event_was_logged(late_ms: int, bound_ns: int) -> None:
+    made = draft()
+    made.entry = replace(ENTRY, stamp=Stamp(5, 6, 9), time_ns=(1_772_530_872_319 + late_ms) * 1_000_000)
+    event = finish(made, strict=False)
+    assert event.stamp == Stamp(5, 6)
+    assert event.stamp.bound_ns == bound_ns
+    made.shown = Shown(without("timestamp"), frozenset(), "json:")
+    assert finish(made, strict=False).stamp.bound_ns == 9

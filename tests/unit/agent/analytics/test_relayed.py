@@ -48,6 +48,15 @@ def test_its_own_time_on_the_hosts_clock_is_its_stamp() -> None:
     assert found.stamp.wall_ms == 1_767_225_640_250
 
 
+def test_its_bound_is_that_of_the_clock_and_its_whole_milliseconds() -> None:
+    found = read(Relayed(CAME, UPLOADED), OFFSET_NS, 10_123, 3_000_000)
+    assert isinstance(found, SegmentEvent)
+    assert found.stamp.bound_ns == 4_000_000
+    # Without its own time it may be a flush interval old.
+    assert read_event({**UPLOADED, "timestamp": None}).stamp.bound_ns == HOLD_NS
+    assert read_event(offset=None).stamp.bound_ns == HOLD_NS
+
+
 @pytest.mark.parametrize("stamp", [None, "yesterday", 7, "2026-01-01T00:09:00.000Z"])
 def test_without_a_time_of_its_own_or_with_one_to_come_it_is_of_now(stamp: object) -> None:
     assert read_event({**UPLOADED, "timestamp": stamp}).stamp == CAME

@@ -129,6 +129,7 @@ def test_one_session_is_one_segment_with_all_in_its_place() -> None:
             "stage": "after",
             "complete": True,
             "missing": [],
+            "bound_ms": 1.0,
             "properties": {"a": 1},
         }
     ]
@@ -272,6 +273,32 @@ def test_a_session_under_way_can_be_told_without_recording_its_event() -> None:
     (segment,) = run([picture(1, 10), log(2, "x")], to)
     assert segment.manifest.session_id == ONE
     assert tagged(segment, "segment:track") == []
+
+
+def test_a_clock_that_was_set_closes_the_segment_and_its_gap_opens_the_next() -> None:
+    gap = Gap(at(5), at(8), "clock", "clock set", "by +90.000 s")
+    one, two = run([picture(1, 10), event(1, ONE), log(4, "x"), gap, picture(9, 11)])
+    assert (one.manifest.reason, one.manifest.end_ms) == ("clock", EPOCH + 8000)
+    (told,) = tagged(two, "gap")
+    assert (told["from_ms"], told["to_ms"], told["detail"]) == (EPOCH + 5000, EPOCH + 8000, "by +90.000 s")
+
+
+def test_an_event_states_how_far_its_mark_may_be_off() -> None:
+    exact = event(2, ONE)
+    first, second, third = (
+        replace(exact, stamp=replace(at(t), bound_ns=ns), message_id=name)
+        for t, ns, name in ((2, 2_500_000, "m1"), (3, 0, "m2"), (1, 0, "m3"))
+    )
+    (segment,) = run([picture(1.5, 10), first, second, third, picture(6, 20)])
+    bounds = {told["messageId"]: told["bound_ms"] for told in tagged(segment, "segment:track")}
+    starts = {
+        e["data"]["payload"]["messageId"]: e["timestamp"]
+        for e in parsed(segment)
+        if e["data"].get("tag") == "segment:track"
+    }
+    assert (bounds["m1"], bounds["m2"]) == (3.5, 1.0)
+    # A mark that can only stand after its segment's opening is off by as much.
+    assert starts["m3"] - at(1).wall_ms <= bounds["m3"]
 
 
 def test_a_lost_device_closes_the_segment_and_the_gap_opens_the_next() -> None:

@@ -216,6 +216,22 @@ def test_the_manifest_names_the_source_and_the_clock_of_its_time() -> None:
     assert (before["screen"], after["screen"], bench.status.screen) == ("fake", "another", "another")
     assert "clock_offset_ns" not in before
     assert (after["clock_offset_ns"], after["clock_bound_ns"]) == ("7000000123", "3000000")
+    assert after["clock_drift_ppm"] == "0.0"
+
+
+def test_a_clock_that_was_set_is_a_gap_and_a_segment_of_its_own() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process(
+        [event_line(at(11), SESSION, "device-a", "m-1"), bench.snapshot(11.5), ClockFix(at(12), 0, 0, 0, 0)]
+    )
+    bench.stage.process([ClockFix(at(20), 9, 0, 0, 0, jump_ns=-3_200_000_000), bench.snapshot(22)])
+    bench.stage.advance(at(30))
+    bench.stage.finish()
+    first, second = bench.kept
+    assert first.manifest.reason == "clock"
+    assert second.manifest.counts.gaps == bench.status.gaps == 1
+    assert b"by -3.200 s" in b"".join(second.events)
 
 
 def test_what_never_found_a_session_is_counted() -> None:
