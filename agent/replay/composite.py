@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from agent.replay.playback import Box, State, View
 
-# The ground of the document (its style sheet in agent.replay.rrweb).
+# Colours and type of the document's style sheets (agent.replay.rrweb).
 GROUND = (17, 17, 17)
-PAPER, LINE, INK = (250, 250, 250), (176, 182, 190), (32, 36, 44)
-LABEL_DP = 12.0
+PAPER, LINE, INK = (255, 255, 255), (184, 190, 199), (32, 36, 43)
+LABEL_DP = 13.0
 # Of a text that only a player could draw, as much as a box can hold.
 MAX_LABEL = 200
 
@@ -47,8 +47,9 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
 
 
 def label(view: View) -> str:
-    """The words of a view, "" when it shows none."""
-    return (view.text or view.attributes.get("aria-label", ""))[:MAX_LABEL]
+    """The words that a wireframe shows in a view: its own, not those that a view in it shows, too."""
+    shows = "t" in view.attributes.get("class", "").split()
+    return view.attributes.get("aria-label", "")[:MAX_LABEL] if shows else ""
 
 
 def _lay(canvas: Image.Image, source: str, load: Load, place: tuple[int, int, int, int]) -> None:
@@ -75,9 +76,21 @@ def _wireframe(canvas: Image.Image, state: State) -> None:
             continue
         draw.rectangle((left, top, right - 1, bottom - 1), outline=LINE)
         if words := label(view):
-            inner = Image.new("RGB", (right - left, bottom - top), PAPER)
-            ImageDraw.Draw(inner).text((3, 1), words, INK, font)
-            canvas.paste(inner.crop((1, 1, inner.width - 1, inner.height - 1)), (left + 1, top + 1))
+            inner = Image.new("RGB", (max(1, right - left - 2), max(1, bottom - top - 2)), PAPER)
+            ImageDraw.Draw(inner).multiline_text((0, 0), _wrapped(words, font, inner.width), INK, font)
+            canvas.paste(inner, (left + 1, top + 1))
+
+
+def _wrapped(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """The words on as many lines as the width asks for."""
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 def _pixels(box: Box, state: State, size: tuple[int, int]) -> tuple[int, int, int, int]:

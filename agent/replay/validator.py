@@ -12,12 +12,11 @@ import orjson
 
 from agent.model import Picture
 from agent.replay.picture import media_type
-from agent.replay.rrweb import CUSTOM_TAGS
+from agent.replay.rrweb import CUSTOM_TAGS, LAYERS_ID
 
 MAX_EVENT_BYTES = 9_000_000
 MAX_BATCH_BYTES = 6_000_000
 MAX_LAYERS = 15
-LAYERS_ID = 11
 _MOUSE_TYPES = frozenset((0, 1, 2, 3, 4, 5, 6, 7, 9, 10))
 _DATA = "data:"
 _PICTURE = "picture:"

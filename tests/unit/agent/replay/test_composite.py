@@ -61,7 +61,7 @@ def test_a_picture_that_is_missing_is_the_callers_error() -> None:
 
 
 def test_without_a_picture_views_are_drawn_with_their_words() -> None:
-    button = View(100, Box(5, 10, 40, 20), {"aria-label": "Pay now"}, "")
+    button = View(100, Box(5, 10, 40, 20), {"class": "v t", "aria-label": "Pay now"}, "")
     image = compose(state("", views=(button,)), STORED.__getitem__, (300, 600))
     inside = image.crop((32, 62, 268, 178)).convert("L")
     assert inside.getextrema()[0] < 100
@@ -75,10 +75,11 @@ def test_no_window_no_picture() -> None:
     ]
 
 
-def test_a_label_is_the_views_own_text_first() -> None:
-    assert label(View(1, Box(0, 0, 1, 1), {"aria-label": "a"}, "b")) == "b"
-    assert label(View(1, Box(0, 0, 1, 1), {"aria-label": "a"}, "")) == "a"
-    assert label(View(1, Box(0, 0, 1, 1), {}, "")) == ""
+def test_only_a_view_of_its_own_words_shows_them() -> None:
+    box = Box(0, 0, 1, 1)
+    assert label(View(1, box, {"class": "v t", "aria-label": "a"}, "")) == "a"
+    assert label(View(1, box, {"class": "v", "aria-label": "a"}, "")) == ""
+    assert label(View(1, box, {"class": "v t"}, "")) == ""
 
 
 def test_the_size_in_a_header() -> None:
