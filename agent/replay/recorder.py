@@ -23,7 +23,7 @@ from agent.replay.mask import Masker, blank
 from agent.replay.picture import PictureEncoder
 from agent.replay.rrweb import Event
 from agent.replay.segment import Origin, SegmentWriter, Shown
-from agent.replay.timeline import Interval, PreRoll, Reorder, Sessions
+from agent.replay.timeline import GapRuns, Interval, PreRoll, Reorder, Sessions
 from agent.replay.touches import TouchWriter
 from agent.replay.tree import NodeIds
 from bridge.types import Foreground, Gap, LogEntry, Size, Stamp, Touch
@@ -89,6 +89,7 @@ class Recorder:
         self._encoder = PictureEncoder(quality)
         self._layers = Layers(self._encoder)
         self._reorder: Reorder[_Held] = Reorder()
+        self._gaps = GapRuns()
         self._preroll: PreRoll[_Held] = PreRoll(PREROLL_MS * 1_000_000, PREROLL_BYTES)
         self._sessions = Sessions(effective, PREROLL_MS)
         self._touches = TouchWriter(masker)
@@ -119,6 +120,11 @@ class Recorder:
         return self._sessions.latest
 
     @property
+    def gaps(self) -> int:
+        """How many stretches are missing so far."""
+        return self._gaps.count
+
+    @property
     def losses(self) -> tuple[Loss, ...]:
         """Everything missing so far, by stage and reason."""
         return _losses(self._losses)
@@ -137,7 +143,11 @@ class Recorder:
             return []
         if isinstance(item, Gap) and item.stage in _EYES:
             self._masker.blind(item.start, secure=item.reason == "ScreenBlocked")
-        at = item.end if isinstance(item, Gap) else item.stamp
+        if isinstance(item, Gap):
+            for gap in self._gaps.put(item):
+                self._reorder.put(gap.end, gap)
+            return self.advance(item.end)
+        at = item.stamp
         if isinstance(item, SegmentEvent):
             self._sessions.note(item)
             self._masker.learn(item.event)
@@ -149,7 +159,7 @@ class Recorder:
         held = self._shown_of(item) if isinstance(item, MaskedSnapshot) else item
         self._reorder.put(at, held)
         # A device's clock may be set ahead: only what the host stamped moves time on.
-        return self.advance(at) if isinstance(item, MaskedSnapshot | Foreground | Gap) else []
+        return self.advance(at) if isinstance(item, MaskedSnapshot | Foreground) else []
 
     def _shown_of(self, snapshot: MaskedSnapshot) -> Shown:
         canvas = snapshot.canvas
@@ -160,6 +170,8 @@ class Recorder:
         """Time has passed, also when nothing came; gives back the segments that this closed."""
         if self._newest is None or now > self._newest:
             self._newest = now
+        for gap in self._gaps.over(self._newest.mono_ns):
+            self._reorder.put(gap.end, gap)
         settled = _earlier(self._newest, self._settle_ms)
         for at, item in self._reorder.until(settled.mono_ns):
             self._release(at, item)
@@ -168,6 +180,8 @@ class Recorder:
 
     def finish(self, reason: SealReason = "stop") -> list[SealedSegment]:
         """Release and seal everything; what never got a session is counted as lost."""
+        for gap in self._gaps.over():
+            self._reorder.put(gap.end, gap)
         for at, item in self._reorder.rest():
             self._release(at, item)
         if self._sessions.known:

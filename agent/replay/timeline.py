@@ -1,4 +1,4 @@
-"""Whose moment it is: items put back in order, sessions by the time they began."""
+"""Whose moment it is: items put back in order, gaps made one, sessions by the time they began."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import heapq
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from agent.model import SegmentEvent, SessionKey
-from bridge.types import Stamp
+from bridge.types import Gap, Stamp
 
 T = TypeVar("T")
 
 ROLLOVER_NS = 10_000_000_000
 EPOCH_LIKE = 10**12
 MAX_INTERVALS = 1024
+# A failure that is met again within this time is the same one; none is told as one for longer than the other.
+RUN_NS = 600_000_000
+MAX_RUN_NS = 60_000_000_000
 
 
 class Reorder(Generic[T]):
@@ -133,6 +136,35 @@ class Sessions:
 
 def _made_before(event: SegmentEvent, session_id: int) -> bool:
     return session_id > EPOCH_LIKE and event.event_ms is not None and event.event_ms < session_id
+
+
+class GapRuns:
+    """Makes one gap of those of one stage and reason that follow each other: a screen that stays secure is one outage,
+    however often it was asked. `count` = runs so far."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._open: dict[str, Gap] = {}
+
+    def put(self, gap: Gap) -> Iterator[Gap]:
+        """Take a gap; gives back the run that it ended."""
+        last = self._open.get(gap.stage)
+        if last is not None:
+            follows = gap.start.mono_ns - last.end.mono_ns <= RUN_NS
+            brief = gap.end.mono_ns - last.start.mono_ns <= MAX_RUN_NS
+            if (last.reason, last.detail) == (gap.reason, gap.detail) and follows and brief:
+                self._open[gap.stage] = replace(last, end=max(last.end, gap.end))
+                return
+            yield last
+        self.count += 1
+        self._open[gap.stage] = gap
+
+    def over(self, mono_ns: int | None = None) -> Iterator[Gap]:
+        """Take out the runs that nothing goes on with: those that ended RUN_NS before `mono_ns`, or all."""
+        for stage, gap in list(self._open.items()):
+            if mono_ns is None or gap.end.mono_ns < mono_ns - RUN_NS:
+                del self._open[stage]
+                yield gap
 
 
 class PreRoll(Generic[T]):

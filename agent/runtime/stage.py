@@ -171,7 +171,8 @@ class Stage:
                         self._unseen(self._drivers.held(item.end), item.end)
                 elif isinstance(item, Foreground) and self._lifecycle is not None:
                     self._happened(self._lifecycle.see(item))
-                self._count(item)
+                if isinstance(item, Touch):
+                    self._status.touches += item.kind == "down"
                 self._feed(item)
 
     def advance(self, now: Stamp) -> None:
@@ -239,7 +240,6 @@ class Stage:
             picture = canvas(frame, self._settings.capture.width)
         except FrameMalformed as error:
             gap = Gap(frame.stamp, frame.stamp, "screen", type(error).__name__, error.detail)
-            self._count(gap)
             self._feed(gap)
             return
         if snapshot.after is not None:
@@ -298,7 +298,6 @@ class Stage:
                 self._driven = replace(gap, start=self._started, end=self._started)
             else:
                 self._driven = None
-                self._count(gap)
                 self._feed(gap)
         if self._driven is not None and now >= self._started:
             gap, self._driven = self._driven, None
@@ -358,15 +357,10 @@ class Stage:
         self._status.events += 1
         self._feed(found)
 
-    def _count(self, item: Touch | Foreground | Gap | Loss) -> None:
-        if isinstance(item, Touch):
-            self._status.touches += item.kind == "down"
-        elif isinstance(item, Gap):
-            self._status.gaps += 1
-
     def _feed(self, item: Item) -> None:
         if self._recorder is not None:
             self._kept(self._recorder.feed(item))
+            self._status.gaps = self._recorder.gaps
 
     def _kept(self, sealed: Iterable[SealedSegment]) -> None:
         for segment in sealed:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model import SegmentEvent, SessionKey
-from agent.replay.timeline import MAX_INTERVALS, PreRoll, Reorder, Sessions
-from bridge.types import Stamp
+from agent.replay.timeline import MAX_INTERVALS, GapRuns, PreRoll, Reorder, Sessions
+from bridge.types import Gap, Stamp
 
 ONE, TWO = SessionKey(EPOCH + 1000, "d"), SessionKey(EPOCH + 60_000, "d")
 
@@ -143,3 +143,32 @@ def test_the_pre_roll_is_bounded_by_weight_and_age() -> None:
     assert waiting.expire(12) == ["b"]
     assert [item for _, item in waiting.drain()] == ["c"]
     assert list(waiting.drain()) == []
+
+
+def gap(start: float, end: float, reason: str = "ScreenBlocked", stage: str = "screen") -> Gap:
+    return Gap(at(start), at(end), stage, reason)
+
+
+def test_gaps_that_follow_each_other_are_one() -> None:
+    runs = GapRuns()
+    assert [run for g in (gap(1, 1.2), gap(1.3, 1.4), gap(1.9, 2)) for run in runs.put(g)] == []
+    assert list(runs.over(at(2.5).mono_ns)) == []
+    assert list(runs.over(at(2.7).mono_ns)) == [gap(1, 2)]
+    assert list(runs.over()) == []
+    assert runs.count == 1
+
+
+def test_gaps_of_another_reason_or_stage_or_later_are_others() -> None:
+    runs = GapRuns()
+    lost = [gap(1, 2), gap(2, 3, "FrameMalformed"), gap(2, 3, stage="hierarchy"), gap(4, 5, "FrameMalformed")]
+    ended = [run for g in lost for run in runs.put(g)]
+    assert ended == [lost[0], lost[1]]
+    assert sorted(runs.over(), key=lambda g: g.start) == [lost[2], lost[3]]
+    assert runs.count == 4
+
+
+def test_a_run_is_told_while_it_lasts() -> None:
+    runs = GapRuns()
+    ended = [run for i in range(200) for run in runs.put(gap(i * 0.5, i * 0.5 + 0.4))]
+    assert len(ended) == 1
+    assert 59 < (ended[0].end.mono_ns - ended[0].start.mono_ns) / 1e9 <= 60
