@@ -49,6 +49,7 @@ export class Overlay {
     const { width: all, height: whole } = this.size;
     const box = make("div", { className }, make("span", {}, name));
     box.classList.toggle("low", top < 18);
+    box.classList.toggle("right", left > all / 2);
     box.style.left = `${(100 * left) / all}%`;
     box.style.top = `${(100 * top) / whole}%`;
     box.style.width = `${(100 * width) / all}%`;

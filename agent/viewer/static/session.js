@@ -40,6 +40,8 @@ export class Session {
     this.source = source;
     this.parts = new Array(this.segments.length);
     this.reading = new Map();
+    this.fresh = [];
+    this.size = null;
     for (const list of LISTS) this[list] = [];
   }
 
@@ -139,8 +141,7 @@ export class Session {
     }
     this.parts[index] = part;
     this.size ??= part.size;
-    this.ungathered ??= [];
-    this.ungathered.push(...part.events);
+    this.fresh.push(...part.events);
   }
 
   /** Put what was read into the lists; returns the events that were not in them before. */
@@ -152,8 +153,6 @@ export class Session {
       this.notices.push({ t: cut.at - SHORT_MS, end: cut.at, kind: "cut", text });
     }
     this.notices = merged(this.notices, this.duration);
-    const fresh = this.ungathered ?? [];
-    this.ungathered = [];
-    return fresh;
+    return this.fresh.splice(0);
   }
 }

@@ -7,28 +7,33 @@ import { Keys } from "./keys.js";
 import { Log } from "./log.js";
 import { Masks } from "./masks.js";
 import { Overlay } from "./overlay.js";
+import { Playhead } from "./playhead.js";
 import { Rows, eventMore, eventRow, inForce, noticeMore, noticeRow } from "./rows.js";
 import { Search, said } from "./search.js";
-import { Session, sessions } from "./session.js";
+import { sessions } from "./session.js";
 import { source } from "./source.js";
 import { Stage } from "./stage.js";
 import { neighbour, stepped } from "./steering.js";
 import { Tabs } from "./tabs.js";
-import { lastAt } from "./time.js";
 import { Views } from "./views.js";
 
 const $ = (selector) => document.querySelector(selector);
 const JUMP_MS = 5000;
 const LEAP_MS = 10_000;
-const GATHER_MS = 400;
-const AHEAD = 40;
 const REFRESH_MS = 300;
 
-const data = source();
-// `session` is what was chosen, `model` what is known of it, `wanted` a moment that waits for its segment.
-const state = { all: [], session: null, model: null, holes: [], loading: null, wanted: null, sought: false, refreshed: 0 };
+const state = { all: [], chosen: null, holes: [], refreshed: 0 };
 
-const stage = new Stage($("#room"), $("#phone"), { onTime, onState, onSize });
+const stage = new Stage($("#room"), $("#phone"), {
+  onTime: (t) => head.moved(t),
+  onState: (playing) => {
+    bar.playing(playing);
+    if (!playing) point();
+  },
+  onSize: (size) => overlay.resize(size),
+});
+const data = source();
+const head = new Playhead(stage, data, { onLists: list, onTime: show, onWait: wait, onRead: count });
 const overlay = new Overlay($("#overlay"), {
   onPick: (x, y) => views.choose(views.at(x, y)),
   onPoint: (x, y) => views.point(x === null ? null : views.at(x, y)),
@@ -53,7 +58,7 @@ const views = new Views(
   { stage, density, onMark: (selected, pointed) => overlay.mark(selected, pointed), say: tell },
 );
 const masks = new Masks({ list: $("#masks"), note: $("#masks-note"), check: $("#masks-show") }, { density, onCover: (rects) => overlay.cover(rects) });
-const search = new Search($("#search"), { items: () => (state.model ? said(state.model) : []), onSeek: seek });
+const search = new Search($("#search"), { items: () => said(head.session), onSeek: seek });
 const upper = new Tabs($("#upper-tabs"));
 const lower = new Tabs($("#lower-tabs"), (id) => {
   views.shown = id === "pane-views";
@@ -87,159 +92,75 @@ async function follow() {
   const words = new URLSearchParams(location.hash.slice(1));
   const fits = (session) =>
     session.sessionId === words.get("session") && [null, session.deviceId].includes(words.get("device"));
-  const session = state.all.find(fits) ?? state.session ?? state.all[0];
+  const chosen = state.all.find(fits) ?? state.chosen ?? state.all[0];
   const t = Number(words.get("t")) || 0;
-  if (session !== state.session) await open(session, t);
-  else if (state.model) seek(t);
+  if (chosen !== state.chosen) await open(chosen, t);
+  else seek(t);
 }
 
-async function open(session, t) {
-  state.loading?.abort();
-  const { signal } = (state.loading = new AbortController());
-  Object.assign(state, { session, model: null, wanted: null });
+async function open(chosen, t) {
+  state.chosen = chosen;
   window.replay = undefined;
-  stage.unload();
-  $("#veil").textContent = "";
+  $("#veil").textContent = $("#loaded").textContent = "";
   document.body.classList.remove("ready", "whole");
-  document.title = `Replay ${session.sessionId}`;
-  showFacts($("#facts"), $("#tally"), session);
-  showSessions($("#sessions"), state.all, session);
+  document.title = `Replay ${chosen.sessionId}`;
+  showFacts($("#facts"), $("#tally"), chosen);
+  showSessions($("#sessions"), state.all, chosen);
   say("Loading the session \u2026");
-  const model = new Session(session, data);
   try {
-    await model.open(signal);
-    const first = Math.max(0, Math.min(t, model.duration));
-    await model.need(first, signal);
-    // A session whose first segments cannot be read is shown from the first that can.
-    if (!model.size) await model.rest(() => first, signal, () => undefined);
+    const signal = await head.open(chosen, t);
+    if (!signal) return;
+    window.replay = handle();
+    document.body.classList.add("ready");
+    say("");
+    point();
+    if (await head.complete(signal)) document.body.classList.add("whole");
   } catch (error) {
-    if (!signal.aborted) say(`The session cannot be shown: ${error.message}.`, true);
-    return;
+    say(`The session cannot be shown: ${error.message}.`, true);
   }
-  if (signal.aborted) return;
-  if (!model.size) return say("Nothing of this session can be read.", true);
-  state.model = model;
-  model.gather();
-  stage.load(model);
-  list();
-  window.replay = handle();
-  seek(t);
-  await stage.settled();
-  if (signal.aborted) return;
-  document.body.classList.add("ready");
-  say("");
-  await complete(model, signal);
-}
-
-/** Read the rest of the session while it is already shown. */
-async function complete(model, signal) {
-  let due = null;
-  const gather = () => {
-    due = null;
-    if (signal.aborted) return;
-    stage.add(model.gather());
-    list();
-    if (state.wanted !== null && model.has(state.wanted)) seek(state.wanted);
-  };
-  try {
-    await model.rest(
-      () => state.wanted ?? stage.position,
-      signal,
-      () => {
-        $("#loaded").textContent = model.complete ? "" : `${model.done} of ${model.segments.length} segments read`;
-        due ??= setTimeout(gather, GATHER_MS);
-      },
-    );
-  } catch (error) {
-    if (!signal.aborted) tell(`The session cannot be read further: ${error.message}.`);
-    return;
-  }
-  clearTimeout(due);
-  gather();
-  if (!signal.aborted) document.body.classList.add("whole");
-}
-
-/** Show in the lists what is known of the session. */
-function list() {
-  const { model } = state;
-  // What keeps the phone's picture from being that of the moment.
-  state.holes = model.notices.filter(({ kind, stage: at }) => kind === "blocked" || kind === "lost" || at === "screen");
-  events.load(model.facts);
-  notices.load(model.notices);
-  masks.load(model.masks);
-  log.load(model.logs, stage.position);
-  bar.load(model);
-  $("#events-count").textContent = model.facts.length.toLocaleString("en");
-  $("#notices-count").textContent = model.notices.length.toLocaleString("en");
-  onTime(stage.position);
 }
 
 /** What tests and the console may use. */
 function handle() {
-  const { model } = state;
   return {
     player: stage.player,
-    duration: model.duration,
+    duration: head.session.duration,
     seek,
-    whenSettled: () => settled(),
-    wall: (ms) => model.wall(ms),
+    whenSettled: () => head.settled(),
+    wall: (ms) => head.session.wall(ms),
     get events() {
-      return model.events;
+      return head.session.events;
     },
     get position() {
-      return state.wanted ?? stage.position;
+      return head.position;
     },
     get playing() {
-      return stage.playing;
+      return head.playing;
     },
   };
 }
 
-async function settled() {
-  while (state.wanted !== null) await state.model.need(state.wanted, state.loading.signal).then(arrived);
-  await stage.settled();
-}
-
 function seek(ms) {
-  const { model } = state;
-  if (!model) return;
-  const t = Math.max(0, Math.min(ms, model.duration));
-  state.wanted = null;
-  if (!model.has(t)) return wait(t, stage.playing);
-  state.sought = true;
-  stage.seek(t);
-  state.sought = false;
-  if (!stage.playing) point();
+  head.seek(ms);
+  if (!head.playing) point();
 }
 
-/** A moment whose segment is not there yet: it is read first, then shown. */
-function wait(t, resume) {
-  stage.pause();
-  state.wanted = t;
-  const { model } = state;
-  bar.show(t);
-  $("#veil").textContent = "Loading this moment \u2026";
-  model
-    .need(t, state.loading.signal)
-    .then(() => {
-      if (state.wanted !== t || state.model !== model) return;
-      arrived();
-      if (resume) stage.toggle();
-    })
-    .catch(() => undefined);
+/** More of the session is known. */
+function list(session) {
+  // What keeps the phone's picture from being that of the moment.
+  state.holes = session.notices.filter(({ kind, stage: at }) => kind === "blocked" || kind === "lost" || at === "screen");
+  events.load(session.facts);
+  notices.load(session.notices);
+  masks.load(session.masks);
+  log.load(session.logs, head.position);
+  bar.load(session);
+  $("#events-count").textContent = session.facts.length.toLocaleString("en");
+  $("#notices-count").textContent = session.notices.length.toLocaleString("en");
+  if (head.wanted === null) show(stage.position, false);
 }
 
-function arrived() {
-  if (state.wanted === null) return;
-  stage.add(state.model.gather());
-  list();
-  seek(state.wanted);
-}
-
-function onTime(t) {
-  const { model, sought } = state;
-  if (!model || state.wanted !== null) return;
-  if (stage.playing && !model.has(t)) return wait(t, true);
+/** A moment is on the glass: everything follows. */
+function show(t, sought) {
   bar.show(t);
   events.show(t, sought);
   notices.show(t, sought);
@@ -248,33 +169,24 @@ function onTime(t) {
   const hole = state.holes.findLast((item) => item.t <= t && inForce(item, t));
   $("#veil").textContent = hole ? hole.short : "";
   const now = performance.now();
-  if (sought || !stage.playing || now - state.refreshed > REFRESH_MS) {
-    state.refreshed = now;
-    views.refresh();
-    if (stage.playing) warm(t);
-  }
+  if (head.playing && !sought && now - state.refreshed < REFRESH_MS) return;
+  state.refreshed = now;
+  views.refresh();
+  if (head.playing) head.warm(t);
 }
 
-/** Pictures that come next, so that each is there when it is due. */
-function warm(t) {
-  const { pictures } = state.model;
-  const first = lastAt(pictures, t) + 1;
-  const next = pictures.slice(first, first + AHEAD).flatMap(({ layers }) => layers.map(({ attributes }) => attributes.digest));
-  data.warm(new Set(next.filter(Boolean)));
+function wait(t) {
+  bar.show(t);
+  $("#veil").textContent = "Loading this moment \u2026";
 }
 
-function onState(playing) {
-  bar.playing(playing);
-  if (!playing) point();
-}
-
-function onSize(size) {
-  overlay.resize(size);
+function count(session) {
+  $("#loaded").textContent = session.complete ? "" : `${session.done} of ${session.segments.length} segments read`;
 }
 
 /** Pixels of the screen per dp; null when the recording does not say. */
 function density() {
-  const dpi = Number(state.session?.segments[0].device?.density);
+  const dpi = Number(state.chosen?.segments[0].device?.density);
   return dpi > 0 ? dpi / 160 : null;
 }
 
@@ -287,7 +199,7 @@ function pick(on) {
 
 /** Write the moment into the address, so that a reload or a copied link leads back to it. */
 function point() {
-  if (state.model && state.wanted === null) history.replaceState(null, "", address(state.session, stage.position));
+  if (head.session) history.replaceState(null, "", address(state.chosen, head.position));
 }
 
 function say(text, stuck = false) {
@@ -302,12 +214,12 @@ function tell(text) {
 }
 
 function step(items, way, fits) {
-  const t = neighbour(items, stage.position, way, fits);
+  const t = neighbour(items, head.position, way, fits);
   if (t !== null) seek(t);
 }
 
-const stepEvent = (way) => state.model && step(state.model.facts, way, ({ kind }) => !bar.hidden.has(kind));
-const stepPicture = (way) => step(state.model.pictures, way);
+const stepEvent = (way) => head.session && step(head.session.facts, way, ({ kind }) => !bar.hidden.has(kind));
+const stepPicture = (way) => step(head.session.pictures, way);
 const stepSpeed = (way) => stepped($("#speed"), way) && stage.speed(Number($("#speed").value));
 
 async function link() {
@@ -324,12 +236,12 @@ function focus(selector, pane) {
 const help = $("#help");
 new Keys(
   {
-    " ": () => stage.toggle(),
-    k: () => stage.toggle(),
-    j: () => seek(stage.position - LEAP_MS),
-    l: () => seek(stage.position + LEAP_MS),
-    ArrowLeft: () => seek(stage.position - JUMP_MS),
-    ArrowRight: () => seek(stage.position + JUMP_MS),
+    " ": () => head.toggle(),
+    k: () => head.toggle(),
+    j: () => seek(head.position - LEAP_MS),
+    l: () => seek(head.position + LEAP_MS),
+    ArrowLeft: () => seek(head.position - JUMP_MS),
+    ArrowRight: () => seek(head.position + JUMP_MS),
     ArrowUp: () => stepEvent(-1),
     ArrowDown: () => stepEvent(1),
     ",": () => stepPicture(-1),
@@ -337,7 +249,7 @@ new Keys(
     "<": () => stepSpeed(-1),
     ">": () => stepSpeed(1),
     Home: () => seek(0),
-    End: () => seek(state.model.duration),
+    End: () => seek(head.session.duration),
     c: link,
     s: () => search.open(),
     i: () => pick(!overlay.picking),
@@ -345,14 +257,14 @@ new Keys(
     "/": () => focus("#filter", "pane-log"),
     "?": () => help.showModal(),
   },
-  { help, ready: () => Boolean(state.model) },
+  { help, ready: () => Boolean(head.session) },
 );
-$("#play").addEventListener("click", () => stage.toggle());
+$("#play").addEventListener("click", () => head.toggle());
 $("#previous").addEventListener("click", () => stepEvent(-1));
 $("#next").addEventListener("click", () => stepEvent(1));
 $("#speed").addEventListener("change", (event) => stage.speed(Number(event.target.value)));
 $("#copy").addEventListener("click", link);
 $("#pick").addEventListener("click", () => pick(!overlay.picking));
-$("#search-open").addEventListener("click", () => search.open());
+$("#search-open").addEventListener("click", () => head.session && search.open());
 $("#help-open").addEventListener("click", () => help.showModal());
 await start();
