@@ -39,7 +39,13 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     contexts = []
     faults: list[str] = []
 
-    def opened(url: str, ready: bool = True, strict: bool = True, **options: Any) -> Page:
+    def opened(
+        url: str,
+        ready: bool = True,
+        strict: bool = True,
+        prepare: Callable[[Page], None] | None = None,
+        **options: Any,
+    ) -> Page:
         context = browser.new_context(**{"viewport": WINDOW, "timezone_id": "UTC", "locale": "en-GB", **options})
         contexts.append(context)
         origin = "/".join(url.split("/", 3)[:3])
@@ -55,6 +61,8 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         page = context.new_page()
         if strict:
             watch(page)
+        if prepare is not None:
+            prepare(page)
         page.goto(url)
         if ready:
             page.wait_for_selector("body.whole")
