@@ -66,6 +66,10 @@ export class Search {
     if (step) {
       event.preventDefault();
       this.choose(Math.max(0, Math.min(this.chosen + step, this.list.children.length - 1)));
+    } else if (event.key === "Escape") {
+      // A search field would only empty itself.
+      event.preventDefault();
+      this.dialog.close();
     } else if (event.key === "Enter") {
       event.preventDefault();
       this.go(this.list.children[this.chosen]);
