@@ -59,7 +59,9 @@ class Adb(BaseModel):
 class Capture(BaseModel):
     """How the screen is sampled. `quality` names the values of all others that are not given; at `text` no pictures are
     taken, only views. `width` is that of the stored pictures in pixels, rates are pictures per second, `webp_quality`
-    is libwebp's, `tree_interval` seconds between two looks at a screen that stands still."""
+    is libwebp's, `tree_interval` seconds between two looks at a screen that stands still. `video` = ask the phone for
+    H.264 where this host can decode it; `bit_rate` is that of the video. `scrcpy_server` = a jar of scrcpy's server,
+    3.x or 4.x, that the user has; `scrcpy_version` its version, when the file's name does not tell it."""
 
     model_config = _FROZEN
     quality: Quality = "medium"
@@ -68,6 +70,10 @@ class Capture(BaseModel):
     touch_rate: float = Field(5.0, gt=0, le=30)
     webp_quality: int = Field(50, ge=1, le=100)
     tree_interval: float = Field(2.0, gt=0, le=60)
+    video: bool = True
+    bit_rate: int = Field(2_000_000, ge=100_000, le=50_000_000)
+    scrcpy_server: Path | None = None
+    scrcpy_version: str = ""
 
     @model_validator(mode="before")
     @classmethod

@@ -24,7 +24,8 @@ class ScreenSource(Protocol):
 
     A polled source asks the device at each call. A streaming one is sent pictures whenever the screen changes, and
     `run` takes them in on a thread of its own; `capture` then gives the newest, stamped with when the screen began to
-    show it, and the same one again (same digest) as long as nothing changed.
+    show it, and the same one again (same digest) as long as nothing changed. A picture is under way for `2 * bound_ns`
+    of the newest one at most: for so long the screen may have shown something else.
     """
 
     name: str

@@ -158,14 +158,17 @@ class Composed:
             while delays[0][0] <= now_ns - RECENT_NS:
                 delays.popleft()
 
-    def drawn(self, pts_ns: int, now_ns: int) -> tuple[int, int]:
-        """Between which instants of the host a picture of that time was drawn."""
+    def drawn(self, pts_ns: int) -> tuple[int, int]:
+        """Between which instants of the host a picture of that time was drawn: around the best guess, never less than
+        pictures may be under way, which is what a source's bound says, too."""
         fix = self._clock.fix
         least_ns = min(delay for _, delay in self._delays)
         if least_ns + fix.boot_offset_ns < SLEEP_NS:
             at_ns, bound_ns = pts_ns - fix.boot_offset_ns, fix.boot_bound_ns + DRIFT_NS
-            return at_ns - bound_ns, min(at_ns + bound_ns, now_ns) if at_ns < now_ns else now_ns
-        return pts_ns + least_ns - LATENCY_NS, min(pts_ns + least_ns, now_ns)
+        else:
+            at_ns, bound_ns = pts_ns + least_ns - LATENCY_NS // 2, 0
+        bound_ns = max(bound_ns, LATENCY_NS // 2)
+        return at_ns - bound_ns, at_ns + bound_ns
 
 
 class Scrcpy:
@@ -303,7 +306,7 @@ class Scrcpy:
                     if self._last is None:
                         # It is in the server's memory now.
                         self._remove(jar)
-                    self._show(Shown(picture, *self._composed.drawn(packet.pts_ns, now_ns), picture.size, _ALL))
+                    self._show(Shown(picture, *self._composed.drawn(packet.pts_ns), picture.size, _ALL))
             if packets or not demuxer.cut:
                 whole_ns = now_ns
             if self._last is None and now_ns - began_ns > FIRST_SECONDS * 1e9:

@@ -13,11 +13,13 @@ from agent.commands.masking import Block, Mask, Unmask, rules
 if TYPE_CHECKING:
     from agent.analytics.gate import Gate
     from agent.runtime.status import DeviceStatus
-    from agent.settings import Settings
+    from agent.settings import Capture, Settings
     from bridge.registry import Registry
+    from bridge.video import VideoSettings
 
 LIST_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
+SMOOTH_RATE = 10
 KEY_HINT = "Set ANDROID_REPLAY_UPLOAD__API_KEY, or give --plugin-config."
 
 
@@ -152,7 +154,8 @@ def record(
         targets = [parse_sink(spec, api_key, lambda: gate.sample_rate) for spec in sinks]
         for target in targets:
             stack.callback(target.close)
-        registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock, start=True)
+        video = video_settings(settings.capture)
+        registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock, start=True, video=video)
         stack.callback(registry.close)
         wanted = () if every else choose(registry, specs)
         try:
@@ -224,6 +227,31 @@ def record(
     if not drained:
         say(f"Not everything was uploaded; it waits in {settings.spool} for the next run.")
     return summary
+
+
+def video_settings(capture: Capture) -> VideoSettings | None:
+    """The video to ask phones for; None when none is wanted. Raises ConfigError for a scrcpy server that is none."""
+    from agent.commands.console import say
+    from agent.errors import ConfigError
+    from bridge import decoder, scrcpy
+    from bridge.video import VideoSettings
+
+    if not capture.video or capture.quality == "text":
+        return None
+    jar = capture.scrcpy_server
+    if jar is not None:
+        version = scrcpy.version_of(jar, capture.scrcpy_version)
+        if not jar.is_file():
+            raise ConfigError(f"There is no scrcpy server {jar}.", "Check capture.scrcpy_server.")
+        if not version:
+            raise ConfigError(f"Which version {jar.name} is, its name does not tell.", "Set capture.scrcpy_version.")
+        if not scrcpy.supported(version):
+            raise ConfigError(f"{jar.name} is scrcpy {version}.", "Use the server of a scrcpy 3.x or 4.x.")
+        if not decoder.available():
+            say("capture.scrcpy_server needs PyAV: install android-replay-agent[video]. Single pictures are taken.")
+    # Twice as many as are looked at: the newest is then never old.
+    rate = max(SMOOTH_RATE, 2 * round(max(capture.rate, capture.touch_rate)))
+    return VideoSettings(capture.width, capture.bit_rate, rate, jar, capture.scrcpy_version)
 
 
 def choose(registry: Registry, specs: tuple[str, ...]) -> tuple[str, ...]:

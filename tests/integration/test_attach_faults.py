@@ -75,6 +75,14 @@ BAD_PICTURES = tuple(
     )
     for step in (Step((f"screencap={kind}",), (reason,), ("screen",)), Step(("flaky",), LOST))
 )
+# After the first the stream rests, until the phone is opened anew.
+BAD_VIDEO = (
+    Step(("video=dies",), ("CaptureFailed", "StreamRestarting"), ("screen",)),
+    Step(("flaky",), LOST),
+    Step(("video=cut",), ("CaptureFailed", "StreamRestarting", "FrameMalformed"), ("screen",)),
+    Step(("flaky",), LOST),
+    Step(("unplug",), LOST),
+)
 SCRIPTS: tuple[tuple[Step, ...], ...] = (
     (
         Step(("unplug",), LOST),
@@ -105,10 +113,12 @@ class Recorder:
         self._ended = threading.Event()
 
     def record(
-        self, lab: Lab, folder: Path, specs: tuple[str, ...], conductors: Sequence[Callable[[], T]]
+        self, lab: Lab, folder: Path, specs: tuple[str, ...], conductors: Sequence[Callable[[], T]], video: bool = False
     ) -> tuple[dict[str, Any], list[T]]:
-        """Record until all conductors are done; the summary and what they returned."""
-        settings = load({"spool": self._spool, "adb.port": lab.port, "capture.rate": 4.0}).settings
+        """Record until all conductors are done; the summary and what they returned. Without `video`, pictures are asked
+        for one by one."""
+        flags = {"spool": self._spool, "adb.port": lab.port, "capture.rate": 4.0, "capture.video": video}
+        settings = load(flags).settings
         with ThreadPoolExecutor(len(conductors) + 1) as pool:
             working = [pool.submit(conduct) for conduct in conductors]
             stopping = pool.submit(self._stop_after, working)
@@ -175,6 +185,21 @@ def test_every_fault_is_a_gap_and_pictures_go_on(tmp_path: Path) -> None:
     assert {device["state"] for device in summary["devices"]} == {"stopped"}
     gaps = _gaps(tmp_path / "replays")
     for one in (one for steps in seen for one in steps if one.step.reasons):
+        assert any(_names(gap, one) for gap in gaps[one.serial]), f"no gap names {one}: {gaps[one.serial]}"
+
+
+def test_every_fault_of_video_is_a_gap_and_pictures_go_on(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    recorder = Recorder(tmp_path / "spool")
+
+    def conduct() -> list[Seen]:
+        return [_step(lab, recorder, 0, step) for step in BAD_VIDEO]
+
+    with nothing_left(), Lab(scenario="scroll") as lab:
+        summary, (seen,) = recorder.record(lab, tmp_path, (), [conduct], video=True)
+    assert summary["drained"]
+    gaps = _gaps(tmp_path / "replays")
+    for one in (one for one in seen if one.step.reasons):
         assert any(_names(gap, one) for gap in gaps[one.serial]), f"no gap names {one}: {gaps[one.serial]}"
 
 

@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 from fakes.adb_server import FakeAdbServer
 
+from agent.commands.attach import video_settings
+from agent.settings import Capture
+from bridge.video import VideoSettings
+
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAdbServer:
@@ -101,3 +105,34 @@ def test_a_privacy_rule_that_is_none(call, server: FakeAdbServer, flag: str) -> 
     assert ended.code == 2
     assert f"{flag} 'colour=red'" in ended.err
     assert "id, testid, class" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "words"),
+    [
+        ("nowhere/scrcpy-server-v3.3.4", "", "There is no scrcpy server"),
+        ("scrcpy-server", "", "capture.scrcpy_version"),
+        ("scrcpy-server-v2.7", "", "3.x or 4.x"),
+        ("scrcpy-server-v3.3.4", "5.0", "3.x or 4.x"),
+    ],
+)
+def test_a_scrcpy_server_that_is_none(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, version: str, words: str
+) -> None:
+    for jar in ("scrcpy-server", "scrcpy-server-v2.7", "scrcpy-server-v3.3.4"):
+        (tmp_path / jar).write_bytes(b"PK")
+    monkeypatch.setenv("ANDROID_REPLAY_CAPTURE__SCRCPY_SERVER", str(tmp_path / name))
+    monkeypatch.setenv("ANDROID_REPLAY_CAPTURE__SCRCPY_VERSION", version)
+    ended = call("attach", "-s", "SERIAL")
+    assert ended.code == 2
+    assert words in ended.err
+
+
+def test_what_video_is_asked_for(tmp_path: Path) -> None:
+    jar = tmp_path / "scrcpy-server-v4.1"
+    jar.write_bytes(b"PK")
+    assert video_settings(Capture()) == VideoSettings(540, 2_000_000, 10, None, "")
+    asked = video_settings(Capture(width=720, touch_rate=12, bit_rate=900_000, scrcpy_server=jar))
+    assert asked == VideoSettings(720, 900_000, 24, jar, "")
+    assert video_settings(Capture(video=False)) is None
+    assert video_settings(Capture(quality="text")) is None
