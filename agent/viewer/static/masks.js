@@ -8,19 +8,18 @@ export class Masks {
   constructor({ list, note, check }, { density, onCover }) {
     Object.assign(this, { list, note, check, density, onCover });
     this.masks = [];
-    this.print = null;
+    this.now = undefined;
     check.addEventListener("change", () => this.draw());
   }
 
   load(masks) {
     this.masks = masks;
-    this.print = null;
+    this.now = undefined;
   }
 
   show(t) {
     const now = this.masks[lastAt(this.masks, t)] ?? null;
-    if (now === this.print) return;
-    this.print = now;
+    if (now === this.now) return;
     this.now = now;
     this.draw();
   }

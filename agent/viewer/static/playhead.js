@@ -125,7 +125,7 @@ export class Playhead {
     const { pictures } = this.session;
     const first = lastAt(pictures, t) + 1;
     const layers = pictures.slice(first, first + AHEAD).flatMap((picture) => picture.layers);
-    this.source.warm(new Set(layers.map(({ attributes }) => attributes.digest).filter(Boolean)));
+    this.source.warm(new Set(layers.map(({ attributes }) => attributes?.digest).filter(Boolean)));
   }
 
   wait(t, resume) {

@@ -184,8 +184,10 @@ function count(session) {
   $("#loaded").textContent = session.complete ? "" : `${session.done} of ${session.segments.length} segments read`;
 }
 
-/** Pixels of the screen per dp; null when the recording does not say. */
+/** Pixels of the screen per dp, by the last mask event, else by the device's facts; null when neither says. */
 function density() {
+  const screen = masks.now?.payload.screen;
+  if (Array.isArray(screen) && screen[0] > 0 && stage.size.width) return screen[0] / stage.size.width;
   const dpi = Number(state.chosen?.segments[0].device?.density);
   return dpi > 0 ? dpi / 160 : null;
 }
