@@ -170,7 +170,8 @@ def test_lasting_notices_are_told_once(run: Run) -> None:
         const gap = (t) => gapNotice(t, { stage: "screen", reason: "ScreenBlocked", from_ms: t, to_ms: t + 200 }, axis);
         const field = { count: 1, rules: { password: 1 } };
         const none = { count: 0 };
-        const all = [maskNotice(0, field), gap(3000), gap(3500), gap(9000), maskNotice(500, field), maskNotice(8000, none)];
+        const gaps = [3000, 3500, 9000].map(gap);
+        const all = [maskNotice(0, field), ...gaps, maskNotice(500, field), maskNotice(8000, none)];
         const first = merged(all, 60_000);
         const again = merged(all, 60_000);
         tell([first.map(({ t, end, text }) => [t, end, text]), JSON.stringify(again) === JSON.stringify(first)]);"""
