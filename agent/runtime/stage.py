@@ -259,7 +259,6 @@ class Stage:
             )
         if fix.jump_ns:
             gap = fix.gap(fix.stamp if since is None else since)
-            self._count(gap)
             self._feed(gap)
 
     def _entry(self, entry: LogEntry) -> None:
