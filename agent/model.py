@@ -253,7 +253,10 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class SegmentManifest:
-    """The facts of one replay segment. `id` is also the idempotency key of its delivery."""
+    """The facts of one replay segment. `id` is also the idempotency key of its delivery.
+
+    `supersedes` is the id of the segment that this one is a redacted copy of, "" when it is none.
+    """
 
     id: str
     session_id: int
@@ -270,6 +273,7 @@ class SegmentManifest:
     device: Mapping[str, str] = field(default_factory=dict)
     session_from: str = ""
     device_from: str = ""
+    supersedes: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,13 @@ class Rule:
         return pattern if name == "text" and not more and self.action != "unmask" else ""
 
 
-def rule(action: Action, text: str) -> Rule:
-    """The rule of a flag, `FIELD=PATTERN`. Raises ConfigError."""
+def rule(action: Action, text: str, where: str = "") -> Rule:
+    """The rule of a flag, `FIELD=PATTERN`; `where` is what a message calls it. Raises ConfigError."""
+    where = where or f"--{action} {text!r}"
     name, sign, pattern = text.partition("=")
     if not sign:
-        raise ConfigError(f"--{action} {text!r} is no rule.", _WANTED)
-    return _checked(action, {name.strip(): pattern}, f"--{action} {text!r}")
+        raise ConfigError(f"{where} is no rule.", _WANTED)
+    return _checked(action, {name.strip(): pattern}, where)
 
 
 def read(value: object, where: str) -> Rule:

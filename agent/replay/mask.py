@@ -151,6 +151,12 @@ class Masker:
         """Take the private values of an event out of all texts from now on: its log line says them, too."""
         self._secrets.remember(private_values(event, self.level))
 
+    def hide(self, words: Sequence[str], texts: Sequence[str]) -> None:
+        """Take all of these out of all texts from now on: the words of views that a rule and that the level hides."""
+        for known, more in ((self._ruled, words), (self._texts, texts)):
+            known.widen(len(more))
+            known.remember(more)
+
     def _clean(self, s: str) -> str:
         return self._hard.scrub(self._ordered(scrub(s)), telling=True)
 

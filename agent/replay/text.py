@@ -170,14 +170,19 @@ class Secrets:
     """
 
     def __init__(self) -> None:
+        self._limit = MAX_SECRETS
         self._seen: dict[str, tuple[tuple[str, ...], ...]] = {}
         # Made when a text may hold one: most never stand in any.
         self._patterns: dict[str, re.Pattern[str]] = {}
 
+    def widen(self, more: int) -> None:
+        """Make room for so many more, so that none is forgotten for them."""
+        self._limit += more
+
     def remember(self, texts: Iterable[str]) -> None:
         for text in texts:
             self._seen[text] = self._seen.pop(text, ()) or _signs(text)
-        while len(self._seen) > MAX_SECRETS:
+        while len(self._seen) > self._limit:
             oldest = next(iter(self._seen))
             del self._seen[oldest]
             self._patterns.pop(oldest, None)

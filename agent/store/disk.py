@@ -77,6 +77,17 @@ def write_files(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> N
         sync_folder(folder)
 
 
+def overwrite(file: Path) -> None:
+    """Write zeros over a file, then delete it. Raises OSError."""
+    with file.open("r+b") as stream:
+        left = file.stat().st_size
+        while left > 0:
+            left -= stream.write(bytes(min(left, 1 << 20)))
+        stream.flush()
+        os.fsync(stream.fileno())
+    file.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and removals in the folder durable. Windows cannot, and does not need to for readers' sake."""
     if sys.platform == "win32":

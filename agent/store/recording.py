@@ -4,6 +4,7 @@
     pictures/<digest>.webp      content-addressed by xxh3_128 of the bytes (.jpg, .png likewise)
     segments/<id>.jsonl         one rrweb event a line, pictures as "picture:<digest>"
     segments/<id>.json          the manifest
+    redactions/<time>.json      receipts: what was hidden afterwards (`agent.store.redaction`)
 
 Invariants: files are written aside, fsync'd and renamed, pictures first, the manifest last; a segment exists if and
 only if its manifest does, and then all that it names is there. Removal goes the other way round. Whatever a crash
@@ -29,7 +30,7 @@ import xxhash
 from agent import OWNER, __version__
 from agent.errors import RecordingError
 from agent.model import Picture, SealedSegment, SegmentManifest
-from agent.store.disk import PART, guarded, make_folder, sync_folder, write_files
+from agent.store.disk import PART, guarded, make_folder, overwrite, sync_folder, write_files
 from agent.store.schema import (
     Header,
     StoredManifest,
@@ -138,6 +139,9 @@ class Recording:
                 found.append(self._stored(file.stem).manifest)
             except RecordingError as error:
                 problems.append(Problem(file.name, error.message))
+        # A redacted copy counts as soon as it is there, whatever a crash left of what it was made from.
+        gone = {manifest.supersedes for manifest in found if manifest.supersedes}
+        found = [manifest for manifest in found if manifest.id not in gone]
         found.sort(
             key=lambda manifest: (manifest.device_id, manifest.session_id, manifest.seq, manifest.start_ms, manifest.id)
         )
@@ -198,6 +202,36 @@ class Recording:
                 manifests, problems = self.scan()
                 if not problems:
                     self._drop_pictures(dropped.difference(*(manifest.pictures for manifest in manifests)))
+
+    def destroy_superseded(self) -> tuple[int, int]:
+        """Overwrite and delete the segments that have a redacted copy, and all that no segment owns any more.
+
+        Returns the numbers of files and bytes. Idempotent: what a crash interrupted is finished by the next call. A
+        disk that copies on write, and a flash disk's spare blocks, may keep old bytes all the same. Raises
+        StorageError; RecordingError when a manifest cannot be read, since it might own what would be destroyed.
+        """
+        with self._writing, guarded(self.path):
+            manifests, problems = self.scan()
+            if problems:
+                raise RecordingError(
+                    f"{self.path}: {problems[0].file} cannot be read, so nothing can be destroyed.",
+                    "Delete that file and the one beside it that ends in .jsonl, then redact again.",
+                )
+            names = {manifest.id for manifest in manifests}
+            digests = {digest for manifest in manifests for digest in manifest.pictures}
+            # Events before manifests: without its manifest the other file would be nobody's.
+            stray = [file for file in self._segments.glob("*") if file.suffix == PART or file.stem not in names]
+            stray.sort(key=lambda file: file.suffix == ".json")
+            stray += [file for file in self._pictures.iterdir() if file.suffix == PART or file.stem not in digests]
+            size = sum(file.stat().st_size for file in stray)
+            for file in stray:
+                # A manifest that is half overwritten would be a damaged one for good.
+                aside = file.with_name(file.name + PART) if file.suffix == ".json" else file
+                overwrite(file.replace(aside))
+            for folder in (self._segments, self._pictures):
+                sync_folder(folder)
+            self._known = {name: stored for name, stored in self._known.items() if name in names}
+            return len(stray), size
 
     def sweep(self) -> int:
         """Delete what a crash left behind and no manifest owns; returns the number of files. Raises StorageError.

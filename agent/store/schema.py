@@ -78,6 +78,7 @@ def read_manifest(document: object) -> StoredManifest:
         device=read_device(fields.get("device")),
         session_from=_text(fields, "session_from", ""),
         device_from=_text(fields, "device_from", ""),
+        supersedes=_text(fields, "supersedes", ""),
     )
     return StoredManifest(manifest, _integer(fields, "lines"), _text(fields, "events_digest"))
 

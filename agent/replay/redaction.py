@@ -1,0 +1,470 @@
+"""Stricter rules over what is recorded already: which pictures are covered where, what is starred, what is dropped.
+
+A recording holds the views flat: what lies in a view's box counts as below it. Three passes over all segments, in
+order: `learn` (what is hidden), `look` (which pictures showed it), `rewrite`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import xxhash
+from PIL import Image
+
+from agent.model import Loss, MaskLevel, Picture, SegmentManifest
+from agent.privacy import Rules
+from agent.replay import rrweb, rules
+from agent.replay.audit import rects_of, screen_of
+from agent.replay.canvas import COVER
+from agent.replay.mask import Masker
+from agent.replay.playback import Box, Change, Playback, State, View
+from agent.replay.rrweb import Event
+from agent.replay.text import STARS, is_secret
+from bridge.types import Bounds, Node, NodeFlag
+
+SEEN = Change.VIEWS | Change.PICTURE | Change.MASK
+# What was drawn near an edge is in the pixels around it: dp of the window, then pixels of the decoded picture.
+GROW_DP = 1.0
+GROW_PX = 8
+QUALITY = 60
+RECT = "rect"
+OPENING_MS = 1
+_REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
+_IDS = frozenset(("id", "session_id", "device_id", "messageId", "serial", "reason", "stage", "rule"))
+_UNTOUCHED = frozenset(("mask", "session", "end"))
+
+Share = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be hidden, on top of what is: nothing can be shown again.
+
+    `rects` are in pixels of the screen. What is shown from `from_ms` to `to_ms` is looked at; words are starred always.
+    """
+
+    level: MaskLevel | None
+    rules: Rules
+    rects: tuple[Bounds, ...] = ()
+    from_ms: int = 0
+    to_ms: int = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """A box to be covered, in dp, by which rule; where it is a `block` touches are dropped, too."""
+
+    box: Box
+    kind: str
+    rule: str
+
+
+@dataclass(slots=True)
+class _Moment:
+    """What is shown from an event of a segment on, and what of it is to be covered."""
+
+    index: int
+    state: State
+    until_ms: int
+    covers: tuple[Cover, ...] = ()
+
+
+class NoScreen(Exception):
+    """A rectangle in pixels is asked for where the recording does not say how many pixels the screen has."""
+
+
+class Redaction:
+    """The passes over one recording. `covered` says which share of which picture (by digest) is to go."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._masker = Masker(order.level or "light", None, rules=order.rules)
+        self._verdicts: dict[tuple[str | bool | None, ...], tuple[str, str]] = {}
+        self._starred: set[tuple[str, int, str]] = set()
+        self._moments: dict[str, list[_Moment]] = {}
+        self._last: tuple[str, _Moment] | None = None
+        self.covered: dict[str, set[Share]] = {}
+        self.texts = 0
+
+    def learn(self, events: Iterable[Event]) -> None:
+        """First pass: what do the hidden views say?"""
+        words: dict[str, None] = {}
+        texts: dict[str, None] = {}
+        for moment in self._shown(events):
+            for view, kind, rule in self._hidden(moment.state):
+                label = view.attributes.get("aria-label", "")
+                if kind != "label" and is_secret(label):
+                    (texts if rule == "text" else words)[label] = None
+        self._masker.hide(tuple(words), tuple(texts))
+        self._verdicts.clear()
+
+    def look(self, segment: str, replay: str, events: Iterable[Event]) -> None:
+        """Second pass, the segments of a replay in order. Raises NoScreen."""
+        moments = self._shown(events)
+        before = self._last[1] if self._last is not None and self._last[0] == replay else None
+        for moment in moments:
+            covers: list[Cover] = []
+            for view, kind, rule in self._hidden(moment.state):
+                label = view.attributes.get("aria-label", "")
+                if label and label != STARS:
+                    self._starred.add((replay, view.id, label))
+                if kind in ("block", "mask") and not _covered_already(view.box, moment.state):
+                    covers.append(Cover(view.box, kind, rule))
+            rects = self._rects(moment.state)
+            for view in moment.state.views if rects else ():
+                label = view.attributes.get("aria-label", "")
+                if label and label != STARS and any(_share(rect.box, view.box) for rect in rects):
+                    self._starred.add((replay, view.id, label))
+            covers += rects
+            moment.covers = tuple(dict.fromkeys(covers))
+            # The picture and the views were taken at different instants.
+            self._cover(moment.state, moment.covers)
+            if before is not None:
+                self._cover(moment.state, before.covers)
+                self._cover(before.state, moment.covers)
+            before = moment
+        if before is not None:
+            self._last = replay, before
+        self._moments[segment] = moments
+
+    def rewrite(
+        self, manifest: SegmentManifest, replay: str, events: Sequence[Event], renamed: Mapping[str, str]
+    ) -> tuple[SegmentManifest, tuple[bytes, ...]] | None:
+        """Third pass: the segment as it is to be, None when nothing in it changes.
+
+        `renamed` gives the new digest of each picture that was covered. `bytes` of the manifest is that of the events.
+        """
+        out: list[Event] = []
+        changed, dropped = False, 0
+        moments = self._moments.get(manifest.id, [])
+        by_index = {moment.index: n for n, moment in enumerate(moments)}
+        now = -1
+        told: tuple[Cover, ...] = ()
+        mask: Mapping[str, Any] = {}
+        for index, event in enumerate(events):
+            now = by_index.get(index, now)
+            around = [moment.covers for moment in moments[max(0, now - 1) : now + 2]] if now >= 0 else []
+            if _touches(event, [cover.box for covers in around for cover in covers if cover.kind == "block"]):
+                dropped += 1
+                changed = True
+                continue
+            new = self._rewritten(event, replay)
+            is_mask = event.get("type") == 5 and event["data"].get("tag") == "mask"
+            if is_mask:
+                mask = event["data"]["payload"]
+            covers = moments[now].covers if now >= 0 else ()
+            if is_mask:
+                new = _merged(event, mask, covers, moments[now].state)
+            changed = changed or new != event
+            out.append(new)
+            if not is_mask and covers != told and index in by_index and event.get("type") != 4:
+                out.append(_merged(rrweb.custom(event["timestamp"], "mask", {}), mask, covers, moments[now].state))
+                changed = True
+            told = covers
+        old = [digest for digest in manifest.pictures if digest in renamed]
+        if not changed and not old:
+            return None
+        lines = [_REFERENCE.sub(lambda m: _reference(m, renamed), rrweb.dumps(event)) for event in out]
+        content = xxhash.xxh3_128(manifest.id.encode())
+        for line in lines:
+            content.update(line)
+        name = content.hexdigest()
+        if out and out[-1].get("type") == 5 and out[-1]["data"].get("tag") == "end":
+            last = out[-1]
+            payload = {**last["data"]["payload"], "id": name, "supersedes": manifest.id}
+            lines[-1] = rrweb.dumps({**last, "data": {**last["data"], "payload": payload}})
+        losses = manifest.losses + ((Loss("touch", "redacted", dropped),) if dropped else ())
+        made = replace(
+            manifest,
+            id=name,
+            pictures=tuple(dict.fromkeys(renamed.get(digest, digest) for digest in manifest.pictures)),
+            bytes=sum(map(len, lines)),
+            losses=losses,
+            supersedes=manifest.id,
+        )
+        return made, tuple(lines)
+
+    def _shown(self, events: Iterable[Event]) -> list[_Moment]:
+        playback = Playback()
+        moments: list[_Moment] = []
+        last = 0
+        for index, event in enumerate(events):
+            last = max(last, event["timestamp"])
+            if playback.feed(event) & SEEN:
+                state = playback.state
+                if moments:
+                    moments[-1].until_ms = state.at_ms
+                moments.append(_Moment(index, state, last))
+        if moments:
+            moments[-1].until_ms = last
+        if len(moments) > 1 and moments[1].state.at_ms - moments[0].state.at_ms <= OPENING_MS:
+            # What covers the opening picture is told just behind it.
+            moments[0].state = replace(moments[0].state, mask=moments[1].state.mask)
+        wanted = range(self._order.from_ms, self._order.to_ms)
+        for moment in moments:
+            if moment.until_ms < wanted.start or moment.state.at_ms >= wanted.stop:
+                moment.state = replace(moment.state, views=(), at_ms=-1)
+        return moments
+
+    def _hidden(self, state: State) -> list[tuple[View, str, str]]:
+        """The views that are to be hidden, what to do ("label": star the words only), and the rule."""
+        package = state.href.removeprefix("android-app://").partition("/")[0]
+        found: list[tuple[View, str, str]] = []
+        over: list[tuple[View, str, str]] = []
+        for view in state.views:
+            kind, rule = self._judged(view, state, package)
+            above = next((one for one in over if _within(view.box, one[0].box)), None)
+            if kind in ("", "label") and above is not None:
+                kind, rule = above[1], above[2]
+            if not kind:
+                continue
+            found.append((view, kind, rule))
+            if kind != "label" and above is None:
+                over.append((view, kind, rule))
+        return found
+
+    def _judged(self, view: View, state: State, package: str) -> tuple[str, str]:
+        label = view.attributes.get("aria-label", "")
+        words = "" if label == STARS else label
+        leaf = not words or _leaf(view, state)
+        get = view.attributes.get
+        key = get("data-class"), get("data-res"), get("data-flags"), words, package, leaf
+        if key not in self._verdicts:
+            self._verdicts[key] = self._judge(view, words, package, leaf)
+        return self._verdicts[key]
+
+    def _judge(self, view: View, words: str, package: str, leaf: bool) -> tuple[str, str]:
+        flags = NodeFlag.PASSWORD if "password" in view.attributes.get("data-flags", "").split() else NodeFlag.NONE
+        place = Bounds(0, 0, 1, 1)
+        node = Node(
+            place,
+            view.attributes.get("data-class", ""),
+            view.attributes.get("data-res", ""),
+            # What a container says is a description: the words of what is in it.
+            words if leaf else "",
+            words,
+            package=package,
+            flags=flags,
+            children=() if leaf else (Node(place, "", text=words),),
+        )
+        wish = self._order.rules.judge(node)
+        if wish is not None and wish[0] != "unmask":
+            return wish
+        if self._order.level is not None:
+            verdict = rules.judge(node, "", self._order.level)
+            if verdict is not None:
+                return verdict
+        if words and self._masker.text(words) != words:
+            return "mask" if leaf else "label", "echo"
+        return ("label", "text") if words and self._order.level == "conservative" else ("", "")
+
+    def _rects(self, state: State) -> list[Cover]:
+        if not self._order.rects or state.at_ms < 0 or state.blocked:
+            return []
+        screen = screen_of(state)
+        if screen is None:
+            if state.mask:
+                raise NoScreen
+            # Before the first cover is told nothing says how many pixels there are: the next moment covers this one.
+            return []
+        across, down = state.width / screen[0], state.height / screen[1]
+        return [
+            Cover(Box(r.left * across, r.top * down, r.width * across, r.height * down), "block", RECT)
+            for r in self._order.rects
+        ]
+
+    def _cover(self, state: State, covers: Iterable[Cover]) -> None:
+        for cover in covers:
+            for source, box in (
+                (state.base, Box(0, 0, state.width, state.height)),
+                *((x.source, x.box) for x in state.layers),
+            ):
+                share = _share(cover.box, box)
+                if share is not None and source.startswith("picture:"):
+                    self.covered.setdefault(source.removeprefix("picture:"), set()).add(share)
+
+    def _rewritten(self, event: Event, replay: str) -> Event:
+        kind, data = event.get("type"), event.get("data")
+        if not isinstance(data, Mapping):
+            return event
+        if kind == 4:
+            return {**event, "data": {**data, "href": self._masker.text(str(data.get("href", "")))}}
+        if kind == 2:
+            return {**event, "data": {**data, "node": self._node(data.get("node"), replay)}}
+        if kind == 3 and data.get("source") == 0:
+            adds = [{**add, "node": self._node(add.get("node"), replay)} for add in data.get("adds", [])]
+            changes = [
+                {**change, "attributes": self._attributes(change.get("id"), change.get("attributes"), replay)}
+                for change in data.get("attributes", [])
+            ]
+            return {**event, "data": {**data, "adds": adds, "attributes": changes}}
+        if kind == 5:
+            tag, payload = str(data.get("tag", "")), data.get("payload")
+            if tag in _UNTOUCHED or not isinstance(payload, Mapping):
+                return event
+            if tag.startswith("segment:"):
+                cleaned = self._masker.event({"properties": payload.get("properties", {})})["properties"]
+                name = self._masker.name(str(payload.get("event", "")))
+                return {**event, "data": {**data, "payload": {**payload, "event": name, "properties": cleaned}}}
+            return {**event, "data": {**data, "payload": self._strings(payload)}}
+        if kind == 6 and isinstance(data.get("payload"), Mapping):
+            payload = data["payload"]
+            lines = payload.get("payload")
+            if isinstance(lines, list):
+                cleaned_lines = [self._masker.text(line) if isinstance(line, str) else line for line in lines]
+                return {**event, "data": {**data, "payload": {**payload, "payload": cleaned_lines}}}
+        return event
+
+    def _strings(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._masker.text(value)
+        if isinstance(value, Mapping):
+            return {key: one if key in _IDS else self._strings(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._strings(one) for one in value]
+        return value
+
+    def _node(self, node: Any, replay: str) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        out = dict(node)
+        if "attributes" in out:
+            out["attributes"] = self._attributes(out.get("id"), out["attributes"], replay)
+        if isinstance(out.get("childNodes"), list):
+            out["childNodes"] = [self._node(child, replay) for child in out["childNodes"]]
+        return out
+
+    def _attributes(self, node_id: Any, attributes: Any, replay: str) -> Any:
+        if not isinstance(attributes, Mapping):
+            return attributes
+        out = dict(attributes)
+        label = out.get("aria-label")
+        if isinstance(label, str) and label != STARS:
+            cleaned = self._masker.text(label)
+            out["aria-label"] = STARS if (replay, node_id, label) in self._starred else cleaned
+            self.texts += out["aria-label"] != label
+        for name in ("data-res", "data-class"):
+            if isinstance(out.get(name), str):
+                out[name] = self._masker.name(out[name])
+        return out
+
+
+def covered(picture: Picture, shares: Iterable[Share]) -> Picture:
+    """The picture with these shares of it grey; one that cannot be decoded is grey as a whole."""
+    try:
+        with Image.open(io.BytesIO(picture.data)) as image:
+            pixels = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        pixels, shares = Image.new("RGB", (GROW_PX, GROW_PX)), [(0.0, 0.0, 1.0, 1.0)]
+    for left, top, right, bottom in shares:
+        box = (
+            max(0, math.floor(left * pixels.width) - GROW_PX),
+            max(0, math.floor(top * pixels.height) - GROW_PX),
+            min(pixels.width, math.ceil(right * pixels.width) + GROW_PX),
+            min(pixels.height, math.ceil(bottom * pixels.height) + GROW_PX),
+        )
+        pixels.paste((COVER, COVER, COVER), box)
+    out = io.BytesIO()
+    pixels.save(out, "WEBP", quality=QUALITY, method=0)
+    data = out.getvalue()
+    return Picture(xxhash.xxh3_128_hexdigest(data), "image/webp", data)
+
+
+def _share(cover: Box, of: Box) -> Share | None:
+    """The part of a picture that stands at `of` under a cover, from 0 to 1 on each side; None when there is none."""
+    if of.width <= 0 or of.height <= 0 or cover.width <= 0 or cover.height <= 0:
+        return None
+    left, right = cover.left - GROW_DP - of.left, cover.left + cover.width + GROW_DP - of.left
+    top, bottom = cover.top - GROW_DP - of.top, cover.top + cover.height + GROW_DP - of.top
+    if right <= 0 or bottom <= 0 or left >= of.width or top >= of.height:
+        return None
+    return (
+        max(0.0, left / of.width), max(0.0, top / of.height),
+        min(1.0, right / of.width), min(1.0, bottom / of.height),
+    )  # fmt: skip
+
+
+def _within(inner: Box, outer: Box) -> bool:
+    return (
+        inner.left >= outer.left - GROW_DP
+        and inner.top >= outer.top - GROW_DP
+        and inner.left + inner.width <= outer.left + outer.width + GROW_DP
+        and inner.top + inner.height <= outer.top + outer.height + GROW_DP
+    )
+
+
+def _leaf(view: View, state: State) -> bool:
+    """Whether no other view with words lies in it: the words of a container are those."""
+    return not any(
+        other.id > view.id and other.attributes.get("aria-label") and _within(other.box, view.box)
+        for other in state.views
+    )
+
+
+def _covered_already(box: Box, state: State) -> bool:
+    screen = screen_of(state)
+    if screen is None or not state.width or not state.height:
+        return False
+    across, down = screen[0] / state.width, screen[1] / state.height
+    place = Bounds(
+        round(box.left * across), round(box.top * down),
+        round((box.left + box.width) * across), round((box.top + box.height) * down),
+    )  # fmt: skip
+    return any(place.union(bounds) == bounds for bounds, _ in rects_of(state))
+
+
+def _touches(event: Event, boxes: Sequence[Box]) -> bool:
+    """Whether it tells of a finger in one of the boxes."""
+    data = event.get("data")
+    if not boxes or not isinstance(data, Mapping):
+        return False
+    places: list[Any] = []
+    if event.get("type") == 3 and data.get("source") in (2, 6):
+        places = [data, *(data.get("positions") or [])]
+    elif event.get("type") == 6 and data.get("plugin") == rrweb.TOUCH:
+        places = [data.get("payload")]
+    return any(
+        isinstance(place, Mapping)
+        and isinstance(x := place.get("x"), int | float)
+        and isinstance(y := place.get("y"), int | float)
+        and any(b.left <= x <= b.left + b.width and b.top <= y <= b.top + b.height for b in boxes)
+        for place in places
+    )
+
+
+def _merged(event: Event, mask: Mapping[str, Any], covers: Sequence[Cover], state: State) -> Event:
+    """A `mask` event that tells of the new covers, too."""
+    if not covers:
+        return rrweb.custom(event["timestamp"], "mask", mask or {"count": 0, "rules": {}, "blocked": "", "rects": []})
+    payload = dict(mask)
+    counted = dict(payload.get("rules") or {})
+    kinds = dict(payload.get("kinds") or {})
+    rects = list(payload.get("rects") or [])
+    screen = screen_of(state)
+    if screen is None and not rects:
+        # Nothing says how many pixels there are: the window's own measure does.
+        screen = state.width, state.height
+        payload["screen"] = list(screen)
+    for cover in covers:
+        counted[cover.rule] = counted.get(cover.rule, 0) + 1
+        kinds[cover.kind] = kinds.get(cover.kind, 0) + 1
+        if screen is not None:
+            across, down = screen[0] / state.width, screen[1] / state.height
+            b = cover.box
+            edges = b.left * across, b.top * down, (b.left + b.width) * across, (b.top + b.height) * down
+            rects.append([*map(round, edges), cover.rule])
+    payload |= {
+        "count": int(payload.get("count") or 0) + len(covers), "rules": counted, "kinds": kinds, "rects": rects,
+        "blocked": payload.get("blocked") or "",
+    }  # fmt: skip
+    return rrweb.custom(event["timestamp"], "mask", payload)
+
+
+def _reference(match: re.Match[bytes], renamed: Mapping[str, str]) -> bytes:
+    digest = match[1].decode()
+    return b'"picture:' + renamed.get(digest, digest).encode() + b'"'

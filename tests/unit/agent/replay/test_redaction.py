@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+import xxhash
+from fakes.segments import custom, segment
+from numpy.typing import NDArray
+from PIL import Image
+
+from agent.model import MaskLevel, Picture, SealedSegment
+from agent.privacy import Rules, rule
+from agent.replay import rrweb
+from agent.replay.canvas import COVER
+from agent.replay.redaction import NoScreen, Order, Redaction, covered
+from agent.replay.validator import validate
+from bridge.types import Bounds
+
+START = 1_760_000_001_000
+WINDOW = (100, 200)
+
+
+def box(node_id: int, place: tuple[int, int, int, int], label: str = "", **more: str) -> rrweb.Event:
+    left, top, width, height = place
+    style = f"left:{left}px;top:{top}px;width:{width}px;height:{height}px"
+    attributes = {"class": "v", "style": style, "data-class": "android.widget.TextView", **more}
+    return rrweb.element(node_id, "div", attributes | ({"aria-label": label} if label else {}))
+
+
+def picture(shade: int, size: tuple[int, int] = (200, 400)) -> Picture:
+    out = io.BytesIO()
+    Image.new("RGB", size, (shade, 40, 200)).save(out, "WEBP", lossless=True)
+    return Picture(xxhash.xxh3_128_hexdigest(out.getvalue()), "image/webp", out.getvalue())
+
+
+def mask(at: int, rects: list[Any] | None = None, blocked: str = "") -> rrweb.Event:
+    payload = {"count": 0, "rules": {}, "blocked": blocked, "rects": rects or [], "screen": [300, 600]}
+    return rrweb.custom(at, "mask", payload)
+
+
+def src(picture: Picture) -> dict[str, str]:
+    return {"src": f"picture:{picture.digest}"}
+
+
+def opened(shown: Picture, *views: rrweb.Event) -> list[rrweb.Event]:
+    href = "android-app://com.example.shop/.Main"
+    return [
+        rrweb.meta(START, href, *WINDOW),
+        rrweb.full_snapshot(START + 1, src(shown)["src"], *WINDOW, views),
+        mask(START + 2),
+    ]
+
+
+def sealed(events: list[rrweb.Event], *pictures: Picture) -> SealedSegment:
+    """The events as a segment with an end."""
+    base = segment()
+    end = orjson.loads(base.events[-1])
+    lines = (*map(rrweb.dumps, events), rrweb.dumps({**end, "timestamp": START + 29_000}))
+    from dataclasses import replace
+
+    manifest = replace(base.manifest, pictures=tuple(p.digest for p in pictures))
+    return SealedSegment(manifest, lines, {p.digest: p for p in pictures})
+
+
+def redacted(
+    made: SealedSegment, *flags: str, level: MaskLevel | None = None, **more: Any
+) -> tuple[list[rrweb.Event], dict[str, Picture]] | None:
+    """The rewritten events with the new pictures by their old digests; None when nothing changed."""
+    pairs = [flag.partition(" ") for flag in flags]
+    rules = Rules([rule(action, text) for action, _, text in pairs])  # type: ignore[arg-type]
+    redaction = Redaction(Order(level, rules, **more))
+    events = [orjson.loads(line) for line in made.events]
+    redaction.learn(events)
+    redaction.look(made.manifest.id, "a", events)
+    new = {digest: covered(made.pictures[digest], shares) for digest, shares in redaction.covered.items()}
+    out = redaction.rewrite(made.manifest, "a", events, {old: p.digest for old, p in new.items()})
+    if out is None:
+        return None
+    manifest, lines = out
+    assert manifest.supersedes == made.manifest.id != manifest.id
+    last = orjson.loads(lines[-1])["data"]["payload"]
+    assert (last["id"], last["supersedes"]) == (manifest.id, made.manifest.id)
+    kept = {digest: made.pictures[digest] for digest in manifest.pictures if digest in made.pictures}
+    assert validate(lines, {**kept, **{p.digest: p for p in new.values()}}) == []
+    return [orjson.loads(line) for line in lines], new
+
+
+def pixels(shown: Picture) -> NDArray[np.int_]:
+    return np.asarray(Image.open(io.BytesIO(shown.data)).convert("RGB")).astype(int)
+
+
+def grey(part: NDArray[np.int_]) -> bool:
+    return part.size > 0 and bool((np.abs(part - COVER) <= 8).all())
+
+
+A, B, C = picture(250), picture(150), picture(90)
+
+
+def test_a_view_is_covered_in_the_pictures_before_then_and_after_and_starred() -> None:
+    total = box(100, (10, 20, 50, 30), "Total 12,50", **{"data-res": "com.example.shop:id/total"})
+    events = [
+        *opened(A),
+        rrweb.mutation(START + 1000, [(10, src(B))], adds=[total]),
+        rrweb.mutation(START + 2000, [(10, src(C))], removes=[100]),
+        rrweb.log(START + 3000, "info", "drew Total 12,50 now"),
+        custom(START + 3000, "segment:track", {"event": "Paid", "properties": {"shown": "Total 12,50"}}),
+    ]
+    found = redacted(sealed(events, A, B, C), "mask id=total")
+    assert found is not None
+    out, new = found
+    assert new.keys() == {A.digest, B.digest, C.digest}
+    for shown in new.values():
+        p = pixels(shown)
+        assert grey(p[40:100, 20:120])
+        assert not grey(p[150:])
+        assert not grey(p[:, 150:])
+    text = orjson.dumps(out).decode()
+    assert "12,50" not in text
+    assert "*****" in text
+    assert A.digest not in text
+    masks = [
+        (e["timestamp"] - START, e["data"]["payload"]) for e in out if e["type"] == 5 and e["data"]["tag"] == "mask"
+    ]
+    assert [(at, list(payload["rules"])) for at, payload in masks] == [
+        (2, []), (1000, ["mask id=total"]), (2000, []),
+    ]  # fmt: skip
+    assert masks[1][1]["rects"] == [[30, 60, 180, 150, "mask id=total"]]
+
+
+def test_layers_are_covered_where_they_lie_over_the_view() -> None:
+    over, beside = picture(10, (40, 40)), picture(20, (40, 40))
+    layers = [
+        rrweb.element(50, "img", {"class": "l", **src(over), "style": "left:20px;top:20px;width:40px;height:40px"}),
+        rrweb.element(51, "img", {"class": "l", **src(beside), "style": "left:50px;top:150px;width:40px;height:40px"}),
+    ]
+    view = box(100, (10, 10, 20, 20), "x", **{"data-res": "com.example.shop:id/secret"})
+    events = [*opened(A, view), rrweb.mutation(START + 1000, layers=[(layer, None) for layer in layers])]
+    found = redacted(sealed(events, A, over, beside), "block id=secret")
+    assert found is not None
+    _, new = found
+    assert new.keys() == {A.digest, over.digest}
+    p = pixels(new[over.digest])
+    assert grey(p[:11, :11])
+    assert not grey(p[24:, 24:])
+
+
+def test_what_lies_in_a_hidden_view_is_hidden_with_it() -> None:
+    card = box(100, (0, 50, 100, 50), **{"data-res": "card", "data-class": "android.view.ViewGroup"})
+    events = opened(A, card, box(101, (10, 60, 30, 10), "Anna Bell"), box(102, (10, 160, 30, 10), "Pay"))
+    found = redacted(sealed(events, A), "mask testid=card")
+    assert found is not None
+    labels = [n["attributes"].get("aria-label") for n in views(found[0])]
+    assert labels == [None, "*****", "Pay"]
+
+
+def views(events: list[rrweb.Event]) -> list[dict[str, Any]]:
+    body = events[1]["data"]["node"]["childNodes"][1]["childNodes"][1]["childNodes"]
+    return next(node["childNodes"] for node in body if node["id"] == rrweb.VIEWS_ID)  # type: ignore[no-any-return]
+
+
+def test_words_are_hidden_in_every_text_and_covered_where_a_view_shows_them() -> None:
+    joined = box(100, (0, 0, 100, 100), "Anna Bell, Pay", **{"data-class": "android.view.ViewGroup"})
+    events = [
+        *opened(A, joined, box(101, (0, 0, 50, 20), "Anna Bell"), box(102, (0, 60, 50, 20), "Pay")),
+        rrweb.log(START + 100, "info", "for anna bell"),
+        custom(START + 200, "segment:identify", {"event": "Anna Bell", "properties": {"n": ["Anna Bell"], "ok": 1}}),
+        custom(START + 300, "doctor", {"rule": "x", "proof": "Anna Bell"}),
+        custom(START + 400, "marker", {"text": {"a": ["by Anna Bell"]}}),
+    ]
+    found = redacted(sealed(events, A), "mask text=Anna Bell")
+    assert found is not None
+    out, new = found
+    assert "anna bell" not in orjson.dumps(out).decode().lower()
+    p = pixels(new[A.digest])
+    assert grey(p[:40, :100])
+    assert not grey(p[80:])
+    assert [n["attributes"]["aria-label"] for n in views(out)][1:] == ["*****", "Pay"]
+
+
+@pytest.mark.parametrize(
+    ("level", "hidden"),
+    [("light", {"secret"}), ("medium", {"secret", "note"}), ("conservative", {"secret", "note", "word"})],
+)
+def test_a_stricter_level_is_that_of_a_recording(level: MaskLevel, hidden: set[str]) -> None:
+    edit = "android.widget.EditText"
+    events = opened(
+        A,
+        box(100, (0, 0, 50, 20), "secret", **{"data-class": edit, "data-flags": "password"}),
+        box(101, (0, 60, 50, 20), "note", **{"data-class": edit, "data-res": "com.example.shop:id/greeting"}),
+        box(102, (0, 120, 50, 20), "word"),
+        box(103, (0, 180, 10, 10), "*****", **{"data-class": "android.widget.ImageView"}),
+    )
+    found = redacted(sealed(events, A), level=level)
+    assert found is not None
+    labels = [n["attributes"]["aria-label"] for n in views(found[0])]
+    assert [label == "*****" for label in labels] == ["secret" in hidden, "note" in hidden, "word" in hidden, True]
+    p = pixels(found[1][A.digest])
+    assert [grey(p[2 * y : 2 * y + 40, :100]) for y in (0, 60, 120)] == [
+        text in hidden for text in ("secret", "note", "word")
+    ]
+
+
+def test_what_is_covered_already_is_not_covered_again() -> None:
+    field = box(100, (10, 20, 50, 30), "*****", **{"data-class": "android.widget.EditText"})
+    events = [*opened(A, field), mask(START + 2, [[28, 58, 182, 152, "editable"]])]
+    made = sealed([*events[:2], events[3]], A)
+    assert redacted(made, level="medium") is None
+
+
+def test_a_place_is_covered_for_a_time_and_touches_on_it_are_dropped() -> None:
+    events = [
+        *opened(A, box(100, (0, 0, 50, 20), "code"), box(101, (0, 100, 50, 20), "Pay")),
+        rrweb.touch(START + 500, "down", 10, 10, 0),
+        rrweb.touch(START + 600, "down", 10, 110, 0),
+        rrweb.mutation(START + 1000, [(10, src(B))]),
+        rrweb.mutation(START + 9000, [(10, src(C))]),
+        rrweb.touch(START + 9500, "down", 10, 10, 0),
+    ]
+    made = sealed(events, A, B, C)
+    found = redacted(made, rects=(Bounds(0, 0, 150, 60),), from_ms=START, to_ms=START + 800)
+    assert found is not None
+    out, new = found
+    # B came in the next moment: what it shows may be from before.
+    assert new.keys() == {A.digest, B.digest}
+    assert grey(pixels(new[A.digest])[:40, :100])
+    touched = [(e["timestamp"] - START, e["data"]["y"]) for e in out if e["type"] == 3 and e["data"]["source"] == 2]
+    assert touched == [(600, 110), (9500, 10)]
+    assert [n["attributes"]["aria-label"] for n in views(out)] == ["*****", "Pay"]
+
+
+def test_a_place_in_a_recording_that_tells_no_size_is_refused() -> None:
+    with pytest.raises(NoScreen):
+        redacted(
+            segment(extra=[custom(START + 4000, "mask", {"rules": {"web": 1}, "blocked": ""})]),
+            rects=(Bounds(0, 0, 9, 9),),
+        )
+
+
+def test_nothing_that_is_meant_changes_nothing() -> None:
+    assert redacted(segment(), "mask id=nowhere") is None
+
+
+def test_a_picture_that_cannot_be_decoded_is_covered_whole() -> None:
+    broken = covered(Picture("0" * 32, "image/webp", b"RIFF...."), [(0.1, 0.1, 0.2, 0.2)])
+    assert grey(pixels(broken))
