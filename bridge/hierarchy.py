@@ -8,6 +8,7 @@ unknown ones do no harm (AOSP AccessibilityNodeInfoDumper.java, Appium's UiEleme
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import cast
 from xml.parsers import expat
 
@@ -36,6 +37,7 @@ _FLAGS = {
 _VISIBLE = NodeFlag.VISIBLE.value
 # `uiautomator dump` has neither: it leaves out what is not visible.
 _SHOWN = ("visible-to-user", "displayed")
+_READ = (*_FLAGS, *_SHOWN)
 _BOUNDS = re.compile(r"\[(-?\d{1,9}),(-?\d{1,9})\]\[(-?\d{1,9}),(-?\d{1,9})\]")
 _OP = "read the view tree"
 
@@ -99,37 +101,47 @@ class _Reader:
             self._ended = True
             return
         name, attributes, children = self._open.pop()
-        node = self._node(name, attributes, children)
-        (self._open[-1][2] if self._open else self.roots).append(node)
-
-    def _node(self, name: str, attributes: dict[str, str], children: list[Node]) -> Node:
         get = attributes.get
-        edges = _BOUNDS.fullmatch(get("bounds", ""))
-        if edges is None:
+        bounds = _bounds(get("bounds", ""))
+        if bounds is None:
             raise self._malformed(f"bounds of {get('bounds', '')[:60]!r} in <{name[:60]}>")
-        flags = 0
-        for attribute, flag in _FLAGS.items():
-            if get(attribute) == "true":
-                flags |= flag
-        if all(get(attribute, "true") == "true" for attribute in _SHOWN):
-            flags |= _VISIBLE
-        return Node(
-            bounds=Bounds(int(edges[1]), int(edges[2]), int(edges[3]), int(edges[4])),
-            cls=get("class") or ("" if name == NODE else name),
-            resource_id=get("resource-id", ""),
-            text=get("text", ""),
-            desc=get("content-desc", ""),
-            hint=get("hint", ""),
-            package=get("package", ""),
-            flags=NodeFlag(flags),
-            children=tuple(children),
+        node = Node(
+            bounds,
+            get("class") or ("" if name == NODE else name),
+            get("resource-id", ""),
+            get("text", ""),
+            get("content-desc", ""),
+            get("hint", ""),
+            get("package", ""),
+            _flags(tuple(map(get, _READ))),
+            tuple(children) if children else (),
         )
+        (self._open[-1][2] if self._open else self.roots).append(node)
 
     def _doctype(self, name: str, system: str | None, public: str | None, internal: bool) -> None:
         raise self._malformed(f"it declares a document type {name[:60]!r}")
 
     def _malformed(self, detail: str) -> HierarchyMalformed:
         return HierarchyMalformed(self._serial, _OP, detail)
+
+
+# Nearly every dump repeats the rectangles and the flags of the one before it: half of the time per view.
+@lru_cache(maxsize=8192)
+def _bounds(text: str) -> Bounds | None:
+    edges = _BOUNDS.fullmatch(text)
+    return None if edges is None else Bounds(int(edges[1]), int(edges[2]), int(edges[3]), int(edges[4]))
+
+
+@lru_cache(maxsize=1024)
+def _flags(values: tuple[str | None, ...]) -> NodeFlag:
+    """The flags of the values of the attributes _READ, None where one is absent."""
+    flags = 0
+    for flag, value in zip(_FLAGS.values(), values, strict=False):
+        if value == "true":
+            flags |= flag
+    if all(value in (None, "true") for value in values[len(_FLAGS) :]):
+        flags |= _VISIBLE
+    return NodeFlag(flags)
 
 
 def _document(xml: bytes, serial: str) -> bytes:
