@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import median
 
 TOLERATED = 0.8
 
 
 @dataclass(frozen=True)
 class Result:
-    """One row. `ours` and `peer` are in `unit`, smaller is better; `ratio` = peer / ours."""
+    """One row. `ours` and `peer` are in `unit`, smaller is better; `ratio` = peer / ours. `note` = how it was measured,
+    or why the target is missed."""
 
     scenario: str
     ours: float
@@ -21,15 +23,44 @@ class Result:
     unit: str
     target: float
     ok: bool
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Whether the target is met, and by how much it is not; nothing where there is none."""
+        if not self.target:
+            return ""
+        if self.ratio >= self.target and self.ok:
+            return "met"
+        if not self.peer:
+            return "not run"
+        missed = f"missed by {1 - self.ratio / self.target:.0%}" if self.ratio < self.target else "over its limit"
+        return missed if self.ok else missed.upper()
 
 
 def result(
-    scenario: str, ours: float, peer: float, peer_name: str, unit: str, target: float, limit: float | None = None
+    scenario: str,
+    ours: float,
+    peer: float,
+    peer_name: str,
+    unit: str,
+    target: float,
+    limit: float | None = None,
+    note: str = "",
 ) -> Result:
     """A row that is fine when its ratio reaches 80 % of the target and `ours` stays within `limit`, if there is one."""
     ratio = peer / ours if ours else float("inf")
     ok = ratio >= target * TOLERATED and (limit is None or ours <= limit)
-    return Result(scenario, ours, peer, peer_name, ratio, unit, target, ok)
+    return Result(scenario, ours, peer, peer_name, ratio, unit, target, ok, note)
+
+
+def contest(ways: Mapping[str, Callable[[], float]], rounds: int = 3) -> dict[str, float]:
+    """The median of what each way says that it cost; in turns, so that a busy machine is hard on all alike."""
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            spent[name].append(way())
+    return {name: median(values) for name, values in spent.items()}
 
 
 def alternating(
