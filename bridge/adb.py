@@ -97,6 +97,7 @@ class AdbShell:
         turned = dumpsys.rotation(window)
         if turned is not None:
             display.rotation = turned
+            display.resized(dumpsys.shown_size(window))
         return Foreground(
             stamp=picture.middle(began, ended),
             package=front.package,

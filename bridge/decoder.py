@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import FrameMalformed
-from bridge.h264 import Continuity
+from bridge.h264 import KEY_SLICE, PPS, SLICE, SPS, START, Continuity, nals
 from bridge.types import Bounds, Size
 
 if TYPE_CHECKING:
@@ -106,7 +106,9 @@ class Decoder:
             self._context.flags |= av.codec.context.Flags.low_delay
             self._context.options = {"err_detect": "explode+bitstream+buffer+crccheck"}
         try:
-            frames = self._context.decode(av.Packet(unit))
+            # What else an encoder writes between them is its own business, and no reason to refuse a picture.
+            needed = [START + body for kind, body in nals(unit) if kind in (SLICE, KEY_SLICE, SPS, PPS)]
+            frames = self._context.decode(av.Packet(b"".join(needed)))
         except (av.error.FFmpegError, ValueError) as error:
             raise self._damaged(getattr(error, "strerror", None) or str(error)) from error
         if any(frame.is_corrupt for frame in frames):

@@ -30,6 +30,8 @@ _AWAKE = re.compile(
 # Newer layouts print degrees (ROTATION_90), older ones quarter turns.
 _TURNS: dict[str, Rotation] = {"0": 0, "1": 1, "90": 1, "2": 2, "180": 2, "3": 3, "270": 3}
 _SIZE = re.compile(r"(Physical|Override) size: (\d{1,5})x(\d{1,5})")
+# init=1080x2400 420dpi base=720x1600 280dpi cur=1600x720 app=...; `cur` follows overrides, folds and turns.
+_CURRENT = re.compile(r"\bcur=(\d{1,5})x(\d{1,5})\b")
 _DENSITY = re.compile(r"(Physical|Override) density: (\d{1,5})")
 _PROPERTY = re.compile(r"^\[([^\]\n]+)\]: \[(.*?)\]\r?$", re.MULTILINE | re.DOTALL)
 _LISTED = re.compile(r"^package:(\S+) uid:(\d+)", re.MULTILINE)
@@ -85,6 +87,12 @@ def size(text: str) -> Size | None:
     found = {kind: Size(int(width), int(height)) for kind, width, height in _SIZE.findall(text)}
     best = found.get("Override") or found.get("Physical")
     return best if best and best.width and best.height else None
+
+
+def shown_size(window: str) -> Size | None:
+    """The size of the default display as it is turned now, from `dumpsys window`, which prints that display first."""
+    found = _CURRENT.search(window)
+    return Size(int(found[1]), int(found[2])) if found else None
 
 
 def density(text: str) -> int | None:

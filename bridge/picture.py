@@ -46,6 +46,13 @@ class Display:
         self.natural = natural
         self.rotation = rotation
 
+    def resized(self, shown: Size | None) -> None:
+        """The screen has this size as it is turned now: after a fold, or `wm size`, its sides are others."""
+        natural = self.natural
+        if shown is None or {shown.width, shown.height} == {natural.width, natural.height}:
+            return
+        self.natural = Size(shown.height, shown.width) if self.rotation % 2 else shown
+
     def rotation_of(self, picture: Size) -> Rotation:
         """The rotation in which a picture of this size was taken: the last one seen, if the shape agrees."""
         if picture.width == picture.height or self.natural.width == self.natural.height:

@@ -48,7 +48,6 @@ WINDOW_NS = 60_000_000_000
 RECENT_NS = 10_000_000_000
 # A phone that slept at all did so for longer than any way delays a picture.
 SLEEP_NS = 1_000_000_000
-DRIFT_NS = 1_000_000
 _VERSION = re.compile(r"(?<![\d.])v?(\d{1,2}(?:\.\d{1,3}){1,3})(?=\.jar$|[^\d.]|$)")
 _CODECS = {b"\0\0\0\0": "the server gives no video", b"\0\0\0\1": "the server could not set up its encoder"}
 
@@ -164,7 +163,7 @@ class Composed:
         fix = self._clock.fix
         least_ns = min(delay for _, delay in self._delays)
         if least_ns + fix.boot_offset_ns < SLEEP_NS:
-            at_ns, bound_ns = pts_ns - fix.boot_offset_ns, fix.boot_bound_ns + DRIFT_NS
+            at_ns, bound_ns = self._clock.boot(pts_ns).mono_ns, fix.boot_bound_ns
         else:
             at_ns, bound_ns = pts_ns + least_ns - LATENCY_NS // 2, 0
         bound_ns = max(bound_ns, LATENCY_NS // 2)

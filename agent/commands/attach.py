@@ -132,6 +132,7 @@ def record(
     from agent.runtime.control import serving
     from agent.runtime.stage import Stage
     from agent.runtime.supervisor import Supervisor
+    from bridge import decoder
     from bridge.clock import HostClock
     from bridge.registry import Registry
     from bridge.smartsocket import AdbServer
@@ -155,6 +156,8 @@ def record(
         for target in targets:
             stack.callback(target.close)
         video = video_settings(settings.capture)
+        if video is not None and video.scrcpy_server is not None and not decoder.available():
+            say("capture.scrcpy_server needs PyAV: install android-replay-agent[video]. Single pictures are taken.")
         registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock, start=True, video=video)
         stack.callback(registry.close)
         wanted = () if every else choose(registry, specs)
@@ -231,9 +234,8 @@ def record(
 
 def video_settings(capture: Capture) -> VideoSettings | None:
     """The video to ask phones for; None when none is wanted. Raises ConfigError for a scrcpy server that is none."""
-    from agent.commands.console import say
     from agent.errors import ConfigError
-    from bridge import decoder, scrcpy
+    from bridge import scrcpy
     from bridge.video import VideoSettings
 
     if not capture.video or capture.quality == "text":
@@ -247,8 +249,6 @@ def video_settings(capture: Capture) -> VideoSettings | None:
             raise ConfigError(f"Which version {jar.name} is, its name does not tell.", "Set capture.scrcpy_version.")
         if not scrcpy.supported(version):
             raise ConfigError(f"{jar.name} is scrcpy {version}.", "Use the server of a scrcpy 3.x or 4.x.")
-        if not decoder.available():
-            say("capture.scrcpy_server needs PyAV: install android-replay-agent[video]. Single pictures are taken.")
     # Twice as many as are looked at: the newest is then never old.
     rate = max(SMOOTH_RATE, 2 * round(max(capture.rate, capture.touch_rate)))
     return VideoSettings(capture.width, capture.bit_rate, rate, jar, capture.scrcpy_version)

@@ -17,7 +17,7 @@ from agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from agent.model import Finding, ParseFailure, SegmentEvent
-    from agent.settings import Loaded
+    from agent.settings import Capture, Loaded
     from bridge.ports import Device
     from bridge.registry import Listed, Registry
     from bridge.types import Gap, LogEntry, Stamp
@@ -110,6 +110,7 @@ def _checks(
     settings = loaded.settings
     yield _packages()
     yield _spool(settings.spool)
+    yield _video(settings.capture)
     for spec in sinks:
         yield _sink(spec, settings.upload.api_key.get_secret_value())
     registry = Registry(AdbServer(settings.adb.host, settings.adb.port), HostClock(), start=True)
@@ -141,6 +142,25 @@ def _spool(folder: Path) -> Check:
     free = shutil.disk_usage(place).free
     roomy = free >= MIN_FREE_BYTES
     return Check("spool", roomy, f"{folder}, {free / 1e9:.1f} GB free", "" if roomy else "Free some disk space.")
+
+
+def _video(capture: Capture) -> Check:
+    """What pictures are asked for: video, when it is wanted and this host can decode it."""
+    from agent.commands.attach import video_settings
+    from bridge import decoder, scrcpy
+
+    try:
+        video = video_settings(capture)
+    except ConfigError as error:
+        return Check("video", False, error.message, error.hint)
+    if video is None:
+        why = "no pictures at this quality" if capture.quality == "text" else "single pictures, as capture.video says"
+        return Check("video", True, why)
+    if not decoder.available():
+        return Check("video", True, "single pictures: PyAV is not installed", "Install android-replay-agent[video].")
+    jar = video.scrcpy_server
+    first = f"scrcpy {scrcpy.version_of(jar, video.scrcpy_version)}, else " if jar else ""
+    return Check("video", True, f"{first}screenrecord, else single pictures")
 
 
 def _sink(spec: str, api_key: str) -> Check:

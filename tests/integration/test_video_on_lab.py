@@ -190,6 +190,23 @@ def test_the_screen_turns(lab: Lab, world: World, source: str, tmp_path: Path) -
             assert (frame.screen.width > frame.screen.height, frame.size.width > frame.size.height) == (lying, lying)
 
 
+@pytest.mark.parametrize("source", VERSIONS)
+def test_the_screen_gets_another_size(lab: Lab, world: World, source: str, tmp_path: Path) -> None:
+    with filmed(lab, settings_of(source, tmp_path)) as device:
+        picture_of(device, of(source), "a picture of the stream")
+        for words, size in (("600x1000", Size(600, 1000)), ("reset", SIZE)):
+            device.shell.shell(f"wm size {words}", soon(), check=True)
+            lab.call(lambda: world.act("redraw"))
+            drawn_ms, strip = lab.call(lambda: world.truth()[-1].code), strip_of(lab, world)
+
+            def resized(frame: Frame, size: Size = size, drawn_ms: int = drawn_ms, strip: Bounds = strip) -> bool:
+                # What is in front is asked for every two seconds, and tells the size as well.
+                device.foreground(soon())
+                return of(source)(frame) and frame.screen == size and code_of(frame, strip) == drawn_ms
+
+            picture_of(device, resized, f"a picture of {size}")
+
+
 def test_a_process_that_is_killed_is_told_and_begun_again(lab: Lab, world: World, phone: Phone, tmp_path: Path) -> None:
     with filmed(lab, settings_of("screenrecord", tmp_path)) as device:
         picture_of(device, of("screenrecord"), "a picture of the stream")

@@ -47,6 +47,10 @@ async def scrcpy(io: Io, phone: Phone) -> int:
         why = f"The server version ({own}) does not match the client ({version})"
         await io.error(f"[server] ERROR: {why}\njava.lang.IllegalArgumentException: {why}\n".encode())
         return 1
+    for process in phone.processes.values():
+        if process.task is asyncio.current_task():
+            # What kills the uiautomator server, which is an app_process, too, leaves this one alone.
+            process.name = "scrcpy"
     options = dict(word.split("=", 1) for word in words if "=" in word)
     phone.gaps.extend(f"scrcpy option {name}" for name in options if name not in KNOWN)
     profile = phone.profile

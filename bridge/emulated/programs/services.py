@@ -9,8 +9,10 @@ from bridge.emulated.program import Io
 from bridge.emulated.world.shop import PACKAGE
 from bridge.emulated.world.system import INPUT, LAUNCHER, SYSTEMUI
 from bridge.emulated.world.world import APP_UID, LAUNCHER_UID
+from bridge.types import Size
 
 PACKAGES = {PACKAGE: APP_UID, LAUNCHER: LAUNCHER_UID, INPUT: 10135, SYSTEMUI: 10050, "com.android.settings": 1000}
+MIN_SIDE = 200
 TOUCH_STEP = 0.016
 INSTALL_CHUNK = 64 * 1024
 ZIP = b"PK\x03\x04"
@@ -32,13 +34,17 @@ async def wm(io: Io, phone: Phone) -> int:
         phone.settings.pop(key, None)
     elif value:
         phone.settings[key] = value
-    else:
-        size = phone.profile.size
-        await _say(
-            io, f"Physical {what}: " + (f"{size.width}x{size.height}" if what == "size" else str(phone.profile.density))
-        )
-        if key in phone.settings:
-            await _say(io, f"Override {what}: {phone.settings[key]}")
+    if value and what == "size":
+        sides = value.split("x")
+        given = len(sides) == 2 and all(side.isdigit() and int(side) >= MIN_SIDE for side in sides)
+        phone.world.resize(Size(*map(int, sides)) if given else phone.profile.size)
+    if value:
+        return 0
+    size = phone.profile.size
+    natural = f"{size.width}x{size.height}" if what == "size" else str(phone.profile.density)
+    await _say(io, f"Physical {what}: {natural}")
+    if key in phone.settings:
+        await _say(io, f"Override {what}: {phone.settings[key]}")
     return 0
 
 
@@ -52,10 +58,11 @@ async def dumpsys(io: Io, phone: Phone) -> int:
     rotation = phone.world.rotation
     record = f"ActivityRecord{{4f1c2aa u0 {component} t214}}"
     if what == "window":
-        size = phone.world.size
+        size, natural = phone.world.size, phone.profile.size
         await _say(
             io,
-            f"  Display: mDisplayId=0\n    init={size.width}x{size.height} {phone.profile.density}dpi",
+            f"  Display: mDisplayId=0\n    init={natural.width}x{natural.height} {phone.profile.density}dpi "
+            f"cur={size.width}x{size.height} app={size.width}x{size.height}",
         )
         await _say(io, f"  mRotation={rotation} mDeferredRotationPauseCount=0")
         on = str(phone.world.awake).lower()

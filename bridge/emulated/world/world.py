@@ -365,6 +365,11 @@ class World:
         self._fling = None
         self._changed()
 
+    def resize(self, size: Size) -> None:
+        """The screen has another natural size: a fold, or `wm size`."""
+        self._natural = size
+        self._changed()
+
     def notify(self, words: str) -> None:
         """A heads-up notification drops in; "" takes it away."""
         self._notice = words

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bridge.decoder import Decoder, Picture, available
 from bridge.errors import FrameMalformed
-from bridge.h264 import AccessUnit
+from bridge.h264 import KEY_SLICE, SLICE, START, AccessUnit, nals
 from bridge.types import Bounds, Size
 
 pytest.importorskip("av")
@@ -107,6 +107,29 @@ def test_half_a_picture_is_an_error_and_no_mush_follows(units: list[AccessUnit],
         assert picture.planes()[1] == clean[number]
         right.append(number)
     assert right == [*range(5), *range(10, COUNT)]
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2, 3])
+def test_a_picture_without_one_of_its_slices_is_an_error(lost: int) -> None:
+    units = split(b"".join(encoded([drawn(number) for number in range(6)], slices="4")))
+    decoder = Decoder()
+    for number, unit in enumerate(units):
+        parts = [(kind, START + body) for kind, body in nals(unit.data)]
+        slices = [part for kind, part in parts if kind in (SLICE, KEY_SLICE)]
+        assert len(slices) == 4
+        if number < 3:
+            assert decoder.decode(unit.data, unit.key) is not None
+            continue
+        data = unit.data if number > 3 else b"".join(part for _, part in parts if part is not slices[lost])
+        with pytest.raises(FrameMalformed):
+            decoder.decode(data, unit.key)
+
+
+def test_what_an_encoder_writes_besides_is_passed_over(units: list[AccessUnit]) -> None:
+    decoder = Decoder()
+    odd = START + b"\x06\x05\xff\xff\xff" + START + b"\x1e\x01\x02"
+    planes = [decoder.decode(odd + unit.data, unit.key).planes()[1] for unit in units]
+    assert planes == decoded(units)
 
 
 def test_what_comes_after_foreign_bytes_waits_for_a_key_picture(units: list[AccessUnit]) -> None:

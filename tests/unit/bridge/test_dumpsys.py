@@ -146,3 +146,17 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
 )
 def test_awake(dump: str, on: bool | None) -> None:
     assert dumpsys.awake(dump) is on
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("  Display: mDisplayId=0\n    init=1080x2400 420dpi cur=2400x1080 app=2274x1080", Size(2400, 1080)),
+        ("    init=1440x3040 560dpi base=1080x2280 420dpi cur=1080x2280 app=1080x2148", Size(1080, 2280)),
+        ("  cur=10x20\n  Display: mDisplayId=2\n   cur=30x40", Size(10, 20)),
+        ("    init=1080x2400 420dpi", None),
+        ("  mCurFoo=1x2 recur=3x4", None),
+    ],
+)
+def test_the_size_that_is_shown(text: str, size: Size | None) -> None:
+    assert dumpsys.shown_size(text) == size

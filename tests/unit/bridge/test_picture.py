@@ -217,3 +217,15 @@ def test_frame_is_stamped_in_the_middle_of_its_bracket() -> None:
 )
 def test_rotation_of_a_picture(seen: Rotation, size: Size, rotation: Rotation) -> None:
     assert Display(Size(10, 20), seen).rotation_of(size) == rotation
+
+
+def test_a_display_whose_sides_have_changed() -> None:
+    display = Display(Size(100, 200))
+    for shown in (None, Size(100, 200), Size(200, 100)):
+        display.resized(shown)
+        assert display.natural == Size(100, 200)
+    display.resized(Size(150, 180))
+    assert display.natural == Size(150, 180)
+    display.rotation = 3
+    display.resized(Size(300, 170))
+    assert display.natural == Size(170, 300)

@@ -53,6 +53,29 @@ def test_settings_are_shown_with_their_origin_and_no_secret(
     assert "31337" not in ended.out + ended.err
 
 
+def test_which_pictures_are_asked_for(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def video() -> dict[str, object]:
+        return checks(call("doctor", "--json").out)["video"]
+
+    monkeypatch.setattr("bridge.decoder.find_spec", lambda name: object())
+    assert video()["found"] == "screenrecord, else single pictures"
+    jar = tmp_path / "scrcpy-server-v4.1"
+    jar.write_bytes(b"PK")
+    monkeypatch.setenv("ANDROID_REPLAY_CAPTURE__SCRCPY_SERVER", str(jar))
+    assert video()["found"] == "scrcpy 4.1, else screenrecord, else single pictures"
+    monkeypatch.setattr("bridge.decoder.find_spec", lambda name: None)
+    without = video()
+    assert (without["ok"], "PyAV is not installed" in str(without["found"])) == (True, True)
+    assert "[video]" in str(without["fix"])
+    monkeypatch.setenv("ANDROID_REPLAY_CAPTURE__VIDEO", "off")
+    assert "capture.video" in str(video()["found"])
+    monkeypatch.setenv("ANDROID_REPLAY_CAPTURE__VIDEO", "on")
+    monkeypatch.setenv("ANDROID_REPLAY_CAPTURE__SCRCPY_SERVER", str(tmp_path / "nothing"))
+    assert (video()["ok"], "scrcpy_server" in str(video()["fix"])) == (False, True)
+
+
 def test_a_sink_that_does_not_answer(call, server: FakeAdbServer) -> None:
     with FakeAdbServer() as gone:
         pass
