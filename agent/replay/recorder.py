@@ -111,8 +111,10 @@ class Recorder:
         self._sealed: list[SealedSegment] = []
 
     def describe(self, **facts: str) -> None:
-        """Facts about the device that changed; in the manifests of the segments that open from now on."""
+        """Facts about the device that changed; in the manifests of the segments that are sealed from now on."""
         self._device = {**self._device, **facts}
+        for writer in self._open.values():
+            writer.describe(facts)
 
     @property
     def ruling(self) -> int | None:

@@ -84,6 +84,7 @@ class SegmentWriter:
 
     def __init__(self, origin: Origin, seq: int, start_ms: int, href: str, shown: Shown, ids: tree.NodeIds) -> None:
         self.origin = origin
+        self._device = dict(origin.device)
         self.seq = seq
         self.start_ms = start_ms
         self.last_ms = start_ms + 1
@@ -111,6 +112,14 @@ class SegmentWriter:
     def bare(self) -> bool:
         """Whether nothing but the opening was written."""
         return self.counts == Counts()
+
+    def describe(self, facts: Mapping[str, str]) -> None:
+        """Facts about the device that changed. Of the screen sources all that gave pictures are named, in order."""
+        used = self._device.get("screen", "")
+        self._device |= facts
+        new = facts.get("screen", "")
+        if used and new:
+            self._device["screen"] = used if new in used.split(", ") else f"{used}, {new}"
 
     def clamp(self, wall_ms: int) -> int:
         """A time that comes after the opening events."""
@@ -212,7 +221,7 @@ class SegmentWriter:
                 "losses": [{"stage": x.stage, "reason": x.reason, "count": x.count} for x in losses],
                 "start_ms": self.start_ms,
                 "end_ms": end_ms,
-                "device": dict(origin.device),
+                "device": self._device,
                 "session_from": origin.session_from,
                 "device_from": origin.device_from,
             },
@@ -232,7 +241,7 @@ class SegmentWriter:
             pictures=tuple(self._pictures),
             bytes=sum(map(len, events)) + sum(len(p.data) for p in self._pictures.values()),
             losses=losses,
-            device=dict(origin.device),
+            device=self._device,
             session_from=origin.session_from,
             device_from=origin.device_from,
         )

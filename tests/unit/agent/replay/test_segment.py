@@ -233,3 +233,12 @@ def test_without_pictures_the_views_are_a_wireframe() -> None:
     assert b"attr(aria-label)" in sealed.events[1]
     assert b'"class":"v t"' in sealed.events[1]
     assert layered(0, wireframe=True).geometry != layered(0).geometry
+
+
+def test_the_manifest_names_every_source_that_gave_pictures() -> None:
+    to = SegmentWriter(
+        replace(ORIGIN, device={"model": "m", "screen": "screencap"}), 0, EPOCH, "x", shown(0, 1), NodeIds()
+    )
+    for source in ("screenrecord", "screenrecord", "screencap"):
+        to.describe({"screen": source})
+    assert to.seal("stop", EPOCH + 1000, ()).manifest.device == {"model": "m", "screen": "screencap, screenrecord"}
