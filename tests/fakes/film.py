@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -21,7 +22,7 @@ from bridge.emulated.world import shop
 from bridge.emulated.world.analytics import Sent
 from bridge.emulated.world.world import APP_UID, TruthFrame, World
 from bridge.hierarchy import parse
-from bridge.types import Foreground, Frame, Hierarchy, Level, LogEntry, Size, Stamp, Touch, TouchKind
+from bridge.types import Foreground, Frame, Gap, Hierarchy, Level, LogEntry, Size, Stamp, Touch, TouchKind
 
 SERIAL = "emulated-1"
 SIZE, DENSITY = Size(540, 1200), 210
@@ -135,23 +136,38 @@ def film(scenario: str = "shop", seed: int = 1, seconds: float = 40.0, interval_
     return Camera(scenario, seed).run(seconds, interval_s)
 
 
-def develop(taken: Film, level: MaskLevel = "medium") -> tuple[list[SealedSegment], tuple[Loss, ...]]:
-    """The film through masker, sniffer and recorder, in order of time: its segments and what they lack."""
+def develop(
+    taken: Film,
+    level: MaskLevel = "medium",
+    *,
+    gaps: Sequence[Gap] = (),
+    wireframe: bool = False,
+    segment_ms: int = 30_000,
+) -> tuple[list[SealedSegment], tuple[Loss, ...]]:
+    """The film through masker, sniffer and recorder, in order of time: its segments and what they lack.
+
+    `gaps` are put in; with `wireframe` the trees alone are taken.
+    """
     masker = Masker(level, shop.PACKAGE)
     sniffer = Sniffer(APP_UID)
     device = {"manufacturer": "Emulated", "model": "Small", "android": "14"}
-    recorder = Recorder(SERIAL, device, masker, effective_session, SIZE, DENSITY)
+    recorder = Recorder(SERIAL, device, masker, effective_session, SIZE, DENSITY, segment_ms=segment_ms)
     sealed: list[SealedSegment] = []
-    facts: list[tuple[int, Shot | LogEntry | Touch | Foreground]] = [
+    facts: list[tuple[int, Shot | LogEntry | Touch | Foreground | Gap]] = [
         # A snapshot is there when its second dump is.
         *((shot.snapshot.frame.stamp.mono_ns + LATE_NS, shot) for shot in taken.shots),
         *((entry.stamp.mono_ns, entry) for entry in taken.entries),
         *((touch.stamp.mono_ns, touch) for touch in taken.touches),
         *((front.stamp.mono_ns, front) for front in taken.fronts),
+        *((gap.end.mono_ns, gap) for gap in gaps),
     ]
     facts.sort(key=lambda fact: fact[0])
     for _, fact in facts:
-        if isinstance(fact, Shot):
+        if isinstance(fact, Shot) and wireframe:
+            tree = fact.snapshot.after
+            assert tree is not None
+            sealed += recorder.feed(masker.tree(tree, fact.snapshot.frame.screen, DENSITY))
+        elif isinstance(fact, Shot):
             sealed += recorder.feed(masker.snapshot(fact.snapshot, RgbaCanvas(fact.rgba), DENSITY))
         elif isinstance(fact, LogEntry):
             for found in sniffer.feed(fact):
