@@ -23,7 +23,7 @@ export function reveal(box, row) {
     box.scrollTop = 0;
     return;
   }
-  const top = row.offsetTop;
+  const top = row.getBoundingClientRect().top - box.getBoundingClientRect().top + box.scrollTop;
   const bottom = top + row.offsetHeight;
   if (top < box.scrollTop || bottom > box.scrollTop + box.clientHeight) {
     box.scrollTop = Math.max(0, top - (box.clientHeight - row.offsetHeight) / 2);

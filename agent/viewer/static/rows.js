@@ -4,6 +4,10 @@ import { Hold, make, piece, reveal } from "./element.js";
 import { kindName } from "./kinds.js";
 import { clock, lastAt } from "./time.js";
 
+// Rows stand in blocks, of which the browser lays out only those in view: one by one, hundreds of rows cost more to
+// leave out than to draw.
+const BLOCK = 25;
+
 /**
  * A list of buttons, one per item: events, or gaps, masks and faults. `row(item)` makes the button's content, `holds(item, t)`
  * says whether an item that has begun is still in force, `more(item)` what opens below it (null for nothing).
@@ -15,6 +19,8 @@ export class Rows {
     this.note = make("p", { className: "empty", hidden: true }, empty);
     box.append(this.note);
     this.items = [];
+    this.rows = [];
+    this.hidden = new Set();
     this.current = -1;
     list.addEventListener("keydown", (event) => this.step(event));
   }
@@ -23,34 +29,47 @@ export class Rows {
   load(items) {
     let same = 0;
     while (same < this.items.length && alike(this.items[same], items[same])) same++;
-    for (let index = this.list.children.length - 1; index >= same; index--) this.list.children[index].remove();
-    this.list.append(...items.slice(same).map((item, index) => this.build(item, same + index)));
+    for (const row of this.rows.splice(same)) row.remove();
+    for (let index = same; index < items.length; index++) {
+      const row = this.build(items[index], index);
+      this.rows.push(row);
+      this.block(Math.floor(index / BLOCK)).append(row);
+    }
+    while (this.list.children.length > Math.ceil(items.length / BLOCK)) this.list.lastElementChild.remove();
     this.items = items;
     if (this.current >= same) this.current = -1;
     this.note.hidden = items.length > 0;
+    this.sift(this.hidden);
+  }
+
+  block(index) {
+    if (!this.list.children[index]) this.list.append(make("ol", { role: "none", className: "block" }));
+    return this.list.children[index];
   }
 
   /** Leave out the kinds that `hidden` holds. */
   sift(hidden) {
-    for (const item of this.list.children) item.hidden = hidden.has(item.dataset.kind);
+    this.hidden = hidden;
+    for (const row of this.rows) row.hidden = hidden.has(row.dataset.kind);
   }
 
   build(item, index) {
     const button = make("button", { type: "button", className: "row" }, piece("time", clock(item.t)), ...this.row(item));
     button.addEventListener("click", () => this.onSeek(this.items[index].t));
     const below = this.more?.(item);
-    return make("li", { dataset: { kind: item.kind, t: String(Math.round(item.t)) } }, button, below);
+    return make("li", { role: "listitem", dataset: { kind: item.kind, t: String(Math.round(item.t)) } }, button, below);
   }
 
   step(event) {
-    const way = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+    const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!way || !event.target.matches(".row") || event.metaKey || event.ctrlKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
-    let next = event.target.closest("li")[way];
-    while (next?.hidden) next = next[way];
-    next?.querySelector(".row").focus({ preventScroll: true });
-    next?.querySelector(".row").click();
+    let at = this.rows.indexOf(event.target.closest("li")) + way;
+    while (this.rows[at]?.hidden) at += way;
+    const button = this.rows[at]?.querySelector(".row");
+    button?.focus({ preventScroll: true });
+    button?.click();
   }
 
   show(t, sought) {
@@ -59,11 +78,11 @@ export class Rows {
     while (index >= 0 && !this.holds(this.items[index], t)) index--;
     if (sought) this.hold.release();
     if (index === this.current && !sought) return;
-    this.list.children[this.current]?.removeAttribute("aria-current");
+    this.rows[this.current]?.removeAttribute("aria-current");
     this.current = index;
-    const row = this.list.children[index];
+    const row = this.rows[index];
     row?.setAttribute("aria-current", "true");
-    if (!this.hold.on) reveal(this.box, row ?? this.list.children[near]);
+    if (!this.hold.on) reveal(this.box, row ?? this.rows[near]);
   }
 }
 
@@ -81,7 +100,7 @@ export function eventRow(item) {
     flag.title = missing.length ? `The log could not show: ${missing.join(", ")}` : "The log shows a part of this event only";
     parts.push(flag);
   }
-  if (payload.stage) parts.push(piece("stage", `seen ${payload.stage}`));
+  if (payload.stage) parts.push(piece("stage", `stage: ${payload.stage}`));
   return [...parts, ids];
 }
 
