@@ -47,7 +47,8 @@ def export(
     (needs PyAV, the extra `video`). rrweb: the plain event list of a session, pictures in line, for any rrweb player.
     Pauses of more than a minute are played as 3 seconds in mp4 and rrweb, and say how long they were.
 
-    mp4 and rrweb hold one session a file: with several in the recording choose one by --session, or give a folder.
+    mp4 and rrweb hold one session a file: with several in the recording choose one by --session, or give a folder. A
+    page holds all of them, or those that --session and --device name.
     Masks are part of the stored pictures, so no export shows more than the recording does. Ctrl-C leaves no file.
 
     Exit codes: 0 written; 2 no such session, a bad time, or a file in the way; 11 the recording or the disk, also when
@@ -60,11 +61,8 @@ def export(
     from agent.commands.view import recording as opened
     from agent.errors import ConfigError, RecordingError
 
-    if form is Format.HTML and (session, device, begin, end) != (None, None, None, None):
-        raise ConfigError(
-            "A page holds the whole recording.",
-            "Leave --session, --device, --from and --to away, or take another format.",
-        )
+    if form is Format.HTML and (begin, end) != (None, None):
+        raise ConfigError("A page holds whole sessions.", "Leave --from and --to away, or take another format.")
     # A job that is ended from outside leaves no half file either.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     problems: list[str] = []
@@ -87,14 +85,15 @@ def _write(
     from agent.errors import RecordingError
     from agent.export import eventlist, video
     from agent.export.output import check_free, whole
-    from agent.export.part import parts
+    from agent.export.part import Chosen, parts
     from agent.export.stream import Stream
 
     if form is Format.HTML:
         file = out / f"{recording.path.resolve().name}.html" if out.is_dir() else out
         check_free(file, force)
+        chosen = recording if wanted[:2] == (None, None) else Chosen(recording, parts(recording, *wanted))
         with whole(file) as aside, _progress(file.name) as tell:
-            _page(recording, aside, tell)
+            _page(chosen, aside, tell)
         yield {"file": str(file), "format": form.value, "bytes": file.stat().st_size}
         return
     for part, file in _files(parts(recording, *wanted), form, out):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agent.errors import ConfigError
 from agent.model import SegmentManifest
-from agent.store.recording import Recording
+from agent.store.recording import Problem, Recording
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -36,6 +37,18 @@ class Part:
     @property
     def ms(self) -> int:
         return self.to_ms - self.from_ms
+
+
+class Chosen(Recording):
+    """A recording of which only the segments of some parts are there to be read."""
+
+    def __init__(self, recording: Recording, chosen: Iterable[Part]) -> None:
+        super().__init__(recording.path, recording.header)
+        self._chosen = {segment.id for part in chosen for segment in part.segments}
+
+    def scan(self) -> tuple[tuple[SegmentManifest, ...], tuple[Problem, ...]]:
+        manifests, problems = super().scan()
+        return tuple(manifest for manifest in manifests if manifest.id in self._chosen), problems
 
 
 def parts(

@@ -12,6 +12,7 @@ from agent.export.part import Part
 from agent.model import Picture, SegmentManifest
 from agent.replay import rrweb
 from agent.replay.rrweb import Event
+from agent.replay.validator import misshapen
 from agent.store.recording import Recording
 
 # What nobody wants to sit through, and what is left of it: as in the viewer. An unmodified player that skips inactivity
@@ -80,7 +81,14 @@ class Stream:
 
     def _read(self, manifest: SegmentManifest) -> tuple[list[Event], dict[str, Picture]]:
         pictures = {digest: self._recording.picture(digest) for digest in manifest.pictures}
-        return [orjson.loads(line) for line in self._recording.events(manifest.id)], pictures
+        try:
+            events = [orjson.loads(line) for line in self._recording.events(manifest.id)]
+        except orjson.JSONDecodeError as error:
+            raise RecordingError(f"Segment {manifest.id}: an event is not JSON: {error}.") from error
+        for number, event in enumerate(events):
+            if wrong := misshapen(event):
+                raise RecordingError(f"Segment {manifest.id}: event {number} is no rrweb event ({wrong}).")
+        return events, pictures
 
     def _cut(self, events: Iterable[Event]) -> Iterator[Event]:
         """The events of the wanted time; what the screen shows when it begins comes first, set to that time."""
@@ -133,13 +141,13 @@ def pause(from_ms: int, to_ms: int) -> Mapping[str, Any]:
 
 
 def is_end(event: Event) -> bool:
-    return bool(event["type"] == 5 and event["data"]["tag"] == "end")
+    return bool(event["type"] == 5 and event["data"].get("tag") == "end")
 
 
 def _is_shown(event: Event) -> bool:
     """Whether what an event changed is still to be seen later."""
     kind, data = event["type"], event["data"]
-    return kind in (2, 4) or (kind == 3 and data["source"] in (0, 4)) or (kind == 5 and data["tag"] == "mask")
+    return kind in (2, 4) or (kind == 3 and data.get("source") in (0, 4)) or (kind == 5 and data.get("tag") == "mask")
 
 
 def _gap(manifest: SegmentManifest, part: Part) -> Event:

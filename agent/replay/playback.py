@@ -6,6 +6,7 @@ texts, then its attributes; children of an added node are not built; what names 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
@@ -183,7 +184,7 @@ class Playback:
         )
 
     def _resize(self, data: Mapping[str, Any]) -> Change:
-        size = _int(data.get("width")), _int(data.get("height"))
+        size = max(0, _int(data.get("width"))), max(0, _int(data.get("height")))
         if size == self._size:
             return Change.NONE
         self._size = size
@@ -200,8 +201,9 @@ class Playback:
         source = data.get("source")
         if source == 0:
             return self._mutation(data)
-        if source == 2 and data.get("type") in _TOUCH_KINDS:
-            return self._finger(data, _TOUCH_KINDS[data["type"]])
+        if source == 2:
+            down = _TOUCH_KINDS.get(_int(data.get("type")))
+            return Change.NONE if down is None else self._finger(data, down)
         if source == 4:
             return self._resize(data)
         change = Change.NONE
@@ -222,6 +224,9 @@ class Playback:
             described = add.get("node")
             if parent is None or not isinstance(described, Mapping):
                 continue
+            if (there := self._nodes.get(_int(described.get("id")))) is not None:
+                change |= _kind(there)
+                self._remove(there)
             node = self._build(described, deep=False)
             after = self._nodes.get(_int(add.get("nextId")))
             place = parent.children.index(after) if after in parent.children else len(parent.children)
@@ -322,9 +327,10 @@ def _box(attributes: Mapping[str, str]) -> Box:
 
 def _length(value: str) -> float:
     try:
-        return float(value.removesuffix("px"))
+        length = float(value.removesuffix("px"))
     except ValueError:
         return 0.0
+    return length if math.isfinite(length) else 0.0
 
 
 def _int(value: object) -> int:

@@ -56,9 +56,9 @@ def validate(
         except orjson.JSONDecodeError as error:
             problems.append(Problem(index, "json", str(error)))
             continue
-        shape = _shape(value)
-        if shape:
-            problems.append(Problem(index, "shape", shape))
+        wrong = misshapen(value)
+        if wrong:
+            problems.append(Problem(index, "shape", wrong))
         else:
             problems += [Problem(index, rule, detail) for rule, detail in check.event(value)]
     if batch and total > MAX_BATCH_BYTES:
@@ -67,7 +67,8 @@ def validate(
     return problems
 
 
-def _shape(event: object) -> str:
+def misshapen(event: object) -> str:
+    """What an event lacks to be one at all: an object of a known type with a timestamp and data. "" when nothing."""
     if not isinstance(event, dict):
         return "not an object"
     if not _is_int(event.get("type")) or not 0 <= event["type"] <= 6:

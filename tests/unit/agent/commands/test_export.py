@@ -76,8 +76,19 @@ def test_the_recording_as_a_page(shop: Path, tmp_path: Path) -> None:
     page = (tmp_path / "shop.html").read_text()
     assert page.startswith("<!doctype html>")
     assert page.endswith("</html>\n")
-    with pytest.raises(ConfigError, match="whole recording"):
-        export(shop, Format.HTML, tmp_path / "b.html", session=SESSION)
+    with pytest.raises(ConfigError, match="whole sessions"):
+        export(shop, Format.HTML, tmp_path / "b.html", begin="5")
+
+
+def test_a_page_of_one_session_holds_nothing_of_another(shop: Path, tmp_path: Path) -> None:
+    export(shop, Format.HTML, tmp_path / "one.html", session=SESSION)
+    page = (tmp_path / "one.html").read_text()
+    recording = Recording.open(shop)
+    for manifest in recording.manifests():
+        own = manifest.session_id == SESSION
+        assert (f"segment-{manifest.id}" in page) is own
+        assert all((f"picture-{digest}" in page) is own for digest in manifest.pictures)
+    assert str(OTHER_SESSION) not in page
 
 
 def test_nothing_is_written_over_without_leave(shop: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,25 @@ def test_pauses_up_to_the_limit_stay() -> None:
     times = [(event["timestamp"], event["data"]["tag"]) for event in shortened(events)]
     assert times == [(0, "note"), (LONG_MS, "note"), (LONG_MS, "gap"), (LONG_MS + SHORT_MS, "note")]
     assert list(shortened([])) == []
+
+
+@pytest.mark.parametrize(
+    "event", [b"{}", b"[]", b"{", b'{"type":3,"timestamp":"x","data":{}}', b'{"type":5,"timestamp":1,"data":[]}']
+)
+def test_what_a_foreign_sender_stored_that_is_no_event_is_a_damaged_segment(recording: Recording, event: bytes) -> None:
+    foreign = patterned.segment(9, START + 800_000, [1])
+    recording.write(replace(foreign, events=(*foreign.events, event)))
+    made = stream(recording)
+    events = list(made)
+    assert validate(events, batch=False) == []
+    assert len(made.problems) == 1
+    assert foreign.manifest.id in made.problems[0]
+
+
+@pytest.mark.parametrize("data", [{}, {"tag": None}, {"source": []}, {"source": 0}])
+def test_events_with_little_in_them_pass_through(recording: Recording, data: dict[str, object]) -> None:
+    at = START + 800_500
+    odd = [{"type": kind, "timestamp": at + kind, "data": data} for kind in (3, 5, 6)]
+    recording.write(patterned.segment(9, START + 800_000, [1], extra=odd))
+    assert sum(event["data"] == data for event in stream(recording)) == 3
+    assert list(stream(recording, begin="800.8"))[-1]["data"]["tag"] == "end"

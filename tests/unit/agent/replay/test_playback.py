@@ -3,8 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.replay import rrweb
+from agent.replay.composite import compose
 from agent.replay.playback import Box, Change, Playback, state_at
 from agent.replay.rrweb import Event
 
@@ -181,3 +184,75 @@ def test_a_malformed_event_is_played_as_far_as_it_goes(event: dict[str, Any]) ->
     playback = opened(VIEW)
     playback.feed(event)
     assert playback.state.width == 412
+
+
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False), st.text(max_size=8)
+)
+IDS = st.one_of(st.sampled_from([1, 7, 10, 11, 12, 100]), LEAVES)
+STYLES = st.one_of(st.sampled_from(["left:1px;top:2px;width:3px;height:4px", "left:1e999px;width:-5px", ":;;"]), LEAVES)
+ATTRIBUTES = st.dictionaries(
+    st.sampled_from(["src", "class", "style", "aria-label"]),
+    st.one_of(
+        st.sampled_from(["l", "v t", "picture:a"]), STYLES, st.dictionaries(st.text(max_size=5), STYLES, max_size=2)
+    ),
+    max_size=4,
+)
+NODES = st.recursive(
+    st.one_of(
+        LEAVES, st.fixed_dictionaries({"id": IDS, "tagName": st.sampled_from(["img", "div"]), "attributes": ATTRIBUTES})
+    ),
+    lambda below: st.fixed_dictionaries(
+        {"id": IDS, "attributes": ATTRIBUTES, "childNodes": st.lists(below, max_size=3)}
+    ),
+    max_leaves=5,
+)
+CHANGES = st.lists(
+    st.one_of(
+        LEAVES,
+        st.fixed_dictionaries({"id": IDS, "parentId": IDS, "nextId": IDS, "node": NODES, "attributes": ATTRIBUTES}),
+    ),
+    max_size=3,
+)
+DATA = st.fixed_dictionaries(
+    {},
+    optional={
+        "source": st.one_of(st.sampled_from([0, 2, 4, 6]), LEAVES),
+        "type": st.one_of(st.sampled_from([7, 9, 10]), LEAVES, st.lists(LEAVES, max_size=1)),
+        "node": NODES,
+        "adds": CHANGES,
+        "removes": CHANGES,
+        "attributes": st.one_of(CHANGES, LEAVES),
+        "texts": CHANGES,
+        "positions": st.lists(st.dictionaries(st.sampled_from(["x", "y", "id"]), LEAVES), max_size=2),
+        "x": LEAVES,
+        "y": LEAVES,
+        "width": LEAVES,
+        "height": LEAVES,
+        "tag": st.one_of(st.just("mask"), LEAVES),
+        "plugin": st.one_of(st.just(rrweb.TOUCH), LEAVES),
+        "payload": st.one_of(
+            LEAVES, st.dictionaries(st.sampled_from(["blocked", "kind", "x", "y", "pointer"]), LEAVES)
+        ),
+    },
+)
+EVENTS = st.fixed_dictionaries(
+    {"type": st.one_of(st.integers(0, 6), LEAVES), "timestamp": LEAVES, "data": st.one_of(DATA, LEAVES)}
+)
+
+
+@given(st.lists(EVENTS, max_size=6))
+def test_whatever_comes_is_played_and_drawn_without_an_error(events: list[dict[str, Any]]) -> None:
+    playback = opened(VIEW)
+    for event in events:
+        playback.feed(event)
+    state = playback.state
+    assert isinstance(state.blocked, str)
+    compose(state, lambda source: b"RIFF", (20, 40))
+
+
+def test_a_node_that_is_added_again_moves() -> None:
+    playback = opened()
+    playback.feed(mutation(1100, adds=[add(layer(13, "picture:b")), add(layer(14, "picture:c"))]))
+    playback.feed(mutation(1200, adds=[add(layer(13, "picture:d"))]))
+    assert playback.state.sources == ("picture:a", "picture:c", "picture:d")
