@@ -21,7 +21,7 @@ from bridge.errors import (
 )
 from bridge.picture import Display
 from bridge.smartsocket import AdbServer, ShellResult, SmartSocket, Stream, refusal
-from bridge.types import DeviceInfo, Foreground, Frame, Size
+from bridge.types import DeviceInfo, DisplayInfo, Foreground, Frame, Size
 
 MARK = "@@next@@"
 RAW_HEADER_BYTES = 16
@@ -92,9 +92,13 @@ class AdbShell:
         began = clock.now()
         answer = self.text(f"dumpsys window; echo {MARK}; dumpsys input_method", deadline)
         ended = clock.now()
-        window, _, input_method = answer.partition(MARK)
+        everything, _, input_method = answer.partition(MARK)
+        window = dumpsys.display_part(everything, display.id)
         front = dumpsys.front(window)
         turned = dumpsys.rotation(window)
+        size = dumpsys.extent(window)
+        if size is not None and size != display.natural:
+            self.settle(display, size, deadline)
         if turned is not None:
             display.rotation = turned
             display.resized(dumpsys.shown_size(window))
@@ -104,16 +108,37 @@ class AdbShell:
             activity=front.activity,
             keyboard_shown=dumpsys.keyboard_shown(input_method),
             rotation=display.rotation,
-            awake=dumpsys.awake(window),
+            awake=dumpsys.awake(everything),
+            size=display.natural,
         )
 
     def look(self, display: Display, deadline: Deadline) -> None:
         """Note the screen's size and rotation in `display`, as far as the device tells them."""
-        size, _, window = self.text(f"wm size; echo {MARK}; dumpsys window", deadline).partition(MARK)
-        display.natural = dumpsys.size(size) or display.natural
+        size, _, everything = self.text(f"wm size; echo {MARK}; dumpsys window", deadline).partition(MARK)
+        window = dumpsys.display_part(everything, display.id)
+        natural = dumpsys.size(size) if display.id == 0 else dumpsys.extent(window)
+        display.natural = natural or display.natural
         turned = dumpsys.rotation(window)
         if turned is not None:
             display.rotation = turned
+
+    def displays(self, deadline: Deadline) -> tuple[DisplayInfo, ...]:
+        """The device's displays; none where `dumpsys display` has a layout that is not known."""
+        return dumpsys.displays(self.text("dumpsys display", deadline))
+
+    def settle(self, display: Display, size: Size | None, deadline: Deadline) -> None:
+        """Note a display's size, and what it is called now: a fold puts another panel behind the same number."""
+        found = self.displays(deadline)
+        mine = next((each for each in found if each.id == display.id), None)
+        size = size or (mine.size if mine else None)
+        if size is not None:
+            display.natural = size
+        if mine is not None:
+            display.physical = mine.physical if self.panels(deadline) > 1 else ""
+
+    def panels(self, deadline: Deadline) -> int:
+        """How many physical displays there are, those that are off with them."""
+        return len(dumpsys.physical(self.text("dumpsys SurfaceFlinger --display-id", deadline)))
 
     def package_uid(self, package: str, deadline: Deadline) -> int | None:
         """The uid of an installed package, None when it is not installed."""
@@ -175,7 +200,7 @@ class Screencap:
         buffer = self._buffer()
         began = self._clock.now()
         with _refused_is_failed(self._shell.serial, "screencap"):
-            count = self._shell.exec_into("screencap", buffer, deadline)
+            count = self._shell.exec_into(f"screencap{_of(self._display)}", buffer, deadline)
         ended = self._clock.now()
         self._size, pixels = picture.raw(memoryview(buffer)[:count], self._shell.serial)
         return picture.frame(began, ended, self._size, pixels, "image/x-rgba", self._display, self.name)
@@ -215,7 +240,7 @@ class ScreencapPng:
         """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
         began = self._clock.now()
         with _refused_is_failed(self._shell.serial, "screencap -p"):
-            data = self._shell.exec("screencap -p", deadline, 1 << 20)
+            data = self._shell.exec(f"screencap -p{_of(self._display)}", deadline, 1 << 20)
         ended = self._clock.now()
         size, image = picture.png(data, self._shell.serial)
         return picture.frame(began, ended, size, image, "image/png", self._display, self.name)
@@ -302,6 +327,11 @@ def _refused_is_failed(serial: str, command: str) -> Iterator[None]:
         yield
     except ServiceRefused as error:
         raise CaptureFailed(serial, command, error.detail) from error
+
+
+def _of(display: Display) -> str:
+    """Which display `screencap` is to show: it takes the first physical one, which on a fold may be the dark one."""
+    return f" -d {display.physical}" if display.physical else ""
 
 
 def _is_free(buffer: bytearray) -> bool:

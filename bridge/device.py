@@ -223,7 +223,9 @@ class Screen:
         serial = self._shell.serial
         if not self._fits(frame.screen):
             # A fold or `wm size` changes the screen while we look.
-            self._display.natural = dumpsys.size(self._shell.text("wm size", deadline)) or self._display.natural
+            at_default = self._display.id == 0
+            size = dumpsys.size(self._shell.text("wm size", deadline)) if at_default else None
+            self._shell.settle(self._display, size, deadline)
             if not self._fits(frame.screen):
                 size = f"{frame.screen.width}x{frame.screen.height}"
                 raise FrameMalformed(serial, self.name, f"a picture of {size} is not of this screen")

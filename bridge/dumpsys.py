@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bridge.types import Rotation, Size
+from bridge.types import DisplayInfo, Rotation, Size
 
 _COMPONENT = r"(?P<package>[A-Za-z_][\w.]*)/(?P<activity>[\w.$]+)"
 # mCurrentFocus=Window{41b3 u0 com.app/com.app.Main}; `null` between two windows; one line per display from Android 10.
@@ -24,6 +24,22 @@ _ROTATIONS = (
     re.compile(r"\bDisplayInfo\{.*?\brotation (\d+)"),
     re.compile(r"\bSurfaceOrientation: (\d+)"),
 )
+_DISPLAY = re.compile(r"^ *Display: mDisplayId=(\d+)", re.MULTILINE)
+_EXTENT = re.compile(r"\binit=(\d{1,5})x(\d{1,5}) \d+dpi(?:[^\n]*?\bbase=(\d{1,5})x(\d{1,5}))?")
+# A logical display's own line: what the hardware is, and what the window manager makes of it.
+_BASE = re.compile(r'mBaseDisplayInfo=DisplayInfo\{"(?P<name>[^"]*)"(?P<facts>[^\n]*)')
+_OVERRIDE = re.compile(r'mOverrideDisplayInfo=DisplayInfo\{"[^"]*"(?P<facts>[^\n]*)')
+_LOGICAL = re.compile(r"^ *(?:Display (\d+):|mDisplayId=(\d+)) *$", re.MULTILINE)
+_REAL = re.compile(r"\breal (\d{1,5}) x (\d{1,5})")
+_TURN = re.compile(r"\brotation (\d+)")
+_DPI = re.compile(r"\bdensity (\d{1,5})")
+_PHYSICAL = re.compile(r"^Display (\d+) \(", re.MULTILINE)
+_UNIQUE = re.compile(r'\buniqueId "local:(\d+)"')
+_STATE = re.compile(r"\bstate (\w+)")
+_HUB_DEVICE = re.compile(r"^ +(-?\d+): ")
+_PATH = re.compile(r"^ +Path: (/dev/\S+)")
+_READER_DEVICE = re.compile(r"^ +Device (-?\d+): ")
+_VIEWPORT = re.compile(r"^ +Viewport\b.*?\bdisplayId=(-?\d+)")
 _AWAKE = re.compile(
     r"\bmAwake=(?P<awake>true|false)|\bmScreenOnFully=(?P<fully>true|false)|\bscreenState=SCREEN_STATE_(?P<state>\w+)"
 )
@@ -44,6 +60,76 @@ class Front:
 
     package: str = ""
     activity: str = ""
+
+
+def display_part(window: str, display: int) -> str:
+    """What `dumpsys window` says of one display: the whole for the default one, of which old layouts tell all over."""
+    if display == 0:
+        return window
+    heads = list(_DISPLAY.finditer(window))
+    for head, after in zip(heads, [*heads[1:], None], strict=True):
+        if int(head[1]) == display:
+            return window[head.start() : after.start() if after else len(window)]
+    return ""
+
+
+def extent(window: str) -> Size | None:
+    """The natural size of the first display in `dumpsys window`, overrides counted in; None when it is not said."""
+    found = _EXTENT.search(window)
+    if found is None:
+        return None
+    width, height = (found[3], found[4]) if found[3] else (found[1], found[2])
+    return Size(int(width), int(height))
+
+
+def displays(display: str) -> tuple[DisplayInfo, ...]:
+    """The logical displays from `dumpsys display`, by their numbers. A layout that is not known gives none."""
+    found: dict[int, DisplayInfo] = {}
+    heads = list(_LOGICAL.finditer(display))
+    for head, after in zip(heads, [*heads[1:], None], strict=True):
+        part = display[head.start() : after.start() if after else len(display)]
+        base, override = _BASE.search(part), _OVERRIDE.search(part)
+        real = _REAL.search(base["facts"]) if base else None
+        if base is None or real is None:
+            continue
+        facts, now = base["facts"], override["facts"] if override else base["facts"]
+        turn, dpi, unique, state = (p.search(f) for p, f in ((_TURN, now), (_DPI, now), (_UNIQUE, facts), (_STATE, facts)))
+        number = int(head[1] or head[2])
+        found.setdefault(
+            number,
+            DisplayInfo(
+                number,
+                base["name"],
+                Size(int(real[1]), int(real[2])),
+                _TURNS.get(turn[1], 0) if turn else 0,
+                int(dpi[1]) if dpi else 160,
+                unique[1] if unique else "",
+                state is None or state[1] == "ON",
+            ),
+        )
+    return tuple(found[number] for number in sorted(found))
+
+
+def physical(flinger: str) -> tuple[str, ...]:
+    """What `dumpsys SurfaceFlinger --display-id` calls the physical displays."""
+    return tuple(_PHYSICAL.findall(flinger))
+
+
+def touch_displays(input: str) -> dict[str, int]:
+    """Which display each input device belongs to, by its path, from `dumpsys input`; -1 = to none at the moment."""
+    paths: dict[int, str] = {}
+    found: dict[str, int] = {}
+    at: int | None = None
+    for line in input.splitlines():
+        if (hub := _HUB_DEVICE.match(line)) is not None:
+            at = int(hub[1])
+        elif (path := _PATH.match(line)) is not None and at is not None:
+            paths[at] = path[1]
+        elif (device := _READER_DEVICE.match(line)) is not None:
+            at = int(device[1])
+        elif (viewport := _VIEWPORT.match(line)) is not None and at in paths:
+            found[paths[at]] = int(viewport[1])
+    return found
 
 
 def front(window: str) -> Front:

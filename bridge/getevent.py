@@ -1,8 +1,9 @@
 """Reader of `getevent`: which input devices are touch panels (`-lp`), and the fingers on one of them (`-lt`).
 
 Panels report by protocol B of the kernel's multi-touch documentation: the events name a slot, a slot keeps what was
-last said of it, a tracking id begins a contact and -1 ends it, SYN_REPORT ends a report. Older ones have one finger,
-with BTN_TOUCH. The layout of lines is that of AOSP toolbox getevent.c.
+last said of it, a tracking id begins a contact and -1 ends it, SYN_REPORT ends a report. By its protocol A a report
+lists every finger that touches, each ended by SYN_MT_REPORT. Older ones have one finger, with BTN_TOUCH. The layout of
+lines is that of AOSP toolbox getevent.c.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from bridge.types import Gap, Rotation, Size, Stamp, Touch, TouchKind
 MAX_LINE = 4096
 LIFTED = -1
 PALM = 2  # MT_TOOL_PALM (linux/input.h)
+# How much longer one side is where it matters which of the two that is.
+OBLONG = 1.3
 
 _DEVICE = re.compile(r"^add device \d+: (\S+)")
 _NAME = re.compile(r'^ +name: +"(.*)"')
@@ -38,13 +41,22 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A touch panel. `slot` is the one that its next event is about; None: the panel follows one finger only."""
+    """A touch panel. `slot` is the one that its next event is about, None for a panel without slots: it `lists` all its
+    fingers in each report (protocol A), or follows one finger only."""
 
     path: str
     name: str
     x: Axis
     y: Axis
     slot: int | None
+    lists: bool = False
+
+    def turned(self, natural: Size) -> bool:
+        """Whether it lies across the screen: long where the screen is short. Nobody knows then which way round."""
+        across, down = self.x.maximum - self.x.minimum + 1, self.y.maximum - self.y.minimum + 1
+        longer = max(across, down) / min(across, down) > OBLONG
+        oblong = max(natural.width, natural.height) / min(natural.width, natural.height) > OBLONG
+        return longer and oblong and (across > down) != (natural.width > natural.height)
 
 
 def parse_panels(text: str) -> tuple[Panel, ...]:
@@ -73,22 +85,23 @@ def parse_panels(text: str) -> tuple[Panel, ...]:
         for axis in _AXIS.finditer(line):
             axes[axis[1]] = (int(axis[2]), Axis(int(axis[3]), int(axis[4])))
     finish()
-    return tuple(sorted(found, key=lambda panel: panel.slot is None))
+    return tuple(sorted(found, key=lambda panel: (panel.slot is None, not panel.lists)))
 
 
 def _panel(path: str, name: str, axes: dict[str, tuple[int, Axis]], words: str) -> Panel | None:
     if "INPUT_PROP_POINTER" in words:
         return None
-    many = "ABS_MT_SLOT" in axes and "ABS_MT_TRACKING_ID" in axes
-    if not many and "BTN_TOUCH" not in words:
+    slots = "ABS_MT_SLOT" in axes and "ABS_MT_TRACKING_ID" in axes
+    lists = not slots and "ABS_MT_POSITION_X" in axes
+    if not slots and not lists and "BTN_TOUCH" not in words:
         return None
-    prefix = "ABS_MT_POSITION_" if many else "ABS_"
+    prefix = "ABS_MT_POSITION_" if slots or lists else "ABS_"
     if f"{prefix}X" not in axes or f"{prefix}Y" not in axes:
         return None
     x, y = axes[f"{prefix}X"][1], axes[f"{prefix}Y"][1]
     if x.maximum <= x.minimum or y.maximum <= y.minimum:
         return None
-    return Panel(path, name, x, y, axes["ABS_MT_SLOT"][0] if many else None)
+    return Panel(path, name, x, y, axes["ABS_MT_SLOT"][0] if slots else None, lists)
 
 
 def newest_ns(chunk: bytes) -> int | None:
@@ -113,12 +126,16 @@ class _Slot:
 class TouchReader:
     """The lines of `getevent -lt` for one panel, in any chunking, as touches in screen pixels.
 
-    `natural` is the screen's size at rotation 0, `rotation` gives the current one, `to_stamp` maps the device's
+    `natural` gives the screen's size at rotation 0, `rotation` the current one, `to_stamp` maps the device's
     CLOCK_MONOTONIC ns to the host. A finger that was down before the first line is not reported until it comes again.
     """
 
     def __init__(
-        self, panel: Panel, natural: Size, rotation: Callable[[], Rotation], to_stamp: Callable[[int], Stamp]
+        self,
+        panel: Panel,
+        natural: Callable[[], Size],
+        rotation: Callable[[], Rotation],
+        to_stamp: Callable[[int], Stamp],
     ) -> None:
         self._panel = panel
         self._natural = natural
@@ -128,6 +145,8 @@ class TouchReader:
         self._slots: dict[int, _Slot] = {}
         self._slot = panel.slot or 0
         self._ended: list[tuple[int, TouchKind, int, int]] = []
+        self._listed: list[tuple[int, int]] | None = None
+        self._place: tuple[int | None, int | None] = (None, None)
         self._dropping = False
         self._unread = 0
         self._unplaced = 0
@@ -157,6 +176,8 @@ class TouchReader:
         if kind == b"EV_SYN":
             if code == b"SYN_DROPPED":
                 self._dropping = True
+            elif code == b"SYN_MT_REPORT" and self._panel.lists:
+                self._list()
             elif code == b"SYN_REPORT":
                 return self._report(self._to_stamp(_time_ns(event)))
         elif self._dropping:
@@ -165,7 +186,10 @@ class TouchReader:
         elif kind == b"EV_ABS":
             self._axis(code, value)
         elif kind == b"EV_KEY" and code == b"BTN_TOUCH" and self._panel.slot is None:
-            self._contact(value == b"DOWN")
+            if not self._panel.lists:
+                self._contact(value == b"DOWN")
+            elif value == b"UP" and self._listed is None:
+                self._listed = []
         return []
 
     def _axis(self, code: bytes, value: bytes) -> None:
@@ -178,6 +202,11 @@ class TouchReader:
         number = _number(value)
         if number is None:
             self._unread += 1
+        elif self._panel.lists:
+            if code == b"ABS_MT_POSITION_X":
+                self._place = number, self._place[1]
+            elif code == b"ABS_MT_POSITION_Y":
+                self._place = self._place[0], number
         elif many and code == b"ABS_MT_TRACKING_ID":
             self._contact(number != LIFTED)
         elif code == (b"ABS_MT_POSITION_X" if many else b"ABS_X"):
@@ -192,6 +221,42 @@ class TouchReader:
             number = _number(value)
             if number is not None and number >= 0:
                 self._slot = number
+
+    def _list(self) -> None:
+        """A finger of the report is complete; one without a place says that there is none."""
+        x, y = self._place
+        self._place = None, None
+        if self._listed is None:
+            self._listed = []
+        if x is not None and y is not None:
+            self._listed.append((x, y))
+
+    def _assign(self, listed: list[tuple[int, int]]) -> None:
+        """Which finger is which: each goes on from the nearest place of the report before, and none jumps the queue."""
+        known = {pointer: (slot.x or 0, slot.y or 0) for pointer, slot in self._slots.items() if slot.down}
+        near = sorted(
+            ((x - old[0]) ** 2 + (y - old[1]) ** 2, pointer, index)
+            for pointer, old in known.items()
+            for index, (x, y) in enumerate(listed)
+        )
+        taken: dict[int, int] = {}
+        for _, pointer, index in near:
+            if pointer not in taken and index not in taken.values():
+                taken[pointer] = index
+        for pointer in known:
+            if pointer not in taken:
+                self._slot = pointer
+                self._end("up")
+        for index, (x, y) in enumerate(listed):
+            pointer = next((p for p, i in taken.items() if i == index), -1)
+            if pointer < 0:
+                pointer = next(p for p in range(len(listed) + len(known)) if p not in taken)
+                taken[pointer] = index
+                slot = self._slots.setdefault(pointer, _Slot())
+                slot.down = slot.fresh = True
+            slot = self._slots[pointer]
+            slot.moved = slot.moved or (slot.x, slot.y) != (x, y)
+            slot.x, slot.y = x, y
 
     def _current(self) -> _Slot:
         return self._slots.setdefault(self._slot, _Slot())
@@ -229,6 +294,9 @@ class TouchReader:
             found.append(Gap(since, stamp, "touch", "overrun", "the phone dropped touch events"))
             self._dropping = False
             return found
+        if self._listed is not None:
+            self._assign(self._listed)
+            self._listed = None
         found += [self._touch(stamp, kind, pointer, x, y) for pointer, kind, x, y in self._ended]
         self._ended.clear()
         for pointer, slot in self._slots.items():
@@ -248,10 +316,12 @@ class TouchReader:
         ]
         self._ended.clear()
         self._slots.clear()
+        self._listed, self._place = None, (None, None)
         return found
 
     def _touch(self, stamp: Stamp, kind: TouchKind, pointer: int, x: int, y: int) -> Touch:
-        width, height = self._natural.width, self._natural.height
+        natural = self._natural()
+        width, height = natural.width, natural.height
         across, down = self._panel.x.scale(x, width), self._panel.y.scale(y, height)
         rotation = self._rotation()
         if rotation == 1:

@@ -42,15 +42,16 @@ _BOUNDS = re.compile(r"\[(-?\d{1,9}),(-?\d{1,9})\]\[(-?\d{1,9}),(-?\d{1,9})\]")
 _OP = "read the view tree"
 
 
-def parse(xml: bytes, stamp: Stamp, bound_ns: int, serial: str = "") -> Hierarchy:
-    """The hierarchy of a dump in UTF-8 or UTF-16; text before and after the XML is skipped.
+def parse(xml: bytes, stamp: Stamp, bound_ns: int, serial: str = "", display: int = 0) -> Hierarchy:
+    """The hierarchy of a dump in UTF-8 or UTF-16; text before and after the XML is skipped. Windows that say that they
+    are on another display than `display` are left out.
 
     Raises HierarchyEmpty when it has no view. Raises HierarchyMalformed when it is cut off or is no hierarchy, is
     larger than 5 MB, deeper than 512 views, or declares a document type (the way to entities).
     """
     if len(xml) > MAX_BYTES:
         raise HierarchyMalformed(serial, _OP, f"{len(xml)} bytes, more than {MAX_BYTES}")
-    reader = _Reader(serial)
+    reader = _Reader(serial, display)
     reader.read(_document(xml, serial))
     if not reader.roots:
         raise HierarchyEmpty(serial, _OP, "the dump holds no view")
@@ -60,7 +61,8 @@ def parse(xml: bytes, stamp: Stamp, bound_ns: int, serial: str = "") -> Hierarch
 class _Reader:
     """Builds the nodes bottom-up while expat reads; the open views are a list, so depth costs no call stack."""
 
-    def __init__(self, serial: str) -> None:
+    def __init__(self, serial: str, display: int) -> None:
+        self._display = str(display)
         self.roots: list[Node] = []
         self.rotation: Rotation = 0
         self._serial = serial
@@ -101,6 +103,8 @@ class _Reader:
             self._ended = True
             return
         name, attributes, children = self._open.pop()
+        if not self._open and attributes.get("display-id", self._display) != self._display:
+            return
         get = attributes.get
         bounds = _bounds(get("bounds", ""))
         if bounds is None:

@@ -37,14 +37,17 @@ JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 class Display:
-    """The geometry of one device's screen: its natural size and the rotation that was seen last.
+    """The geometry of one display of a device: its natural size and the rotation that was seen last.
 
-    Shared by the device's sources; the rotation is replaced whole, so any thread may write it.
+    `id` is Android's number of it, 0 the default one. `physical` is what `screencap -d` calls it, "" on a device that
+    has no other. Shared by the device's sources; each value is replaced whole, so any thread may write it.
     """
 
-    def __init__(self, natural: Size, rotation: Rotation = 0) -> None:
+    def __init__(self, natural: Size, rotation: Rotation = 0, id: int = 0, physical: str = "") -> None:
         self.natural = natural
         self.rotation = rotation
+        self.id = id
+        self.physical = physical
 
     def resized(self, shown: Size | None) -> None:
         """The screen has this size as it is turned now: after a fold, or `wm size`, its sides are others."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from bridge import eventlog
 from bridge.clock import JUMP_NS, DeviceClock
 from bridge.deadline import Deadline
+from bridge.dumpsys import touch_displays
 from bridge.errors import DeviceGone
 from bridge.getevent import Panel, TouchReader, newest_ns, parse_panels
 from bridge.logbinary import BinaryReader
@@ -141,29 +142,59 @@ class Getevent(_Tail):
             now = self._clock.host.now()
             yield Gap(now, now, "touch", "no touch panel", "the device shows none that may be read")
             return
+        turned = [panel for panel in panels if panel.turned(self._display.natural)]
+        if turned:
+            now = self._clock.host.now()
+            names = ", ".join(panel.name for panel in turned)
+            yield Gap(now, now, "touch", "panel across the screen", f"{names}: which way round is not known")
+            return
         uptime = Uptime(self._clock)
-        reader = TouchReader(panels[0], self._display.natural, lambda: self._display.rotation, uptime.stamp)
-        for chunk in self._chunks(f"getevent -lt {panels[0].path}"):
+        readers = [
+            TouchReader(panel, lambda: self._display.natural, lambda: self._display.rotation, uptime.stamp)
+            for panel in panels
+        ]
+        # With several panels (one each side of a fold) the lines name the one that they are of.
+        which = f" {panels[0].path}" if len(panels) == 1 else ""
+        for chunk in self._chunks(f"getevent -lt{which}"):
             latest_ns = newest_ns(chunk)
             if latest_ns is not None:
                 uptime.arrived(latest_ns)
-            yield from reader.feed(chunk)
+            for reader in readers:
+                yield from reader.feed(chunk)
 
     def _panels(self) -> tuple[Panel, ...]:
-        """Read once what panels there are."""
+        """Read once which panels there are for this display."""
+        panels = parse_panels(self._said("getevent -lp"))
+        number = self._display.id
+        if len(panels) < 2 and number == 0:
+            return panels
+        belongs = touch_displays(self._said("dumpsys input"))
+        mine = tuple(panel for panel in panels if belongs.get(panel.path) == number)
+        if mine or number != 0:
+            return mine
+        # Nobody says whose they are: those that follow several fingers are the screen's, a pen's is not.
+        several = tuple(panel for panel in panels if _follows(panel) == _follows(panels[0]))
+        return several if _follows(panels[0]) else several[:1]
+
+    def _said(self, command: str) -> str:
+        """The whole output of a command; "" once this is closed."""
         if self._closed:
-            return ()
+            return ""
         deadline = Deadline(OPEN_SECONDS)
         try:
-            with self._open_stream("exec:getevent -lp", deadline) as stream:
+            with self._open_stream(f"exec:{command}", deadline) as stream:
                 self._stream = stream
                 # `close` may have come while the stream was being opened.
-                listed = b"" if self._closed else stream.read_all(deadline)
+                said = b"" if self._closed else stream.read_all(deadline)
         except DeviceGone:
             if not self._closed:
                 raise
-            return ()
-        return parse_panels(listed.decode("utf-8", "replace"))
+            return ""
+        return said.decode("utf-8", "replace")
+
+
+def _follows(panel: Panel) -> bool:
+    return panel.slot is not None or panel.lists
 
 
 class Uptime:

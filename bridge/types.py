@@ -197,8 +197,25 @@ class Touch:
 
 
 @dataclass(frozen=True, slots=True)
+class DisplayInfo:
+    """One of a device's displays. `id` is Android's number, 0 the default one; `size` is that at rotation 0.
+
+    `physical` is what `screencap -d` calls it: "" where nothing but a number of the display is known (a virtual one).
+    """
+
+    id: int
+    name: str
+    size: Size
+    rotation: Rotation
+    density: int
+    physical: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Foreground:
-    """What the window manager says is in front. `awake`: whether the screen is on, None when it does not say."""
+    """What the window manager says is in front. `awake`: whether the screen is on, `size`: the display's at
+    rotation 0; None when it does not say."""
 
     stamp: Stamp
     package: str
@@ -206,6 +223,7 @@ class Foreground:
     keyboard_shown: bool
     rotation: Rotation
     awake: bool | None = None
+    size: Size | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,9 +239,13 @@ class UiaHierarchy:
         if last is not None and last.digest == xxhash.xxh3_64_intdigest(data):
             tree = replace(last, stamp=stamp, bound_ns=bound_ns)
         else:
-            tree = hierarchy.parse(data, stamp, bound_ns, self._serial)
+            tree = hierarchy.parse(data, stamp, bound_ns, self._serial, self._display.id)
         self._last = tree
-        self._display.rotation = tree.rotation
+        if self._display.id == 0:
+            self._display.rotation = tree.rotation
+        elif tree.rotation != self._display.rotation:
+            # The dump tells the default display's.
+            tree = replace(tree, rotation=self._display.rotation)
         return tree
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ def at(ns: int) -> Stamp:
 
 
 def reader(panel: Panel = PANEL, rotation: Rotation = 0, natural: Size = NATURAL) -> TouchReader:
-    return TouchReader(panel, natural, lambda: rotation, at)
+    return TouchReader(panel, lambda: natural, lambda: rotation, at)
 
 
 def line(kind: str, code: str, value: int | str, ms: int = 0, named: str = "") -> bytes:
