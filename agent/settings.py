@@ -61,7 +61,8 @@ class Capture(BaseModel):
     taken, only views. `width` is that of the stored pictures in pixels, rates are pictures per second, `webp_quality`
     is libwebp's, `tree_interval` seconds between two looks at a screen that stands still. `video` = ask the phone for
     H.264 where this host can decode it; `bit_rate` is that of the video. `scrcpy_server` = a jar of scrcpy's server,
-    3.x or 4.x, that the user has; `scrcpy_version` its version, when the file's name does not tell it."""
+    3.x or 4.x, that the user has; `scrcpy_version` its version, when the file's name does not tell it. `display` is
+    Android's number of the display that is recorded, 0 the default one."""
 
     model_config = _FROZEN
     quality: Quality = "medium"
@@ -74,6 +75,7 @@ class Capture(BaseModel):
     bit_rate: int = Field(2_000_000, ge=100_000, le=50_000_000)
     scrcpy_server: Path | None = None
     scrcpy_version: str = ""
+    display: int = Field(0, ge=0)
 
     @model_validator(mode="before")
     @classmethod

@@ -96,12 +96,12 @@ class AdbShell:
         window = dumpsys.display_part(everything, display.id)
         front = dumpsys.front(window)
         turned = dumpsys.rotation(window)
-        size = dumpsys.extent(window)
-        if size is not None and size != display.natural:
-            self.settle(display, size, deadline)
+        before = display.natural
         if turned is not None:
             display.rotation = turned
             display.resized(dumpsys.shown_size(window))
+        if display.natural != before:
+            self.settle(display, display.natural, deadline)
         return Foreground(
             stamp=picture.middle(began, ended),
             package=front.package,
@@ -116,29 +116,35 @@ class AdbShell:
         """Note the screen's size and rotation in `display`, as far as the device tells them."""
         size, _, everything = self.text(f"wm size; echo {MARK}; dumpsys window", deadline).partition(MARK)
         window = dumpsys.display_part(everything, display.id)
-        natural = dumpsys.size(size) if display.id == 0 else dumpsys.extent(window)
-        display.natural = natural or display.natural
+        if display.id == 0:
+            display.natural = dumpsys.size(size) or display.natural
         turned = dumpsys.rotation(window)
         if turned is not None:
             display.rotation = turned
+            display.resized(dumpsys.shown_size(window))
 
     def displays(self, deadline: Deadline) -> tuple[DisplayInfo, ...]:
         """The device's displays; none where `dumpsys display` has a layout that is not known."""
         return dumpsys.displays(self.text("dumpsys display", deadline))
 
-    def settle(self, display: Display, size: Size | None, deadline: Deadline) -> None:
-        """Note a display's size, and what it is called now: a fold puts another panel behind the same number."""
-        found = self.displays(deadline)
-        mine = next((each for each in found if each.id == display.id), None)
-        size = size or (mine.size if mine else None)
-        if size is not None:
-            display.natural = size
-        if mine is not None:
-            display.physical = mine.physical if self.panels(deadline) > 1 else ""
+    def settle(self, display: Display, size: Size | None, deadline: Deadline) -> int | None:
+        """Note a display's size, and what it is called now: a fold puts another panel behind the same number. Gives
+        back its density in dpi when it is not the default one. Raises CommandFailed for a display that is not there.
 
-    def panels(self, deadline: Deadline) -> int:
-        """How many physical displays there are, those that are off with them."""
-        return len(dumpsys.physical(self.text("dumpsys SurfaceFlinger --display-id", deadline)))
+        `size` is known from elsewhere. A layout of `dumpsys` that is not known changes nothing.
+        """
+        answer = self.text(f"dumpsys display; echo {MARK}; dumpsys SurfaceFlinger --display-id", deadline)
+        listed, _, flinger = answer.partition(MARK)
+        found = dumpsys.displays(listed)
+        mine = next((each for each in found if each.id == display.id), None)
+        if mine is None and display.id != 0:
+            there = ", ".join(str(each.id) for each in found) or "none that it tells of"
+            raise CommandFailed(self.serial, f"open display {display.id}", f"the device has {there}")
+        display.natural = size or (mine.size if mine else display.natural)
+        if mine is not None:
+            # The default display needs no name, as long as there is no other to take for it.
+            display.physical = mine.physical if display.id or len(dumpsys.physical(flinger)) > 1 else ""
+        return mine.density if mine is not None and display.id else None
 
     def package_uid(self, package: str, deadline: Deadline) -> int | None:
         """The uid of an installed package, None when it is not installed."""

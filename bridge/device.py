@@ -224,8 +224,8 @@ class Screen:
         if not self._fits(frame.screen):
             # A fold or `wm size` changes the screen while we look.
             at_default = self._display.id == 0
-            size = dumpsys.size(self._shell.text("wm size", deadline)) if at_default else None
-            self._shell.settle(self._display, size, deadline)
+            natural = dumpsys.size(self._shell.text("wm size", deadline)) if at_default else None
+            self._shell.settle(self._display, natural, deadline)
             if not self._fits(frame.screen):
                 size = f"{frame.screen.width}x{frame.screen.height}"
                 raise FrameMalformed(serial, self.name, f"a picture of {size} is not of this screen")
@@ -234,8 +234,17 @@ class Screen:
         area = frame.size.width * frame.size.height
         plain = frame.media_type in ("image/x-rgba", "image/x-i420")
         if (plain or len(frame.data) * PIXELS_PER_BYTE < area) and picture.is_black(frame):
-            raise ScreenBlocked(serial, self.name, "all black: a secure window, or the screen is off")
+            raise ScreenBlocked(serial, self.name, self._why_black(deadline))
         self._seen = frame.digest
+
+    def _why_black(self, deadline: Deadline) -> str:
+        panel = self._display.physical
+        if panel:
+            # The panel that was lit is dark when a fold was shut or opened: the next picture is of the other one.
+            self._shell.settle(self._display, None, deadline)
+        if self._display.physical != panel:
+            return "all black: the phone was folded, another panel is lit now"
+        return "all black: a secure window, or the screen is off"
 
     def _fits(self, size: Size) -> bool:
         natural = self._display.natural

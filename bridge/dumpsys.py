@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.types import DisplayInfo, Rotation, Size
@@ -25,7 +26,6 @@ _ROTATIONS = (
     re.compile(r"\bSurfaceOrientation: (\d+)"),
 )
 _DISPLAY = re.compile(r"^ *Display: mDisplayId=(\d+)", re.MULTILINE)
-_EXTENT = re.compile(r"\binit=(\d{1,5})x(\d{1,5}) \d+dpi(?:[^\n]*?\bbase=(\d{1,5})x(\d{1,5}))?")
 # A logical display's own line: what the hardware is, and what the window manager makes of it.
 _BASE = re.compile(r'mBaseDisplayInfo=DisplayInfo\{"(?P<name>[^"]*)"(?P<facts>[^\n]*)')
 _OVERRIDE = re.compile(r'mOverrideDisplayInfo=DisplayInfo\{"[^"]*"(?P<facts>[^\n]*)')
@@ -66,34 +66,21 @@ def display_part(window: str, display: int) -> str:
     """What `dumpsys window` says of one display: the whole for the default one, of which old layouts tell all over."""
     if display == 0:
         return window
-    heads = list(_DISPLAY.finditer(window))
-    for head, after in zip(heads, [*heads[1:], None], strict=True):
-        if int(head[1]) == display:
-            return window[head.start() : after.start() if after else len(window)]
-    return ""
-
-
-def extent(window: str) -> Size | None:
-    """The natural size of the first display in `dumpsys window`, overrides counted in; None when it is not said."""
-    found = _EXTENT.search(window)
-    if found is None:
-        return None
-    width, height = (found[3], found[4]) if found[3] else (found[1], found[2])
-    return Size(int(width), int(height))
+    return next((part for head, part in _parts(_DISPLAY, window) if int(head[1]) == display), "")
 
 
 def displays(display: str) -> tuple[DisplayInfo, ...]:
     """The logical displays from `dumpsys display`, by their numbers. A layout that is not known gives none."""
     found: dict[int, DisplayInfo] = {}
-    heads = list(_LOGICAL.finditer(display))
-    for head, after in zip(heads, [*heads[1:], None], strict=True):
-        part = display[head.start() : after.start() if after else len(display)]
+    for head, part in _parts(_LOGICAL, display):
         base, override = _BASE.search(part), _OVERRIDE.search(part)
         real = _REAL.search(base["facts"]) if base else None
         if base is None or real is None:
             continue
         facts, now = base["facts"], override["facts"] if override else base["facts"]
-        turn, dpi, unique, state = (p.search(f) for p, f in ((_TURN, now), (_DPI, now), (_UNIQUE, facts), (_STATE, facts)))
+        turn, dpi, unique, state = (
+            p.search(f) for p, f in ((_TURN, now), (_DPI, now), (_UNIQUE, facts), (_STATE, facts))
+        )
         number = int(head[1] or head[2])
         found.setdefault(
             number,
@@ -202,3 +189,11 @@ def package_uid(dump: str, package: str) -> int | None:
     start = dump.find(f"Package [{package}]")
     found = _USER_ID.search(dump, start) if start >= 0 else None
     return int(found[1]) if found else None
+
+
+def _parts(head: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], str]]:
+    """What begins with each `head`, up to the next one."""
+    heads = list(head.finditer(text))
+    ends = [found.start() for found in heads[1:]] + [len(text)]
+    for found, end in zip(heads, ends, strict=False):
+        yield found, text[found.start() : end]

@@ -28,9 +28,11 @@ from bridge.errors import (
     ServerPortTaken,
 )
 from bridge.picture import Display
+from bridge.ports import ScreenSource
 from bridge.scrcpy import Scrcpy
 from bridge.screenrecord import Screenrecord
 from bridge.smartsocket import AdbServer, SmartSocket, Stream
+from bridge.types import DisplayInfo
 from bridge.uia import UiaHierarchy, UiaScreen, UiaServer
 from bridge.video import VideoSettings
 
@@ -94,15 +96,22 @@ class Registry:
     """The devices of one adb server. `close` may be called from any thread; each `watch` belongs to one.
 
     With `start`, a server that does not answer on this host is started with adbutils' adb. None is ever killed. With
-    `video`, devices are asked for video where this host can decode it; without, for single pictures only.
+    `video`, devices are asked for video where this host can decode it; without, for single pictures only. `display` is
+    the one that devices are opened for, 0 the default one.
     """
 
     def __init__(
-        self, server: AdbServer, clock: HostClock, start: bool = False, video: VideoSettings | None = None
+        self,
+        server: AdbServer,
+        clock: HostClock,
+        start: bool = False,
+        video: VideoSettings | None = None,
+        display: int = 0,
     ) -> None:
         self._server = server
         self._clock = clock
         self._start = start
+        self._display = display
         self._video = video
         self._socket = SmartSocket(server)
         self._addresses: dict[str, None] = {}
@@ -120,6 +129,13 @@ class Registry:
             return AdbShell(self._socket, serial).text("getprop ro.build.version.release", deadline).strip()
         except BridgeError:
             return ""
+
+    def displays(self, serial: str, deadline: Deadline) -> tuple[DisplayInfo, ...]:
+        """The displays of a usable device; none when it tells none in time."""
+        try:
+            return AdbShell(self._socket, serial).displays(deadline)
+        except BridgeError:
+            return ()
 
     def watch(self) -> Iterator[Attached | Detached | Listed]:
         """Blocks; first the devices that are there, then each change. A device that is away for less than 250 ms was
@@ -164,8 +180,10 @@ class Registry:
         try:
             info = shell.info(deadline)
             probe.measure(deadline)
-            display = Display(info.size)
-            info = replace(info, rotation=shell.foreground(self._clock, display, deadline).rotation)
+            display = Display(info.size, id=self._display)
+            density = shell.settle(display, info.size if display.id == 0 else None, deadline)
+            rotation = shell.foreground(self._clock, display, deadline).rotation
+            info = replace(info, rotation=rotation, size=display.natural, density=density or info.density)
         except BaseException:
             probe.close()
             socket.close()
@@ -176,14 +194,14 @@ class Registry:
             lambda until, started: library_device(self._server, serial, until, started),
             self._clock,
         )
+        polled: list[ScreenSource] = [Screencap(shell, self._clock, display), ScreencapPng(shell, self._clock, display)]
+        if not display.physical:
+            # It knows the default display only, and of a fold maybe the wrong half.
+            polled.insert(1, UiaScreen(serial, server, self._clock, display))
         screen = Screen(
             shell,
             display,
-            (
-                Screencap(shell, self._clock, display),
-                UiaScreen(serial, server, self._clock, display),
-                ScreencapPng(shell, self._clock, display),
-            ),
+            tuple(polled),
             self._streams(shell, clock, display),
         )
         hierarchy = UiaHierarchy(serial, server, self._clock, display)
@@ -201,7 +219,8 @@ class Registry:
     def _streams(self, shell: AdbShell, clock: DeviceClock, display: Display) -> tuple[MakeSource, ...]:
         """How the sources are made that send video, best first: none without a decoder."""
         video = self._video
-        if video is None or not decoder.available():
+        # A video is of the first physical display, whatever is shown there.
+        if video is None or display.physical or not decoder.available():
             return ()
         screenrecord = partial(Screenrecord, shell, self._clock, display, video)
         return (partial(Scrcpy, shell, clock, display, video), screenrecord) if video.scrcpy_server else (screenrecord,)

@@ -20,6 +20,8 @@ from bridge.types import ClockFix, Gap, LogEntry, Stamp, Touch
 BUFFERS = "main,system,crash,events"
 READ_EVENTS = frozenset(eventlog.NAMES.values())
 OPEN_SECONDS = 10.0
+# What `dumpsys input` says of a touch panel that belongs to no display at the moment.
+DARK = -1
 PROBE_SECONDS = 5.0
 # No buffer on the way holds a touch back for longer, and a phone that slept at all did so for longer.
 SLEEP_NS = 1_000_000_000
@@ -159,8 +161,8 @@ class Getevent(_Tail):
             latest_ns = newest_ns(chunk)
             if latest_ns is not None:
                 uptime.arrived(latest_ns)
-            for reader in readers:
-                yield from reader.feed(chunk)
+            found = [item for reader in readers for item in reader.feed(chunk)]
+            yield from found if len(readers) == 1 else sorted(found, key=_when)
 
     def _panels(self) -> tuple[Panel, ...]:
         """Read once which panels there are for this display."""
@@ -169,7 +171,9 @@ class Getevent(_Tail):
         if len(panels) < 2 and number == 0:
             return panels
         belongs = touch_displays(self._said("dumpsys input"))
-        mine = tuple(panel for panel in panels if belongs.get(panel.path) == number)
+        # A panel that is of no display now is the dark side of a fold: it becomes the default one's when that turns.
+        either = (number,) if number else (0, DARK)
+        mine = tuple(panel for panel in panels if belongs.get(panel.path) in either)
         if mine or number != 0:
             return mine
         # Nobody says whose they are: those that follow several fingers are the screen's, a pen's is not.
@@ -191,6 +195,10 @@ class Getevent(_Tail):
                 raise
             return ""
         return said.decode("utf-8", "replace")
+
+
+def _when(item: Touch | Gap) -> Stamp:
+    return item.end if isinstance(item, Gap) else item.stamp
 
 
 def _follows(panel: Panel) -> bool:

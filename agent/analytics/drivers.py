@@ -46,8 +46,8 @@ class Drivers:
     `ours` are names of drivers that this recorder started itself: they only look.
     """
 
-    def __init__(self) -> None:
-        self.ours: frozenset[str] = frozenset()
+    def __init__(self, ours: frozenset[str] = frozenset()) -> None:
+        self._ours = ours
         self._at_work: OrderedDict[str, str] = OrderedDict()
 
     @property
@@ -111,7 +111,7 @@ class Drivers:
         return self._begins(at, name, _PACKAGES[package]) if package in _PACKAGES else []
 
     def _begins(self, at: Stamp, key: str, name: str) -> list[Gap]:
-        if name in self.ours:
+        if name in self._ours:
             return []
         quiet = not self._at_work
         self._at_work[key] = name

@@ -47,6 +47,9 @@ def attach(
     sample_rate: Annotated[
         float | None, typer.Option(help="The share of sessions to record, by Amplitude's hash. Left out: 1, all.")
     ] = None,
+    display: Annotated[
+        int | None, typer.Option(min=0, help="The display to record, as `devices` lists it. Left out: the default one.")
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Ids come from the event itself, never by inference.")
     ] = False,
@@ -72,6 +75,7 @@ def attach(
     flags = {
         "capture.quality": quality,
         "privacy.level": level,
+        "capture.display": display,
         "privacy.rules": rules(block, mask, unmask),
         "plugin.sample_rate": sample_rate,
         "plugin.strict": strict or None,
@@ -155,10 +159,11 @@ def record(
         targets = [parse_sink(spec, api_key, lambda: gate.sample_rate) for spec in sinks]
         for target in targets:
             stack.callback(target.close)
+        server = AdbServer(settings.adb.host, settings.adb.port)
         video = video_settings(settings.capture)
         if video is not None and video.scrcpy_server is not None and not decoder.available():
             say("capture.scrcpy_server needs PyAV: install android-replay-agent[video]. Single pictures are taken.")
-        registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock, start=True, video=video)
+        registry = Registry(server, clock, start=True, video=video, display=settings.capture.display)
         stack.callback(registry.close)
         wanted = () if every else choose(registry, specs)
         try:

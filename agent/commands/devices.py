@@ -11,7 +11,8 @@ ASK_SECONDS = 3.0
 
 
 def devices(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a device.")] = False) -> None:
-    """List the devices that adb sees: serial, state, model, Android version, why one cannot be used.
+    """List the devices that adb sees: serial, state, model, Android version, why one cannot be used; and the displays
+    of one that has several.
 
     Example: android-replay devices --json
     """
@@ -27,17 +28,21 @@ def devices(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
     try:
         found = registry.list(Deadline(30))
         versions = [registry.android(d.serial, Deadline(ASK_SECONDS)) if d.usable else "" for d in found]
+        shown = [registry.displays(d.serial, Deadline(ASK_SECONDS)) if d.usable else () for d in found]
     finally:
         registry.close()
     if as_json:
-        for device, android in zip(found, versions, strict=True):
-            put_json(asdict(device) | {"android": android})
+        for device, android, displays in zip(found, versions, shown, strict=True):
+            put_json(asdict(device) | {"android": android, "displays": [asdict(display) for display in displays]})
     elif found:
         rows = [
             (d.serial, d.state, d.model, f"Android {android}" if android else "", "ready" if d.usable else d.why)
             for d, android in zip(found, versions, strict=True)
         ]
-        for line in table(rows):
+        for line, displays in zip(table(rows), shown, strict=True):
             put(line)
+            for display in displays if len(displays) > 1 else ():
+                size = f"{display.size.width} x {display.size.height}"
+                put(f"  display {display.id}: {display.name}, {size}, {'on' if display.on else 'off'}")
     if not found:
         say("adb sees no device. Connect a phone with USB debugging on, or try `android-replay emulate`.")

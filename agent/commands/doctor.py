@@ -113,7 +113,8 @@ def _checks(
     yield _video(settings.capture)
     for spec in sinks:
         yield _sink(spec, settings.upload.api_key.get_secret_value())
-    registry = Registry(AdbServer(settings.adb.host, settings.adb.port), HostClock(), start=True)
+    server = AdbServer(settings.adb.host, settings.adb.port)
+    registry = Registry(server, HostClock(), start=True, display=settings.capture.display)
     try:
         yield from _device(registry, serial, app, listen, settings.upload.api_key.get_secret_value(), heard)
     finally:

@@ -84,7 +84,8 @@ class Stage:
         self._sniffer: Sniffer | None = None
         self._doctor = Doctor()
         self._lifecycle: Lifecycle | None = None
-        self._drivers = Drivers()
+        # Our own mirror only looks.
+        self._drivers = Drivers(frozenset(("scrcpy",)) if settings.capture.scrcpy_server else frozenset())
         self._driven: Gap | None = None
         self._shut: Stamp | None = None
         self._recorder: Recorder | None = None
@@ -170,6 +171,7 @@ class Stage:
                     if item.stage == "hierarchy" and item.reason == DeviceBusy.__name__:
                         self._unseen(self._drivers.held(item.end), item.end)
                 elif isinstance(item, Foreground) and self._lifecycle is not None:
+                    self._size = item.size or self._size
                     self._happened(self._lifecycle.see(item))
                 if isinstance(item, Touch):
                     self._status.touches += item.kind == "down"
@@ -235,7 +237,6 @@ class Stage:
             # The source that was first chosen failed, and another took its place.
             self._status.screen = frame.source
             self._recorder.describe(screen=frame.source)
-            self._drivers.ours = frozenset(("scrcpy",)) if frame.source == "scrcpy" else frozenset()
         try:
             picture = canvas(frame, self._settings.capture.width)
         except FrameMalformed as error:

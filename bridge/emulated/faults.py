@@ -107,6 +107,7 @@ FAULTS: Mapping[str, FaultKind] = {
     "anr": FaultKind("the app hangs until its user closes it"),
     "low-memory": FaultKind("the phone ends the app for want of memory"),
     "screen-off": FaultKind("the screen is off"),
+    "fold": FaultKind("a phone with a cover screen (profile fold) is shut"),
     "test-runner": FaultKind("an instrumented test runs"),
     "disk-full": FaultKind("no room on /data"),
     "read-only": FaultKind("/data cannot be written"),

@@ -76,6 +76,10 @@ class Injector:
                 self._phone.world.run_out()
             case "screen-off":
                 self._phone.world.switch(on=False)
+            case "fold":
+                cover = self._phone.profile.cover
+                if cover is not None:
+                    self._phone.world.fold(cover, shut=True)
             case "test-runner":
                 self._phone.world.test(on=True)
             case "hang":
@@ -98,6 +102,8 @@ class Injector:
                 self._adbd.drop()
             case "screen-off":
                 self._phone.world.switch(on=True)
+            case "fold":
+                self._phone.world.fold(self._phone.profile.size, shut=False)
             case "test-runner":
                 self._phone.world.test(on=False)
             case "hang":

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, overload
 
 from bridge.emulated.adbd import Adbd
 from bridge.emulated.clock import DeviceClock
+from bridge.emulated.displays import SECOND
 from bridge.emulated.faults import FaultSpec, parse_fault
 from bridge.emulated.injection import Injector
 from bridge.emulated.keys import Policy
@@ -22,6 +23,7 @@ from bridge.emulated.server import ForeignAdbServer, PrivateAdbServer
 from bridge.emulated.world.analytics import Sent
 from bridge.emulated.world.hazards import HAZARDS
 from bridge.emulated.world.lively import LivelyWorld
+from bridge.emulated.world.shop import PACKAGE
 from bridge.emulated.world.world import TruthFrame, World
 from bridge.errors import AdbServerError
 
@@ -207,6 +209,7 @@ class Lab:
         phone.logd = LogRing()
         phone.programs.update(PROGRAMS)
         phone.world = self._world(phone, index)
+        phone.second = self._second(phone)
         adbd = Adbd(phone)
         adbd.trust.policy = self._trust
         adbd.on_plug.append(lambda: self._spawn(self._connect(adbd), "connect"))
@@ -216,6 +219,7 @@ class Lab:
             self._past_sent.setdefault(adbd.address, []).extend(phone.world.sent())
             phone.logd = LogRing()
             phone.world = self._world(phone, index)
+            phone.second = self._second(phone)
 
         phone.on_boot.append(boot)
         self.phones.append(phone)
@@ -235,11 +239,23 @@ class Lab:
             self._autopilot,
         )
 
+    def _second(self, phone: Phone) -> World | None:
+        """What the phone's second display shows: the same app, whose log is told once."""
+        size = self._profile.second
+        if size is None:
+            return None
+        world = World(phone.clock, size, self._profile.density, "idle", self._seed, autopilot=False)
+        world.display = SECOND
+        world.launch(PACKAGE)
+        return world
+
     async def _drive(self, phone: Phone) -> None:
-        """The world's heart: wake it when it is due."""
+        """The worlds' heart: wake them when they are due."""
         while True:
             if not phone.clock.asleep:
                 phone.world.tick()
+                if phone.second is not None:
+                    phone.second.tick()
             due = phone.world.next_due_ns()
             wait = _TICK_SECONDS if due is None else (due - phone.clock.boot_ns()) / 1e9
             await asyncio.sleep(min(max(wait, 0.001), _TICK_SECONDS))

@@ -85,8 +85,9 @@ class Cable(Protocol):
 class Phone:
     """The state of one phone and what its parts share. Belongs to the lab's event loop.
 
-    `world` and `logd` are set by the lab before the phone is plugged in. `ports` maps "tcp:9008" or
-    "localabstract:scrcpy" to a handler; a program that listens adds its entry and removes it in `finally`.
+    `world` is what the default display shows, `second` another display's; they and `logd` are set by the lab before the
+    phone is plugged in. `ports` maps "tcp:9008" or "localabstract:scrcpy" to a handler; a program that listens adds its
+    entry and removes it in `finally`.
     `reverses` maps a device address to the host address of an `adb reverse`. `settings` is (namespace, key) -> value.
     `encoders` counts the video encoders in use. `gaps` lists what the host asked for and the phone has not: a test
     asserts that it stays empty.
@@ -95,6 +96,7 @@ class Phone:
 
     world: World
     logd: LogRing
+    second: World | None = None
 
     def __init__(
         self,

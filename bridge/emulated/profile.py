@@ -59,6 +59,8 @@ class Profile:
     screencap_header: int = 16
     encoders: int = 4
     latencies: Mapping[str, float] = field(default_factory=lambda: dict(_PHONE))
+    cover: Size | None = None
+    second: Size | None = None
 
     def latency(self, name: str) -> float:
         """Seconds that `name` takes on this model; 0 for a name without an entry."""
@@ -110,6 +112,14 @@ PROFILES: Mapping[str, Profile] = {
         Profile(
             "small", "Emulated", "Small", "small", "small", 34, "14", Size(540, 1200), 210, (4095, 4095),
             latencies=_FAST,
+        ),
+        Profile(
+            "fold", "Emulated", "Fold", "fold", "fold", 34, "14", Size(900, 1080), 210, (4095, 4095),
+            latencies=_FAST, cover=Size(540, 1260),
+        ),
+        Profile(
+            "desk", "Emulated", "Desk", "desk", "desk", 34, "14", Size(540, 1200), 210, (4095, 4095),
+            latencies=_FAST, second=Size(720, 960),
         ),
     )
 }  # fmt: skip

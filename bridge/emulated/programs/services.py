@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from bridge.emulated.displays import Panel, panels, shown
 from bridge.emulated.phone import Phone
 from bridge.emulated.program import Io
 from bridge.emulated.world.shop import PACKAGE
 from bridge.emulated.world.system import INPUT, LAUNCHER, SYSTEMUI
-from bridge.emulated.world.world import APP_UID, LAUNCHER_UID
+from bridge.emulated.world.world import APP_UID, LAUNCHER_UID, World
 from bridge.types import Size
 
 PACKAGES = {PACKAGE: APP_UID, LAUNCHER: LAUNCHER_UID, INPUT: 10135, SYSTEMUI: 10050, "com.android.settings": 1000}
@@ -37,10 +38,10 @@ async def wm(io: Io, phone: Phone) -> int:
     if value and what == "size":
         sides = value.split("x")
         given = len(sides) == 2 and all(side.isdigit() and int(side) >= MIN_SIDE for side in sides)
-        phone.world.resize(Size(*map(int, sides)) if given else phone.profile.size)
+        phone.world.resize(Size(*map(int, sides)) if given else shown(phone)[0].size)
     if value:
         return 0
-    size = phone.profile.size
+    size = shown(phone)[0].size
     natural = f"{size.width}x{size.height}" if what == "size" else str(phone.profile.density)
     await _say(io, f"Physical {what}: {natural}")
     if key in phone.settings:
@@ -52,30 +53,36 @@ async def dumpsys(io: Io, phone: Phone) -> int:
     """The parts of a few services that tools read; the layout follows the Android version."""
     await phone.delay("dumpsys")
     what, *rest = [*io.argv[1:], ""]
-    package, activity = phone.world.foreground
-    short = activity.removeprefix(package) if activity.startswith(package) else activity
-    component = f"{package}/{short}"
-    rotation = phone.world.rotation
+    component = _component(phone.world)
     record = f"ActivityRecord{{4f1c2aa u0 {component} t214}}"
     if what == "window":
-        size, natural = phone.world.size, phone.profile.size
-        await _say(
-            io,
-            f"  Display: mDisplayId=0\n    init={natural.width}x{natural.height} {phone.profile.density}dpi "
-            f"cur={size.width}x{size.height} app={size.width}x{size.height}",
-        )
-        await _say(io, f"  mRotation={rotation} mDeferredRotationPauseCount=0")
+        focus = phone.profile.api_level < 29 or rest[0] != "windows"
+        for panel in shown(phone):
+            world = panel.world
+            if world is None:
+                continue
+            size, whole, natural = world.size, panel.size, world.natural
+            base = "" if natural == whole else f" base={natural.width}x{natural.height} {phone.profile.density}dpi"
+            await _say(
+                io,
+                f"  Display: mDisplayId={panel.number} (organized)\n"
+                f"    init={whole.width}x{whole.height} {phone.profile.density}dpi{base}"
+                f" cur={size.width}x{size.height} app={size.width}x{size.height}",
+            )
+            await _say(io, f"  mRotation={world.rotation} mDeferredRotationPauseCount=0")
+            if focus:
+                app = _component(world)
+                await _say(io, f"  mCurrentFocus=Window{{1b2c3d u0 {'/'.join(world.foreground)}}}")
+                await _say(io, f"  mFocusedApp=ActivityRecord{{4f1c2aa u0 {app} t214}}")
         on = str(phone.world.awake).lower()
         await _say(io, f"    mAwake={on} mScreenOnEarly={on} mScreenOnFully={on}")
-        if phone.profile.api_level < 29 or rest[0] != "windows":
-            await _say(io, f"  mCurrentFocus=Window{{1b2c3d u0 {package}/{activity}}}\n  mFocusedApp={record}")
     elif what == "activity":
         name = "topResumedActivity" if phone.profile.api_level >= 31 else "mResumedActivity"
         await _say(io, f"  {name}={record}" if name == "topResumedActivity" else f"    {name}: {record}")
         await _say(io, f"  ACTIVITY {component} 4f1c2aa pid={phone.world.app_pid}")
     elif what == "input_method":
-        shown = str(phone.world.keyboard_shown).lower()
-        await _say(io, f"  mCurMethodId={INPUT}/.LatinIME\n  mShowRequested={shown} mInputShown={shown}")
+        visible = str(phone.world.keyboard_shown).lower()
+        await _say(io, f"  mCurMethodId={INPUT}/.LatinIME\n  mShowRequested={visible} mInputShown={visible}")
     elif what == "package":
         uid = PACKAGES.get(rest[0])
         if uid is None:
@@ -83,20 +90,59 @@ async def dumpsys(io: Io, phone: Phone) -> int:
         else:
             await _say(io, f"Packages:\n  Package [{rest[0]}] (1a2b3c):\n    userId={uid}\n    versionName=4.12.0")
     elif what == "display":
-        size = phone.profile.size
-        await _say(
-            io, f"  DisplayViewport{{orientation={rotation}, logicalFrame=Rect(0, 0 - {size.width}, {size.height})}}"
-        )
-        await _say(io, f"  SurfaceOrientation: {rotation}\n  mScreenState=ON")
+        await _displays(io, phone)
+    elif what == "input":
+        await _inputs(io, phone)
     elif what == "battery":
         await _say(
             io, "Current Battery Service state:\n  AC powered: false\n  USB powered: true\n  level: 83\n  scale: 100"
         )
     elif what == "SurfaceFlinger":
-        await _say(io, 'Display 4619827259835644672 (HWC display 0): port=0 pnpId=GGL displayName="EmulatedPanel"')
+        for port, panel in enumerate(panels(phone)):
+            words = f"(HWC display {port}): port={port} pnpId=GGL"
+            await _say(io, f'Display {panel.physical} {words} displayName="{panel.name}"')
     else:
         await _say(io, f"Can't find service: {what}")
     return 0
+
+
+def _component(world: World) -> str:
+    package, activity = world.foreground
+    return f"{package}/{activity.removeprefix(package)}"
+
+
+async def _displays(io: Io, phone: Phone) -> None:
+    """The logical displays, each with what its hardware is and what the window manager makes of it."""
+    state = "ON" if phone.world.awake else "OFF"
+    for panel in shown(phone):
+        world = panel.world
+        if world is None:
+            continue
+
+        def info(name: str, width: int, height: int, turn: int, panel: Panel = panel) -> str:
+            return (
+                f'    {name}=DisplayInfo{{"{panel.name}", displayId {panel.number}, FLAG_SECURE, '
+                f"real {width} x {height}, largest app {height} x {height}, mode 1, rotation {turn}, state {state}, "
+                f'type INTERNAL, uniqueId "local:{panel.physical}", app {width} x {height}, '
+                f"density {phone.profile.density} (210.0 x 210.0) dpi, layerStack {panel.number}}}"
+            )
+
+        await _say(io, f"  Display {panel.number}:\n    mDisplayId={panel.number}")
+        await _say(io, info("mBaseDisplayInfo", world.natural.width, world.natural.height, 0))
+        await _say(io, info("mOverrideDisplayInfo", world.size.width, world.size.height, world.rotation))
+        await _say(io, f"  DisplayViewport{{orientation={world.rotation}}}\n  SurfaceOrientation: {world.rotation}")
+
+
+async def _inputs(io: Io, phone: Phone) -> None:
+    """Which input devices there are, and what each one's viewport is."""
+    known = list(enumerate(panels(phone), 3))
+    await _say(io, "Event Hub State:\n  Devices:")
+    for number, panel in known:
+        await _say(io, f"    {number}: touchscreen\n      Classes: TOUCH | TOUCH_MT\n      Path: {panel.input}")
+    await _say(io, "Input Reader State:")
+    for number, panel in known:
+        await _say(io, f"  Device {number}: touchscreen\n    Touch Input Mapper (mode - DIRECT):")
+        await _say(io, f"      Viewport INTERNAL: displayId={panel.number}, uniqueId=local:{panel.physical}")
 
 
 async def am(io: Io, phone: Phone) -> int:

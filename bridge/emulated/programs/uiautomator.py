@@ -230,6 +230,10 @@ class Rpc:
                 f'<hierarchy rotation="{self._world.rotation}" />'
             )
         data = self._world.dump_xml(int(max_depth), bool(only_active))
+        if self._phone.second is not None and not only_active:
+            # The windows of all displays, the default one's first.
+            more = self._phone.second.dump_xml(int(max_depth))
+            data = data.removesuffix(b"</hierarchy>") + more[more.index(b"<node ") :]
         await self._phone.delay("u2-dump", self._phone.profile.latency("u2-node") * data.count(b"<node "))
         return data.decode()
 

@@ -127,7 +127,7 @@ class LivelyWorld(World):
         windows = self.windows()
         if only_active:
             windows = [window for window in windows if window.package == self.foreground[0]][-1:]
-        return dump(windows, self.scale, self._screen(), self.rotation, max_depth)
+        return dump(windows, self.scale, self._screen(), self.rotation, max_depth, self.display)
 
     def windows(self) -> list[Window]:
         width, height = self._dp()

@@ -69,7 +69,9 @@ def place(view: View, scale: float, clip: Bounds, depth: int = 0) -> Iterator[Pl
         yield from place(child, scale, bounds, depth + 1)
 
 
-def dump(windows: list[Window], scale: float, screen: Bounds, rotation: int, max_depth: int = 50) -> bytes:
+def dump(
+    windows: list[Window], scale: float, screen: Bounds, rotation: int, max_depth: int = 50, display: int = 0
+) -> bytes:
     """The dump of uiautomator2's server: the windows as siblings under <hierarchy>."""
     out = [f"<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>\n<hierarchy rotation=\"{rotation}\">"]
 
@@ -89,7 +91,7 @@ def dump(windows: list[Window], scale: float, screen: Bounds, rotation: int, max
             f'class="{view.cls}"', f'package="{package}"', f"content-desc={quoteattr(view.desc)}",
             *(f'{name}="{str(on).lower()}"' for name, on in flags.items()),
             f'bounds="[{bounds.left},{bounds.top}][{bounds.right},{bounds.bottom}]"',
-            f'drawing-order="{index + 1}"', f"hint={quoteattr(view.hint)}", 'display-id="0"',
+            f'drawing-order="{index + 1}"', f"hint={quoteattr(view.hint)}", f'display-id="{display}"',
         ]  # fmt: skip
         out.append(f"<node {' '.join(attributes)}>")
         for position, child in enumerate(view.children):

@@ -78,6 +78,8 @@ class World:
     ) -> None:
         self._clock = clock
         self._natural = size
+        self.display = 0
+        self.shut = False
         self.scale = density / 160
         self._log = log
         self._rng = random.Random(seed)
@@ -115,6 +117,11 @@ class World:
         """The display in the current rotation."""
         w, h = self._natural.width, self._natural.height
         return Size(h, w) if self.rotation % 2 else Size(w, h)
+
+    @property
+    def natural(self) -> Size:
+        """The display at rotation 0."""
+        return self._natural
 
     @property
     def foreground(self) -> tuple[str, str]:
@@ -191,7 +198,7 @@ class World:
         if only_active:
             package = self.foreground[0]
             windows = [window for window in windows if window.package == package][-1:]
-        return dump(windows, self.scale, self._screen(), self.rotation, max_depth)
+        return dump(windows, self.scale, self._screen(), self.rotation, max_depth, self.display)
 
     def windows(self) -> list[Window]:
         """The windows in drawing order, lowest first."""
@@ -366,9 +373,15 @@ class World:
         self._changed()
 
     def resize(self, size: Size) -> None:
-        """The screen has another natural size: a fold, or `wm size`."""
+        """The screen has another natural size: by `wm size`, or by a fold."""
         self._natural = size
+        self._fling = None
         self._changed()
+
+    def fold(self, natural: Size, *, shut: bool) -> None:
+        """The phone is shut or opened: the same windows on a panel of another size."""
+        self.shut = shut
+        self.resize(natural)
 
     def notify(self, words: str) -> None:
         """A heads-up notification drops in; "" takes it away."""

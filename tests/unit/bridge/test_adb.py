@@ -110,6 +110,63 @@ def test_foreground_without_a_rotation_keeps_the_last(server: FakeAdbServer, she
     assert (state.package, state.activity, state.rotation) == ("", "", 3)
 
 
+DISPLAYS = (
+    '  Display 0:\n    mBaseDisplayInfo=DisplayInfo{"Inner", real 20 x 30, rotation 0, state ON, uniqueId "local:46", '
+    "density 420}\n"
+    '  Display 2:\n    mBaseDisplayInfo=DisplayInfo{"Desk", real 40 x 50, rotation 0, state ON, uniqueId "local:48", '
+    "density 160}\n"
+)
+TWO = f"{DISPLAYS}{MARK}\nDisplay 46 (HWC display 0): port=0\nDisplay 48 (HWC display 1): port=1\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "size", "physical", "density"),
+    [
+        (0, TWO, Size(20, 30), "46", None),
+        (2, TWO, Size(40, 50), "48", 160),
+        (0, f"{DISPLAYS}{MARK}\nDisplay 46 (HWC display 0): port=0\n", Size(20, 30), "", None),
+        (0, "Can't find service: display\n", Size(10, 20), "", None),
+    ],
+)
+def test_what_a_display_is_called_and_how_large_it_is(
+    server: FakeAdbServer, shell: AdbShell, number: int, answer: str, size: Size, physical: str, density: int | None
+) -> None:
+    server.services["exec:dumpsys display"] = says(answer)
+    display = Display(Size(10, 20), id=number)
+    assert shell.settle(display, None, soon()) == density
+    assert (display.natural, display.physical) == (size, physical)
+    shell.settle(display, Size(7, 8), soon())
+    assert display.natural == Size(7, 8)
+
+
+def test_a_display_that_is_not_there_is_named(server: FakeAdbServer, shell: AdbShell) -> None:
+    server.services["exec:dumpsys display"] = says(TWO)
+    with pytest.raises(CommandFailed, match="open display 5: the device has 0, 2"):
+        shell.settle(Display(Size(10, 20), id=5), None, soon())
+
+
+def test_a_size_that_changed_is_noted_with_what_is_in_front(server: FakeAdbServer, shell: AdbShell) -> None:
+    server.services["exec:dumpsys display"] = says(TWO)
+    server.services["exec:dumpsys window"] = says(
+        "  Display: mDisplayId=0\n    init=25x35 420dpi cur=25x35\n  mRotation=0\n  mCurrentFocus=Window{1 u0 com.shop/.Main}\n"
+        "  Display: mDisplayId=2\n    init=40x50 160dpi cur=50x40\n  mRotation=1\n  mCurrentFocus=Window{1 u0 com.clock/.Main}\n"
+    )
+    display, second = Display(Size(20, 30)), Display(Size(40, 50), id=2)
+    state = shell.foreground(HostClock(), display, soon())
+    assert (state.size, display.natural, display.physical) == (Size(25, 35), Size(25, 35), "46")
+    other = shell.foreground(HostClock(), second, soon())
+    assert (other.package, other.size) == ("com.clock", Size(40, 50))
+
+
+def test_pictures_are_of_the_display_that_is_named(server: FakeAdbServer, shell: AdbShell) -> None:
+    server.services["exec:screencap -d 48"] = says(struct.pack("<IIII", 1, 1, 1, 1) + b"abcd")
+    frame = Screencap(shell, HostClock(), Display(Size(1, 1), id=2, physical="48")).capture(soon())
+    assert bytes(frame.data) == b"abcd"
+    with pytest.raises(FrameMalformed):
+        server.services["exec:screencap -p -d 48"] = says("nothing")
+        ScreencapPng(shell, HostClock(), Display(Size(1, 1), id=2, physical="48")).capture(soon())
+
+
 def test_package_uid(server: FakeAdbServer, shell: AdbShell) -> None:
     server.services["exec:pm list packages -U com.shop"] = says("package:com.shop uid:10123\n")
     assert shell.package_uid("com.shop", soon()) == 10123

@@ -75,6 +75,7 @@ class Source:
 def server() -> Iterator[FakeAdbServer]:
     with FakeAdbServer() as server:
         server.services["exec:wm size"] = lambda peer: peer.send(b"Physical size: 8x16\n")
+        server.services["exec:dumpsys display"] = lambda peer: peer.send(b"")
         yield server
 
 
@@ -469,6 +470,7 @@ class Phone:
             "exec:while": self.clocks,
             "exec:dumpsys window": says(window.encode()),
             "exec:dumpsys package": says(b""),
+            "exec:dumpsys display": says(b""),
             "exec:pm list packages": says(b"package:com.shop uid:10123\n"),
             "exec:screencap": says(pixels),
             "exec:logcat": lambda peer: self.follow(peer, "log"),

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from bridge import dumpsys
 from bridge.dumpsys import Front
-from bridge.types import Rotation, Size
+from bridge.types import DisplayInfo, Rotation, Size
 
 ANDROID_8 = """\
 WINDOW MANAGER DISPLAY CONTENTS (dumpsys window displays)
@@ -160,3 +160,90 @@ def test_awake(dump: str, on: bool | None) -> None:
 )
 def test_the_size_that_is_shown(text: str, size: Size | None) -> None:
     assert dumpsys.shown_size(text) == size
+
+
+DISPLAY_14 = """\
+Logical Displays: size=2
+  Display 0:
+    mDisplayId=0
+    mIsEnabled=true
+    mBaseDisplayInfo=DisplayInfo{"Built-in Screen", displayId 0, displayGroupId 0, FLAG_SECURE, real 1812 x 2176, \
+largest app 2176 x 2176, mode 1, defaultMode 1, rotation 0, state ON, committedState ON, type INTERNAL, \
+uniqueId "local:4619827259835644672", app 1812 x 2176, density 420 (397.5 x 397.9) dpi, layerStack 0}
+    mOverrideDisplayInfo=DisplayInfo{"Built-in Screen", displayId 0, real 2176 x 1812, rotation 3, state ON, \
+uniqueId "local:4619827259835644672", app 2176 x 1812, density 380 (397.5 x 397.9) dpi}
+  Display 7:
+    mDisplayId=7
+    mBaseDisplayInfo=DisplayInfo{"Overlay #1", displayId 7, real 720 x 480, rotation 0, state OFF, type OVERLAY, \
+uniqueId "overlay:1", app 720 x 480, density 142 (142.0 x 142.0) dpi, layerStack 7}
+"""
+DISPLAY_9 = """\
+Logical Displays: size=1
+  Display 0:
+    mDisplayId=0
+    mBaseDisplayInfo=DisplayInfo{"Built-in Screen", uniqueId "local:0", app 1080 x 1794, real 1080 x 1920, largest app \
+1794 x 1731, rotation 0, density 420 (422.03 x 424.069) dpi, layerStack 0, type BUILT_IN, state ON, owner android}
+"""
+
+
+def test_displays() -> None:
+    inner, overlay = dumpsys.displays(DISPLAY_14)
+    assert inner == DisplayInfo(0, "Built-in Screen", Size(1812, 2176), 3, 380, "4619827259835644672", True)
+    assert overlay == DisplayInfo(7, "Overlay #1", Size(720, 480), 0, 142, "", False)
+    assert dumpsys.displays(DISPLAY_9) == (DisplayInfo(0, "Built-in Screen", Size(1080, 1920), 0, 420, "0", True),)
+    assert dumpsys.displays("Can't find service: display") == ()
+
+
+WINDOW = """\
+  Display: mDisplayId=0 (organized)
+    init=1812x2176 420dpi base=900x1080 210dpi cur=900x1080 app=900x1080
+  mRotation=1
+  mCurrentFocus=Window{1 u0 com.shop/.Main}
+  Display: mDisplayId=7 (organized)
+    init=720x480 142dpi cur=480x720
+  mRotation=3
+  mCurrentFocus=Window{2 u0 com.other/.Clock}
+"""
+
+
+def test_one_of_several_displays_in_the_window_manager_s_words() -> None:
+    first, second = (dumpsys.display_part(WINDOW, number) for number in (0, 7))
+    assert dumpsys.front(first).package == "com.shop"
+    assert (dumpsys.front(second).package, dumpsys.rotation(second)) == ("com.other", 3)
+    assert (dumpsys.shown_size(first), dumpsys.shown_size(second)) == (Size(900, 1080), Size(480, 720))
+    assert dumpsys.display_part(WINDOW, 3) == ""
+
+
+def test_which_display_a_touch_panel_is_of() -> None:
+    text = """\
+Event Hub State:
+  Devices:
+    -1: Virtual
+    3: sec_touchscreen
+      Path: /dev/input/event4
+    4: sec_touchscreen2
+      Path: /dev/input/event5
+    5: pen
+      Path: /dev/input/event6
+Input Reader State:
+  Device 3: sec_touchscreen
+    Touch Input Mapper (mode - DIRECT):
+      Viewport INTERNAL: displayId=0, uniqueId=local:46, port=0, orientation=0, logicalFrame=[0, 0, 1080, 2400]
+  Device 4: sec_touchscreen2
+      Viewport: displayId=-1
+  Device 9: gone
+      Viewport: displayId=3
+"""
+    assert dumpsys.touch_displays(text) == {"/dev/input/event4": 0, "/dev/input/event5": -1}
+
+
+def test_physical_displays() -> None:
+    text = 'Display 46 (HWC display 0): port=0\nDisplay 47 (HWC display 1): port=1 displayName=""\n'
+    assert dumpsys.physical(text) == ("46", "47")
+
+
+@given(st.text(max_size=300) | st.sampled_from([DISPLAY_14[:400], WINDOW[:90]]))
+def test_no_answer_breaks_the_readers_of_displays(text: str) -> None:
+    dumpsys.displays(text)
+    dumpsys.touch_displays(text)
+    dumpsys.display_part(text, 7)

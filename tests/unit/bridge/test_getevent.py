@@ -235,10 +235,112 @@ def test_rotation(rotation: Rotation, top_left: tuple[float, float], top_right: 
 
 def test_the_rotation_is_that_of_the_moment() -> None:
     turned: list[Rotation] = [0]
-    touches = TouchReader(PANEL, NATURAL, lambda: turned[0], at)
+    touches = TouchReader(PANEL, lambda: NATURAL, lambda: turned[0], at)
     touches.feed(down(3, 4))
     turned[0] = 2
     assert seen(touches.feed(lines(("MT_POSITION_X", 80)))) == [("move", 0, 1000, 2396)]
+
+
+def test_the_size_is_that_of_the_moment() -> None:
+    sizes = [NATURAL]
+    touches = TouchReader(PANEL, lambda: sizes[0], lambda: 0, at)
+    touches.feed(down(540, 1200))
+    sizes[0] = Size(2160, 1200)
+    assert seen(touches.feed(lines(("MT_POSITION_X", 270)))) == [("move", 0, 540, 600)]
+
+
+LISTS = Panel("/dev/input/event2", "old", Axis(0, 1079), Axis(0, 2399), None, lists=True)
+
+
+def listed(*places: tuple[int, int], ms: int = 0, key: str = "") -> bytes:
+    """A report of protocol A: all fingers that touch, each ended by a line of its own."""
+    whole = [line("EV_KEY", "BTN_TOUCH", key, ms)] if key else []
+    for x, y in places:
+        whole += [line("EV_ABS", "ABS_MT_POSITION_X", x, ms), line("EV_ABS", "ABS_MT_POSITION_Y", y, ms)]
+        whole.append(line("EV_SYN", "SYN_MT_REPORT", 0, ms))
+    if not places:
+        whole.append(line("EV_SYN", "SYN_MT_REPORT", 0, ms))
+    return b"".join([*whole, line("EV_SYN", "SYN_REPORT", 0, ms)])
+
+
+def test_a_panel_that_lists_its_fingers() -> None:
+    text = LISTING.replace("ABS_MT_SLOT ", "ABS_MT_TOUCH").replace("ABS_MT_TRACKING_ID", "ABS_MT_WIDTH_MAJOR")
+    (panel,) = parse_panels(text)[:1]
+    assert (panel.path, panel.slot, panel.lists) == ("/dev/input/event2", None, True)
+    found = reader(LISTS)
+    data = (
+        listed((10, 20)) + listed((12, 22), (500, 600)) + listed((501, 601), (13, 23)) + listed((502, 602)) + listed()
+    )
+    assert seen(found.feed(data)) == [
+        ("down", 0, 10, 20),
+        ("move", 0, 12, 22), ("down", 1, 500, 600),
+        ("move", 0, 13, 23), ("move", 1, 501, 601),
+        ("up", 0, 13, 23), ("move", 1, 502, 602),
+        ("up", 1, 502, 602),
+    ]  # fmt: skip
+
+
+def test_a_panel_that_lists_its_fingers_and_says_only_by_its_key_that_none_is_left() -> None:
+    found = reader(LISTS)
+    found.feed(listed((10, 20), key="DOWN"))
+    assert seen(found.feed(lines(("BTN_TOUCH", "UP")))) == [("up", 0, 10, 20)]
+
+
+def test_a_report_that_is_none_of_fingers_lifts_none() -> None:
+    found = reader(LISTS)
+    found.feed(listed((10, 20)))
+    assert seen(found.feed(lines() + listed((11, 20)))) == [("move", 0, 11, 20)]
+
+
+def test_lost_events_of_a_listing_panel_cancel_its_fingers() -> None:
+    found = reader(LISTS)
+    found.feed(listed((10, 20), (30, 40)))
+    lost = found.feed(line("EV_SYN", "SYN_DROPPED", 0) + listed((11, 21)))
+    assert seen(lost) == [("cancel", 0, 10, 20), ("cancel", 1, 30, 40)]
+    assert gaps(lost) == ["overrun"]
+    assert seen(found.feed(listed((12, 22)))) == [("down", 0, 12, 22)]
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.integers(0, 3), st.tuples(st.integers(0, 9), st.integers(0, 2399)), max_size=4), max_size=12
+    ),
+    st.sampled_from([0, 1, 2, 3]),
+)
+def test_any_fingers_of_a_listing_panel(reports: list[dict[int, tuple[int, int]]], rotation: Rotation) -> None:
+    # Each finger keeps to a column of its own, so that the nearest place is always its own.
+    touching = reader(LISTS, rotation)
+    fingers: dict[int, tuple[float, float]] = {}
+    for number, report in enumerate(reports):
+        places = [(300 * finger + x, 5 * (y // 2400)) for finger, (x, y) in report.items()]
+        for touch in touching.feed(listed(*places, ms=number)):
+            assert isinstance(touch, Touch)
+            if touch.kind == "up":
+                del fingers[touch.pointer]
+            else:
+                assert (touch.kind == "down") == (touch.pointer not in fingers)
+                fingers[touch.pointer] = (touch.x, touch.y)
+        turn = {
+            0: lambda x, y: (x, y),
+            1: lambda x, y: (y, 1080 - x),
+            2: lambda x, y: (1080 - x, 2400 - y),
+            3: lambda x, y: (2400 - y, x),
+        }[rotation]
+        assert sorted(fingers.values()) == sorted(turn(x, y) for x, y in places)
+
+
+@pytest.mark.parametrize(
+    ("across", "down_", "natural", "turned"),
+    [
+        (1080, 2400, Size(1080, 2400), False),
+        (2400, 1080, Size(1080, 2400), True),
+        (1080, 2400, Size(2400, 1080), True),
+        (4096, 4096, Size(1080, 2400), False),
+        (2176, 1812, Size(1812, 2176), False),
+    ],
+)
+def test_a_panel_across_the_screen(across: int, down_: int, natural: Size, turned: bool) -> None:
+    assert Panel("p", "n", Axis(0, across - 1), Axis(0, down_ - 1), 0).turned(natural) is turned
 
 
 class Kernel:

@@ -245,3 +245,18 @@ def test_real_dumps(path: Path) -> None:
     assert len(list(tree.walk())) == text.count("bounds=")
     assert all(node.cls and "." in node.cls and node.package for node in tree.walk())
     assert sum(node.bounds.area > 0 for node in tree.walk()) > 5
+
+
+def test_windows_of_another_display_are_left_out() -> None:
+    def window(text: str, display: str) -> str:
+        child = f'<node bounds="[0,0][5,5]" text="{text} child" display-id="9"/>'
+        return f'<node bounds="[0,0][9,9]" text="{text}" {display}>{child}</node>'
+
+    xml = f"""<hierarchy rotation="0">{window("a", 'display-id="0"')}{window("b", 'display-id="2"')}{window("c", "")}
+    </hierarchy>""".encode()
+    for display, expected in ((0, ["a", "c"]), (2, ["b", "c"])):
+        tree = parse(xml, Stamp(0, 0), 0, display=display)
+        assert [root.text for root in tree.roots] == expected
+        assert all(len(root.children) == 1 for root in tree.roots)
+    with pytest.raises(HierarchyEmpty):
+        parse(xml.replace(window("c", "").encode(), b""), Stamp(0, 0), 0, display=5)

@@ -458,3 +458,93 @@ def test_uptime_forgets_after_ten_seconds() -> None:
     instant.ns += SLEEP_WINDOW_NS + 1
     mapped.arrived(instant.ns - 5 * SECOND)
     assert mapped.stamp(instant.ns - 5 * SECOND).mono_ns == instant.ns
+
+
+def several(*paths: str) -> bytes:
+    """A listing of panels that differ in their path only."""
+    return b"".join(LISTING.replace(b"/dev/input/event2", path.encode()) for path in paths)
+
+
+INPUT = b"""\
+    3: one
+      Path: /dev/input/event2
+    4: two
+      Path: /dev/input/event3
+    5: three
+      Path: /dev/input/event4
+  Device 3: one
+      Viewport INTERNAL: displayId=0
+  Device 4: two
+      Viewport: displayId=-1
+  Device 5: three
+      Viewport EXTERNAL: displayId=2
+"""
+
+
+def report(path: str, x: int) -> bytes:
+    seconds, rest = divmod(time.monotonic_ns() + BOOT_OFFSET_NS, SECOND)
+    head = f"[{seconds:8d}.{rest // 1000:06d}] {path}: "
+    events = (
+        "EV_ABS ABS_MT_TRACKING_ID 00000007",
+        f"EV_ABS ABS_MT_POSITION_X {x:08x}",
+        "EV_ABS ABS_MT_POSITION_Y 00000005",
+    )
+    return "".join(f"{head}{each}\n" for each in (*events, "EV_SYN SYN_REPORT 00000000")).encode()
+
+
+@pytest.mark.parametrize(
+    ("display", "said", "expected"),
+    [
+        # Both sides of a fold are the default display's, the panel beside it is not.
+        (Display(Size(1080, 2400)), INPUT, [1, 2]),
+        (Display(Size(1080, 2400)), b"nothing that anybody knows\n", [1, 2, 3]),
+    ],
+)
+def test_touches_of_several_panels(
+    server: FakeAdbServer,
+    phone: Phone,
+    smart: SmartSocket,
+    clock: DeviceClock,
+    display: Display,
+    said: bytes,
+    expected: list[int],
+) -> None:
+    paths = ("/dev/input/event2", "/dev/input/event3", "/dev/input/event4")
+    server.services["exec:getevent -lp"] = lambda peer: peer.send(several(*paths))
+    server.services["exec:dumpsys input"] = lambda peer: peer.send(said)
+    server.services["exec:getevent -lt"] = phone.stream
+    touch = Getevent("SERIAL", opener(smart), clock, display)
+    reader = Reader(touch.touches())
+    for number, path in enumerate(paths, 1):
+        phone.put(report(path, number))
+    phone.put(report(paths[0], 9))
+    # The last one lifts the first.
+    items = reader.wait(len(expected) + 2)
+    touch.close()
+    reader.end()
+    assert [item.x for item in items if isinstance(item, Touch) and item.kind == "down"] == [*expected, 9]
+
+
+def test_touches_of_the_display_beside(
+    server: FakeAdbServer, phone: Phone, smart: SmartSocket, clock: DeviceClock
+) -> None:
+    paths = ("/dev/input/event2", "/dev/input/event4")
+    server.services["exec:getevent -lp"] = lambda peer: peer.send(several(*paths))
+    server.services["exec:dumpsys input"] = lambda peer: peer.send(INPUT)
+    server.services["exec:getevent -lt /dev/input/event4"] = phone.stream
+    touch = Getevent("SERIAL", opener(smart), clock, Display(Size(1080, 2400), id=2))
+    reader = Reader(touch.touches())
+    phone.put(report(paths[1], 4))
+    (found,) = reader.wait(1)
+    assert isinstance(found, Touch)
+    touch.close()
+    reader.end()
+    (gap,) = Getevent("SERIAL", opener(smart), clock, Display(Size(1080, 2400), id=7)).touches()
+    assert isinstance(gap, Gap)
+    assert gap.reason == "no touch panel"
+
+
+def test_a_panel_across_the_screen_says_so(phone: Phone, smart: SmartSocket, clock: DeviceClock) -> None:
+    (gap,) = Getevent("SERIAL", opener(smart), clock, Display(Size(2400, 1080))).touches()
+    assert isinstance(gap, Gap)
+    assert (gap.reason, gap.detail) == ("panel across the screen", "touchscreen: which way round is not known")

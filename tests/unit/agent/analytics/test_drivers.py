@@ -122,8 +122,7 @@ def test_uiautomation_in_other_hands_until_it_is_free() -> None:
 
 
 def test_our_own_mirror_only_looks() -> None:
-    drivers = Drivers()
-    drivers.ours = frozenset(("scrcpy",))
+    drivers = Drivers(frozenset(("scrcpy",)))
     assert told(*STRETCHES["scrcpy"][1], drivers=drivers) == []
     assert drivers.names == ()
 

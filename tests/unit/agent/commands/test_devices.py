@@ -42,6 +42,21 @@ def test_json_is_one_object_a_device(call, server: FakeAdbServer) -> None:
     assert ended.err == ""
 
 
+def test_the_displays_of_a_device_that_has_several(call, server: FakeAdbServer) -> None:
+    server.states = {"emulator-5554": "device", "R58": "unauthorized"}
+    facts = 'rotation 0, state {}, uniqueId "local:46", density 420'
+    info = '  Display {}:\n    mBaseDisplayInfo=DisplayInfo{{"{}", real 20 x 30, ' + facts + "}}\n"
+    server.services["exec:dumpsys display"] = says(
+        (info.format(0, "Inner", "ON") + info.format(2, "Desk", "OFF")).encode()
+    )
+    lines = call("devices").out.splitlines()
+    assert [line.strip() for line in lines[1:3]] == ["display 0: Inner, 20 x 30, on", "display 2: Desk, 20 x 30, off"]
+    listed = [json.loads(line)["displays"] for line in call("devices", "--json").out.splitlines()]
+    assert [[(each["id"], each["name"], each["on"]) for each in displays] for displays in listed] == [
+        [(0, "Inner", True), (2, "Desk", False)], [],
+    ]  # fmt: skip
+
+
 def test_no_device_is_said(call, server: FakeAdbServer) -> None:
     server.states = {}
     ended = call("devices")

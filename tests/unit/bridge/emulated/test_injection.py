@@ -7,8 +7,10 @@ from bridge.emulated.faults import FAULTS, parse_fault
 from bridge.emulated.injection import Injector
 from bridge.emulated.logd import BUFFERS
 from bridge.emulated.phone import Phone
+from bridge.emulated.profile import PROFILES, Profile
 from bridge.emulated.world.shop import PACKAGE
 from bridge.emulated.world.world import World
+from bridge.types import Size
 
 FLAGS = {
     "slow-shell=0.25": ("slow_shell", 0.25),
@@ -33,7 +35,7 @@ OF_THE_APP = {
     "low-memory": (b"Kill 'com.northbay.shop'", b"has died"),
     "test-runner": (b"start instr", b"run started"),
 }
-ACTIONS |= {"screen-off"}
+ACTIONS |= {"screen-off", "fold"}
 OF_THE_LAB = {"server-killed", "foreign-adb"}
 
 
@@ -131,9 +133,9 @@ def test_the_uiautomator_server_dies() -> None:
     run(work())
 
 
-def phone_with_app() -> Phone:
+def phone_with_app(profile: Profile = PROFILES["small"]) -> Phone:
     """A phone whose app runs and whose user does nothing."""
-    phone = bare_phone()
+    phone = bare_phone(profile)
     log = phone.logd.append
     phone.world = World(phone.clock, phone.profile.size, phone.profile.density, "idle", log=log, autopilot=False)
     phone.world.launch(PACKAGE)
@@ -164,6 +166,20 @@ def test_the_screen_is_off_for_a_while() -> None:
             assert world.pixels()[..., :3].any()
             toggled = [r.values for r in adbd.phone.logd.since(0, ("events",))[0] if r.tag == "screen_toggled"]
             assert toggled == [(0,), (1,)]
+
+    run(work())
+
+
+@pytest.mark.parametrize(("profile", "shut"), [("fold", Size(540, 1260)), ("small", Size(540, 1200))])
+def test_a_phone_is_shut_and_opened(profile: str, shut: Size) -> None:
+    async def work() -> None:
+        async with plugged(phone_with_app(PROFILES[profile])) as adbd:
+            injector, world = Injector(adbd), adbd.phone.world
+            whole = world.natural
+            await injector.begin(parse_fault("fold"))
+            assert (world.natural, world.pixels().shape[:2]) == (shut, (shut.height, shut.width))
+            await injector.end(parse_fault("fold"))
+            assert world.natural == whole
 
     run(work())
 

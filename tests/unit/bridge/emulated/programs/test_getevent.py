@@ -10,9 +10,11 @@ from fakes.programs import Run, phone_with_screen, ran, running
 
 from bridge.emulated.phone import Phone
 from bridge.emulated.profile import PROFILES
-from bridge.emulated.programs.getevent import DEVICE, getevent
+from bridge.emulated.programs.getevent import getevent
 from bridge.getevent import Panel, TouchReader, parse_panels
 from bridge.types import Rotation, Stamp, Touch
+
+DEVICE = "/dev/input/event2"
 
 POINTS = [(0.0, 0.0), (100.0, 300.0), (539.0, 17.0)]
 
@@ -20,7 +22,7 @@ POINTS = [(0.0, 0.0), (100.0, 300.0), (539.0, 17.0)]
 async def described(phone: Phone) -> Panel:
     out, err, status = await ran(getevent, phone, "getevent -lp")
     assert (err, status) == ("", 0)
-    (panel,) = parse_panels(out)
+    panel, *_ = parse_panels(out)
     return panel
 
 
@@ -52,7 +54,9 @@ def test_a_finger_comes_out_where_it_touched(rotation: Rotation, words: str) -> 
     async def work() -> None:
         phone = phone_with_screen()
         phone.world.rotate(rotation)
-        reader = TouchReader(await described(phone), phone.profile.size, lambda: rotation, lambda ns: Stamp(ns, 0))
+        reader = TouchReader(
+            await described(phone), lambda: phone.profile.size, lambda: rotation, lambda ns: Stamp(ns, 0)
+        )
         async with running(getevent, phone, words) as started:
             await follow(phone, started)
             before = phone.clock.mono_ns()

@@ -98,7 +98,7 @@ def test_other_services() -> None:
         phone.world.act("launch")
         phone.world.act("focus:email")
         assert "mInputShown=true" in (await ran(dumpsys, phone, "dumpsys input_method"))[0]
-        assert "orientation=1," in (await ran(dumpsys, phone, "dumpsys display"))[0]
+        assert "orientation=1}" in (await ran(dumpsys, phone, "dumpsys display"))[0]
         assert "init=540x1200 210dpi cur=1200x540 " in (await ran(dumpsys, phone, "dumpsys window"))[0]
         assert "userId=10231" in (await ran(dumpsys, phone, f"dumpsys package {PACKAGE}"))[0]
         assert "Unable to find package: x" in (await ran(dumpsys, phone, "dumpsys package x"))[0]
