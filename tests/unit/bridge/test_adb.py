@@ -148,8 +148,10 @@ def test_a_display_that_is_not_there_is_named(server: FakeAdbServer, shell: AdbS
 def test_a_size_that_changed_is_noted_with_what_is_in_front(server: FakeAdbServer, shell: AdbShell) -> None:
     server.services["exec:dumpsys display"] = says(TWO)
     server.services["exec:dumpsys window"] = says(
-        "  Display: mDisplayId=0\n    init=25x35 420dpi cur=25x35\n  mRotation=0\n  mCurrentFocus=Window{1 u0 com.shop/.Main}\n"
-        "  Display: mDisplayId=2\n    init=40x50 160dpi cur=50x40\n  mRotation=1\n  mCurrentFocus=Window{1 u0 com.clock/.Main}\n"
+        "  Display: mDisplayId=0\n    init=25x35 420dpi cur=25x35\n"
+        "  mRotation=0\n  mCurrentFocus=Window{1 u0 com.shop/.Main}\n"
+        "  Display: mDisplayId=2\n    init=40x50 160dpi cur=50x40\n"
+        "  mRotation=1\n  mCurrentFocus=Window{1 u0 com.clock/.Main}\n"
     )
     display, second = Display(Size(20, 30)), Display(Size(40, 50), id=2)
     state = shell.foreground(HostClock(), display, soon())
