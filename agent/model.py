@@ -146,6 +146,10 @@ class Canvas(Protocol):
         """Whether a part of the screen is black."""
         ...
 
+    def flat(self, bounds: Bounds) -> bool:
+        """Whether a part of the screen is of one colour."""
+        ...
+
     def masked(self, covers: Iterable[Bounds], width: int) -> Canvas:
         """A copy with the covers burnt in, about `width` pixels wide."""
         ...

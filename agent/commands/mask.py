@@ -53,6 +53,7 @@ def mask(
     from agent.commands.console import put, put_json, say
     from agent.model import Snapshot
     from agent.privacy import Rules
+    from agent.replay.behind import filled
     from agent.replay.mask import Masker
     from agent.replay.verdicts import reason, verdicts
     from agent.settings import load
@@ -90,6 +91,8 @@ def mask(
         say(f"The picture is {scale:.3g} times the size of the screen that the dump tells of: read as that screen.")
     if result.blocked:
         say(f"The whole picture is blocked ({result.blocked}): {reason(result.blocked)}.")
+    elif not filled(judged):
+        say("The dump tells of a part of the screen only; what is seen around it a recording judges by earlier dumps.")
     counts = [sum(verdict.decision == what for verdict in found) for what in ("show", "mask", "block")]
     say(f"{len(found)} views at {settings.privacy.level}: {counts[0]} shown, {counts[1]} masked, {counts[2]} blocked.")
     if output is not None:

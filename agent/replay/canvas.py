@@ -66,6 +66,10 @@ class RgbaCanvas:
         part = self._part(_inner(bounds, self.size, self.screen))[..., :3]
         return not (part[::16, ::16].any() or part.any())
 
+    def flat(self, bounds: Bounds) -> bool:
+        """Whether a part of the screen is of one colour, give or take what no eye sees."""
+        return _even(self._part(_inner(bounds, self.size, self.screen))[..., :3])
+
     def masked(self, covers: Iterable[Bounds], width: int) -> RgbaCanvas:
         """A copy with the covers burnt in, its shorter side at most `width`."""
         size = scaled(self.size, width)
@@ -148,6 +152,12 @@ class I420Canvas:
         b = _inner(bounds, self.size, self.screen)
         part = self._y[b.top : b.bottom, b.left : b.right]
         return not ((part[::16, ::16] > BLACK_LUMA).any() or (part > BLACK_LUMA).any())
+
+    def flat(self, bounds: Bounds) -> bool:
+        """Whether a part of the screen is of one colour, give or take what the codec adds."""
+        b = _inner(bounds, self.size, self.screen)
+        halves = slice(b.top // 2, -(-b.bottom // 2)), slice(b.left // 2, -(-b.right // 2))
+        return _even(self._y[b.top : b.bottom, b.left : b.right]) and _even(self._u[halves]) and _even(self._v[halves])
 
     def masked(self, covers: Iterable[Bounds], width: int) -> I420Canvas:
         """A copy with the covers burnt in. A video comes in about the wanted size: it is not scaled to `width`."""
@@ -255,6 +265,12 @@ def _inner(b: Bounds, size: Size, screen: Size) -> Bounds:
     left, top = max(0, math.ceil(b.left * across)), max(0, math.ceil(b.top * down))
     right, bottom = min(size.width, math.floor(b.right * across)), min(size.height, math.floor(b.bottom * down))
     return Bounds(min(left, size.width - 1), min(top, size.height - 1), max(right, left + 1), max(bottom, top + 1))
+
+
+def _even(part: NDArray[np.uint8]) -> bool:
+    """Whether no value differs from another by more than noise, in each of the channels."""
+    flat = part.reshape(-1, part.shape[2]) if part.ndim == 3 else part.reshape(-1, 1)
+    return not bool((flat.max(axis=0) - flat.min(axis=0) > NOISE).any())
 
 
 def _blocks(b: Bounds, size: Size) -> Bounds:

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from agent.model import Canvas, MaskedNode, MaskedSnapshot, MaskLevel, MaskRect, Snapshot
 from agent.privacy import Rules
+from agent.replay.behind import Behind
 from agent.replay.canvas import covered
 from agent.replay.survey import Private, Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, private_values, reaching, scrub
@@ -65,6 +66,7 @@ class Masker:
         self._surveys: dict[tuple[int, Size, int], Survey] = {}
         self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
         self._appeared: dict[Bounds | str, int] | None = None
+        self._behind = Behind()
         self._absent = False
         self._came_ns: int | None = None
         self._silent: deque[_Silent] = deque(maxlen=HISTORY)
@@ -113,8 +115,9 @@ class Masker:
         if last.worded and _black(canvas, last):
             return self._blocked(s, dpi, "secure")
         private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for x in found for p in x.private]
+        behind = [cover for x in found for cover in self._behind.covers(x, canvas)]
         settling = self._settling(s, last)
-        covers = tuple(dict.fromkeys((*(c for x in found for c in x.covers), *private, *moving, *settling)))
+        covers = tuple(dict.fromkeys((*(c for x in found for c in x.covers), *private, *moving, *behind, *settling)))
         masked = canvas.masked([cover.bounds for cover in covers], self._width)
         nodes = tuple(_told(node, canvas) for node in last.nodes)
         return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, masked, nodes, covers)
@@ -233,6 +236,7 @@ class Masker:
             # Its opening is drawn over what was there, by a tree that shows it in its place already.
             self._came_ns = now
         self._absent = not found.package
+        self._behind.note(found, tree.rotation)
         if then is None:
             now, then = now - SETTLING_NS, {}
         self._appeared = {place: then.get(place, now) for place in map(_place, found.private)}

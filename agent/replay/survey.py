@@ -12,11 +12,13 @@ from agent.model import MaskedNode, MaskLevel, MaskRect
 from agent.privacy import Rules
 from agent.replay import rules
 from agent.replay.text import MIN_SECRET, STARS, alone, fold, is_secret
-from agent.replay.windows import hull, reach, split
+from agent.replay.windows import PICTURES, hull, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 
 MIN_KEYS = 9
 MIN_LETTERS = 20
+MAX_FRAME = 8
+OUTERMOST = 2
 _NO_RULES = Rules()
 _NAMED = NodeFlag.CLICKABLE | NodeFlag.LONG_CLICKABLE | NodeFlag.CHECKABLE | NodeFlag.SCROLLABLE | NodeFlag.FOCUSED
 
@@ -39,7 +41,9 @@ class Survey:
     `app` are the app's windows, `covers` what lies outside or over them, `scrolling` the content of each scrolling view
     as hashes of its texts and classes, `passwords` the keys of password fields, `secrets` what stood in private inputs,
     `hard` those of them that no later screen may show either, `texts` what the level hides without
-    its having been typed, `ruled` what a user's rule does. `rows` are the app's views, judged.
+    its having been typed, `ruled` what a user's rule does. `drawn` is where
+    words and pictures are for sure, `frames` tells the kinds of windows apart. `rows` are the app's
+    views, judged.
     """
 
     package: str
@@ -56,6 +60,8 @@ class Survey:
     texts: tuple[str, ...]
     ruled: tuple[str, ...]
     worded: bool
+    drawn: tuple[Bounds, ...]
+    frames: frozenset[str]
     rows: tuple[Row, ...]
 
 
@@ -193,6 +199,8 @@ def survey(
         texts=tuple(texts),
         ruled=tuple(ruled),
         worded=any(row.node.text for row in rows),
+        drawn=tuple(row.bounds for row in rows if _draws(row)),
+        frames=frozenset(map(_frame, windows.own)),
         rows=tuple(rows),
     )
 
@@ -246,6 +254,31 @@ def _note_secret(node: Node, secrets: dict[str, None]) -> None:
     for line in {node.text.strip(), *map(str.strip, node.text.splitlines())}:
         if line != node.hint and is_secret(line):
             secrets[line] = None
+
+
+def _draws(row: Row) -> bool:
+    """Whether something is drawn there for sure: words, or a picture."""
+    node = row.node
+    if row.bounds.empty:
+        return False
+    return bool(node.text) or rules.editable(node) or (not node.children and node.cls.endswith(PICTURES))
+
+
+def _frame(root: Node) -> str:
+    """By what a window of an activity is told from one of a dialog: what frames its content, from the outside in.
+
+    Android builds both around `android:id/content`, each with its own views; without that the outermost ones count.
+    """
+    parts: list[str] = []
+    node = root
+    while len(parts) < MAX_FRAME:
+        parts.append(f"{node.cls}#{node.resource_id}")
+        large = [child for child in node.children if child.bounds.area * 100 >= root.bounds.area * 85]
+        if node.resource_id == "android:id/content" or not large:
+            break
+        node = large[0]
+    framed = parts if "android:id/content" in parts[-1] else parts[:OUTERMOST]
+    return "/".join(framed)
 
 
 def _made_of(secrets: Iterable[str], before: Callable[[str], bool]) -> Callable[[str], bool]:

@@ -29,6 +29,7 @@ REASONS: Mapping[str, str] = {
     "status-bar": "where the status bar lies over the app",
     "moving": "private views moved around here between the two dumps",
     "settling": "a private view has just come and may still be sliding in",
+    "behind": "a private view of the screen before may be seen around this window",
     "no-tree": "there is no view tree for the picture",
     "rotation": "picture and view tree were turned differently",
     "size": "the view tree is larger than the picture",

@@ -15,7 +15,7 @@ _SHEETS = frozenset((
     "com.android.packageinstaller", "com.google.android.packageinstaller",
 ))  # fmt: skip
 _KEYBOARD_WORDS = ("inputmethod", "keyboard", "swiftkey", "honeyboard", ".latin", ".ime")
-_PICTURES = ("ImageView", "ImageButton", "SurfaceView", "TextureView", "WebView")
+PICTURES = ("ImageView", "ImageButton", "SurfaceView", "TextureView", "WebView")
 _STATUS_BAR_DP = 48
 
 
@@ -143,7 +143,7 @@ def _drawn(root: Node, package: str, whole: Bounds) -> list[Bounds]:
     while stack:
         node = stack.pop()
         area = node.bounds.intersect(whole)
-        if not area.empty and (area.area * 2 <= whole.area or node.text or node.desc or node.cls.endswith(_PICTURES)):
+        if not area.empty and (area.area * 2 <= whole.area or node.text or node.desc or node.cls.endswith(PICTURES)):
             parts.append(area)
         else:
             # A view may be smaller than its children, or empty, when the parent does not clip.

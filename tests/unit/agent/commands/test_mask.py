@@ -205,3 +205,10 @@ def test_wrong_options_are_named(call, form: Path, words: list[str], code: int, 
     ended = call("mask", str(form), *words)
     assert ended.code == code
     assert named in ended.err
+
+
+def test_a_dump_of_a_part_of_the_screen_says_that_it_is_one(call, form: Path, tmp_path: Path) -> None:
+    assert "a part of the screen only" in call("mask", str(form)).err
+    full = tmp_path / "full.xml"
+    full.write_text(dump(TITLE, node((0, 1900, 1080, 2300), "android.widget.Button", "Pay")))
+    assert "a part of the screen only" not in call("mask", str(full)).err

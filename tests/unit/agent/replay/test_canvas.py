@@ -210,3 +210,19 @@ def test_sizes_keep_their_shape_and_never_grow() -> None:
     assert scaled(Size(320, 480), 540) == Size(320, 480)
     assert covered(Size(2400, 1080), 540).size == Size(1200, 540)
     assert grey(covered(Size(100, 50), 540).rgb())
+
+
+def test_flat_is_what_has_one_colour_but_for_noise() -> None:
+    pixels = np.full((SCREEN.height, SCREEN.width, 4), 200, np.uint8)
+    pixels[100:104, 50:54, :3] = 90
+    pixels[300, 300, 1] += NOISE
+    shown = RgbaCanvas(pixels)
+    assert not shown.flat(Bounds(40, 90, 60, 110))
+    assert shown.flat(Bounds(60, 90, 400, 400))
+    data = planes()
+    luma(data)[20:22, 20:22] += 40
+    video = I420Canvas(data, VIDEO, VIDEO)
+    assert not video.flat(Bounds(0, 0, 40, 40))
+    assert video.flat(Bounds(0, 40, VIDEO.width, VIDEO.height))
+    data[-1] ^= 0x40
+    assert not video.flat(video.whole)

@@ -1,0 +1,63 @@
+"""What may be seen around a window that does not fill itself: the private places of the screen behind it.
+
+While a dialog is open the system tells nothing of the window behind it (AOSP AccessibilityController leaves out all
+windows of a task below a modal one), and a dialog's window may be as large as the screen and see-through: a bottom
+sheet, React Native's `Modal`. So its dump says nothing of the form that is drawn around the sheet. A screen whose words
+and pictures reach over most of it counts as one that hides what was before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.model import Canvas, MaskRect
+from agent.replay.survey import Survey
+from agent.replay.windows import hull, outside
+from bridge.types import Bounds, Rotation
+
+RULE = "behind"
+# How much of the app's windows words and pictures reach over when nothing is to be seen behind them.
+FILLED = 0.6
+MAX_PLACES = 256
+MAX_DRAWN = 200
+
+
+class Behind:
+    """Remembers where private views stood until a screen comes that hides them, or their window itself comes back."""
+
+    def __init__(self) -> None:
+        self._places: dict[Bounds, None] = {}
+        self._frames: frozenset[str] = frozenset()
+        self._of: tuple[str, Rotation] | None = None
+        self._turned = False
+
+    def note(self, found: Survey, rotation: Rotation) -> None:
+        """A dump was judged."""
+        if not found.package:
+            return
+        private = dict.fromkeys(p.scrolls[-1][1] if p.scrolls else p.bounds for p in found.private)
+        if self._of is None or self._of[0] != found.package or filled(found) or found.frames & self._frames:
+            self._places, self._frames, self._turned = private, found.frames, False
+        else:
+            # Where the screen behind went in a turn is told by no dump.
+            self._turned = self._turned or (self._of[1] != rotation and bool(self._places))
+            self._places |= private
+        self._of = found.package, rotation
+        while len(self._places) > MAX_PLACES:
+            del self._places[next(iter(self._places))]
+
+    def covers(self, found: Survey, canvas: Canvas) -> Iterator[MaskRect]:
+        """What to cover around the words and pictures of a screen; a part of one colour hides nothing."""
+        if filled(found) or found.frames & self._frames:
+            return
+        drawn = found.drawn if len(found.drawn) <= MAX_DRAWN else ()
+        for place in found.app if self._turned else self._places:
+            for part in outside([*drawn, *(p.bounds for p in found.private)], place):
+                if not canvas.flat(part):
+                    yield MaskRect(part, "block", RULE)
+
+
+def filled(found: Survey) -> bool:
+    """Whether the words and pictures of the app's windows reach over most of them."""
+    reach = sum(bounds.area for bounds in hull(list(found.drawn)))
+    return reach >= FILLED * max(1, max((bounds.area for bounds in found.app), default=1))

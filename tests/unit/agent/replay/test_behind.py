@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes.views import APP, DPI, EDIT, FRAME, SCROLL, app, painted, snapshot, status_bar, tree, view
+from numpy.typing import NDArray
+
+from agent.model import MaskedSnapshot, MaskLevel
+from agent.replay.canvas import COVER, RgbaCanvas
+from agent.replay.mask import Masker
+from bridge.types import Bounds, Node, NodeFlag
+
+NOTE = view(40, 300, 1040, 420, EDIT, "ring twice", hint="Note")
+TITLE = view(0, 100, 1080, 240, text="Address")
+PAY = view(40, 2000, 1040, 2200, text="Pay")
+CARD = view(140, 1200, 940, 1300, text="Really pay?")
+
+
+def activity(*children: Node) -> Node:
+    content = view(0, 0, 1080, 2400, FRAME, resource_id="android:id/content", children=children)
+    return app(view(0, 0, 1080, 2400, "android.widget.LinearLayout", children=[content]))
+
+
+def dialog(*children: Node) -> Node:
+    """A window as large as the screen, see-through, as React Native's Modal is."""
+    return app(view(0, 0, 1080, 2400, FRAME, resource_id="android:id/content", children=children))
+
+
+FORM = activity(TITLE, NOTE, PAY)
+SHEET = dialog(view(100, 1100, 980, 1400, "android.view.ViewGroup", children=[CARD]))
+
+
+def picture(*roots: Node) -> NDArray[np.uint8]:
+    """Words are drawn as stripes: something of one colour is no word."""
+    pixels = painted(*roots)
+    for root in roots:
+        for node in root.walk():
+            if node.text:
+                b = node.bounds
+                pixels[b.top + 10 : b.bottom - 10 : 8, b.left : b.right, :3] = 0
+    return pixels
+
+
+class Phone:
+    def __init__(self, level: MaskLevel = "medium") -> None:
+        self.masker = Masker(level, APP)
+        self.at = 0.0
+
+    def shows(self, pixels: NDArray[np.uint8], *roots: Node, rotation: int = 0) -> MaskedSnapshot:
+        self.at += 2
+        dump = tree(*roots, status_bar(), seconds=self.at, rotation=rotation)  # type: ignore[arg-type]
+        shot = snapshot(pixels, dump, dump, self.at, rotation)  # type: ignore[arg-type]
+        return self.masker.snapshot(shot, RgbaCanvas(pixels), DPI)
+
+
+def covered(result: MaskedSnapshot, bounds: Bounds) -> bool:
+    assert result.canvas is not None
+    part = result.canvas.rgb()[bounds.top // 2 : bounds.bottom // 2, bounds.left // 2 : bounds.right // 2]
+    return bool((part == COVER).all())
+
+
+@pytest.mark.parametrize("level", ["medium", "conservative"])
+def test_a_form_behind_a_sheet_stays_covered(level: MaskLevel) -> None:
+    phone = Phone(level)
+    assert covered(phone.shows(picture(FORM), FORM), NOTE.bounds)
+    # The sheet's window is all that the dump tells of, and the form is drawn around it.
+    behind = phone.shows(picture(FORM, SHEET), SHEET)
+    assert behind.blocked == ""
+    assert covered(behind, NOTE.bounds)
+    assert covered(behind, TITLE.bounds) == (level == "conservative")
+    assert covered(behind, CARD.bounds) == (level == "conservative")
+    assert "behind" in {cover.rule for cover in behind.covers}
+    again = phone.shows(picture(FORM, SHEET), SHEET)
+    assert covered(again, NOTE.bounds)
+    back = phone.shows(picture(FORM), FORM)
+    assert "behind" not in {cover.rule for cover in back.covers}
+
+
+def test_a_sheet_on_a_sheet_leaves_the_form_covered() -> None:
+    phone = Phone()
+    phone.shows(picture(FORM), FORM)
+    field = view(140, 1200, 940, 1300, EDIT, "secret word", hint="Word")
+    first = dialog(view(100, 1100, 980, 1400, "android.view.ViewGroup", children=[field]))
+    phone.shows(picture(FORM, first), first)
+    second = dialog(view(300, 1600, 800, 1700, text="Sure?"))
+    result = phone.shows(picture(FORM, first, second), second)
+    assert covered(result, NOTE.bounds)
+    assert covered(result, field.bounds)
+
+
+def test_an_input_that_may_have_scrolled_hides_all_that_scrolls() -> None:
+    phone = Phone()
+    scroll = view(0, 250, 1080, 1000, SCROLL, children=[NOTE], flags=NodeFlag.SCROLLABLE)
+    form = activity(TITLE, scroll, PAY)
+    phone.shows(picture(form), form)
+    moved = view(40, 700, 1040, 820, EDIT, "ring twice", hint="Note")
+    result = phone.shows(picture(activity(TITLE, moved, PAY), SHEET), SHEET)
+    assert covered(result, moved.bounds)
+
+
+def test_nothing_is_covered_where_one_colour_is() -> None:
+    phone = Phone()
+    phone.shows(picture(FORM), FORM)
+    result = phone.shows(picture(SHEET), SHEET)
+    assert "behind" not in {cover.rule for cover in result.covers}
+
+
+def test_another_screen_of_the_same_window_hides_what_was_before() -> None:
+    phone = Phone()
+    phone.shows(picture(FORM), FORM)
+    thanks = activity(view(40, 1200, 1040, 1300, text="Thank you"))
+    result = phone.shows(picture(FORM, thanks), thanks)
+    assert "behind" not in {cover.rule for cover in result.covers}
+
+
+def test_a_dialog_that_fills_the_screen_hides_what_is_behind() -> None:
+    phone = Phone()
+    phone.shows(picture(FORM), FORM)
+    full = dialog(view(0, 100, 1080, 200, text="Terms"), view(0, 300, 1080, 2300, text="..."))
+    result = phone.shows(picture(FORM, full), full)
+    assert "behind" not in {cover.rule for cover in result.covers}
+
+
+def test_when_the_phone_is_turned_nobody_knows_where_the_form_went() -> None:
+    phone = Phone()
+    phone.shows(picture(FORM), FORM)
+    phone.shows(picture(FORM, SHEET), SHEET)
+    moved = view(40, 700, 1040, 820, EDIT, "ring twice", hint="Note")
+    result = phone.shows(picture(activity(TITLE, moved), SHEET), SHEET, rotation=2)
+    assert covered(result, moved.bounds)
+    assert covered(result, TITLE.bounds)
