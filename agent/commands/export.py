@@ -30,7 +30,10 @@ def export(
     path: Annotated[Path, typer.Argument(help="The recording's folder.", show_default=False)],
     form: Annotated[Format, typer.Option("--format", help="What to make of it.", show_default=False)],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="The file to write; a folder for several sessions.", show_default=False)
+        Path,
+        typer.Option(
+            "-o", "--out", help="The file to write, or a folder (a name without a suffix).", show_default=False
+        ),
     ],
     session: Annotated[int | None, typer.Option(help="Only the session of this id.")] = None,
     device: Annotated[str | None, typer.Option(help="Only sessions of this device id.")] = None,
@@ -89,7 +92,7 @@ def _write(
     from agent.export.stream import Stream
 
     if form is Format.HTML:
-        file = out / f"{recording.path.resolve().name}.html" if out.is_dir() else out
+        file = out / f"{recording.path.resolve().name}.html" if _is_folder(out) else out
         check_free(file, force)
         chosen = recording if wanted[:2] == (None, None) else Chosen(recording, parts(recording, *wanted))
         with whole(file) as aside, _progress(file.name) as tell:
@@ -125,8 +128,7 @@ def _files(found: list[Part], form: Format, out: Path) -> list[tuple[Part, Path]
     from agent.errors import ConfigError
 
     suffix = SUFFIXES[form]
-    folder = out.is_dir() or (len(found) > 1 and not out.exists() and not out.suffix)
-    if folder:
+    if _is_folder(out):
         return [(part, out / f"{part.name}{suffix}") for part in found]
     if len(found) > 1:
         ids = ", ".join(f"{part.session_id} of {part.device_id}" for part in found[:8])
@@ -135,6 +137,11 @@ def _files(found: list[Part], form: Format, out: Path) -> list[tuple[Part, Path]
             f"Choose by --session (and --device), or give a folder with -o. There are: {ids}.",
         )
     return [(found[0], out)]
+
+
+def _is_folder(out: Path) -> bool:
+    """Whether files go into `out`: a folder, or a name that is free and has no suffix."""
+    return out.is_dir() or not (out.suffix or out.exists())
 
 
 def _page(recording: Recording, file: Path, tell: Callable[[float], None]) -> None:

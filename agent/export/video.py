@@ -5,6 +5,7 @@ What is drawn when is decided here without a clock or a codec (`frames`); `write
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,6 +22,7 @@ from agent.export.stream import LONG_MS, SHORT_MS, Stream
 from agent.replay.composite import GROUND, compose, picture_size
 from agent.replay.playback import Change, Playback, State
 from agent.replay.rrweb import Event
+from agent.replay.verdicts import reason
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -31,6 +33,8 @@ Tell = Callable[[float], None]
 STEP_MS = 33
 # A still screen is repeated so often: players seek badly over a frame that lasts for minutes.
 STILL_MS = 1_000
+# How long nothing may be recorded, or no picture be had, before the video says so.
+SILENT_MS = 2_000
 MAX_SIDE = 2_160
 MILLISECOND = Fraction(1, 1000)
 # Numbers of ISO/IEC 23091-2 for the colours, of FFmpeg for the range.
@@ -39,14 +43,18 @@ BT709, VIDEO_RANGE = 1, 1
 ENCODER = {"preset": "veryfast", "crf": "23", "bf": "0"}
 WIREFRAME_PIXELS = 2.0
 CAPTION_DP = 16.0
-_DRAWN = Change.WINDOW | Change.PICTURE | Change.VIEWS | Change.FINGERS
+_DRAWN = Change.WINDOW | Change.PICTURE | Change.VIEWS | Change.FINGERS | Change.MASK
+# Stages without which there is no picture.
+_EYES = frozenset(("screen", "device", "capture", "recording"))
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
     """What the video shows from `t_ms` (from its start) on; `wall_ms` is the time of the recording that it is.
 
-    `caption` is the length of a pause that is played shorter, "" elsewhere. `opens` says that a segment begins.
+    `caption` says why nothing moves: a pause, with its true length, or a gap, with its reason; "" elsewhere. `opens`
+    says that a segment begins.
     """
 
     t_ms: int
@@ -139,6 +147,7 @@ class _Cutter:
         self._due_ms: int | None = None
         self._opens = False
         self._quiet_from: int | None = None
+        self._gap: tuple[int, str] | None = None
 
     def shots(self, events: Iterable[Event]) -> Iterator[Shot]:
         start = at = 0
@@ -147,11 +156,13 @@ class _Cutter:
             at = event["timestamp"]
             if heard is None:
                 start = self._removed_ms = heard = at
-            if at - heard > LONG_MS:
+            if at - heard > (SILENT_MS if event["type"] == 4 else LONG_MS):
                 self._quiet_from = heard
             # Between a Meta and its full snapshot the window is new and the document old.
             yield from self._until(at + 1 if event["type"] == 4 else at)
             change = self._playback.feed(event)
+            if (gap := _gap(event)) is not None:
+                self._gap, change = gap, Change.MASK
             self._opens = self._opens or event["type"] == 2
             if change & _DRAWN and event["type"] != 4 and self._due_ms is None and self._playback.opened:
                 yield from self._still(at)
@@ -164,6 +175,14 @@ class _Cutter:
 
     def _until(self, at_ms: int) -> Iterator[Shot]:
         """The shots that are due before an event at `at_ms`."""
+        yield from self._due(at_ms)
+        if self._gap is not None and self._gap[0] < at_ms:
+            until_ms, self._gap = self._gap[0], None
+            yield from self._still(until_ms)
+            yield self._shot(until_ms)
+            yield from self._due(at_ms)
+
+    def _due(self, at_ms: int) -> Iterator[Shot]:
         if self._due_ms is not None and self._due_ms < at_ms:
             yield self._shot(self._due_ms)
         while self._last is not None and self._last.wall_ms + STEP_MS < at_ms and self._fading(self._last.wall_ms):
@@ -182,6 +201,9 @@ class _Cutter:
         last = self._last
         still_ms = at_ms - last.wall_ms
         if still_ms <= LONG_MS:
+            if quiet is not None:
+                self._last = replace(last, caption=f"{span(still_ms)} without a record")
+                yield self._again(last.t_ms + STEP_MS, last.wall_ms + STEP_MS)
             yield from self._repeated(at_ms)
             return
         what = "without a change" if quiet is None else "without a record"
@@ -200,7 +222,8 @@ class _Cutter:
         return self._last
 
     def _shot(self, at_ms: int) -> Shot:
-        shot = Shot(at_ms - self._removed_ms, at_ms, self._playback.state, "", self._opens)
+        caption = "" if self._gap is None else self._gap[1]
+        shot = Shot(at_ms - self._removed_ms, at_ms, self._playback.state, caption, self._opens)
         self._last, self._due_ms, self._opens = shot, None, False
         return shot
 
@@ -231,8 +254,9 @@ class _Painter:
         for finger in state.fingers:
             x, y = self._corner[0] + finger.x * size.scale, self._corner[1] + finger.y * size.scale
             draw(picture, x, y, size.scale, strength(finger, shot.wall_ms))
-        if shot.caption:
-            _caption(picture, shot.caption, size.scale)
+        words = shot.caption or (f"Covered: {reason(state.blocked)}" if state.blocked else "")
+        if words:
+            _caption(picture, words, size.scale)
         return picture
 
 
@@ -242,6 +266,19 @@ def span(ms: int) -> str:
         return f"{ms / 1000:.1f} s"
     minutes, rest = divmod(ms // 1000, 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _gap(event: Event) -> tuple[int, str] | None:
+    """Until when and why no picture could be had, if an event says that and it is worth a word."""
+    data = event["data"]
+    payload = data.get("payload")
+    if event["type"] != 5 or data.get("tag") != "gap" or not isinstance(payload, dict):
+        return None
+    until, why = payload.get("to_ms"), payload.get("reason")
+    if payload.get("stage") not in _EYES or not isinstance(until, int) or not isinstance(why, str):
+        return None
+    ms = until - event["timestamp"]
+    return (until, f"{span(ms)} without a picture: {_CAMEL.sub(' ', why).lower()}") if ms > SILENT_MS else None
 
 
 def _fitting(width: int, height: int, scale: float) -> Canvas:
@@ -266,8 +303,11 @@ def _configure(track: VideoStream, size: Canvas) -> None:
 
 def _caption(picture: Image.Image, words: str, scale: float) -> None:
     """Words on a band across the middle."""
-    font = ImageFont.load_default(max(8.0, CAPTION_DP * scale))
     pen = ImageDraw.Draw(picture)
+    size = max(8.0, CAPTION_DP * scale)
+    wide = pen.textlength(words, ImageFont.load_default(size))
+    # As large as fits the width, and a little room at both ends.
+    font = ImageFont.load_default(max(6.0, min(size, size * 0.94 * picture.width / max(1.0, wide))))
     left, top, right, bottom = pen.textbbox((0, 0), words, font)
     height = round((bottom - top) * 2.5)
     middle = picture.height // 2

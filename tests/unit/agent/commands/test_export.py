@@ -58,6 +58,9 @@ def test_several_sessions_go_to_a_folder(shop: Path, tmp_path: Path) -> None:
     export(shop, Format.RRWEB, tmp_path / "lists")
     names = sorted(file.name for file in (tmp_path / "lists").iterdir())
     assert names == [f"{SESSION}-{DEVICE}.json", f"{OTHER_SESSION}-{DEVICE}.json"]
+    # A name without a suffix is a folder for one session, too.
+    export(shop, Format.RRWEB, tmp_path / "one", session=SESSION)
+    assert [file.name for file in (tmp_path / "one").iterdir()] == names[:1]
     with pytest.raises(ConfigError) as told:
         export(shop, Format.RRWEB, tmp_path / "list.json")
     assert str(OTHER_SESSION) in told.value.hint

@@ -27,6 +27,14 @@ START = SESSION + 1000
 OPENING = [rrweb.meta(0, "x", 100, 200), rrweb.full_snapshot(1, "picture:a", 100, 200, [])]
 
 
+class _NoStream:
+    def load(self, source: str) -> bytes:
+        return b""
+
+
+NO_STREAM: Any = _NoStream()
+
+
 def swap(at_ms: int, source: str) -> Event:
     return rrweb.mutation(at_ms, [(rrweb.PICTURE_ID, {"src": source})])
 
@@ -96,6 +104,48 @@ def test_a_long_pause_is_short_and_says_its_length(noise: bool) -> None:
     assert b.wall_ms == 600_001
     assert b.t_ms - caption.t_ms >= SHORT_MS - 2 * STEP_MS
     assert [shot.t_ms for shot in found] == sorted(shot.t_ms for shot in found)
+
+
+def test_a_gap_is_told_as_long_as_it_lasts() -> None:
+    gap = {"stage": "screen", "reason": "CaptureFailed", "from_ms": 500, "to_ms": 4500, "ms": 4000}
+    found = drawn(rrweb.custom(500, "gap", gap), swap(5_000, "picture:b"), rrweb.custom(6_000, "end", {}))
+    assert {shot.t_ms: shot.caption for shot in found} == {
+        0: "",
+        **dict.fromkeys((500, 1500, 2500, 3500), "4.0 s without a picture: capture failed"),
+        **dict.fromkeys((4500, 5000, 6000), ""),
+    }
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"to_ms": 2_000},
+        {"stage": "touch"},
+        {"to_ms": None},
+        {"reason": None},
+    ],
+)
+def test_what_is_no_lack_of_pictures_is_not_told(more: dict[str, object]) -> None:
+    gap = {"stage": "screen", "reason": "CaptureFailed", "from_ms": 500, "to_ms": 4500, **more}
+    found = drawn(rrweb.custom(500, "gap", gap), rrweb.custom(6_000, "end", {}))
+    assert {shot.caption for shot in found} == {""}
+
+
+def test_a_stretch_between_segments_is_told() -> None:
+    again = [rrweb.meta(9_000, "x", 100, 200), rrweb.full_snapshot(9_001, "picture:b", 100, 200, [])]
+    found = drawn(rrweb.custom(2_000, "end", {}), *again, rrweb.custom(9_500, "end", {}))
+    told = {shot.wall_ms: shot.caption for shot in found}
+    assert {wall for wall, caption in told.items() if caption} == {2033, *range(3033, 9000, 1000)}
+    assert set(told.values()) == {"", "7.0 s without a record"}
+    assert [shot.t_ms for shot in found] == sorted({shot.t_ms for shot in found})
+
+
+def test_what_covers_the_whole_picture_is_told() -> None:
+    found = drawn(rrweb.custom(500, "mask", {"blocked": "secure"}), rrweb.custom(900, "end", {}))
+    assert [(shot.t_ms, shot.state.blocked) for shot in found] == [(0, ""), (500, "secure"), (900, "secure")]
+    size = Canvas(200, 400, 2.0)
+    with_words, without = (np.asarray(video._Painter(size, NO_STREAM).paint(shot)) for shot in (found[1], found[0]))
+    assert (with_words != without).any()
 
 
 def test_no_event_no_shot() -> None:
