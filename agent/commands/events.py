@@ -8,6 +8,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -17,6 +18,7 @@ import typer
 if TYPE_CHECKING:
     from agent.analytics.doctor import Doctor
     from agent.model import ParseFailure, SegmentEvent
+    from agent.replay.mask import Masker
     from bridge.logbinary import BinaryReader
     from bridge.logcat import Format, TextReader
     from bridge.types import Gap, LogEntry, Stamp
@@ -52,13 +54,20 @@ def events(
     fail_on: Annotated[
         str | None, typer.Option(help="With findings of this level or worse (error, warning, info), exit with 16.")
     ] = None,
+    level: Annotated[
+        str | None,
+        typer.Option(help="Star private values as a recording at this level does (light, medium, conservative)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object an event.")] = False,
 ) -> None:
     """Read a saved logcat into Segment events with the ids that Amplitude's plugin would take.
 
     Each event says where its ids stood, at which stage the log showed it and what is missing. The closing summary on
-    stderr counts what could not be read, by reason. `--doctor` adds findings on the instrumentation, each with its
-    proof and its fix: on stderr, and with --json one object {"finding": ...} each after the events.
+    stderr counts what could not be read, by reason. Events are printed as they were logged, private values included:
+    --level stars these, with the rules of the environment; ids stay.
+
+    `--doctor` adds findings on the instrumentation, each with its proof and its fix: on stderr, and with --json one
+    object {"finding": ...} each after the events.
 
     Example: adb logcat -d -v threadtime,year,zone | android-replay events - --json
     """
@@ -70,6 +79,7 @@ def events(
     from bridge.logcat import Format
 
     least = findings.level(fail_on)
+    masker = _masker(level, app) if level is not None else None
     asked = next((known for known in get_args(Format) if known == form), None)
     if asked is None and form != "auto":
         raise ConfigError(f"{form!r} is no format.", f"Take one of: auto, {', '.join(get_args(Format))}.")
@@ -85,6 +95,8 @@ def events(
                 failures[found.reason] += 1
                 continue
             seen += 1
+            if masker is not None:
+                found = _masked(found, masker)
             if len(sessions) < MAX_SESSIONS:
                 sessions.add(hash((str(found.session_id), found.device_id)))
             if as_json:
@@ -107,12 +119,32 @@ def events(
         say(f"No line tells which process is {app}: it was started before the log begins, or has another name.")
     if doctor is not None:
         doctor.conclude()
-        for line in findings.lines(doctor.findings, reading.text_of):
+        met = doctor.findings
+        if masker is not None:
+            met = [replace(each, saw=masker.text(each.saw), proof=masker.text(each.proof)) for each in met]
+        for line in findings.lines(met, reading.text_of):
             say(line)
         if as_json:
-            for finding in doctor.findings:
+            for finding in met:
                 put_json(findings.fact(finding, reading.text_of(finding.stamp)))
         findings.fail(doctor.findings, least)
+
+
+def _masker(level: str, app: str | None) -> Masker:
+    """Raises ConfigError for a level that there is not."""
+    from agent.privacy import Rules
+    from agent.replay.mask import Masker
+    from agent.settings import load
+
+    privacy = load({"privacy.level": level}).settings.privacy
+    return Masker(privacy.level, app, rules=Rules(privacy.rules))
+
+
+def _masked(found: SegmentEvent, masker: Masker) -> SegmentEvent:
+    """As a recording has it; what it says in a private field is starred in all that come after it, too."""
+    masker.learn(found.event)
+    name, missing = masker.name(found.name), tuple(map(masker.name, found.missing))
+    return replace(found, name=name, missing=missing, event=masker.event(found.event))
 
 
 def _until_interrupted(found: Iterator[SegmentEvent | ParseFailure]) -> Iterator[SegmentEvent | ParseFailure]:

@@ -276,3 +276,40 @@ def test_a_process_from_before_the_log_is_not_called_another_app_s(call, tmp_pat
         + line(event("After", "m-2", device="dev-12"), 4242, second=3)
     )
     assert "nothing to find" in call("events", str(file), "--doctor", "--app", "com.example.shop").err
+
+
+def private(message: str) -> str:
+    body = json.loads(event("Seen by anna@example.com", message).partition("1/1 ")[2])
+    body["properties"] = {"email": "anna@example.com", "note": "for Anna Bell", "firstName": "Anna Bell", "total": 3}
+    return f"SegmentReplay/1 {message} 1/1 " + json.dumps(body)
+
+
+def test_private_values_are_starred_at_a_level_and_ids_stay(call, tmp_path: Path) -> None:
+    file = tmp_path / "log.txt"
+    file.write_text(line(private("m-1")) + line(event("Bell rang for Anna Bell", "m-2"), second=2))
+    plain = call("events", str(file), "--json")
+    assert "anna@example.com" in plain.out
+    for level in ("medium", "conservative"):
+        ended = call("events", str(file), "--json", "--level", level)
+        assert ended.code == 0
+        assert "anna@" not in ended.out.lower()
+        assert "Anna Bell" not in ended.out
+        first, second = (json.loads(text) for text in ended.out.splitlines())
+        assert list(first) == FIELDS
+        assert first["event"]["properties"]["total"] == 3
+        assert (first["session_id"], first["device_id"]) == (1_772_000_000_000, "dev-1")
+        assert second["event"]["event"] == "Bell rang for *****"
+    assert "anna" not in call("events", str(file), "--level", "medium", "--doctor").out.lower()
+
+
+def test_a_level_that_there_is_not(call, log: Path) -> None:
+    ended = call("events", str(log), "--level", "none")
+    assert ended.code == 2
+    assert "privacy.level" in ended.err
+
+
+def test_rules_of_the_environment_hold_for_events(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDROID_REPLAY_PRIVACY__RULES", '[{"action": "mask", "text": "Opened"}]')
+    file = tmp_path / "log.txt"
+    file.write_text(line(event("Opened it", "m-1")))
+    assert json.loads(call("events", str(file), "--json", "--level", "light").out)["event"]["event"] == "***** it"
