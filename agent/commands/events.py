@@ -121,7 +121,7 @@ def events(
         doctor.conclude()
         met = doctor.findings
         if masker is not None:
-            met = [replace(each, saw=masker.text(each.saw), proof=masker.text(each.proof)) for each in met]
+            met = tuple(replace(each, saw=masker.text(each.saw), proof=masker.text(each.proof)) for each in met)
         for line in findings.lines(met, reading.text_of):
             say(line)
         if as_json:
