@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agent import privacy
 from agent.model import MaskLevel
@@ -15,6 +16,9 @@ STARS = privacy.STARS
 MIN_SECRET = 4
 MAX_SECRETS = 256
 MAX_DEPTH = 64
+# What is done with texts up to this length is kept: names and the words of views come again and again.
+SHORT = 128
+MAX_DONE = 4096
 REACH = 512
 # Shorter texts look like any word in base64.
 MIN_ENCODED = 6
@@ -100,6 +104,10 @@ def scrub(text: str, level: MaskLevel = "light") -> str:
 
     From medium up also what is assigned to the names of personal fields.
     """
+    return _scrubbed(text, level) if len(text) > SHORT else _scrubbed_before(text, level)
+
+
+def _scrubbed(text: str, level: MaskLevel) -> str:
     if any(sign in text for sign in _ATS):
         text = _EMAIL.sub(STARS, text)
     if "eyJ" in text:
@@ -114,6 +122,10 @@ def scrub(text: str, level: MaskLevel = "light") -> str:
         text = _IBAN.sub(_starred_iban, text)
         text = _SSN.sub(STARS, _PHONE.sub(STARS, _DIGITS.sub(_starred_cards, text)))
     return text
+
+
+# The words of views come again with every dump.
+_scrubbed_before = lru_cache(maxsize=4096)(_scrubbed)
 
 
 def reaching(before: str, text: str, level: MaskLevel) -> int:
@@ -144,6 +156,7 @@ def looks_private(text: str) -> bool:
     return scrub(text) != text
 
 
+@lru_cache(maxsize=4096)
 def private_name(name: str, level: MaskLevel, traits: bool = False) -> bool:
     """Whether a field of this name holds something private: `card_number`, `userEmail`; more words from medium up."""
     words = [w.lower() for w in _WORD.findall(name)]
@@ -174,6 +187,8 @@ class Secrets:
         self._seen: dict[str, tuple[tuple[str, ...], ...]] = {}
         # Made when a text may hold one: most never stand in any.
         self._patterns: dict[str, re.Pattern[str]] = {}
+        # What became of short texts, as long as no secret comes or goes.
+        self._done: dict[tuple[str, bool], str] = {}
 
     def widen(self, more: int) -> None:
         """Make room for so many more, so that none is forgotten for them."""
@@ -181,14 +196,28 @@ class Secrets:
 
     def remember(self, texts: Iterable[str]) -> None:
         for text in texts:
-            self._seen[text] = self._seen.pop(text, ()) or _signs(text)
+            known = self._seen.pop(text, ())
+            self._seen[text] = known or _signs(text)
+            if not known:
+                self._done.clear()
         while len(self._seen) > self._limit:
+            self._done.clear()
             oldest = next(iter(self._seen))
             del self._seen[oldest]
             self._patterns.pop(oldest, None)
 
     def scrub(self, text: str, *, telling: bool = False) -> str:
         """`text` with the secrets starred; only the `telling` ones where a single word is more likely a name."""
+        done = self._done.get((text, telling))
+        if done is None:
+            done = self._scrubbed(text, telling=telling)
+            if len(text) <= SHORT:
+                if len(self._done) >= MAX_DONE:
+                    self._done.clear()
+                self._done[text, telling] = done
+        return done
+
+    def _scrubbed(self, text: str, *, telling: bool) -> str:
         folded = text.lower()
         for secret, signs in self._seen.items():
             if _possible(signs, folded) and (not telling or _TELLING.search(secret)):
@@ -203,6 +232,7 @@ class Secrets:
         return any(_TELLING.search(secret) and fold(secret) in folded for secret in self._seen)
 
 
+@lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """The letters and digits of a text in lower case: what `Anna Bell`, `anna-bell` and `annaBell` have in common."""
     return "".join(filter(str.isalnum, text)).lower()

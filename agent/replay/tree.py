@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agent.model import MaskedNode
 from agent.replay.rrweb import FIRST_VIEW_ID, Event, element
@@ -82,6 +83,8 @@ def placed(b: Bounds, across: float, down: float, digits: int = 1) -> str:
     return ";".join(f"{side}:{round(length, digits):g}px" for side, length in sides.items())
 
 
+# Most views stay what and where they are from one dump to the next.
+@lru_cache(maxsize=4096)
 def _attributes(node: MaskedNode, scale: float, cls: str) -> Attributes:
     box = placed(node.bounds, scale, scale)
     attributes = {"class": cls, "style": box, "data-class": node.cls}

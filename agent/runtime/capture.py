@@ -211,18 +211,21 @@ class CaptureLoop:
         return self._clock.now().mono_ns - tree.stamp.mono_ns >= self._settings.tree_interval * 1e9
 
     def _pause(self, started: Stamp, *, costly: bool) -> None:
-        """Wait for the next look. A screen that stands still is asked rarely, if asking costs the device something."""
-        now_ns = self._clock.now().mono_ns
-        interval_ns = int(1e9 / self._settings.rate)
-        if now_ns - self._touched_ns < TOUCH_TAIL_NS:
-            interval_ns = int(1e9 / self._settings.touch_rate)
-        elif costly and now_ns - self._changed_ns > IDLE_NS:
-            interval_ns = max(interval_ns, int(self._settings.tree_interval * 1e9))
-        left_ns = started.mono_ns + interval_ns - now_ns
-        if left_ns > 0 and not self._stopped:
+        """Wait for the next look. A screen that stands still is asked rarely, if asking costs the device something.
+
+        A finger ends a long wait, but the touch rate stays the ceiling however many moves a second it makes.
+        """
+        while not self._stopped:
             self._wake.clear()
-            if not self._stopped:
-                self._wake.wait(left_ns / 1e9)
+            now_ns = self._clock.now().mono_ns
+            interval_ns = int(1e9 / self._settings.rate)
+            if now_ns - self._touched_ns < TOUCH_TAIL_NS:
+                interval_ns = int(1e9 / self._settings.touch_rate)
+            elif costly and now_ns - self._changed_ns > IDLE_NS:
+                interval_ns = max(interval_ns, int(self._settings.tree_interval * 1e9))
+            left_ns = started.mono_ns + interval_ns - now_ns
+            if left_ns <= 0 or self._stopped or not self._wake.wait(left_ns / 1e9):
+                return
 
 
 def _digest(tree: Hierarchy | None) -> int | None:

@@ -287,6 +287,15 @@ def test_private_values_of_an_event_are_told_where_they_are_worth_remembering() 
     assert private_values(event, "light") == []
 
 
+def test_what_was_shown_before_is_starred_once_it_is_a_secret() -> None:
+    secrets = Secrets()
+    assert secrets.scrub("Hi Anna") == "Hi Anna"
+    secrets.remember(["Anna"])
+    assert secrets.scrub("Hi Anna") == f"Hi {STARS}"
+    secrets.remember(f"word{i}" for i in range(MAX_SECRETS))
+    assert secrets.scrub("Hi Anna") == "Hi Anna"
+
+
 def test_the_memory_is_bounded_and_keeps_the_latest() -> None:
     secrets = Secrets()
     secrets.remember(["again"])

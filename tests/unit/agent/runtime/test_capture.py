@@ -199,6 +199,43 @@ def test_a_picture_that_is_told_again_is_told_as_of_now() -> None:
         assert earlier.after.stamp < later.frame.stamp <= later.until
 
 
+class Fingers:
+    """Stands for the event on which the loop waits: while it waits a finger moves every 10 ms."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.moves: Callable[[], None] = lambda: None
+        self.is_set = False
+
+    def set(self) -> None:
+        self.is_set = True
+
+    def clear(self) -> None:
+        self.is_set = False
+
+    def wait(self, seconds: float) -> bool:
+        end_ns = self.clock.ns + int(seconds * 1e9)
+        while self.clock.ns < end_ns and not self.is_set:
+            self.clock.ns += 10_000_000
+            self.moves()
+        return self.is_set
+
+
+def test_a_moving_finger_brings_the_touch_rate_and_no_more() -> None:
+    script = Script(list(range(1, 22)), [10])
+    script.clock.step_ns = 1000
+    loop = CaptureLoop(script, script, script.clock, Capture(rate=0.1, touch_rate=5), script.emitted.append)
+    fingers = Fingers(script.clock)
+    loop._wake = fingers  # type: ignore[assignment]
+    fingers.moves = loop.touched
+    script.stop = loop.stop
+    loop.run()
+    taken = [item.frame.stamp.mono_ns for item in script.emitted if isinstance(item, Snapshot)]
+    gaps_ms = [(after - before) / 1e6 for before, after in pairwise(taken)]
+    assert len(gaps_ms) == 20
+    assert 199 < min(gaps_ms) <= max(gaps_ms) < 220
+
+
 def test_without_pictures_each_new_dump_is_told() -> None:
     script = Script([], [10, 10, BridgeTimeout("s", "dump", "late"), 11, 11])
     emitted: list[Snapshot | Hierarchy | Gap] = []
