@@ -142,8 +142,11 @@ class Screen:
         return frame
 
     def close(self) -> None:
-        """End the stream and wake `run`; the device ends the rest of what is under way."""
+        """End the stream and wake `run`, and a picture that is asked for elsewhere than by adb; the device ends the
+        rest of what is under way."""
         self._closed = True
+        for source in self._polled:
+            source.close()
         if self._trial is not None:
             self._trial.source.close()
 

@@ -101,7 +101,7 @@ def raw(data: Data, serial: str = "") -> tuple[Size, memoryview]:
             if len(view) - start < header:
                 continue
             width, height, pixel_format = struct.unpack_from("<III", view, start)
-            if not _possible(width, height) or pixel_format not in RAW_FORMATS:
+            if not possible(width, height) or pixel_format not in RAW_FORMATS:
                 continue
             if len(view) - start == header + width * height * 4:
                 return Size(width, height), view[start + header :]
@@ -116,7 +116,7 @@ def png(data: Data, serial: str = "") -> tuple[Size, memoryview]:
     if start < 0 or len(view) - start < 45 or bytes(view[start + 12 : start + 16]) != b"IHDR":
         raise FrameMalformed(serial, "PNG screencap", _describe(view))
     width, height = struct.unpack_from(">II", view, start + 16)
-    if not _possible(width, height):
+    if not possible(width, height):
         raise FrameMalformed(serial, "PNG screencap", f"a size of {width}x{height}")
     if bytes(view[-8:]) != PNG_END:
         raise FrameMalformed(serial, "PNG screencap", f"cut off after {len(view)} bytes")
@@ -135,7 +135,7 @@ def jpeg(data: Data, serial: str = "") -> tuple[Size, memoryview]:
         marker = view[at + 1]
         if marker in JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", view, at + 5)
-            if not _possible(width, height):
+            if not possible(width, height):
                 raise FrameMalformed(serial, "JPEG picture", f"a size of {width}x{height}")
             return Size(width, height), view
         (length,) = struct.unpack_from(">H", view, at + 2)
@@ -206,7 +206,8 @@ def _decode_jpeg(frame: Frame, short: int | None) -> NDArray[np.uint8]:
     return pixels
 
 
-def _possible(width: int, height: int) -> bool:
+def possible(width: int, height: int) -> bool:
+    """Whether a picture can have these sides."""
     return 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS
 
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
-from bridge import decoder
+from bridge import decoder, emulator
 from bridge.adb import AdbShell, Screencap, ScreencapPng, library_device
 from bridge.clock import ClockProbe, DeviceClock, HostClock
 from bridge.deadline import Deadline
@@ -198,11 +199,17 @@ class Registry:
         if not display.physical:
             # It knows the default display only, and of a fold maybe the wrong half.
             polled.insert(1, UiaScreen(serial, server, self._clock, display))
+        streams = self._streams(shell, clock, display)
+        where = emulator.find(serial, os.environ, Path.home()) if self._server.host in LOOPBACK else None
+        if where is not None and emulator.available():
+            # Costs the emulated phone nothing, where a video is encoded by its processor.
+            polled.insert(0, emulator.EmulatorScreen(serial, where, self._clock, display))
+            streams = ()
         screen = Screen(
             shell,
             display,
             tuple(polled),
-            self._streams(shell, clock, display),
+            streams,
         )
         hierarchy = UiaHierarchy(serial, server, self._clock, display)
         device = AndroidDevice(info, shell, clock, probe, display, server, screen, hierarchy)
