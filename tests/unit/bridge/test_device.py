@@ -607,6 +607,13 @@ def test_close_from_another_thread_wakes_every_source(
             call(soon())
 
 
+def test_closing_it_ends_the_stream_of_pictures(device: AndroidDevice) -> None:
+    film = Film("film", WAITS)
+    device._screen = film
+    device.close()
+    assert film.closed
+
+
 def test_the_other_sources_need_no_raw_picture(server: FakeAdbServer, device: AndroidDevice) -> None:
     server.services["exec:screencap"] = says(b"Error: no display\n")
     for _ in range(FAILURES):
