@@ -26,7 +26,7 @@ SETTLED_NS = 600_000_000
 # A screen that stood still for so long is looked at with the beat of the tree.
 IDLE_NS = 10_000_000_000
 # Dumps that may be around a frame: a source that is sent pictures gives one that was drawn some dumps ago.
-KEPT_DUMPS = 4
+KEPT_DUMPS = 8
 
 
 class Dumps:
