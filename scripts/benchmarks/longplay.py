@@ -1,13 +1,8 @@
-"""A long recording out of a short film: the same minute again and again, each time with pictures of its own bytes.
-
-`python -m fakes.long FOLDER` (in `tests`, with the project's Python) writes 30 minutes into FOLDER/recording and
-FOLDER/recording.html.
-"""
+"""A long recording out of a short one: the same minute again and again, each time with pictures of its own bytes."""
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +18,16 @@ DEVICE = "6c1b8a52-9f1d-4a07-8a8c-0f6f4a1c2d3e"
 _TIMES = ("from_ms", "to_ms", "start_ms", "end_ms")
 
 
-def record(folder: Path, film: Sequence[SealedSegment], minutes: float = 30.0) -> Recording:
-    """The film's segments, all of one session, until `minutes` are full."""
+def record(folder: Path, short: Sequence[SealedSegment], minutes: float = 30.0) -> Recording:
+    """The short recording's segments, all of one session, until `minutes` are full."""
     recording = Recording.create(folder)
-    for sealed in repeated(film, minutes):
+    for sealed in _repeated(short, minutes):
         recording.write(sealed)
     return recording
 
 
-def repeated(film: Sequence[SealedSegment], minutes: float) -> Iterator[SealedSegment]:
-    ordered = sorted(film, key=lambda sealed: sealed.manifest.start_ms)
+def _repeated(short: Sequence[SealedSegment], minutes: float) -> Iterator[SealedSegment]:
+    ordered = sorted(short, key=lambda sealed: sealed.manifest.start_ms)
     first = ordered[0].manifest.start_ms
     length = max(sealed.manifest.end_ms for sealed in ordered) - first
     seq = 0
@@ -70,18 +65,3 @@ def _again(sealed: SealedSegment, shift_ms: int, turn: int, seq: int) -> SealedS
         pictures=tuple(pictures),
     )
     return SealedSegment(manifest, tuple(events), pictures)
-
-
-def main() -> None:
-    from fakes.film import develop, film
-
-    from agent.viewer.page import single_file
-
-    folder = Path(sys.argv[1])
-    recording = record(folder / "recording", develop(film("shop", seconds=60.0))[0])
-    with (folder / "recording.html").open("wb") as out:
-        out.writelines(single_file(recording))
-
-
-if __name__ == "__main__":
-    main()
