@@ -23,7 +23,7 @@ SCENARIOS = {
     "spinner": "a ring that turns under a mask: pictures written, beside every change of a pixel",
     "tree": "a dump of 1000 views, beside xml.etree",
     "size": "a shop session: bytes a minute, beside full pictures, JPEG and H.264",
-    "viewer": "half an hour in the viewer: to the first picture, and to that of a moment, beside rrweb-player given all at once",
+    "viewer": "half an hour in the viewer: until it shows, until a moment shows, beside rrweb-player alone",
     "cpu": "a shop session: CPU time a minute of the whole way, beside three others",
 }
 # Scenarios of one kind stand in one module.
