@@ -15,6 +15,8 @@ STAGE = "touch"
 REASON = "injected touches are not seen"
 FIRST_APP_UID = 10_000
 MAX_AT_WORK = 32
+# One who begins again so soon, as with every call of `input` or every test of a run, has never stopped.
+PAUSE_NS = 30_000_000_000
 
 _UIAUTOMATION = "a tool that holds UiAutomation"
 _TESTS = "an instrumented test"
@@ -49,6 +51,7 @@ class Drivers:
     def __init__(self, ours: frozenset[str] = frozenset()) -> None:
         self._ours = ours
         self._at_work: OrderedDict[str, str] = OrderedDict()
+        self._ended_ns: dict[str, int] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,7 +65,9 @@ class Drivers:
             found = _RUN.match(text)
             if found is not None:
                 key = f"run {entry.pid}"
-                return self._ends(key) if found[1] in ("finished", "ended") else self._begins(entry.stamp, key, _TESTS)
+                if found[1] in ("finished", "ended"):
+                    return self._ends(entry.stamp, key)
+                return self._begins(entry.stamp, key, _TESTS)
         elif tag == "AndroidRuntime":
             return self._program(entry)
         elif entry.uid is not None and entry.uid >= FIRST_APP_UID:
@@ -73,7 +78,7 @@ class Drivers:
             return self._process(entry.stamp, str(entry.values[3]) if len(entry.values) > 3 else "")
         elif tag in ("am_proc_died", "am_kill") and entry.buffer == "events":
             return self._ends(
-                *(f"run {value}" if isinstance(value, int) else str(value) for value in entry.values[1:3])
+                entry.stamp, *(f"run {value}" if isinstance(value, int) else str(value) for value in entry.values[1:3])
             )
         return []
 
@@ -81,22 +86,26 @@ class Drivers:
         """Another tool holds UiAutomation."""
         return self._begins(at, _UIAUTOMATION, _UIAUTOMATION)
 
-    def free(self) -> None:
+    def free(self, at: Stamp) -> None:
         """Nobody else holds UiAutomation any longer."""
-        self._ends(_UIAUTOMATION)
+        self._ends(at, _UIAUTOMATION)
+
+    def forget(self) -> None:
+        """What was told so far was told to nobody."""
+        self._ended_ns.clear()
 
     def _manager(self, at: Stamp, text: str) -> list[Gap]:
         if (found := _INSTRUMENT.match(text)) is not None:
             key = f"instrumentation of {found[1]}"
             if found[2] == "finished inst":
-                return self._ends(key)
+                return self._ends(at, key)
             return self._begins(at, key, _PACKAGES.get(found[1], _TESTS))
         if (found := _STARTED.match(text)) is not None:
             return self._process(at, found[2])
         if (found := _DIED.match(text)) is not None:
-            return self._ends(found[1], f"run {found[2]}")
+            return self._ends(at, found[1], f"run {found[2]}")
         if (found := _KILLED.match(text)) is not None:
-            return self._ends(found[2], f"run {found[1]}")
+            return self._ends(at, found[2], f"run {found[1]}")
         return []
 
     def _program(self, entry: LogEntry) -> list[Gap]:
@@ -104,7 +113,7 @@ class Drivers:
         found = _ENTRY.search(entry.message)
         if found is not None and found[1] in _PROGRAMS:
             return self._begins(entry.stamp, key, _PROGRAMS[found[1]])
-        return self._ends(key) if entry.message.startswith("Shutting down VM") else []
+        return self._ends(entry.stamp, key) if entry.message.startswith("Shutting down VM") else []
 
     def _process(self, at: Stamp, name: str) -> list[Gap]:
         package = name.partition(":")[0]
@@ -117,9 +126,13 @@ class Drivers:
         self._at_work[key] = name
         while len(self._at_work) > MAX_AT_WORK:
             self._at_work.popitem(last=False)
-        return [Gap(at, at, STAGE, REASON, f"{name} is at work")] if quiet else []
+        told_ns = self._ended_ns.get(name)
+        lasting = told_ns is not None and at.mono_ns - told_ns < PAUSE_NS
+        return [Gap(at, at, STAGE, REASON, f"{name} is at work")] if quiet and not lasting else []
 
-    def _ends(self, *keys: str) -> list[Gap]:
+    def _ends(self, at: Stamp, *keys: str) -> list[Gap]:
         for key in keys:
-            self._at_work.pop(key, None)
+            name = self._at_work.pop(key, None)
+            if name is not None:
+                self._ended_ns[name] = at.mono_ns
         return []

@@ -169,7 +169,7 @@ class Stage:
                 if isinstance(item, Gap):
                     self._findings(self._doctor.hear(item))
                     if item.stage == "hierarchy" and item.reason == DeviceBusy.__name__:
-                        self._unseen(self._drivers.held(item.end), item.end)
+                        self._unseen(self._drivers.held(item.end))
                 elif isinstance(item, Foreground) and self._lifecycle is not None:
                     self._size = item.size or self._size
                     self._happened(self._lifecycle.see(item))
@@ -218,7 +218,7 @@ class Stage:
     def _views(self, tree: Hierarchy) -> None:
         masker = self._ready()
         if masker is not None:
-            self._drivers.free()
+            self._drivers.free(tree.stamp)
             turned = tree.rotation % 2 == 1
             screen = Size(self._size.height, self._size.width) if turned else self._size
             self._show(masker.tree(tree, screen, self._dpi))
@@ -244,7 +244,7 @@ class Stage:
             self._feed(gap)
             return
         if snapshot.after is not None:
-            self._drivers.free()
+            self._drivers.free(snapshot.after.stamp)
         self._status.hierarchies += snapshot.after is not None
         self._show(masker.snapshot(snapshot, picture, self._dpi))
 
@@ -271,7 +271,8 @@ class Stage:
             self._shut = entry.stamp
         if self._lifecycle is not None:
             self._happened(self._lifecycle.hear(entry))
-        self._unseen(self._drivers.hear(entry), entry.stamp)
+        self._caught_up(entry.stamp)
+        self._unseen(self._drivers.hear(entry))
         if entry.buffer == "events":
             return
         self._findings(self._doctor.hear(entry, mine=self._uid is None or entry.uid == self._uid))
@@ -289,20 +290,23 @@ class Stage:
             if self._started is not None and happening.stamp >= self._started and not self._gate.closed:
                 self._feed(happening)
 
-    def _unseen(self, gaps: list[Gap], now: Stamp) -> None:
-        """Somebody else taps. Who began before the attach and is at it still is told of at its time."""
-        if self._started is None:
-            return
+    def _unseen(self, gaps: list[Gap]) -> None:
+        """Somebody else taps; who began before the attach is told of when that is over."""
         for gap in gaps:
-            if gap.start < self._started:
+            if self._started is not None and gap.start < self._started:
                 self._driven = replace(gap, start=self._started, end=self._started)
             else:
-                self._driven = None
                 self._feed(gap)
-        if self._driven is not None and now >= self._started:
-            gap, self._driven = self._driven, None
-            if self._drivers.names:
-                self._unseen([gap], now)
+
+    def _caught_up(self, now: Stamp) -> None:
+        """The first entry from after the attach: who was at it before and is at it still is told of now."""
+        if self._driven is None or self._started is None or now < self._started:
+            return
+        gap, self._driven = self._driven, None
+        if self._drivers.names:
+            self._unseen([gap])
+        else:
+            self._drivers.forget()
 
     def _findings(self, found: list[Finding]) -> None:
         """Mark what the app's instrumentation does wrong, from the attach on; not by what was logged while stopped."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +85,25 @@ def test_a_stretch_is_told_once_and_the_next_one_again(name: str) -> None:
     assert drivers.names == (who,)
     assert told(*end, drivers=drivers) == []
     assert drivers.names == ()
-    assert told(*begin, drivers=drivers) == [who]
+    soon, later = ([replace(each, stamp=at(seconds)) for each in begin] for seconds in (32, 90))
+    # One test after the other, or one call of `input` after the other, is one stretch.
+    assert told(*soon, *(replace(each, stamp=at(33)) for each in end), drivers=drivers) == []
+    assert told(*later, drivers=drivers) == [who]
+
+
+def test_what_was_told_to_nobody_is_told_again() -> None:
+    _, begin, end = STRETCHES["monkey"]
+    drivers = Drivers()
+    told(*begin, *end, drivers=drivers)
+    drivers.forget()
+    assert told(*begin, drivers=drivers) == ["monkey"]
 
 
 def test_who_joins_a_stretch_is_not_told_and_it_lasts_as_long_as_anybody_is_at_work() -> None:
     drivers = Drivers()
     (_, one, one_ends), (_, two, two_ends) = STRETCHES["instrumentation"], STRETCHES["monkey"]
     assert told(*one, *two, *one_ends, *one, drivers=drivers) == ["an instrumented test"]
-    assert told(*two_ends, *one_ends, *two, drivers=drivers) == ["monkey"]
+    assert told(*two_ends, *one_ends, *(replace(each, stamp=at(60)) for each in two), drivers=drivers) == ["monkey"]
 
 
 @pytest.mark.parametrize(
@@ -116,9 +128,11 @@ def test_uiautomation_in_other_hands_until_it_is_free() -> None:
     (gap,) = drivers.held(at(3))
     assert (gap.start, gap.detail) == (at(3), "a tool that holds UiAutomation is at work")
     assert drivers.held(at(4)) == []
-    drivers.free()
+    drivers.free(at(5))
     assert drivers.names == ()
-    assert len(drivers.held(at(5))) == 1
+    assert drivers.held(at(6)) == []
+    drivers.free(at(7))
+    assert len(drivers.held(at(40))) == 1
 
 
 def test_our_own_mirror_only_looks() -> None:

@@ -617,8 +617,8 @@ def test_touches_of_a_test_are_unseen_from_the_attach_on(
 def test_while_another_tool_holds_uiautomation_its_touches_are_unseen() -> None:
     bench = Bench()
     bench.stage.attach(bench.device)
-    busy = [Gap(at(s), at(s), "hierarchy", "DeviceBusy", "already registered") for s in (11, 16, 21)]
+    busy = [Gap(at(s), at(s), "hierarchy", "DeviceBusy", "already registered") for s in (11, 16, 51)]
     bench.stage.process([event_line(at(10.5), SESSION, "device-a", "m-1"), *busy[:2], bench.snapshot(18), busy[2]])
-    bench.stage.advance(at(35))
+    bench.stage.advance(at(65))
     bench.stage.finish()
-    assert gaps_of(bench, "touch") == [(at(11).wall_ms, UNSEEN), (at(21).wall_ms, UNSEEN)]
+    assert gaps_of(bench, "touch") == [(at(11).wall_ms, UNSEEN), (at(51).wall_ms, UNSEEN)]
