@@ -99,8 +99,10 @@ def _write(
             _page(chosen, aside, tell)
         yield {"file": str(file), "format": form.value, "bytes": file.stat().st_size}
         return
-    for part, file in _files(parts(recording, *wanted), form, out):
+    files = _files(parts(recording, *wanted), form, out)
+    for _, file in files:
         check_free(file, force)
+    for part, file in files:
         stream = Stream(recording, part)
         with whole(file) as aside, _progress(file.name) as tell:
             if form is Format.MP4:

@@ -102,6 +102,11 @@ def test_nothing_is_written_over_without_leave(shop: Path, tmp_path: Path) -> No
     assert out.read_text() == "mine"
     export(shop, Format.RRWEB, out, session=SESSION, force=True)
     assert out.read_text().startswith("[")
+    # One of several in the way: none is written.
+    (tmp_path / f"{OTHER_SESSION}-{DEVICE}.json").write_text("mine")
+    with pytest.raises(ConfigError, match="there already"):
+        export(shop, Format.RRWEB, tmp_path)
+    assert not (tmp_path / f"{SESSION}-{DEVICE}.json").exists()
 
 
 def test_a_damaged_segment_is_left_out_and_told(shop: Path, tmp_path: Path) -> None:
