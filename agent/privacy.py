@@ -31,6 +31,8 @@ MAX_RULES = 200
 # In a longer text that holds a match all is starred: finding every match of one takes a square of its length.
 MAX_SEARCHED = 8_192
 MAX_REACH = 512
+MAX_KNOWN = 2_000
+MAX_KNOWN_CHARS = 200
 _WANTED = f"A rule is FIELD=PATTERN, with FIELD one of {', '.join(FIELDS)}."
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _WILD = re.compile(r"[*?\[]")
@@ -157,6 +159,8 @@ class _Pattern:
         self._whole = whole or (name in NAMES and expression is None)
         flags = "(?i)" if name in WORDS else ""
         self._compiled = _compiled(flags + (_glob(pattern, name in WORDS) if expression is None else expression))
+        # A dump says mostly what the one before it said.
+        self._known: dict[str, bool] = {}
 
     def means(self, node: Node) -> bool:
         return any(value and self._fits(value) for value in self._values(node))
@@ -168,8 +172,10 @@ class _Pattern:
                 yield match.span()
 
     def scrub(self, text: str) -> str:
+        if not self._fits(text):
+            return text
         if len(text) > MAX_SEARCHED:
-            return STARS if self._fits(text) else text
+            return STARS
         done, parts = 0, []
         for start, end in self.spans(text):
             parts += [text[done:start], STARS]
@@ -177,6 +183,16 @@ class _Pattern:
         return "".join([*parts, text[done:]])
 
     def _fits(self, text: str) -> bool:
+        fits = self._known.get(text)
+        if fits is None:
+            fits = self._matches(text)
+            if len(text) <= MAX_KNOWN_CHARS:
+                if len(self._known) >= MAX_KNOWN:
+                    self._known.clear()
+                self._known[text] = fits
+        return fits
+
+    def _matches(self, text: str) -> bool:
         if self._whole:
             return self._compiled.fullmatch(_plain(text)) is not None
         return next(self.spans(text), None) is not None

@@ -189,6 +189,7 @@ class Secrets:
         self._patterns: dict[str, re.Pattern[str]] = {}
         # What became of short texts, as long as no secret comes or goes.
         self._done: dict[tuple[str, bool], str] = {}
+        self._folded: dict[str, str] = {}
 
     def widen(self, more: int) -> None:
         """Make room for so many more, so that none is forgotten for them."""
@@ -200,11 +201,14 @@ class Secrets:
             self._seen[text] = known or _signs(text)
             if not known:
                 self._done.clear()
+            if not known and _TELLING.search(text):
+                self._folded[text] = fold(text)
         while len(self._seen) > self._limit:
             self._done.clear()
             oldest = next(iter(self._seen))
             del self._seen[oldest]
             self._patterns.pop(oldest, None)
+            self._folded.pop(oldest, None)
 
     def scrub(self, text: str, *, telling: bool = False) -> str:
         """`text` with the secrets starred; only the `telling` ones where a single word is more likely a name."""
@@ -229,7 +233,7 @@ class Secrets:
     def named(self, name: str) -> bool:
         """Whether a name is made of a secret, in whatever case and with whatever between its words."""
         folded = fold(name)
-        return any(_TELLING.search(secret) and fold(secret) in folded for secret in self._seen)
+        return any(word in folded for word in self._folded.values())
 
 
 @lru_cache(maxsize=4096)

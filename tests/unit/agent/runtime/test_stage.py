@@ -16,10 +16,11 @@ from agent.analytics.remote import Remote
 from agent.analytics.sampling import in_sample
 from agent.errors import ConfigError, StorageFull
 from agent.model import Relayed, SealedSegment, Snapshot
+from agent.privacy import rule
 from agent.replay.validator import validate
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
-from agent.settings import Plugin, Replay, Settings
+from agent.settings import Plugin, Privacy, Replay, Settings
 from bridge.deadline import Deadline
 from bridge.types import ClockFix, Foreground, Gap, LogEntry, Size, Stamp, Touch
 
@@ -332,6 +333,17 @@ def test_a_remote_mask_level_only_ever_tightens() -> None:
         gate.configure(Remote("", None, level))  # type: ignore[arg-type]
         bench.stage.process([bench.snapshot(11.0)])
         assert masker.level == expected
+
+
+def test_the_rules_of_the_settings_are_those_of_the_masker() -> None:
+    bench = Bench(settings=Settings(privacy=Privacy(rules=(rule("mask", "text=pay*"),))))
+    bench.stage.attach(bench.device)
+    event = event_line(at(10.2), SESSION, "device-a", "m-1")
+    line = entry(at(10.3), "before paying with PAY-7 now")
+    bench.stage.process([bench.snapshot(10.1), event, line, bench.snapshot(11.0)])
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    assert b"before ***** with ***** now" in bench.everything()
 
 
 def test_strict_takes_no_id_by_inference() -> None:
