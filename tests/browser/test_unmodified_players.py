@@ -259,15 +259,16 @@ def test_nothing_blank_is_ever_composited(browser: Browser, package: Path, lists
 def test_a_blank_would_be_seen(browser: Browser, package: Path, lists: list[Listed]) -> None:
     listed = next(listed for listed in lists if listed.name.startswith("shop"))
     begin, end = busy(listed)
-    at, base = listed.start + (begin + end) // 2, listed.at((begin + end) // 2).base
+    middle = (begin + end) // 2
+    at, shown = listed.start + middle, listed.at(middle - 2)
     flash = [
-        rrweb.mutation(at, [(rrweb.PICTURE_ID, {"src": None})], fallen=[layer.id for layer in listed.at(end).layers]),
-        rrweb.mutation(at + 800, [(rrweb.PICTURE_ID, {"src": base})]),
+        rrweb.mutation(at, [(rrweb.PICTURE_ID, {"src": None})], fallen=[layer.id for layer in shown.layers]),
+        rrweb.mutation(at + 800, [(rrweb.PICTURE_ID, {"src": shown.base})]),
     ]
     quiet = [event for event in listed.events if event["type"] in (2, 4, 5) or event["timestamp"] < at - 1]
     events = sorted([*quiet, *flash], key=lambda event: int(event["timestamp"]))
     with Replayer(browser, package, events, pixels=1) as replayer:
-        assert min(deviation(seen) for seen in replayer.played(begin, (begin + end) // 2 + 600, speed=1)) < FLAT
+        assert min(deviation(seen) for seen in replayer.played(begin, middle + 600, speed=1)) < FLAT
 
 
 def deviation(picture: np.ndarray) -> float:
