@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.deadline import Deadline
@@ -38,9 +38,9 @@ class HostClock:
     def now(self) -> Stamp:
         return self.at(time.monotonic_ns())
 
-    def at(self, mono_ns: int) -> Stamp:
-        """The stamp of an instant of the host's monotonic clock."""
-        return Stamp(mono_ns, (self._wall_offset + mono_ns) // 1_000_000)
+    def at(self, mono_ns: int, bound_ns: int = 0) -> Stamp:
+        """The stamp of an instant of the host's monotonic clock, known within ± `bound_ns`."""
+        return Stamp(mono_ns, (self._wall_offset + mono_ns) // 1_000_000, bound_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class DeviceClock:
         if line is None:
             raise RuntimeError("the device's clock was not measured yet")
         mono_ns = min(line.host(device_ns), self.host.now().mono_ns)
-        return replace(self.host.at(mono_ns), bound_ns=line.bound(mono_ns))
+        return self.host.at(mono_ns, line.bound(mono_ns))
 
 
 def _point(readings: Sequence[Reading], kept: int) -> Point:
