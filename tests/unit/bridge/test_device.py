@@ -150,6 +150,20 @@ def test_a_lost_device_goes_through(server: FakeAdbServer) -> None:
     assert made.name == "one"
 
 
+def test_a_black_picture_of_a_fold_says_when_another_panel_is_lit(server: FakeAdbServer) -> None:
+    info = 'Display 0:\n mBaseDisplayInfo=DisplayInfo{"Cover", real 10 x 20, state ON, uniqueId "local:47"}\n'
+    panels = "@@next@@\nDisplay 46 (HWC display 0): port=0\nDisplay 47 (HWC display 1): port=1\n"
+    server.services["exec:dumpsys display"] = lambda peer: peer.send((info + panels).encode())
+    display = Display(SIZE, physical="46")
+    shell = AdbShell(SmartSocket(AdbServer(port=server.port)), "SERIAL")
+    lit = still(size=Size(10, 20))
+    made = Screen(shell, display, (Source("one", still(0), lit),))
+    with pytest.raises(ScreenBlocked, match="the phone was folded, another panel is lit now"):
+        made.capture(soon())
+    assert (display.physical, display.natural) == ("47", Size(10, 20))
+    assert made.capture(soon()) is lit
+
+
 def test_black_is_an_error(server: FakeAdbServer) -> None:
     with pytest.raises(ScreenBlocked, match="all black"):
         screen(server, Source("one", still(0))).capture(soon())

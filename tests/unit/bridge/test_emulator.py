@@ -102,7 +102,7 @@ def test_nothing_listens(lab: Lab, controller: Controller, screens: list[Emulato
 def test_a_late_picture_ends_at_the_deadline(
     lab: Lab, controller: Controller, port: int, screens: list[EmulatorScreen]
 ) -> None:
-    controller.seconds = 30
+    controller.seconds = 2
     with pytest.raises(BridgeTimeout):
         screen(port, screens).capture(Deadline(0.3))
 

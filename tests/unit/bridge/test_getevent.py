@@ -280,6 +280,12 @@ def test_a_panel_that_lists_its_fingers() -> None:
     ]  # fmt: skip
 
 
+def test_a_listed_finger_that_rests_is_not_told_again() -> None:
+    found = reader(LISTS)
+    found.feed(listed((10, 20), (300, 400)))
+    assert seen(found.feed(listed((10, 20), (301, 400)))) == [("move", 1, 301, 400)]
+
+
 def test_a_panel_that_lists_its_fingers_and_says_only_by_its_key_that_none_is_left() -> None:
     found = reader(LISTS)
     found.feed(listed((10, 20), key="DOWN"))
