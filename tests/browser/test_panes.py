@@ -441,3 +441,19 @@ def test_single_keys_can_be_switched_off(shop: Page) -> None:
     shop.keyboard.press("Escape")
     shop.keyboard.press("j")
     assert position(shop) == 0
+
+
+def test_many_sessions_are_filtered(open_page: Callable[..., Page], folder: Path) -> None:
+    recording = Recording.create(folder)
+    for n in range(7):
+        begin = SESSION + n * 3_600_000
+        recording.write(patterned.segment(0, begin + 1000, range(1, 11), session_id=begin))
+    with Server(make_app(recording)) as server:
+        page = open_page(server.url)
+        links = page.locator("nav li")
+        expect(links).to_have_count(7)
+        page.get_by_label("Filter sessions").fill(str(SESSION + 3_600_000))
+        expect(links.filter(visible=True)).to_have_count(1)
+        page.locator("nav li a:visible").click()
+        expect(page.locator("#facts")).to_contain_text(str(SESSION + 3_600_000))
+        expect(links.filter(visible=True)).to_have_count(1)

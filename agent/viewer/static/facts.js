@@ -34,8 +34,15 @@ export function showFacts(list, tally, session) {
   list.replaceChildren(...rows.map(fact));
 }
 
-/** Fill the navigation with one link per session. */
-export function showSessions(list, sessions, current) {
+const MANY = 5;
+
+/** Fill the navigation with one link per session; where there are many, those that `filter` fits. */
+export function showSessions(list, filter, sessions, current) {
+  filter.hidden = sessions.length <= MANY;
+  filter.oninput = () => {
+    const words = filter.value.trim().toLowerCase();
+    for (const item of list.children) item.hidden = !item.textContent.toLowerCase().includes(words);
+  };
   list.replaceChildren(
     ...sessions.map((session) => {
       const item = document.createElement("li");
@@ -53,6 +60,7 @@ export function showSessions(list, sessions, current) {
       return item;
     }),
   );
+  filter.oninput();
 }
 
 /** The part of the address that names a moment. */

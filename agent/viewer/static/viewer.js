@@ -105,7 +105,7 @@ async function open(chosen, t) {
   document.body.classList.remove("ready", "whole");
   document.title = `Replay ${chosen.sessionId}`;
   showFacts($("#facts"), $("#tally"), chosen);
-  showSessions($("#sessions"), state.all, chosen);
+  showSessions($("#sessions"), $("#sessions-filter"), state.all, chosen);
   say("Loading the session \u2026");
   try {
     const signal = await head.open(chosen, t);
