@@ -3,7 +3,8 @@
 The scripts are those of the served page; `source.js` finds the recording in the document instead of asking a server.
 The policy lets exactly these two scripts run (CSP Level 3, hash sources; Chromium and Firefox hold to it in a page
 from `file:`, too) and nothing be loaded but data URIs. Data stands in script elements of a type that no browser runs.
-Events are gzip in base64, one block per segment, so that a page need only unpack what it shows.
+Events are gzip in base64, one block per segment, so that a page need only unpack what it shows. The segment that is
+shown first stands before the scripts, all others after them: the page shows it while a browser still reads the rest.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import base64
 import gzip
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import orjson
 
 from agent.errors import RecordingError
+from agent.model import SegmentManifest
 from agent.store.recording import Recording
 from agent.viewer import assets
 from agent.viewer.overview import overview, told
@@ -33,7 +35,10 @@ def single_file(recording: Recording) -> Iterator[bytes]:
     Raises BuildError when this installation lacks the player.
     """
     assets.check_build()
-    player, viewer = assets.read("vendor/rrweb-player.js"), linked(assets.ENTRY, assets.read)
+    player, viewer = (
+        assets.read("vendor/rrweb-player.js"),
+        f"(async () => {{\n{linked(assets.ENTRY, assets.read)}}})();",
+    )
     player, viewer = _inert(player), _inert(viewer)
     styles = "\n".join(_inert(assets.read(name)) for name in _LINK.findall(assets.read(assets.PAGE)))
     before, after = _skeleton()
@@ -42,9 +47,25 @@ def single_file(recording: Recording) -> Iterator[bytes]:
     policy = f'<meta http-equiv="Content-Security-Policy" content="{_policy(player, viewer)}">\n'
     yield f'{head}<meta charset="utf-8">\n{policy}{rest}<style>\n{styles}</style>\n{after}'.encode()
     yield _data("recording", orjson.dumps(overview(recording)).decode(), "application/json")
-    yield from _segments(recording)
-    # After the data, which is then all there.
-    yield f'<script>{player}</script>\n<script type="module">{viewer}</script>\n</body>\n</html>\n'.encode()
+    manifests, written = recording.manifests(), set[str]()
+    first = _first(manifests)
+    for manifest in manifests:
+        if manifest is first:
+            yield from _segment(recording, manifest, written)
+    yield f"<script>{player}</script>\n<script>{viewer}</script>\n".encode()
+    for manifest in manifests:
+        if manifest is not first:
+            yield from _segment(recording, manifest, written)
+    yield b"</body>\n</html>\n"
+
+
+def _first(manifests: Sequence[SegmentManifest]) -> SegmentManifest | None:
+    """Where the page begins: with the newest session's first segment."""
+    begins: dict[tuple[int, str], SegmentManifest] = {}
+    for manifest in manifests:
+        key = manifest.session_id, manifest.device_id
+        begins[key] = min(begins.get(key, manifest), manifest, key=lambda each: each.start_ms)
+    return max(begins.values(), key=lambda each: each.start_ms, default=None)
 
 
 def _skeleton() -> tuple[str, str]:
@@ -54,27 +75,25 @@ def _skeleton() -> tuple[str, str]:
     return before, f"</head>\n{after}"
 
 
-def _segments(recording: Recording) -> Iterator[bytes]:
-    """Each segment's events, and each picture once, in order of their first use."""
-    written: set[str] = set()
-    for manifest in recording.manifests():
-        try:
-            events = b"[" + b",".join(recording.events(manifest.id)) + b"]"
-        except RecordingError as error:
-            yield _data(f"failure-{manifest.id}", orjson.dumps(told(recording, error.message)).decode())
+def _segment(recording: Recording, manifest: SegmentManifest, written: set[str]) -> Iterator[bytes]:
+    """A segment's pictures, unless they are `written` already, then its events: where these are, all is there."""
+    try:
+        events = b"[" + b",".join(recording.events(manifest.id)) + b"]"
+    except RecordingError as error:
+        yield _data(f"failure-{manifest.id}", orjson.dumps(told(recording, error.message)).decode())
+        return
+    for digest in manifest.pictures:
+        if digest in written:
             continue
-        packed = gzip.compress(events, _GZIP_LEVEL, mtime=0)
-        yield _data(f"segment-{manifest.id}", base64.b64encode(packed).decode())
-        for digest in manifest.pictures:
-            if digest in written:
-                continue
-            written.add(digest)
-            try:
-                picture = recording.picture(digest)
-            except RecordingError:
-                # The page shows the place as empty, as it does with a served picture that fails.
-                continue
-            yield _data(f"picture-{digest}", base64.b64encode(picture.data).decode(), picture.media_type)
+        written.add(digest)
+        try:
+            picture = recording.picture(digest)
+        except RecordingError:
+            # The page shows the place as empty, as it does with a served picture that fails.
+            continue
+        yield _data(f"picture-{digest}", base64.b64encode(picture.data).decode(), picture.media_type)
+    packed = gzip.compress(events, _GZIP_LEVEL, mtime=0)
+    yield _data(f"segment-{manifest.id}", base64.b64encode(packed).decode())
 
 
 def _data(name: str, text: str, media_type: str = "text/plain") -> bytes:

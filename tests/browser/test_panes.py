@@ -378,6 +378,9 @@ def test_a_session_is_shown_before_all_of_it_is_read(open_page: Callable[..., Pa
         assert patterned.read(page.locator(".rr-player__frame").screenshot()) == 5
         expect(page.locator("#events li")).to_have_count(4)
         expect(page.locator("#events [aria-current=true]")).to_contain_text("Step 0")
+        for ms, number in ((15_000, 16), (25_000, 23), (9_500, 10)):
+            seek(page, ms)
+            assert patterned.read(page.locator(".rr-player__frame").screenshot()) == number
 
 
 def test_playing_waits_for_a_segment_that_is_not_there(open_page: Callable[..., Page], folder: Path) -> None:

@@ -54,16 +54,27 @@ class Served {
   }
 }
 
-/** Reads the blocks of data in this document (agent/viewer/page.py writes them). */
+/**
+ * Reads the blocks of data in this document (agent/viewer/page.py writes them), which a browser may still be reading: a
+ * segment is there when its block is, and a later one follows it.
+ */
 class Inside {
+  constructor() {
+    this.whole = document.readyState === "loading" ? new Promise((done) => addEventListener("DOMContentLoaded", done)) : null;
+  }
+
   async overview() {
     return JSON.parse(block("recording").textContent);
   }
 
   async events(segment) {
-    const failure = block(`failure-${segment.id}`);
-    if (failure) throw new Error(JSON.parse(failure.textContent));
-    const packed = Uint8Array.from(atob(block(`segment-${segment.id}`).textContent), (letter) => letter.charCodeAt(0));
+    const own = () => block(`failure-${segment.id}`) ?? block(`segment-${segment.id}`);
+    // The last block of what was read so far may be cut.
+    if (!own()?.nextElementSibling) await this.whole;
+    const found = own();
+    if (!found) throw new Error("it is not in this file");
+    if (found.id.startsWith("failure")) throw new Error(JSON.parse(found.textContent));
+    const packed = Uint8Array.from(atob(found.textContent), (letter) => letter.charCodeAt(0));
     return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
   }
 

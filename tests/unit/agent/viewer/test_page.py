@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import html.parser
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -65,7 +66,8 @@ def recording(tmp_path: Path) -> Recording:
     made = Recording.create(tmp_path / "shop")
     hostile = {"event": HOSTILE, "messageId": HOSTILE}
     made.write(segment(0, extra=[rrweb.custom(1_760_000_003_000, "segment:track", hostile)]))
-    made.write(segment(1, shades=(10, 77)))
+    other = segment(1, shades=(10, 77))
+    made.write(replace(other, manifest=replace(other.manifest, device={"model": HOSTILE})))
     return made
 
 
@@ -89,7 +91,7 @@ def test_all_of_the_recording_is_inside_each_picture_once(recording: Recording) 
 
 def test_only_its_own_two_scripts_may_run_and_nothing_is_loaded(recording: Recording) -> None:
     blocks = Blocks(page(recording))
-    run = [text for attributes, text in blocks.scripts if attributes.get("type") in (None, "module")]
+    run = [text for attributes, text in blocks.scripts if "type" not in attributes]
     hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in run]
     (policy,) = [tag["content"] for _, tag in blocks.tags if tag.get("http-equiv") == "Content-Security-Policy"]
     assert policy is not None
@@ -112,7 +114,8 @@ def test_a_name_cannot_leave_its_block(recording: Recording, tmp_path: Path) -> 
     (tmp_path / "shop").rename(tmp_path / "<!--<script>")
     blocks = Blocks(page(Recording.open(tmp_path / "<!--<script>")))
     assert orjson.loads(blocks.block("recording")[1])["name"] == "<!--<script>"
-    assert not [text for attributes, text in blocks.scripts if "alert(1)" in text]
+    assert [attributes for attributes, _ in blocks.scripts if "type" not in attributes] == [{}, {}]
+    assert orjson.loads(blocks.block("recording")[1])["segments"][1]["device"]["model"] == HOSTILE
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_stays(recording: Recording) -> None:
@@ -133,3 +136,18 @@ def test_without_the_player_it_is_not_made(recording: Recording, static: Path) -
     (static / "vendor/rrweb-player.js").unlink()
     with pytest.raises(BuildError):
         next(single_file(recording))
+
+
+def test_what_is_shown_first_stands_before_the_scripts(recording: Recording) -> None:
+    recording.write(segment(0, session_id=1_770_000_000_000))
+    recording.write(segment(1, session_id=1_770_000_000_000))
+    names = [attributes.get("id") for attributes, _ in Blocks(page(recording)).scripts]
+    early = names[: names.index(None)]
+    newest = [manifest for manifest in recording.manifests() if manifest.session_id == 1_770_000_000_000]
+    assert early == ["recording", *(f"picture-{digest}" for digest in newest[0].pictures), f"segment-{newest[0].id}"]
+    assert len(names) == len(set(names)) + 1
+
+
+def test_an_empty_recording_has_a_page(tmp_path: Path) -> None:
+    blocks = Blocks(page(Recording.create(tmp_path / "none")))
+    assert orjson.loads(blocks.block("recording")[1])["segments"] == []
