@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,6 @@ def sealed(events: list[rrweb.Event], *pictures: Picture) -> SealedSegment:
     base = segment()
     end = orjson.loads(base.events[-1])
     lines = (*map(rrweb.dumps, events), rrweb.dumps({**end, "timestamp": START + 29_000}))
-    from dataclasses import replace
-
     manifest = replace(base.manifest, pictures=tuple(p.digest for p in pictures))
     return SealedSegment(manifest, lines, {p.digest: p for p in pictures})
 
@@ -246,3 +245,15 @@ def test_nothing_that_is_meant_changes_nothing() -> None:
 def test_a_picture_that_cannot_be_decoded_is_covered_whole() -> None:
     broken = covered(Picture("0" * 32, "image/webp", b"RIFF...."), [(0.1, 0.1, 0.2, 0.2)])
     assert grey(pixels(broken))
+
+
+def test_a_recording_without_pictures_has_its_words_starred() -> None:
+    views = [box(100, (0, 0, 50, 20), "Anna Bell", **{"class": "v t"}), box(101, (0, 60, 50, 20), "Pay")]
+    href = "android-app://com.example.shop/.Main"
+    events = [rrweb.meta(START, href, *WINDOW), rrweb.full_snapshot(START + 1, None, *WINDOW, views), mask(START + 2)]
+    found = redacted(sealed(events), "mask text=Anna")
+    assert found is not None
+    out, new = found
+    assert new == {}
+    assert "Anna" not in orjson.dumps(out).decode()
+    assert "Pay" in orjson.dumps(out).decode()
