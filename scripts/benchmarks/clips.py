@@ -201,7 +201,8 @@ def clip(name: str) -> Clip:
         at_ns = now[0] - begin
         shot = camera.shot(max(0, at_ns), shows=frame >= script.skip * FPS)
         if shot is not None:
-            shots.append(shot)
+            # The clip begins with a picture on the screen.
+            shots.append(shot if shots else replace(shot, at_ns=0))
     return Clip(
         name,
         script.seconds,

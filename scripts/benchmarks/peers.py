@@ -1,7 +1,7 @@
 """How others get pictures off a device, step by step as their code does, over what a device sends.
 
 Each takes a clip and gives the pictures that it makes, with the shot that each shows; what they cost is the caller's to
-measure. Where a peer's default is worse than what is taken here, the docstring says so.
+measure.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchmarks.rehearsal import Meter
 from bridge.types import Bounds
 
 GREY = (128, 128, 128)
-JPEG_QUALITY = 75
+OPENCV_QUALITY = 95
 CRF = 23
 AIRTEST_FPS, AIRTEST_SIDE, AIRTEST_CRF = 10, 800, 25
 
@@ -76,7 +76,7 @@ def screencaps(clip: Clip, fps: float, meter: Meter) -> list[Output]:
 def decoded(clip: Clip, width: int, meter: Meter) -> list[Output]:
     """A Python scrcpy client: each frame of the stream to BGR, and JPEG. Nothing is masked.
 
-    The encoder is libjpeg-turbo, as OpenCV's is, at quality 75 where OpenCV's default is 95.
+    The encoder is libjpeg-turbo, as OpenCV's is, at OpenCV's default quality.
     """
     stream = clip.stream(width)
     with meter.inside():
@@ -117,7 +117,7 @@ def _frames(stream: Sequence[bytes]) -> Iterator[Any]:
 
 def _bgr_jpeg(frame: Any) -> bytes:
     bgr = frame.to_ndarray(format="bgr24")
-    data: bytes = simplejpeg.encode_jpeg(bgr, JPEG_QUALITY, "BGR", "420")
+    data: bytes = simplejpeg.encode_jpeg(bgr, OPENCV_QUALITY, "BGR", "420")
     return data
 
 
@@ -182,7 +182,8 @@ def transcoded(clip: Clip, width: int, folder: Path, meter: Meter, *options: str
 
     Without the program, its filters and encoder in PyAV do the same steps.
     """
-    source, target = folder / f"{clip.name}-{width}.mkv", folder / f"{clip.name}-{width}.mp4"
+    source = folder / f"{clip.name}-{width}.mkv"
+    target = folder / f"{clip.name}-{width}{''.join(options)}.mp4"
     if not source.exists():
         write_stream(clip, width, source)
     boxes = drawboxes(clip, width)
