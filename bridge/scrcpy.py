@@ -43,6 +43,9 @@ HALF_SECONDS = 5.0
 LOOK_SECONDS = 2.0
 REMOVE_SECONDS = 2.0
 POLL_SECONDS = 0.1
+WAIT_SECONDS = 0.03
+# A wait that took longer found nothing there at its beginning.
+BLOCKED_NS = 2_000_000
 LATENCY_NS = 150_000_000
 WINDOW_NS = 60_000_000_000
 RECENT_NS = 10_000_000_000
@@ -283,8 +286,12 @@ class Scrcpy:
         self._last = None
         began_ns = whole_ns = time.monotonic_ns()
         while not self._held.closed and self._held.wanted:
-            came = video.readable(Deadline(POLL_SECONDS))
+            waited_ns = time.monotonic_ns()
+            came = video.readable(Deadline(WAIT_SECONDS))
             now_ns = time.monotonic_ns()
+            if now_ns - waited_ns > BLOCKED_NS and not demuxer.cut:
+                # There was nothing when the wait began, and what had come before is shown.
+                self._held.looked(waited_ns)
             if came:
                 data = video.read_some(Deadline(OPEN_SECONDS))
                 if not data:

@@ -38,11 +38,10 @@ OPEN_SECONDS = 5.0
 LOOK_SECONDS = 2.0
 LOOK_AGAIN_NS = 1_000_000_000
 # A wait for the next bytes, and how long a picture waits for the rest of itself before it is taken for whole.
-WAIT_SECONDS = 0.1
-WHOLE_SECONDS = 0.03
-# A wait that took longer found nothing there at its beginning; and how late a waiting thread may wake.
+WAIT_SECONDS = 0.03
+WHOLE_SECONDS = 0.02
+# A wait that took longer found nothing there at its beginning.
 BLOCKED_NS = 2_000_000
-WAKE_NS = 20_000_000
 # During a hand-over two streams take turns.
 TURN_SECONDS = 0.01
 # How long before its limit the next run is begun, and how long it may take to its first picture.
@@ -224,14 +223,16 @@ class Screenrecord:
         came = run.stream.readable(Deadline(min(seconds, WHOLE_SECONDS) if held else seconds))
         now_ns = time.monotonic_ns()
         if now_ns - began_ns > BLOCKED_NS:
-            # It was waited for, so it has come just now, as far as a busy host lets us know.
-            run.idle_ns = max(began_ns, now_ns - WAKE_NS)
+            # It was waited for, so it has come since; when, a busy host does not let us know.
+            run.idle_ns = began_ns
         data = run.stream.read_some(Deadline(OPEN_SECONDS)) if came else b""
         earliest_ns = run.since_ns if held else run.idle_ns
         units = run.splitter.feed(data) if data else run.splitter.flush()
         if units or not held:
             run.since_ns = run.idle_ns
         self._show_units(run, units, earliest_ns, now_ns)
+        if run is self._runs[0]:
+            self._held.looked(run.since_ns if run.splitter.waiting else run.idle_ns)
         if came and not data:
             raise _Ended
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # How long a capture waits for a stream that begins anew before it says so.
 PATIENCE_SECONDS = 0.25
+# How far behind what has come the reader may be; with that a picture is under way for as long as its bound says.
+LATE_NS = 50_000_000
+POLL_SECONDS = 0.01
 # A stream that nobody has captured from for so long ends until somebody does.
 UNWANTED_NS = 60_000_000_000
 REST_SECONDS = 0.05
@@ -72,6 +75,7 @@ class Held:
         self._news: SimpleQueue[None] = SimpleQueue()
         self._frame: tuple[Shown, Frame] | None = None
         self._wanted_ns = time.monotonic_ns()
+        self._looked_ns = 0
         self.closed = False
 
     def put(self, now: Shown | CaptureFailed) -> None:
@@ -79,6 +83,10 @@ class Held:
         self._now = now
         if self._news.empty():
             self._news.put(None)
+
+    def looked(self, at_ns: int) -> None:
+        """All that had come by this instant has been put."""
+        self._looked_ns = at_ns
 
     def close(self) -> None:
         self.closed = True
@@ -96,11 +104,12 @@ class Held:
             time.sleep(REST_SECONDS)
 
     def capture(self, deadline: Deadline) -> Frame:
-        """The newest picture, the same frame while nothing changed. A stream that begins is waited for a moment.
+        """The newest picture, the same frame while nothing changed. A stream that begins, or whose pictures have come
+        and are not looked at yet, is waited for a moment.
 
         Raises StreamRestarting, FrameMalformed, CaptureFailed, DeviceGone when closed.
         """
-        self._wanted_ns = time.monotonic_ns()
+        began_ns = self._wanted_ns = time.monotonic_ns()
         patience = Deadline(min(PATIENCE_SECONDS, deadline.remaining()))
         while True:
             now = self._now
@@ -109,12 +118,15 @@ class Held:
             if isinstance(now, Shown):
                 if turned(now.screen, self._display):
                     now = StreamRestarting(self._serial, self._name, "the screen has changed its shape")
+                elif self._looked_ns < began_ns - LATE_NS:
+                    # A newer picture may have come, and masks that fit that one would be put on this one.
+                    now = StreamRestarting(self._serial, self._name, "the pictures come late: this host is busy")
                 else:
                     return self._made(now)
             if not isinstance(now, StreamRestarting) or patience.passed:
                 raise type(now)(now.serial, now.op, now.detail)
             try:
-                self._news.get(timeout=max(patience.remaining(), 0.001))
+                self._news.get(timeout=max(min(patience.remaining(), POLL_SECONDS), 0.001))
             except Empty:
                 continue
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -47,7 +48,9 @@ def display() -> Display:
 
 @pytest.fixture
 def held(display: Display) -> Held:
-    return Held("SERIAL", "source", HostClock(), display)
+    held = Held("SERIAL", "source", HostClock(), display)
+    held.looked(time.monotonic_ns() + 10**12)
+    return held
 
 
 def test_the_newest_picture_is_a_frame(held: Held) -> None:
@@ -72,6 +75,21 @@ def test_while_nothing_changed_it_is_the_same_frame(held: Held) -> None:
         assert held.capture(soon()) is frame
     held.put(shown(50, chroma=135))
     assert held.capture(soon()) is not frame
+
+
+def test_a_picture_is_told_only_when_what_came_since_has_been_looked_at(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.put(shown(50))
+    held.looked(time.monotonic_ns() - 10**9)
+    with pytest.raises(StreamRestarting, match="late"):
+        held.capture(soon())
+    monkeypatch.setattr(video, "PATIENCE_SECONDS", 5)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(held.capture, soon())
+        held.put(shown(90))
+        held.looked(time.monotonic_ns() + 10**9)
+        assert waiting.result(4).data[0] == 90
 
 
 def test_a_change_in_small_steps_is_a_change(held: Held) -> None:
