@@ -164,12 +164,16 @@ class Composed:
         """Between which instants of the host a picture of that time was drawn: around the best guess, never less than
         pictures may be under way, which is what a source's bound says, too."""
         fix = self._clock.fix
-        least_ns = min(delay for _, delay in self._delays)
-        if least_ns + fix.boot_offset_ns < SLEEP_NS:
+        delays = [delay for _, delay in self._delays]
+        least_ns = min(delays)
+        awake = least_ns + fix.boot_offset_ns < SLEEP_NS
+        # As long as the slowest of the last minute was under way, the next one may be.
+        slowest_ns = max(delays) - (-fix.boot_offset_ns if awake else least_ns - LATENCY_NS // 2)
+        if awake:
             at_ns, bound_ns = self._clock.boot(pts_ns).mono_ns, fix.boot_bound_ns
         else:
             at_ns, bound_ns = pts_ns + least_ns - LATENCY_NS // 2, 0
-        bound_ns = max(bound_ns, LATENCY_NS // 2)
+        bound_ns = max(bound_ns, LATENCY_NS // 2, min(slowest_ns, SLEEP_NS) // 2)
         return at_ns - bound_ns, at_ns + bound_ns
 
 

@@ -139,8 +139,10 @@ class _Server:
                 self.ended.set()
                 return
             if world.revision != shown:
+                # The first is composed when the encoder begins, whenever it was drawn.
+                composed_ns = phone.clock.mono_ns() if shown < 0 else world.drawn_ns
                 shown, repeat_at = world.revision, loop.time() + REPEAT_SECONDS
-                await self._packets(writer, await encoding.encode(world.pixels(), world.drawn_ns))
+                await self._packets(writer, await encoding.encode(world.pixels(), composed_ns))
             elif loop.time() >= repeat_at:
                 # The encoder is told to repeat the last picture, once it has stood still.
                 repeat_at = float("inf")
