@@ -505,6 +505,40 @@ def test_faults_of_the_shell_by_command() -> None:
             _ = uiautomator2.connect(device).info
 
 
+APP_FAULTS = {
+    "crash@2": b"FATAL EXCEPTION",
+    "native-crash@4": b"Fatal signal",
+    "anr@6": b"ANR in com.northbay.shop",
+    "low-memory@9": b"Kill 'com.northbay.shop'",
+    "test-runner@10": b"start instr",
+}
+commanded(*APP_FAULTS)
+
+
+def test_faults_of_the_app_by_command() -> None:
+    with emulating(*APP_FAULTS) as emulate:
+        environment = emulate.environment
+
+        def told(words: bytes) -> bool:
+            run_adb(environment, "shell", "am start -n com.northbay.shop/.MainActivity")
+            return words in run_adb(environment, "logcat", "-d", "-b", "all").stdout
+
+        for fault, words in APP_FAULTS.items():
+            until(lambda words=words: told(words), fault, 20)
+
+
+SCREEN_FAULTS = commanded("fold@0.5", "screen-off@0.5", "video=dies")
+
+
+def test_faults_of_the_screen_by_command() -> None:
+    options = [word for text in SCREEN_FAULTS for word in ("--fault", text)]
+    with Emulate("--profile", "fold", "--no-autopilot", "--print-env", *options) as emulate:
+        environment = emulate.environment
+        until(lambda: b"540x1260" in run_adb(environment, "shell", "wm size").stdout, "the fold")
+        until(lambda: b"mAwake=false" in run_adb(environment, "shell", "dumpsys window").stdout, "the dark")
+        assert run_adb(environment, "exec-out", "screenrecord --output-format=h264 -").stdout == b""
+
+
 def test_more_faults_by_command() -> None:
     with emulating(*MORE_FAULTS) as emulate:
         environment = emulate.environment
