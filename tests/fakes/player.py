@@ -219,8 +219,10 @@ _PICTURES = """() => {
   const start = replay.events[0].timestamp;
   let blocked = false;
   for (const { type, timestamp, data } of replay.events) {
-    const changes = type === 3 && data.source === 0 ? data.attributes : [];
-    const swapped = changes.some(({ id, attributes }) => id === 10 && attributes.src);
+    const mutation = type === 3 && data.source === 0;
+    const layered = ({ parentId }) => parentId === 11;
+    const swapped = mutation && (data.attributes.some(({ id, attributes }) => id === 10 && attributes.src)
+      || data.adds.some(layered) || data.removes.some(layered));
     if (type === 2 || swapped) found.push([timestamp - start, blocked]);
     if (type === 5 && data.tag === "mask") {
       blocked = Boolean(data.payload.blocked);
