@@ -10,7 +10,7 @@ BridgeError                 anything a device or its adb server did not do
 ├── CaptureFailed           no usable picture or tree
 │   ├── ScreenBlocked       the device refuses the picture (secure window, screen off)
 │   ├── FrameMalformed      the bytes are not the picture they claim to be
-│   ├── StreamRestarting    a picture stream begins anew, its first picture has not come
+│   ├── StreamRestarting    a picture stream has none to tell yet: it begins anew, or is late
 │   ├── HierarchyEmpty      the dump has no node
 │   └── HierarchyMalformed  the dump is not a view hierarchy
 └── AdbServerError          the host's adb server: absent, wrong version, protocol fault
@@ -79,7 +79,8 @@ class FrameMalformed(CaptureFailed):
 
 
 class StreamRestarting(CaptureFailed):
-    """A stream of pictures begins (the screen turned, its time ran out): its first picture has not come yet."""
+    """A stream of pictures has none to tell yet: it begins anew (the screen turned, its time ran out), or this host is
+    behind what has come."""
 
 
 class HierarchyEmpty(CaptureFailed):
