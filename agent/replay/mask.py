@@ -71,12 +71,14 @@ class Masker:
         self._came_ns: int | None = None
         self._silent: deque[_Silent] = deque(maxlen=HISTORY)
 
-    def tighten(self, level: MaskLevel) -> None:
-        """Mask at `level` from now on, if that is stricter than what is masked already."""
-        if _LEVELS.index(level) > _LEVELS.index(self.level):
+    def tighten(self, level: MaskLevel) -> bool:
+        """Mask at `level` from now on, if that is stricter than what is masked already; whether it is."""
+        stricter = _LEVELS.index(level) > _LEVELS.index(self.level)
+        if stricter:
             self.level = level
             self._surveys.clear()
             self._touched = None
+        return stricter
 
     def snapshot(self, s: Snapshot, canvas: Canvas, dpi: int) -> MaskedSnapshot:
         """Burn the masks of all dumps around a frame into a copy of its `canvas`.

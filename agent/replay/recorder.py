@@ -88,6 +88,7 @@ class Recorder:
         self._refused: dict[SessionKey, str] = {}
         self._encoder = PictureEncoder(quality)
         self._layers = Layers(self._encoder)
+        self._masking = 0
         self._reorder: Reorder[_Held] = Reorder()
         self._gaps = GapRuns()
         self._preroll: PreRoll[_Held] = PreRoll(PREROLL_MS * 1_000_000, PREROLL_BYTES)
@@ -166,7 +167,22 @@ class Recorder:
     def _shown_of(self, snapshot: MaskedSnapshot) -> Shown:
         canvas = snapshot.canvas
         stack = None if canvas is None else self._layers.show(canvas, covered=bool(snapshot.blocked))
-        return Shown.of(snapshot, stack)
+        return Shown.of(snapshot, stack, self._masking)
+
+    def forget(self) -> None:
+        """Masking became stricter: what was masked before is neither placed nor opens a segment any more."""
+        self._masking += 1
+        self._layers = Layers(self._encoder)
+        self._last_shown = {key: self._covered(shown) for key, shown in self._last_shown.items()}
+        if self._shown is not None:
+            self._shown = self._covered(self._shown)
+
+    def _covered(self, shown: Shown) -> Shown:
+        """A screen of the same shape that shows nothing."""
+        width = 0 if shown.stack is None else self._width
+        none = replace(blank(shown.stamp, shown.screen, shown.dpi, width, "tightened"), rotation=shown.rotation)
+        stack = None if none.canvas is None else key_picture(none.canvas, self._encoder)
+        return Shown.of(none, stack, self._masking)
 
     def advance(self, now: Stamp) -> list[SealedSegment]:
         """Time has passed, also when nothing came; gives back the segments that this closed."""
@@ -211,6 +227,9 @@ class Recorder:
             self._place(at, item)
 
     def _place(self, at: Stamp, item: _Held) -> None:
+        if self._outdated(item):
+            self._lose("timeline", "masked before masking became stricter")
+            return
         interval = self._switch(at)
         if isinstance(item, Foreground | Happening):
             self._note_front(item)
@@ -490,13 +509,16 @@ class Recorder:
 
     def _drop(self, items: Iterable[_Held]) -> None:
         for item in items:
-            if isinstance(item, Shown):
+            if isinstance(item, Shown) and not self._outdated(item):
                 # It is still what the screen shows until the next one.
                 self._shown = item
             if isinstance(item, Foreground | Happening):
                 self._note_front(item)
             if not isinstance(item, Foreground):
                 self._lose("timeline", "no session")
+
+    def _outdated(self, item: _Held) -> bool:
+        return isinstance(item, Shown) and item.masking != self._masking
 
     def _lose(self, stage: str, reason: str, count: int = 1) -> None:
         self._losses[stage, reason] += count

@@ -30,7 +30,10 @@ _INLINED = 4 / 3
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A snapshot ready to be written: pictures encoded (None: a wireframe), views as boxes."""
+    """A snapshot ready to be written: pictures encoded (None: a wireframe), views as boxes.
+
+    `masking` counts how often masking had become stricter before it was masked.
+    """
 
     stamp: Stamp
     screen: Size
@@ -40,12 +43,13 @@ class Shown:
     views: Mapping[str, tree.Attributes]
     covers: tuple[MaskRect, ...]
     blocked: str
+    masking: int = 0
 
     @classmethod
-    def of(cls, snapshot: MaskedSnapshot, stack: Stack | None) -> Shown:
+    def of(cls, snapshot: MaskedSnapshot, stack: Stack | None, masking: int = 0) -> Shown:
         s = snapshot
         views = tree.boxes(s.nodes, s.dpi, wireframe=stack is None)
-        return cls(s.stamp, s.screen, s.dpi, s.rotation, stack, views, s.covers, s.blocked)
+        return cls(s.stamp, s.screen, s.dpi, s.rotation, stack, views, s.covers, s.blocked, masking)
 
     @property
     def geometry(self) -> tuple[Size, int, Rotation, bool]:

@@ -37,6 +37,7 @@ REASONS: Mapping[str, str] = {
     "not-app": "the app has no window here",
     "secure": "the app forbids pictures of this window",
     "no-picture": "no picture had been taken yet",
+    "tightened": "masking became stricter, and no picture has been taken since",
 }
 
 

@@ -69,7 +69,8 @@ class CaptureLoop:
     was moving: the next rounds are released, too, even if their picture is the same, so that what was blocked for being
     unsettled is seen once it has settled. Without a `screen` it yields each dump that is new.
 
-    `paused` says why nothing may be captured now, "" when it may. `run` belongs to one thread; `touched` and `stop` may
+    `paused` says why nothing may be captured now, "" when it may. `level` says how it will be masked: when the answer
+    changes what is shown already is taken again. `run` belongs to one thread; `touched` and `stop` may
     be called from any.
     """
 
@@ -81,6 +82,7 @@ class CaptureLoop:
         settings: Capture,
         emit: Callable[[Snapshot | Hierarchy | Gap], None],
         paused: Callable[[], str] = lambda: "",
+        level: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._screen = screen
         self._hierarchy = hierarchy
@@ -88,6 +90,8 @@ class CaptureLoop:
         self._settings = settings
         self._emit = emit
         self._paused = paused
+        self._level = level
+        self._known_level = level()
         self._stopped = False
         self._wake = threading.Event()
         self._touched_ns = -TOUCH_TAIL_NS
@@ -121,8 +125,8 @@ class CaptureLoop:
         resumed_ns = self._clock.now().mono_ns
         moved_ns = -SETTLED_NS
         while not self._stopped:
-            if self._rest():
-                # What comes after a pause is shown even if it is what was there before.
+            if self._rest() or self._other_level():
+                # What comes after it is shown even if it is what was there before.
                 self._dumps.clear()
                 last, settled, resumed_ns = self._dump(), False, self._clock.now().mono_ns
                 continue
@@ -156,7 +160,7 @@ class CaptureLoop:
     def _run_views(self) -> None:
         shown: int | None = None
         while not self._stopped:
-            if self._rest():
+            if self._rest() or self._other_level():
                 shown = None
                 continue
             started = self._clock.now()
@@ -180,6 +184,11 @@ class CaptureLoop:
                 self._emit(Gap(started, self._clock.now(), "capture", reason))
                 started, reason = self._clock.now(), now
         return rested
+
+    def _other_level(self) -> bool:
+        """Whether masking has changed since this was asked last."""
+        before, self._known_level = self._known_level, self._level()
+        return before != self._known_level
 
     def _picture(self, screen: ScreenSource, started: Stamp) -> Frame | None:
         try:

@@ -122,7 +122,7 @@ class Pipeline:
     async def _record(self, device: Device, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         channel: Channel[StageItem] = Channel(loop, CHANNEL_ITEMS)
-        run = _Run(device, channel, self._clock, self._settings, self._last_entry, self._stage.paused)
+        run = _Run(device, channel, self._clock, self._settings, self._last_entry, self._stage)
         consumer: asyncio.Task[None] | None = None
         try:
             await loop.run_in_executor(self._workers, self._stage.attach, device)
@@ -218,9 +218,9 @@ class _Run:
         clock: Clock,
         settings: Settings,
         since: LogEntry | None,
-        paused: Callable[[], str],
+        stage: Stage,
     ) -> None:
-        self._paused = paused
+        self._paused = stage.paused
         self._device = device
         self._channel = channel
         self._stopped = threading.Event()
@@ -231,7 +231,9 @@ class _Run:
         self._touch = device.touch()
         # A wireframe needs no pictures, and an app is disturbed least by none.
         self._screen = None if settings.capture.quality == "text" else device.screen()
-        self._capture = CaptureLoop(self._screen, device.hierarchy(), clock, settings.capture, self._emit, paused)
+        self._capture = CaptureLoop(
+            self._screen, device.hierarchy(), clock, settings.capture, self._emit, stage.paused, stage.level
+        )
         self._clock = clock
         self.last_entry = since
 

@@ -20,6 +20,7 @@ from agent.model import (
     Happening,
     Loss,
     MaskedSnapshot,
+    MaskLevel,
     ParseFailure,
     Relayed,
     SealedSegment,
@@ -148,8 +149,13 @@ class Stage:
         self._status.paused = reason
         return reason
 
+    def level(self) -> MaskLevel | None:
+        """What the remote config asks for; when it changes, all is to be taken again. Any thread."""
+        return self._gate.mask_level
+
     def process(self, items: Iterable[StageItem]) -> None:
         """Take facts in the order of arrival. Raises AgentError when a sealed segment cannot be kept."""
+        self._tighten()
         for item in items:
             if isinstance(item, tuple):
                 snapshot, free = item
@@ -179,6 +185,7 @@ class Stage:
 
     def advance(self, now: Stamp) -> None:
         """Let time pass with nothing new."""
+        self._tighten()
         if self._recorder is None or self._sniffer is None:
             return
         for found in self._sniffer.advance(now):
@@ -211,9 +218,15 @@ class Stage:
         """The masker at the level of the moment, None when nothing may be taken."""
         if self._masker is None or self._gate.closed:
             return None
-        if self._gate.mask_level is not None:
-            self._masker.tighten(self._gate.mask_level)
+        self._tighten()
         return self._masker
+
+    def _tighten(self) -> None:
+        level = self._gate.mask_level
+        if level is None or self._masker is None or self._recorder is None:
+            return
+        if self._masker.tighten(level):
+            self._recorder.forget()
 
     def _views(self, tree: Hierarchy) -> None:
         masker = self._ready()

@@ -5,6 +5,7 @@ import { span } from "./time.js";
 const RETRY_MS = 1_000;
 const BLOCKED = {
   "no-picture": "there was none yet",
+  tightened: "masking became stricter, and none has been taken since",
   "no-tree": "the view tree could not be read",
   "not-app": "another app was in front",
   rotation: "the screen was turning",

@@ -576,3 +576,26 @@ def test_a_fault_with_no_session_is_counted() -> None:
     to = recorder()
     assert run([picture(1, 1), fault(3, "plugin-order")], to) == []
     assert Loss("timeline", "no session", 2) in to.losses
+
+
+def test_what_was_masked_before_masking_became_stricter_opens_no_segment_and_is_not_placed_any_more() -> None:
+    to = recorder()
+    sealed = [s for item in (picture(1, 10, "told"), event(1, ONE), log(2, "2")) for s in to.feed(item)]
+    sealed += to.advance(at(20))
+    # Still on its way to its place when masking becomes stricter.
+    sealed += to.feed(picture(19.5, 11, "told later"))
+    to.forget()
+    sealed += to.advance(at(31.9))
+    sealed += to.feed(log(40, "40"))
+    sealed += to.advance(at(50))
+    sealed += to.feed(picture(51, 12, "new"))
+    sealed += to.advance(at(60))
+    sealed += to.finish()
+    check(sealed)
+    first, second = sealed
+    assert b"told" in b"".join(first.events)
+    assert b"told" not in b"".join(second.events)
+    assert b"new" in b"".join(second.events)
+    assert not set(first.pictures) & set(second.pictures)
+    assert tagged(second, "mask")[0]["blocked"] == "tightened"
+    assert Loss("timeline", "masked before masking became stricter", 1) in to.losses

@@ -253,3 +253,15 @@ def test_without_pictures_each_new_dump_is_told() -> None:
 def test_a_tree_that_fails_once_is_asked_again() -> None:
     shown = Script([1, 2], [10, BridgeTimeout("s", "dump", "late"), 10]).run()
     assert shown == ["BridgeTimeout", (1, 10, 10), (2, 10, 10)]
+
+
+def test_another_level_of_masking_takes_a_screen_again_that_stands_still() -> None:
+    script = Script([1, 1, 1, 1, 1], [10])
+    levels: list[str | None] = [None, None, None, "conservative"]
+    loop = CaptureLoop(
+        script, script, script.clock, Capture(rate=30, touch_rate=30), script.emitted.append,
+        level=lambda: levels.pop(0) if len(levels) > 1 else levels[0],
+    )  # fmt: skip
+    script.stop = loop.stop
+    loop.run()
+    assert [item.frame.digest for item in script.emitted if isinstance(item, Snapshot)] == [1, 1]

@@ -634,3 +634,19 @@ def test_while_another_tool_holds_uiautomation_its_touches_are_unseen() -> None:
     bench.stage.advance(at(65))
     bench.stage.finish()
     assert gaps_of(bench, "touch") == [(at(11).wall_ms, UNSEEN), (at(51).wall_ms, UNSEEN)]
+
+
+def test_a_level_that_tightens_on_a_still_screen_leaves_nothing_of_before_in_later_segments() -> None:
+    gate = Gate()
+    bench = Bench(gate=gate)
+    bench.stage.attach(bench.device)
+    bench.stage.process([bench.snapshot(10.1), event_line(at(10.2), SESSION, "device-a", "m-1")])
+    bench.stage.advance(at(20))
+    gate.configure(Remote("", None, "conservative"))
+    assert bench.stage.level() == "conservative"
+    bench.stage.process([entry(at(50), "a line")])
+    bench.stage.advance(at(60))
+    bench.stage.finish()
+    before, after = bench.kept
+    assert before.pictures
+    assert not set(before.pictures) & set(after.pictures)
