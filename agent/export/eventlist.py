@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import BinaryIO
 
 from agent.export.part import Part
 from agent.export.stream import Stream, shortened
 from agent.replay import rrweb
-from agent.replay.playback import Playback
-from agent.replay.rrweb import Event
 from agent.store.recording import REFERENCE, data_uri, inline
 
 Tell = Callable[[float], None]
@@ -22,7 +20,7 @@ def write(stream: Stream, part: Part, file: BinaryIO, tell: Tell) -> int:
     """
     count = 0
     file.write(b"[\n")
-    for event in rested(shortened(stream)):
+    for event in shortened(stream):
         if event["type"] == 4:
             tell((event["timestamp"] - part.from_ms) / max(1, part.ms))
         line = rrweb.dumps(event)
@@ -32,17 +30,3 @@ def write(stream: Stream, part: Part, file: BinaryIO, tell: Tell) -> int:
         count += 1
     file.write(b"\n]\n")
     return count
-
-
-def rested(events: Iterable[Event]) -> Iterator[Event]:
-    """The events, and after each full snapshot under no finger the word that there is none.
-
-    rrweb's replayer learns it from a touch's end alone: one that seeks back over a gesture to where none was told would
-    leave its ring standing.
-    """
-    playback = Playback()
-    for event in events:
-        playback.feed(event)
-        yield event
-        if event["type"] == 2 and not any(finger.down for finger in playback.fingers):
-            yield rrweb.touch(event["timestamp"], "cancel", 0, 0, 0)

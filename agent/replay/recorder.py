@@ -470,7 +470,7 @@ class Recorder:
         self._seqs[key] = seq + 1
         self._ids.forget_oldest()
         origin = Origin(key, self._serial, self._device, interval.session_from, interval.device_from)
-        writer = SegmentWriter(origin, seq, wall_ms, self._href, shown, self._ids)
+        writer = SegmentWriter(origin, seq, wall_ms, self._href, shown, self._ids, resting=self._touches.resting)
         self._open[key] = writer
         if seq == 0:
             payload = {

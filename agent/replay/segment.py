@@ -84,9 +84,23 @@ class Origin:
 
 
 class SegmentWriter:
-    """Opens with Meta and a full snapshot of `shown` at `start_ms`; `append` adds events in any order of time."""
+    """Opens with Meta and a full snapshot of `shown` at `start_ms`; `append` adds events in any order of time.
 
-    def __init__(self, origin: Origin, seq: int, start_ms: int, href: str, shown: Shown, ids: tree.NodeIds) -> None:
+    `resting` = no finger is on the glass, and that is said: rrweb's replayer learns it from a touch's end alone, and
+    would leave the ring of a finger standing when it seeks back to a segment.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        seq: int,
+        start_ms: int,
+        href: str,
+        shown: Shown,
+        ids: tree.NodeIds,
+        *,
+        resting: bool = True,
+    ) -> None:
         self.origin = origin
         self._device = dict(origin.device)
         self.seq = seq
@@ -105,6 +119,8 @@ class SegmentWriter:
         layers = [node for node, _ in self._raised(shown, ())]
         opening = rrweb.full_snapshot(start_ms + 1, base, width, height, views, layers[::-1])
         self._put(opening, _pictures(shown.stack))
+        if resting:
+            self._put(rrweb.touch(start_ms, "cancel", 0, 0, 0))
         if shown.covers:
             self.append([mask_event(start_ms, shown)])
 

@@ -19,6 +19,11 @@ class TouchWriter:
         self._silent: set[int] = set()
         self._drawn: int | None = None
 
+    @property
+    def resting(self) -> bool:
+        """Whether no finger is on the glass, as far as it is told."""
+        return not self._down
+
     def events(self, touch: Touch, screen: Size, dpi: int) -> tuple[list[Event], bool]:
         """The events of a touch and whether the touch was held back.
 

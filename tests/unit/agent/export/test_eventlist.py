@@ -11,7 +11,6 @@ from fakes.patterned import SESSION
 from agent.export import eventlist
 from agent.export.part import parts
 from agent.export.stream import Stream
-from agent.replay import rrweb
 from agent.replay.playback import Playback
 from agent.replay.validator import validate
 
@@ -45,11 +44,3 @@ def test_nothing_readable_is_an_empty_list(tmp_path: Path) -> None:
     out = io.BytesIO()
     assert eventlist.write(Stream(recording, part), part, out, lambda share: None) == 0
     assert orjson.loads(out.getvalue()) == []
-
-
-def test_a_snapshot_under_no_finger_says_so() -> None:
-    opening = [rrweb.meta(0, "x", 10, 10), rrweb.full_snapshot(1, "a", 10, 10, [])]
-    again = [rrweb.meta(50, "x", 10, 10), rrweb.full_snapshot(51, "a", 10, 10, [])]
-    told = list(eventlist.rested([*opening, rrweb.touch(9, "down", 5, 5, 0), *again, rrweb.touch(60, "up", 5, 5, 0)]))
-    assert [event["timestamp"] for event in told] == [0, 1, 1, 9, 50, 51, 60]
-    assert told[2] == rrweb.touch(1, "cancel", 0, 0, 0)

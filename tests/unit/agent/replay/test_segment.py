@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pytest
 from fakes.views import EPOCH, at
 
 from agent.model import Loss, MaskedNode, MaskedSnapshot, MaskRect, SessionKey
@@ -32,7 +33,7 @@ def shown(seconds: float, shade: int, label: str = "", covers: tuple[MaskRect, .
 
 
 def writer(first: Shown, start_ms: int = EPOCH) -> SegmentWriter:
-    return SegmentWriter(ORIGIN, 0, start_ms, "android-app://x/y", first, NodeIds())
+    return SegmentWriter(ORIGIN, 0, start_ms, "android-app://x/y", first, NodeIds(), resting=False)
 
 
 def show(to: SegmentWriter, new: Shown) -> int:
@@ -242,3 +243,10 @@ def test_the_manifest_names_every_source_that_gave_pictures() -> None:
     for source in ("screenrecord", "screenrecord", "screencap"):
         to.describe({"screen": source})
     assert to.seal("stop", EPOCH + 1000, ()).manifest.device == {"model": "m", "screen": "screencap, screenrecord"}
+
+
+@pytest.mark.parametrize("resting", [True, False])
+def test_a_snapshot_under_no_finger_says_so(resting: bool) -> None:
+    to = SegmentWriter(ORIGIN, 0, EPOCH, "x", shown(0, 1), NodeIds(), resting=resting)
+    _, _, *rest = events_of(to)
+    assert [event["data"] for event in rest[:-1]] == [rrweb.touch(0, "cancel", 0, 0, 0)["data"]] * resting
