@@ -166,6 +166,7 @@ def record(
         registry = Registry(server, clock, start=True, video=video, display=settings.capture.display)
         stack.callback(registry.close)
         wanted = () if every else choose(registry, specs)
+        check_display(registry, wanted, settings.capture.display)
         try:
             spool = open_free(settings.spool)
         except StorageDenied as error:
@@ -289,6 +290,20 @@ def choose(registry: Registry, specs: tuple[str, ...]) -> tuple[str, ...]:
         first = next(iter(known.values()))
         raise NoDevice(f"{first.serial} cannot be used: {first.state}.", first.why)
     raise NoDevice("adb sees no device.", "Connect a phone with USB debugging on, or try `android-replay emulate`.")
+
+
+def check_display(registry: Registry, serials: tuple[str, ...], number: int) -> None:
+    """Raises ConfigError when one of the devices tells its displays and does not have this one."""
+    from agent.errors import ConfigError
+    from bridge.deadline import Deadline
+
+    for serial in serials if number else ():
+        numbers = [display.id for display in registry.displays(serial, Deadline(CONNECT_SECONDS))]
+        if numbers and number not in numbers:
+            has = ", ".join(map(str, numbers))
+            raise ConfigError(
+                f"{serial} has no display {number}; it has {has}.", "Choose one that `android-replay devices` lists."
+            )
 
 
 def _serial(registry: Registry, spec: str) -> str:

@@ -11,7 +11,8 @@ from queue import Queue
 import pytest
 from fakes.wait import until
 
-from agent.commands.attach import record
+from agent.commands.attach import check_display, record
+from agent.errors import ConfigError
 from agent.replay.validator import validate
 from agent.settings import load
 from agent.store.recording import Recording
@@ -139,6 +140,17 @@ def captured(device: AndroidDevice, size: Size) -> bool:
         return device.screen().capture(soon()).size == size
     except BridgeError:
         return False
+
+
+def test_a_display_that_no_phone_has_is_said_before_recording(desk: Lab) -> None:
+    registry = Registry(AdbServer(port=desk.port), HostClock())
+    try:
+        with pytest.raises(ConfigError, match=r"has no display 7; it has 0, 2\."):
+            check_display(registry, (desk.serials[0],), 7)
+        check_display(registry, (desk.serials[0],), 2)
+        check_display(registry, ("nobody",), 7)
+    finally:
+        registry.close()
 
 
 def test_a_fold_goes_on_on_the_other_panel() -> None:
