@@ -55,6 +55,7 @@ class RgbaCanvas:
         self.size = Size(pixels.shape[1], pixels.shape[0])
         self.screen = screen or self.size
         self._lossy = lossy
+        self._shrunk: tuple[Size, NDArray[np.uint8]] | None = None
 
     @property
     def whole(self) -> Bounds:
@@ -73,20 +74,23 @@ class RgbaCanvas:
     def masked(self, covers: Iterable[Bounds], width: int) -> RgbaCanvas:
         """A copy with the covers burnt in, its shorter side at most `width`."""
         size = scaled(self.size, width)
-        if size == self.size:
-            burnt = np.array(self._pixels, copy=True, order="C")
-        else:
-            source = np.ascontiguousarray(self._pixels)
-            image = Image.frombuffer("RGBX", (self.size.width, self.size.height), source, "raw", "RGBX", 0, 1)
-            # Whole-number reduction first: three times faster than one filtered pass from the full size.
-            image = image.resize((size.width, size.height), Image.Resampling.BILINEAR, reducing_gap=1.0)
-            burnt = np.array(image)
+        burnt = np.array(self._pixels if size == self.size else self._small(size), copy=True, order="C")
         words = burnt.view(np.uint32)[:, :, 0]
         lossless = size == self.size and not self._lossy
         for cover in covers:
             b = _outer(cover, size, self.screen, 0 if lossless else GROW + self._lossy * RINGING)
             words[b.top : b.bottom, b.left : b.right] = _COVER_WORD
         return RgbaCanvas(burnt, self.screen)
+
+    def _small(self, size: Size) -> NDArray[np.uint8]:
+        """The pixels shrunk to `size`; kept, for the same picture is masked anew while the views around it settle."""
+        if self._shrunk is None or self._shrunk[0] != size:
+            source = np.ascontiguousarray(self._pixels)
+            image = Image.frombuffer("RGBX", (self.size.width, self.size.height), source, "raw", "RGBX", 0, 1)
+            # Whole-number reduction first: three times faster than one filtered pass from the full size.
+            image = image.resize((size.width, size.height), Image.Resampling.BILINEAR, reducing_gap=1.0)
+            self._shrunk = size, np.asarray(image)
+        return self._shrunk[1]
 
     def changes(self, before: Canvas) -> tuple[Bounds, ...]:
         """Boxes, from top to bottom, outside which it is the same as `before`; none when it is the same."""

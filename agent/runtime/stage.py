@@ -16,6 +16,7 @@ from agent.analytics.sessions import IDLE_NS
 from agent.analytics.sniffer import Sniffer
 from agent.errors import ConfigError
 from agent.model import (
+    Canvas,
     Finding,
     Happening,
     Loss,
@@ -37,7 +38,7 @@ from agent.settings import Settings
 from bridge.deadline import Deadline
 from bridge.errors import DeviceBusy, FrameMalformed
 from bridge.ports import Device
-from bridge.types import ClockFix, Foreground, Gap, Hierarchy, LogEntry, Size, Stamp, Touch
+from bridge.types import ClockFix, Foreground, Frame, Gap, Hierarchy, LogEntry, Size, Stamp, Touch
 
 CALL_SECONDS = 5.0
 # An app whose uploads pass through the relay need not log its events.
@@ -90,6 +91,7 @@ class Stage:
         self._driven: Gap | None = None
         self._shut: Stamp | None = None
         self._recorder: Recorder | None = None
+        self._last: tuple[object, Canvas] | None = None
         self._merge = relayed.Merge() if relay else None
         self._offset_ns: int | None = None
         self._bound_ns = 0
@@ -251,7 +253,7 @@ class Stage:
             self._status.screen = frame.source
             self._recorder.describe(screen=frame.source)
         try:
-            picture = canvas(frame, self._settings.capture.width)
+            picture = self._decoded(frame)
         except FrameMalformed as error:
             gap = Gap(frame.stamp, frame.stamp, "screen", type(error).__name__, error.detail)
             self._feed(gap)
@@ -260,6 +262,15 @@ class Stage:
             self._drivers.free(snapshot.after.stamp)
         self._status.hierarchies += snapshot.after is not None
         self._show(masker.snapshot(snapshot, picture, self._dpi))
+
+    def _decoded(self, frame: Frame) -> Canvas:
+        """The frame's canvas, that of the last one again when it has the same bytes: while views settle a screen that
+        stands still is masked again and again, and a PNG takes 30 ms to decode."""
+        key = frame.digest, frame.media_type, frame.size, frame.screen
+        if self._last is None or self._last[0] != key:
+            self._last = None
+            self._last = key, canvas(frame, self._settings.capture.width)
+        return self._last[1]
 
     def _clock(self, fix: ClockFix) -> None:
         since, self._fixed = self._fixed, fix.stamp

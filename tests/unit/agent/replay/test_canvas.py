@@ -226,3 +226,14 @@ def test_flat_is_what_has_one_colour_but_for_noise() -> None:
     assert video.flat(Bounds(0, 40, VIDEO.width, VIDEO.height))
     data[-1] ^= 0x40
     assert not video.flat(video.whole)
+
+
+def test_a_picture_that_is_shrunk_is_masked_anew_each_time() -> None:
+    pixels = np.full((80, 40, 4), 255, np.uint8)
+    canvas = RgbaCanvas(pixels)
+    first = canvas.masked([Bounds(0, 0, 40, 20)], 20)
+    second = canvas.masked([Bounds(0, 60, 40, 80)], 20)
+    assert (first.rgb()[:10] == COVER).all()
+    assert (second.rgb()[:10] == 255).all()
+    assert (second.rgb()[-10:] == COVER).all()
+    assert (pixels == 255).all()
