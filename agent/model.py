@@ -293,12 +293,13 @@ class SealedSegment:
 class Delivered:
     """The sink has it. `answer` is what the server said, `skipped` its reason for not keeping it (a directive).
 
-    `ends_session`: the server wants no more of the segment's session.
+    `ends_session`: the server wants no more of the segment's session; `pause_s`: it wants nothing for so many seconds.
     """
 
     answer: str = ""
     skipped: str = ""
     ends_session: bool = False
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,9 +312,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Never try again."""
+    """Not to be tried again unasked. `ends_session`: the server wants no more of the segment's session."""
 
     reason: str
+    ends_session: bool = False
 
 
 Delivery = Delivered | Retry | Rejected

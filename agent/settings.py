@@ -103,11 +103,20 @@ class Replay(BaseModel):
 
 
 class Upload(BaseModel):
-    """How segments leave. `api_key` is the project's key; it is never printed."""
+    """How segments leave. `api_key` is the project's key; it is never printed.
+
+    `conformance` = "strict" drops what Amplitude's browser SDK would drop; "lossless" loses nothing. `parallel`
+    sessions are sent at once to one sink, at `bytes_per_second` all together (0 = no limit). `ca_file` = certificates
+    to trust (PEM) instead of the public ones. A proxy is taken from the environment (HTTPS_PROXY, NO_PROXY).
+    """
 
     model_config = _FROZEN
     api_key: SecretStr = SecretStr("")
     flush_seconds: float = Field(15.0, ge=0, le=600)
+    conformance: Literal["lossless", "strict"] = "lossless"
+    parallel: int = Field(4, ge=1, le=32)
+    bytes_per_second: int = Field(0, ge=0)
+    ca_file: Path | None = None
 
 
 class Relay(BaseModel):

@@ -31,7 +31,8 @@ def attach(
     every: Annotated[bool, typer.Option("--all", help="Every device that is or comes attached.")] = False,
     app: Annotated[str | None, typer.Option(help="The app's package; the one in front when left out.")] = None,
     sink: Annotated[
-        list[str] | None, typer.Option(help="dir:PATH or collector:URL; repeatable. Left out: dir:replays.")
+        list[str] | None,
+        typer.Option(help="dir:PATH, collector:URL, amplitude:us|eu|URL; repeatable. Left out: dir:replays."),
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1, help="Stop after so many seconds.")] = None,
     relay: Annotated[
@@ -129,6 +130,7 @@ def record(
     from agent.commands.relay import summary as relay_summary
     from agent.errors import ConfigError, SinkError, StorageDenied
     from agent.model import Relayed
+    from agent.outbox.pace import Pace
     from agent.outbox.remoteconfig import HOSTS, RemoteConfigClient
     from agent.outbox.sink import parse_sink
     from agent.outbox.spool import open_free
@@ -156,7 +158,8 @@ def record(
             on_session=lambda: remote.refresh() if remote is not None else None,
         )
         # What the remote config says of the rate counts, also in what is announced.
-        targets = [parse_sink(spec, api_key, lambda: gate.sample_rate) for spec in sinks]
+        pace = Pace(settings.upload.bytes_per_second)
+        targets = [parse_sink(spec, settings.upload, lambda: gate.sample_rate, pace) for spec in sinks]
         for target in targets:
             stack.callback(target.close)
         server = AdbServer(settings.adb.host, settings.adb.port)

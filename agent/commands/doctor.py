@@ -17,7 +17,7 @@ from agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from agent.model import Finding, ParseFailure, SegmentEvent
-    from agent.settings import Capture, Loaded
+    from agent.settings import Capture, Loaded, Upload
     from bridge.ports import Device
     from bridge.registry import Listed, Registry
     from bridge.types import Gap, LogEntry, Stamp
@@ -112,7 +112,7 @@ def _checks(
     yield _spool(settings.spool)
     yield _video(settings.capture)
     for spec in sinks:
-        yield _sink(spec, settings.upload.api_key.get_secret_value())
+        yield _sink(spec, settings.upload)
     server = AdbServer(settings.adb.host, settings.adb.port)
     registry = Registry(server, HostClock(), start=True, display=settings.capture.display)
     try:
@@ -164,19 +164,19 @@ def _video(capture: Capture) -> Check:
     return Check("video", True, f"{first}screenrecord, else single pictures")
 
 
-def _sink(spec: str, api_key: str) -> Check:
+def _sink(spec: str, upload: Upload) -> Check:
     from agent.errors import AgentError
     from agent.outbox.sink import parse_sink
 
     try:
-        target = parse_sink(spec, api_key)
+        target = parse_sink(spec, upload)
         try:
-            target.check()
+            known = target.check()
         finally:
             target.close()
     except AgentError as error:
         return Check(f"sink {spec}", False, error.message, error.hint)
-    return Check(f"sink {spec}", True, "answers")
+    return Check(f"sink {spec}", True, known)
 
 
 def _device(

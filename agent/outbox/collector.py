@@ -1,53 +1,59 @@
-"""The sink that posts segments to a collector, over HTTP/1.1 with keep-alive."""
+"""The sink that posts segments to a collector."""
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
+import ssl
 from collections.abc import Callable
 
 import httpx
 
-from agent.errors import ConfigError, SinkError
-from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment
+from agent.errors import SinkError
+from agent.model import Delivered, Delivery, Rejected, SealedSegment
 from agent.outbox import wire
-from agent.outbox.exchange import Exchange, address, words
+from agent.outbox.exchange import address, words
+from agent.outbox.pace import Pace
+from agent.outbox.track import SEND_SECONDS, TrackSink, left_out
 
 CHECK_SECONDS = 5.0
-THROTTLE_SECONDS = 60.0
-ENDED_SESSIONS = 256
 # What is sent to a collector that was started without a key, which takes any.
 NO_KEY = "local"
 
 
-class CollectorSink:
-    """Sends one segment per call, in as many posts as its size asks for, and remembers what the server decreed."""
+class CollectorSink(TrackSink):
+    """Tells the collector in each post which part of which segment it is, so that a repeat changes nothing."""
 
     def __init__(
-        self, url: str, api_key: str = "", sample_rate: Callable[[], float] = lambda: 1.0, seconds: float = 30.0
+        self,
+        url: str,
+        api_key: str = "",
+        sample_rate: Callable[[], float] = lambda: 1.0,
+        seconds: float = SEND_SECONDS,
+        strict: bool = False,
+        parallel: int = 1,
+        tls: ssl.SSLContext | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        """Connects to nothing. Raises ConfigError when `url` is not a plain http(s) address."""
+        """Raises ConfigError when `url` is not a plain http(s) address."""
         parts = address(url, "A collector's address", "Write the sink as collector:http://HOST:PORT.")
         self._base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-        if not (api_key.isascii() and api_key.isprintable()):
-            raise ConfigError("The API key has characters that no HTTP header can carry.", "Check upload.api_key.")
-        self._key = api_key or NO_KEY
-        self._rate = sample_rate
-        self._seconds = seconds
-        self._limit = wire.BATCH_BYTES
-        self._paused_until = 0.0
-        self._ended: OrderedDict[tuple[str, int], str] = OrderedDict()
-        self._exchange = Exchange(parts.hostname or "")
+        super().__init__(
+            f"collector:{self._base}",
+            self._base + wire.TRACK_PATH,
+            parts.hostname or "",
+            api_key or NO_KEY,
+            sample_rate,
+            seconds,
+            strict,
+            parallel,
+            tls,
+            pace,
+        )
 
-    @property
-    def name(self) -> str:
-        return f"collector:{self._base}"
-
-    def check(self) -> None:
+    def check(self) -> str:
         """Raises SinkError when nothing there answers as a collector, or it does not accept the key."""
         url = f"{self._base}/healthz"
         try:
-            answer = self._exchange.ask("GET", url, {"Authorization": f"Bearer {self._key}"}, seconds=CHECK_SECONDS)
+            answer = self._ask("GET", url, {"Authorization": f"Bearer {self._key}"}, b"", CHECK_SECONDS)
         except httpx.HTTPError as error:
             raise SinkError(
                 f"{self._base} does not answer: {words(error)}.",
@@ -63,55 +69,24 @@ class CollectorSink:
                 f"{url} answers {answer.status}.",
                 "Is another program listening there? Check the address of the collector.",
             )
+        return "answers and takes the key"
 
-    def send(self, sealed: SealedSegment) -> Delivery:
-        manifest = sealed.manifest
-        session = (manifest.device_id, manifest.session_id)
-        if manifest.device_id == "" or manifest.session_id <= 0:
-            return Rejected("no session id or device id")
-        if session in self._ended:
-            return Rejected(f"not sent: {self._ended[session]}")
-        pause = self._paused_until - time.monotonic()
-        if pause > 0:
-            return Retry(pause, "the server is throttling")
-        try:
-            return self._send(sealed, session)
-        except UnicodeError:
-            return Rejected("the device id or an event is no Unicode text")
-        except httpx.InvalidURL:
-            return Rejected("the device id does not fit into an address")
-        except httpx.HTTPError as error:
-            return Retry(0.0, words(error))
-
-    def close(self) -> None:
-        self._exchange.close()
-
-    def _send(self, sealed: SealedSegment, session: tuple[str, int]) -> Delivery:
-        events = list(wire.inlined(sealed))
+    def _deliver(self, sealed: SealedSegment) -> Delivery:
+        texts, oversize = wire.texts(wire.inlined(sealed))
+        if not texts:
+            return Rejected(left_out(oversize) or "no events")
+        last = Delivered()
         while True:
-            made, oversize = wire.bodies(events, self._limit)
-            left_out = f"{oversize} events of more than {wire.EVENT_BYTES} bytes left out" if oversize else ""
-            if not made:
-                return Rejected(left_out or "no events")
+            made = [wire.body(batch) for batch in wire.batches(texts, self._limit)]
             for part, body in enumerate(made, 1):
-                head = wire.headers(self._key, self._rate(), sealed.manifest.id, part, len(made))
-                url = f"{self._base}{wire.TRACK_PATH}?{wire.query(sealed.manifest)}"
-                answer = self._exchange.ask("POST", url, head, wire.compress(body), self._seconds)
-                if wire.too_large(answer) and body.events > 1:
+                key = wire.idempotency(sealed.manifest.id, part, len(made))
+                delivery, halve = self._post(sealed, body, key)
+                if halve:
+                    # Each part says of how many it is: begin again, with smaller ones.
                     self._limit = len(body.data) // 2
                     break
-                delivery = wire.classify(answer, time.time_ns() // 1_000_000)
-                if not isinstance(delivery, Delivered):
+                if not isinstance(delivery, Delivered) or delivery.skipped:
                     return delivery
-                self._obey(answer, delivery, session)
-                if delivery.skipped or part == len(made):
-                    return Delivered(delivery.answer, delivery.skipped or left_out, delivery.ends_session)
-
-    def _obey(self, answer: wire.Answer, delivery: Delivered, session: tuple[str, int]) -> None:
-        """Keep the directives that the browser SDK keeps: a minute's pause, no more posts for a session."""
-        throttled = answer.headers.get(wire.SKIP_HEADER, "").strip() == wire.THROTTLED
-        self._paused_until = time.monotonic() + THROTTLE_SECONDS if throttled else 0.0
-        if delivery.ends_session:
-            self._ended[session] = delivery.skipped
-            while len(self._ended) > ENDED_SESSIONS:
-                self._ended.popitem(last=False)
+                last = delivery
+            else:
+                return Delivered(last.answer, left_out(oversize))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -26,13 +27,15 @@ ANSWER_BYTES = 4096
 class Exchange:
     """Asks one thing at a time: callers of several threads wait for each other. `close` from any thread, twice."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, tls: ssl.SSLContext | None = None) -> None:
+        """`tls` says whose certificates count; httpx's own choice when left out. They are checked in any case."""
         self._using = threading.Lock()
         self._closed = False
         self._aborted = False
         self._stream: Any = None
         self._client = httpx.Client(
             http1=True,
+            verify=True if tls is None else tls,
             follow_redirects=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             # A proxy from the environment has no business between two programs of one host.

@@ -16,15 +16,17 @@ class FolderSink:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.parallel = 1
         self._recording: Recording | None = None
 
     @property
     def name(self) -> str:
         return f"dir:{self.path}"
 
-    def check(self) -> None:
+    def check(self) -> str:
         """Make the recording, or see that it can be written. Raises StorageError."""
         self._open()
+        return "can be written"
 
     def send(self, sealed: SealedSegment) -> Delivery:
         try:

@@ -1,29 +1,38 @@
-"""Where segments go: the protocol of a sink, and the specs that name one (`dir:PATH`, `collector:URL`)."""
+"""Where segments go: the protocol of a sink, and the specs that name one (`dir:PATH`, `amplitude:us`, ...)."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from agent.errors import ConfigError
 from agent.model import Delivery, SealedSegment
+from agent.outbox.pace import Pace
+from agent.settings import Upload
 
 
 class Sink(Protocol):
     """A destination. It sends one segment and says what became of it; queueing and retries are not its business.
 
-    One thread calls `send`; `close` may come from any thread, twice, and makes a blocked `send` return.
+    At most `parallel` threads call `send`; `close` may come from any thread, twice, and makes a blocked `send` return.
     """
+
+    @property
+    def parallel(self) -> int: ...
 
     @property
     def name(self) -> str:
         """The spec: names the sink in the spool's ledger, so it never changes and holds no secret."""
         ...
 
-    def check(self) -> None:
-        """Whether it can take segments now. Raises SinkError or StorageError whose hint is the next step."""
+    def check(self) -> str:
+        """What is known of whether it can take segments now, in a few words.
+
+        Raises SinkError or StorageError whose hint is the next step.
+        """
         ...
 
     def send(self, sealed: SealedSegment) -> Delivery:
@@ -37,18 +46,25 @@ class Sink(Protocol):
 class _Options:
     """What sinks need besides their spec."""
 
-    api_key: str = field(repr=False)
+    upload: Upload
     sample_rate: Callable[[], float]
-    send_seconds: float
+    pace: Pace | None
+
+    @property
+    def strict(self) -> bool:
+        return self.upload.conformance == "strict"
 
 
 def parse_sink(
-    spec: str, api_key: str = "", sample_rate: Callable[[], float] = lambda: 1.0, send_seconds: float = 30.0
+    spec: str,
+    upload: Upload | None = None,
+    sample_rate: Callable[[], float] = lambda: 1.0,
+    pace: Pace | None = None,
 ) -> Sink:
     """The sink that a spec names. Opens nothing. Raises ConfigError that lists the kinds.
 
-    `api_key` is the project's key, `sample_rate` tells the share of sessions to announce, `send_seconds` the limit of a
-    request.
+    `sample_rate` tells the share of sessions to announce. `pace` limits it together with the others that share it; each
+    has its own when left out.
     """
     if not _is_text(spec):
         raise ConfigError(f"{spec!r} is no Unicode text.", "Name the folder in UTF-8.")
@@ -56,7 +72,7 @@ def parse_sink(
     if not colon or kind not in KINDS or not rest:
         known = ", ".join(f"{kind}:{form}" for kind, (form, _) in KINDS.items())
         raise ConfigError(f"{spec!r} names no sink.", f"Known forms: {known}.")
-    return KINDS[kind][1](rest, _Options(api_key, sample_rate, send_seconds))
+    return KINDS[kind][1](rest, _Options(upload or Upload(), sample_rate, pace))
 
 
 def _is_text(spec: str) -> bool:
@@ -77,10 +93,34 @@ def _folder(rest: str, options: _Options) -> Sink:
 def _collector(rest: str, options: _Options) -> Sink:
     from agent.outbox.collector import CollectorSink
 
-    return CollectorSink(rest, options.api_key, options.sample_rate, options.send_seconds)
+    return CollectorSink(rest, *_shared(options))
+
+
+def _amplitude(rest: str, options: _Options) -> Sink:
+    from agent.outbox.amplitude import AmplitudeSink
+
+    return AmplitudeSink(rest, *_shared(options))
+
+
+def _shared(options: _Options) -> tuple[str, Callable[[], float], float, bool, int, ssl.SSLContext, Pace]:
+    """What both sinks that post take, in their order. Raises ConfigError."""
+    from agent.outbox.track import SEND_SECONDS, STRICT_SECONDS, trust
+
+    upload, strict = options.upload, options.strict
+    return (
+        upload.api_key.get_secret_value(),
+        options.sample_rate,
+        STRICT_SECONDS if strict else SEND_SECONDS,
+        strict,
+        # The browser SDK sends one request at a time.
+        1 if strict else upload.parallel,
+        trust(upload.ca_file),
+        options.pace or Pace(upload.bytes_per_second),
+    )
 
 
 KINDS: Mapping[str, tuple[str, Callable[[str, _Options], Sink]]] = {
     "dir": ("PATH", _folder),
     "collector": ("URL", _collector),
+    "amplitude": ("us|eu|URL", _amplitude),
 }

@@ -2,7 +2,8 @@
 
 The form is that of Amplitude's public browser SDK (@amplitude/session-replay-browser, track-destination.ts and
 base-events-store.ts): `POST {base}/sessions/v2/track?device_id=&session_id=&type=replay` with the JSON body
-`{"version":1,"events":["<JSON text of an rrweb event>", ...]}`, gzip'd as a whole. One thing is added: an
+`{"version":1,"events":["<JSON text of an rrweb event>", ...]}`, gzip'd as a whole. Order is carried by the events'
+times alone, so a segment may be cut between any two of its events. One thing is added for a collector: an
 `Idempotency-Key` with the segment's id, as `<id>` or, for a segment sent in several posts, `<id>;part=<n>;of=<m>`.
 """
 
@@ -26,6 +27,8 @@ TRACK_PATH = "/sessions/v2/track"
 # Client-side limits of the browser SDK, in bytes before compression; the server refuses above 10 000 000.
 BATCH_BYTES = 6_000_000
 EVENT_BYTES = 9_000_000
+# For so long the browser SDK leaves a server alone that throttles.
+THROTTLE_SECONDS = 60.0
 SKIP_HEADER = "x-session-replay-event-skipped"
 # Values of that header (same source): throttled; session outside the accepted range; capture switched off.
 THROTTLED, OUT_OF_RANGE, CAPTURE_OFF = "429", "4004", "4005"
@@ -61,27 +64,41 @@ def inlined(sealed: SealedSegment) -> Iterator[bytes]:
     return (inline(event, uris) for event in sealed.events)
 
 
-def bodies(events: Iterable[bytes], limit: int = BATCH_BYTES) -> tuple[list[Body], int]:
-    """The events as bodies of at most `limit` bytes (a larger event stands alone), and how many passed EVENT_BYTES.
+def texts(events: Iterable[bytes]) -> tuple[list[bytes], int]:
+    """Each event as the JSON string that a body holds, and how many passed EVENT_BYTES.
 
     The latter are left out: no server takes them. Raises UnicodeDecodeError for an event that is not UTF-8.
     """
-    made: list[Body] = []
-    batch: list[bytes] = []
-    size, too_large = len(_OPEN) + len(_CLOSE), 0
-    for event in events:
-        if len(event) > EVENT_BYTES:
-            too_large += 1
-            continue
-        text = orjson.dumps(event.decode())
-        if batch and size + len(text) + 1 > limit:
-            made.append(_body(batch))
-            batch, size = [], len(_OPEN) + len(_CLOSE)
-        batch.append(text)
+    given = list(events)
+    taken = [orjson.dumps(event.decode()) for event in given if len(event) <= EVENT_BYTES]
+    return taken, len(given) - len(taken)
+
+
+def batches(texts: Iterable[bytes], limit: int = BATCH_BYTES) -> list[list[bytes]]:
+    """`texts` in groups whose bodies have at most `limit` bytes; a larger one stands alone."""
+    made: list[list[bytes]] = []
+    size = 0
+    for text in texts:
+        if not made or size + len(text) + 1 > limit:
+            made.append([])
+            size = len(_OPEN) + len(_CLOSE)
+        made[-1].append(text)
         size += len(text) + 1
-    if batch:
-        made.append(_body(batch))
-    return made, too_large
+    return made
+
+
+def body(batch: list[bytes]) -> Body:
+    """The body that holds these texts."""
+    return Body(_OPEN + b",".join(batch) + _CLOSE, len(batch))
+
+
+def bodies(events: Iterable[bytes], limit: int = BATCH_BYTES) -> tuple[list[Body], int]:
+    """The events as bodies of at most `limit` bytes (a larger event stands alone), and how many were left out.
+
+    Raises UnicodeDecodeError for an event that is not UTF-8.
+    """
+    taken, too_large = texts(events)
+    return [body(batch) for batch in batches(taken, limit)], too_large
 
 
 def compress(body: Body) -> bytes:
@@ -94,8 +111,13 @@ def query(manifest: SegmentManifest) -> str:
     return urllib.parse.urlencode(fields)
 
 
-def headers(api_key: str, sample_rate: float, segment_id: str, part: int = 1, parts: int = 1) -> dict[str, str]:
-    """The headers of part `part` of `parts`, counted from 1."""
+def idempotency(segment_id: str, part: int = 1, parts: int = 1) -> dict[str, str]:
+    """The header by which a collector knows part `part` of `parts`, counted from 1, of a segment."""
+    return {"Idempotency-Key": segment_id if parts == 1 else f"{segment_id};part={part};of={parts}"}
+
+
+def headers(api_key: str, sample_rate: float) -> dict[str, str]:
+    """What the browser SDK's headers say; X-Client-Url is missing, as a phone's screen has none."""
     return {
         "Content-Type": "application/json",
         "Accept": "*/*",
@@ -107,20 +129,28 @@ def headers(api_key: str, sample_rate: float, segment_id: str, part: int = 1, pa
         "X-Client-Library": f"segment/{__version__}",
         "X-Client-Sample-Rate": repr(float(sample_rate)).removesuffix(".0"),
         "X-Sampling-Hash-Alg": "xxhash32",
-        "Idempotency-Key": segment_id if parts == 1 else f"{segment_id};part={part};of={parts}",
     }
 
 
-def classify(answer: Answer, now_ms: int) -> Delivery:
-    """What an answer to one post means for its segment. `now_ms` (epoch) serves a Retry-After date without a Date."""
+def classify(answer: Answer, now_ms: int, strict: bool = False) -> Delivery:
+    """What an answer to one post means for its events. `now_ms` (epoch) serves a Retry-After date without a Date.
+
+    `strict` = as the browser SDK takes it (track-destination.ts): what the server skips is done with, and it knows no
+    Retry-After. Otherwise what is skipped is still to be delivered, later or, when its session is ended, by hand.
+    """
     status = answer.status
     words = f"{status} {answer.text.strip()[:200]}".strip()
     if 200 <= status < 300:
         code = answer.headers.get(SKIP_HEADER, "").strip()
-        skipped = f"{_SKIP_WORDS[code]} ({code})" if code in _SKIP_WORDS else ""
-        return Delivered(words, skipped, ends_session=code in (OUT_OF_RANGE, CAPTURE_OFF))
+        if code not in _SKIP_WORDS:
+            return Delivered(words)
+        skipped = f"{_SKIP_WORDS[code]} ({code})"
+        if strict:
+            pause = THROTTLE_SECONDS if code == THROTTLED else 0.0
+            return Delivered(words, skipped, ends_session=code != THROTTLED, pause_s=pause)
+        return Retry(THROTTLE_SECONDS, skipped) if code == THROTTLED else Rejected(skipped, ends_session=True)
     if status in (408, 429, 499) or status >= 500:
-        return Retry(retry_after(answer.headers, now_ms), words)
+        return Retry(0.0 if strict else retry_after(answer.headers, now_ms), words)
     return Rejected(words)
 
 
@@ -150,7 +180,3 @@ def _http_date(value: str) -> float | None:
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _body(batch: list[bytes]) -> Body:
-    return Body(_OPEN + b",".join(batch) + _CLOSE, len(batch))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,11 +42,14 @@ class Connection:
 
 
 @contextmanager
-def raw_server(script: Callable[[Connection], None]) -> Iterator[str]:
-    """Runs `script` for every connection, one after the other; yields the address as a URL."""
+def raw_server(
+    script: Callable[[Connection], None], tls: ssl.SSLContext | None = None, parallel: bool = False
+) -> Iterator[str]:
+    """Runs `script` for every connection, one after the other or each in a thread; yields the address as a URL."""
     ended = threading.Event()
     listening = socket.create_server(("127.0.0.1", 0))
     held: list[socket.socket] = []
+    talking: list[threading.Thread] = []
 
     def serve() -> None:
         while not ended.is_set():
@@ -54,13 +58,26 @@ def raw_server(script: Callable[[Connection], None]) -> Iterator[str]:
             except OSError:
                 return
             held.append(client)
-            with client, suppress(OSError):
+            if parallel:
+                talk = threading.Thread(target=serve_one, args=(client,))
+                talking.append(talk)
+                talk.start()
+            else:
+                serve_one(client)
+
+    def serve_one(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            if tls is not None:
+                client = tls.wrap_socket(client, server_side=True)
+                held.append(client)
+            with client:
                 script(Connection(client, ended))
 
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        scheme = "http" if tls is None else "https"
+        yield f"{scheme}://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         ended.set()
         for client in held:
@@ -69,5 +86,6 @@ def raw_server(script: Callable[[Connection], None]) -> Iterator[str]:
         with suppress(OSError):
             listening.shutdown(socket.SHUT_RDWR)
         listening.close()
-        thread.join(5)
-        assert not thread.is_alive()
+        for running in (thread, *talking):
+            running.join(5)
+            assert not running.is_alive()

@@ -17,6 +17,7 @@ class ScriptedSink:
         self._then = then or Delivered("ok")
         self._block = block
         self._closed = threading.Event()
+        self.parallel = 1
         self.entered = threading.Event()
         self.sent: list[SealedSegment] = []
 
@@ -28,8 +29,8 @@ class ScriptedSink:
     def closed(self) -> bool:
         return self._closed.is_set()
 
-    def check(self) -> None:
-        """Always usable."""
+    def check(self) -> str:
+        return "always usable"
 
     def send(self, sealed: SealedSegment) -> Delivery:
         self.sent.append(sealed)

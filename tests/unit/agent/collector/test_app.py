@@ -115,7 +115,7 @@ def raw(port: int, length: int, query: str = "") -> socket.socket:
 def test_a_segment_is_kept_before_it_is_answered(collector: Collecting, track) -> None:
     sealed = segment()
     (made,), _ = wire.bodies(wire.inlined(sealed))
-    head = wire.headers("key", 1.0, sealed.manifest.id)
+    head = wire.headers("key", 1.0) | wire.idempotency(sealed.manifest.id)
     answer = track(wire.compress(made), **head)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
@@ -290,7 +290,7 @@ def test_a_segment_in_parts(collector: Collecting, track) -> None:
     assert len(made) > 2
     for part, one in enumerate(made, 1):
         assert collector.recording.manifests() == ()
-        head = wire.headers("key", 1.0, sealed.manifest.id, part, len(made))
+        head = wire.headers("key", 1.0) | wire.idempotency(sealed.manifest.id, part, len(made))
         answer = track(wire.compress(one), **head)
         assert answer.status_code == 200
     assert answer.json()["events"] == len(sealed.events)
@@ -567,7 +567,7 @@ def test_a_collector_that_cannot_start_lets_go_of_the_folder(tmp_path: Path) -> 
 def test_what_was_answered_survives_a_kill(tmp_path: Path, host: Host) -> None:
     folder, sealed = tmp_path / "collected", segment()
     (made,), _ = wire.bodies(wire.inlined(sealed))
-    head = wire.headers("key", 1.0, sealed.manifest.id)
+    head = wire.headers("key", 1.0) | wire.idempotency(sealed.manifest.id)
     event = {"device_id": DEVICE, "event_type": "tap", "insert_id": "one"}
     events = json.dumps({"api_key": "key", "events": [event]})
     with subprocess.Popen(

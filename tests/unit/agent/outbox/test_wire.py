@@ -61,16 +61,17 @@ def test_query_is_in_order_and_escaped() -> None:
 
 
 def test_headers_are_those_of_the_contract() -> None:
-    head = wire.headers("key", 0.15, "ab" * 16)
+    head = wire.headers("key", 0.15)
     assert head["Authorization"] == "Bearer key"
     assert head["Content-Type"] == "application/json"
     assert head["Content-Encoding"] == "gzip"
     assert head["X-Client-Sample-Rate"] == "0.15"
     assert head["X-Sampling-Hash-Alg"] == "xxhash32"
     assert re.fullmatch(r"segment/\d.*", head["X-Client-Library"])
-    assert head["Idempotency-Key"] == "ab" * 16
-    assert wire.headers("key", 1.0, "ab" * 16)["X-Client-Sample-Rate"] == "1"
-    assert wire.headers("key", 1.0, "ab" * 16, 2, 3)["Idempotency-Key"] == f"{'ab' * 16};part=2;of=3"
+    assert "Idempotency-Key" not in head
+    assert wire.headers("key", 1.0)["X-Client-Sample-Rate"] == "1"
+    assert wire.idempotency("ab" * 16) == {"Idempotency-Key": "ab" * 16}
+    assert wire.idempotency("ab" * 16, 2, 3) == {"Idempotency-Key": f"{'ab' * 16};part=2;of=3"}
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
@@ -79,11 +80,15 @@ def test_success_is_delivered(status: int) -> None:
 
 
 @pytest.mark.parametrize(("code", "word"), [("429", "throttling"), ("4004", "range"), ("4005", "switched off")])
-def test_skip_directives_are_done_and_named(code: str, word: str) -> None:
-    delivery = wire.classify(Answer(200, {wire.SKIP_HEADER: code}, ""), NOW_MS)
-    assert isinstance(delivery, Delivered)
-    assert word in delivery.skipped
-    assert f"({code})" in delivery.skipped
+def test_what_a_server_skips_is_done_with_for_the_browser_sdk_and_still_ours_otherwise(code: str, word: str) -> None:
+    answer = Answer(200, {wire.SKIP_HEADER: code}, "")
+    strict = wire.classify(answer, NOW_MS, strict=True)
+    assert isinstance(strict, Delivered)
+    assert word in strict.skipped
+    assert f"({code})" in strict.skipped
+    assert (strict.ends_session, strict.pause_s) == ((False, 60.0) if code == "429" else (True, 0.0))
+    ours = wire.classify(answer, NOW_MS)
+    assert ours == (Retry(60.0, strict.skipped) if code == "429" else Rejected(strict.skipped, ends_session=True))
 
 
 def test_an_unknown_skip_code_is_plain_success() -> None:
@@ -92,7 +97,10 @@ def test_an_unknown_skip_code_is_plain_success() -> None:
 
 @pytest.mark.parametrize("status", [408, 429, 499, 500, 502, 503, 504, 507, 599])
 def test_trouble_that_passes_is_retried(status: int) -> None:
-    assert wire.classify(Answer(status, {"retry-after": "7"}, "busy"), NOW_MS) == Retry(7.0, f"{status} busy")
+    answer = Answer(status, {"retry-after": "7"}, "busy")
+    assert wire.classify(answer, NOW_MS) == Retry(7.0, f"{status} busy")
+    # The browser SDK does not read Retry-After.
+    assert wire.classify(answer, NOW_MS, strict=True) == Retry(0.0, f"{status} busy")
 
 
 @pytest.mark.parametrize("status", [100, 301, 302, 400, 401, 402, 403, 404, 413, 422])

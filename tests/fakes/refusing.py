@@ -1,0 +1,137 @@
+"""A server for uploads that refuses, breaks off and lies as told, over real TCP, and keeps what it took."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import ssl
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate
+
+import orjson
+from fakes.rawserver import Connection, raw_server
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A request as it came; headers by lower-case name."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def events(self) -> list[bytes]:
+        """The texts of the events in the body."""
+        return [text.encode() for text in orjson.loads(gzip.decompress(self.body))["events"]] if self.body else []
+
+
+@dataclass(slots=True)
+class Refusing:
+    """`posts` as they came, `taken` = the events that this server has kept, as often as it got them."""
+
+    url: str = ""
+    script: deque[str] = field(default_factory=deque)
+    posts: list[Post] = field(default_factory=list)
+    taken: list[bytes] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def _answer(status: str, more: str = "", text: str = "") -> bytes:
+    return f"HTTP/1.1 {status} Said\r\nContent-Length: {len(text)}\r\n{more}\r\n{text}".encode()
+
+
+def _skipping(code: str) -> bytes:
+    return _answer("200", f"X-Session-Replay-Event-Skipped: {code}\r\n")
+
+
+def _reset(connection: Connection) -> None:
+    connection.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.client.close()
+
+
+def _endless(connection: Connection) -> None:
+    connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    while not connection.ended.is_set():
+        connection.send(b"x" * 65536)
+
+
+OK = _answer("200", text='{"code":200}')
+STATUSES = ("302", "400", "401", "402", "403", "404", "408", "413", "429", "499", "500", "503")
+# What is answered; the posts are not kept.
+ANSWERS: Mapping[str, bytes] = {
+    **{status: _answer(status) for status in STATUSES},
+    "200+429": _skipping("429"),
+    "200+4004": _skipping("4004"),
+    "200+4005": _skipping("4005"),
+    "302": _answer("302", "Location: http://127.0.0.1:1/elsewhere\r\n"),
+    "429 in seconds": _answer("429", "Retry-After: 0.05\r\n"),
+    "429 by date": _answer(
+        "429", f"Date: {formatdate(0, usegmt=True)}\r\nRetry-After: {formatdate(1, usegmt=True)}\r\n"
+    ),
+    "429 absurd": _answer("429", "Retry-After: " + "9" * 400 + "\r\n"),
+    "firewall": _answer("403", text="The payload size would exceed what this firewall passes"),
+}
+# What is answered after the post was kept.
+KEPT: Mapping[str, Callable[[Connection], None]] = {
+    "200": lambda connection: connection.send(OK),
+    "endless body": _endless,
+    "wrong gzip": lambda connection: connection.send(_answer("200", "Content-Encoding: gzip\r\n", "no gzip at all")),
+    "reset after the body": _reset,
+}
+BREAKS: Mapping[str, Callable[[Connection], None]] = {
+    "reset before the body": _reset,
+    "slow loris": lambda connection: connection.drip(OK * 50, 0.02),
+}
+BEHAVIOURS = (*ANSWERS, *KEPT, *BREAKS)
+
+
+@contextmanager
+def refusing(*script: str, tls: ssl.SSLContext | None = None) -> Iterator[Refusing]:
+    """Behaves to each request in turn as BEHAVIOURS name it, then takes everything."""
+    unknown = set(script) - set(BEHAVIOURS)
+    assert not unknown, unknown
+    server = Refusing(script=deque(script))
+
+    def serve(connection: Connection) -> None:
+        while True:
+            with server.lock:
+                peeked = server.script[0] if server.script else "200"
+                if peeked == "reset before the body":
+                    server.script.popleft()
+            if peeked == "reset before the body":
+                connection.client.recv(1)
+                BREAKS[peeked](connection)
+                return
+            data = connection.request()
+            if not data:
+                return
+            post = _post(data)
+            with server.lock:
+                wanted = server.script.popleft() if server.script else "200"
+                server.posts.append(post)
+                if wanted in KEPT:
+                    server.taken += post.events
+            if wanted in ANSWERS:
+                connection.send(ANSWERS[wanted])
+            else:
+                (KEPT | BREAKS)[wanted](connection)
+                if wanted != "200":
+                    return
+
+    with raw_server(serve, tls, parallel=True) as server.url:
+        yield server
+
+
+def _post(data: bytes) -> Post:
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    method, target, _ = first.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return Post(method, target, headers, body)

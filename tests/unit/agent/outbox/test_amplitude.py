@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import orjson
+import pytest
+from fakes.refusing import Refusing, refusing
+from fakes.segments import DEVICE, SESSION, segment
+
+from agent.errors import SinkError
+from agent.model import Delivered, Rejected, Retry, SealedSegment
+from agent.outbox import wire
+from agent.outbox.amplitude import ZONES, AmplitudeSink
+
+
+@contextmanager
+def sinking(server: Refusing, strict: bool = False) -> Iterator[AmplitudeSink]:
+    sink = AmplitudeSink(server.url + "/sessions/v2/track", "key-4711", lambda: 0.25, 5.0, strict)
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
+def texts(sealed: SealedSegment) -> list[bytes]:
+    return list(wire.inlined(sealed))
+
+
+def test_a_post_is_the_browser_sdks() -> None:
+    assert ZONES == {
+        "us": "https://api-sr.amplitude.com/sessions/v2/track",
+        "eu": "https://api-sr.eu.amplitude.com/sessions/v2/track",
+    }
+    sealed = segment()
+    with refusing() as server, sinking(server) as sink:
+        assert sink.send(sealed) == Delivered('200 {"code":200}')
+    (post,) = server.posts
+    assert post.target == f"/sessions/v2/track?device_id={DEVICE}&session_id={SESSION}&type=replay"
+    assert post.headers["authorization"] == "Bearer key-4711"
+    assert post.headers["content-type"] == "application/json"
+    assert post.headers["content-encoding"] == "gzip"
+    assert post.headers["accept"] == "*/*"
+    assert post.headers["x-client-sample-rate"] == "0.25"
+    assert post.headers["x-sampling-hash-alg"] == "xxhash32"
+    assert post.headers["x-client-library"].startswith("segment/")
+    assert "idempotency-key" not in post.headers
+    body = orjson.loads(gzip.decompress(post.body))
+    assert list(body) == ["version", "events"]
+    assert (body["version"], [text.encode() for text in body["events"]]) == (1, texts(sealed))
+
+
+def test_check_sends_neither_replay_nor_key() -> None:
+    with refusing("404") as server, sinking(server) as sink:
+        known = sink.check()
+    assert "shows with the first upload" in known
+    assert [(post.method, post.target, post.body) for post in server.posts] == [("HEAD", "/", b"")]
+    assert "authorization" not in server.posts[0].headers
+    with sinking(server) as sink, pytest.raises(SinkError, match="does not answer") as caught:
+        sink.check()
+    assert "key-4711" not in str(caught.value)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("refusal", ["413", "firewall"])
+def test_what_is_too_large_is_halved_until_it_is_taken(refusal: str, strict: bool) -> None:
+    sealed = segment()
+    with refusing(refusal, refusal) as server, sinking(server, strict) as sink:
+        assert isinstance(sink.send(sealed), Delivered)
+        assert server.taken == texts(sealed)
+        sizes = [len(post.events) for post in server.posts]
+        count = len(texts(sealed))
+        half = (count + 1) // 2
+        assert sizes == [count, half, (half + 1) // 2, half // 2, count - half]
+        # Every half is a body that stands by itself.
+        assert all(orjson.loads(gzip.decompress(post.body))["version"] == 1 for post in server.posts)
+
+
+def test_what_a_server_took_of_a_segment_is_not_sent_twice() -> None:
+    sealed = segment()
+    with refusing("413", "200", "500") as server, sinking(server) as sink:
+        assert isinstance(sink.send(sealed), Retry)
+        assert isinstance(sink.send(sealed), Delivered)
+    assert server.taken == texts(sealed)
+
+
+def test_the_browser_sdk_drops_a_half_and_goes_on_with_the_other() -> None:
+    sealed = segment()
+    half = (len(texts(sealed)) + 1) // 2
+    with refusing("413", "400") as server, sinking(server, strict=True) as sink:
+        assert isinstance(sink.send(sealed), Rejected)
+    assert server.taken == texts(sealed)[half:]
+    with refusing("413", "400") as server, sinking(server) as sink:
+        assert isinstance(sink.send(sealed), Rejected)
+        # Whoever has it sent again delivers all of it.
+        assert isinstance(sink.send(sealed), Delivered)
+    assert server.taken == texts(sealed)
+
+
+def test_the_browser_sdk_rests_between_two_halves_when_throttled() -> None:
+    sealed = segment()
+    half = (len(texts(sealed)) + 1) // 2
+    with refusing("413", "200+429") as server, sinking(server, strict=True) as sink:
+        assert sink.send(sealed) == Retry(60.0, "the server is throttling (429)")
+        assert isinstance(sink.send(sealed), Delivered)
+    assert server.taken == texts(sealed)[half:]
