@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -114,7 +113,10 @@ def _is_bar(part: Bounds, whole: Bounds) -> bool:
 
 def hull(parts: list[Bounds]) -> list[Bounds]:
     """The one rectangle around all `parts`, as a list; none for none."""
-    return [functools.reduce(Bounds.union, parts)] if parts else []
+    if not parts:
+        return []
+    left, top = min(b.left for b in parts), min(b.top for b in parts)
+    return [Bounds(left, top, max(b.right for b in parts), max(b.bottom for b in parts))]
 
 
 def reach(view: Node, whole: Bounds) -> list[Bounds]:

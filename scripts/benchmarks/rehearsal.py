@@ -95,11 +95,13 @@ def cpu_seconds() -> float:
 
 
 class Clock:
-    """A host's clock that goes on when somebody waits. `due` is called before each instant at which something comes."""
+    """A host's clock that goes on when somebody waits. `due` brings what comes up to an instant, `next_ns` says when
+    the next comes."""
 
     def __init__(self) -> None:
         self.ns = 0
         self.due: Callable[[int], None] = lambda until_ns: None
+        self.next_ns: Callable[[], int] = lambda: self.ns
 
     def now(self) -> Stamp:
         return self.at(BOOT_NS + self.ns)
@@ -131,7 +133,8 @@ class _Wake:
         # A finger on the glass ends the wait.
         end_ns = self._clock.ns + max(1, round(seconds * 1e9))
         while not self._set and self._clock.ns < end_ns:
-            self._clock.forward(min(5_000_000, end_ns - self._clock.ns))
+            next_ns = max(self._clock.next_ns(), self._clock.ns + 1)
+            self._clock.forward(min(next_ns, end_ns) - self._clock.ns)
         return self._set
 
 
@@ -334,7 +337,7 @@ def _record(
 
     stage.attach(_Device(screen, clock))  # type: ignore[arg-type]
     stage.process([entry for at_ns, entry in logs if at_ns < 0])
-    clock.due = due
+    clock.due, clock.next_ns = due, lambda: arriving[-1][0] if arriving else clip.end_ns
     with meter.inside():
         clock.forward(0)
         loop.run()
@@ -382,6 +385,8 @@ class _Video:
         """What comes is taken when it is due."""
 
     def capture(self, deadline: Deadline) -> Frame:
+        # What had come by now is taken; the reader's own clock is the real one.
+        self._held.looked(time.monotonic_ns())
         return self._held.capture(deadline)
 
     def close(self) -> None:
