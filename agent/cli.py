@@ -17,6 +17,7 @@ COMMANDS = {
     "events": "Read a saved logcat into Segment events with their ids.",
     "audit": "List what can be read in a recording, and what is hidden by which rule.",
     "mask": "Show what would be masked of a screen, view by view, and why.",
+    "sessions": "List, show, delete or export the sessions that are kept here.",
     "redact": "Hide more of a stored recording, and destroy what is hidden.",
     "relay": "Pass an app's Segment settings and batches on, and lose none.",
     "snippet": "Print the lines that an app adds to be heard: log or relay.",

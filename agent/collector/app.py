@@ -52,13 +52,14 @@ from agent.errors import RecordingError, StorageError, StorageFull
 from agent.model import SegmentManifest
 from agent.outbox.wire import OUT_OF_RANGE, SKIP_HEADER, TRACK_PATH
 from agent.store.disk import AppendFile, FolderLock
-from agent.store.recording import Recording
+from agent.store.recording import LOCK, Recording
 
 log = logging.getLogger(__name__)
 
 HTTPAPI_BYTES = 1_000_000
 BATCH_BYTES = 20_000_000
 PARTS_BYTES = 200_000_000
+INTERACTIONS = "interactions.jsonl"
 # Four times what our own client waits for an answer.
 BODY_SECONDS = 120.0
 
@@ -105,12 +106,12 @@ class Collector:
         self._config = config
         self._answers = answers
         self._parts = Parts()
-        self._lock = FolderLock(recording.path / "lock")
+        self._lock = FolderLock(recording.path / LOCK)
         with ExitStack() as undo:
             undo.callback(self._lock.close)
             self._ingest = Ingest(recording.path)
             undo.callback(self._ingest.close)
-            self._interactions = AppendFile(recording.path / "interactions.jsonl")
+            self._interactions = AppendFile(recording.path / INTERACTIONS)
             undo.pop_all()
         self._appending = threading.Lock()
 

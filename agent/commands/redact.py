@@ -43,7 +43,7 @@ def redact(
     Pictures are covered where a view that a rule means stood just before, then, or just after. Words of hidden views
     and those of --text are starred in labels, event properties and log lines; --from and --to limit the views and
     places. Nothing can be shown again. Changed segments get new ids; a receipt is kept in the recording. If it is
-    interrupted, run it again. Do not redact while something still records into the folder.
+    interrupted, run it again. A folder that something still records into is refused.
 
     What was uploaded already is not recalled: delete it where it is. The old ids are in the receipt.
 

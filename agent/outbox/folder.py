@@ -6,18 +6,23 @@ from pathlib import Path
 
 from agent.errors import RecordingError, StorageError
 from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment
-from agent.store.recording import Recording
+from agent.store.disk import FolderLock
+from agent.store.recording import LOCK, Recording
 
 DISK_SECONDS = 5.0
 
 
 class FolderSink:
-    """Writes each segment into the recording at `path`, which is made when needed."""
+    """Writes each segment into the recording at `path`, which is made when needed.
+
+    From the first on it shares the folder's lock with other sinks, so that nobody removes what it writes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.parallel = 1
         self._recording: Recording | None = None
+        self._lock: FolderLock | None = None
 
     @property
     def name(self) -> str:
@@ -43,9 +48,15 @@ class FolderSink:
         return Delivered()
 
     def close(self) -> None:
-        """Nothing is held open between segments."""
+        lock, self._lock, self._recording = self._lock, None, None
+        if lock is not None:
+            lock.close()
 
     def _open(self) -> Recording:
-        if self._recording is None or not self.path.is_dir():
-            self._recording = Recording.create(self.path)
-        return self._recording
+        recording = self._recording
+        if recording is None or not self.path.is_dir():
+            self.close()
+            recording = Recording.create(self.path)
+            self._lock = FolderLock(self.path / LOCK, shared=True)
+            self._recording = recording
+        return recording

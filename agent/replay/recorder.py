@@ -351,6 +351,10 @@ class Recorder:
             "bound_ms": self._bound_ms(own.key, item.stamp),
             "properties": properties,
         }
+        user = masked.get("userId")
+        if isinstance(user, str) and user == item.event.get("userId"):
+            # Whose replay it is: people ask for theirs, or for its end, by this id. A starred one names nobody.
+            payload["userId"] = user
         self._append(own, item.stamp, [rrweb.custom(item.stamp.wall_ms, f"segment:{item.kind}", payload)], events=1)
 
     def _bound_ms(self, key: SessionKey, at: Stamp) -> float:

@@ -310,7 +310,10 @@ class Redaction:
             if tag.startswith("segment:"):
                 cleaned = self._masker.event({"properties": payload.get("properties", {})})["properties"]
                 name = self._masker.name(str(payload.get("event", "")))
-                return {**event, "data": {**data, "payload": {**payload, "event": name, "properties": cleaned}}}
+                told = {**payload, "event": name, "properties": cleaned}
+                if self._masker.name(user := str(told.get("userId", ""))) != user:
+                    del told["userId"]
+                return {**event, "data": {**data, "payload": told}}
             return {**event, "data": {**data, "payload": self._strings(payload)}}
         if kind == 6 and isinstance(data.get("payload"), Mapping):
             payload = data["payload"]

@@ -88,6 +88,64 @@ def overwrite(file: Path) -> None:
     file.unlink()
 
 
+def erase_lines(file: Path, *gone: Callable[[bytes], bool]) -> tuple[int, int]:
+    """Overwrite lines with spaces where they stand, then leave them out: the numbers of lines and of bytes.
+
+    First all that the first test tells, then all that the next does. A file that is absent has none. What a crash
+    interrupts the next call finishes. Nobody else may have the file open to write. Raises StorageError.
+    """
+    lines = size = 0
+    with guarded(file):
+        if not file.exists():
+            return 0, 0
+        with file.open("r+b") as stream:
+            for test in gone:
+                at = 0
+                stream.seek(0)
+                while line := stream.readline():
+                    text = line.rstrip(b"\n")
+                    if text.strip() and test(text):
+                        stream.seek(at)
+                        stream.write(b" " * len(text))
+                        stream.seek(at + len(line))
+                        lines, size = lines + 1, size + len(text)
+                    at += len(line)
+                stream.flush()
+                os.fsync(stream.fileno())
+        with file.open("rb") as stream:
+            if any(not line.strip() for line in stream):
+                stream.seek(0)
+                write_files(file.parent, [(file.name, (line for line in stream if line.strip()))])
+    return lines, size
+
+
+def erase_words(file: Path, words: Iterable[bytes]) -> int:
+    """Write zeros ("0") over every place where one of `words` stands in a file; returns how many. Raises
+    StorageError."""
+    count = 0
+    with guarded(file), file.open("r+b") as stream:
+        data = stream.read()
+        for word in words:
+            at = data.find(word)
+            while at >= 0:
+                stream.seek(at)
+                stream.write(b"0" * len(word))
+                count += 1
+                at = data.find(word, at + len(word))
+        stream.flush()
+        os.fsync(stream.fileno())
+    return count
+
+
+def erase_parts(folder: Path) -> None:
+    """Overwrite and delete what crashes left of files on their way into this folder. Nobody else may write there.
+    Raises StorageError."""
+    with guarded(folder):
+        for file in folder.glob(f"*{PART}"):
+            overwrite(file)
+        sync_folder(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and removals in the folder durable. Windows cannot, and does not need to for readers' sake."""
     if sys.platform == "win32":
@@ -135,18 +193,19 @@ class AppendFile:
 
 
 class FolderLock:
-    """One process's claim on a folder, gone with the process however it ends.
+    """A process's claim on a folder, gone with the process however it ends.
 
     Where the platform has no `fcntl` the lock is not enforced.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Takes the lock. Raises FolderTaken naming the holder's process id when another has it."""
+    def __init__(self, path: Path, shared: bool = False) -> None:
+        """Takes the lock, for this process alone or `shared` with others that do the same. Raises FolderTaken naming a
+        holder's process id when it cannot be had."""
         with guarded(path):
             self._file = FileIO(path, "a+", opener=_private)
         try:
             if sys.platform != "win32":
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._file.seek(0)
             holder = self._file.read(32).decode("ascii", "replace").strip() or "unknown"

@@ -5,6 +5,8 @@
     segments/<id>.jsonl         one rrweb event a line, pictures as "picture:<digest>"
     segments/<id>.json          the manifest
     redactions/<time>.json      receipts: what was hidden afterwards (`agent.store.redaction`)
+    erasing.json                while segments are erased: which (`agent.store.erasure`)
+    lock                        of whoever writes: sinks share it, the collector and what removes have it alone
 
 Invariants: files are written aside, fsync'd and renamed, pictures first, the manifest last; a segment exists if and
 only if its manifest does, and then all that it names is there. Removal goes the other way round. Whatever a crash
@@ -20,7 +22,7 @@ import base64
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +47,8 @@ from agent.store.schema import (
 SUFFIXES = {"image/webp": ".webp", "image/jpeg": ".jpg", "image/png": ".png"}
 _MEDIA_TYPES = {suffix: media_type for media_type, suffix in SUFFIXES.items()}
 _HEADER = "recording.json"
+_ERASING = "erasing.json"
+LOCK = "lock"
 # Only a whole JSON string is a reference: inside a longer text a quote would be escaped.
 REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
 
@@ -140,7 +144,7 @@ class Recording:
             except RecordingError as error:
                 problems.append(Problem(file.name, error.message))
         # A redacted copy counts as soon as it is there, whatever a crash left of what it was made from.
-        gone = {manifest.supersedes for manifest in found if manifest.supersedes}
+        gone = {manifest.supersedes for manifest in found if manifest.supersedes} | self.condemned()
         found = [manifest for manifest in found if manifest.id not in gone]
         found.sort(
             key=lambda manifest: (manifest.device_id, manifest.session_id, manifest.seq, manifest.start_ms, manifest.id)
@@ -203,8 +207,35 @@ class Recording:
                 if not problems:
                     self._drop_pictures(dropped.difference(*(manifest.pictures for manifest in manifests)))
 
-    def destroy_superseded(self) -> tuple[int, int]:
-        """Overwrite and delete the segments that have a redacted copy, and all that no segment owns any more.
+    def condemn(self, segment_ids: Iterable[str]) -> None:
+        """From here on these segments count as not there: `destroy` removes them, `acquit` ends it. Raises
+        StorageError."""
+        names = sorted({check_id(name) for name in segment_ids} | self.condemned())
+        write_files(self.path, [(_ERASING, [orjson.dumps({"segments": names})])])
+
+    def condemned(self) -> set[str]:
+        """What `condemn` named since the last `acquit`. Raises RecordingError when the note of it is damaged."""
+        file = self.path / _ERASING
+        try:
+            document = _parse(file)
+        except FileNotFoundError:
+            return set()
+        names = document.get("segments") if isinstance(document, dict) else None
+        if not isinstance(names, list):
+            raise RecordingError(f"{file}: Damaged: it does not list segments.", "Delete it, then erase again.")
+        return {check_id(name) for name in names if isinstance(name, str)}
+
+    def acquit(self) -> None:
+        """Forget the note that `condemn` made; idempotent. Raises StorageError."""
+        with guarded(self.path):
+            file = self.path / _ERASING
+            if file.exists():
+                # A note that is half overwritten would be a damaged one for good.
+                overwrite(file.replace(file.with_name(file.name + PART)))
+                sync_folder(self.path)
+
+    def destroy(self) -> tuple[int, int]:
+        """Overwrite and delete the segments that have a redacted copy or are condemned, and all that no segment owns.
 
         Returns the numbers of files and bytes. Idempotent: what a crash interrupted is finished by the next call. A
         disk that copies on write, and a flash disk's spare blocks, may keep old bytes all the same. Raises
@@ -215,7 +246,7 @@ class Recording:
             if problems:
                 raise RecordingError(
                     f"{self.path}: {problems[0].file} cannot be read, so nothing can be destroyed.",
-                    "Delete that file and the one beside it that ends in .jsonl, then redact again.",
+                    "Delete that file and the one beside it that ends in .jsonl, then try again.",
                 )
             names = {manifest.id for manifest in manifests}
             digests = {digest for manifest in manifests for digest in manifest.pictures}
@@ -236,11 +267,12 @@ class Recording:
     def sweep(self) -> int:
         """Delete what a crash left behind and no manifest owns; returns the number of files. Raises StorageError.
 
-        Nothing is deleted while a manifest is unreadable, since it might own it.
+        Nothing is deleted while a manifest is unreadable, since it might own it, or while segments are being erased,
+        since these are to be overwritten.
         """
         with self._writing, guarded(self.path):
             manifests, problems = self.scan()
-            if problems:
+            if problems or self.condemned():
                 return 0
             names = {manifest.id for manifest in manifests}
             digests = {digest for manifest in manifests for digest in manifest.pictures}

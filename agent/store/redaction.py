@@ -8,6 +8,7 @@ over the rest. The receipt is written as "begun" before the first copy and as "d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +17,8 @@ import orjson
 from agent.errors import ConfigError
 from agent.model import Picture, SealedSegment, SegmentManifest
 from agent.replay.redaction import NoScreen, Order, Redaction, covered
-from agent.store.disk import make_folder, write_files
-from agent.store.recording import Recording
+from agent.store.disk import FolderLock, make_folder, write_files
+from agent.store.recording import LOCK, Recording
 
 FOLDER = "redactions"
 SCHEMA = 1
@@ -30,10 +31,17 @@ def redact(
 ) -> dict[str, Any]:
     """Hide what the order says in every segment; the receipt, with `asked` in it. `dry_run` only says what would be.
 
-    Nobody else may write to the recording meanwhile. Raises StorageError, RecordingError for a damaged segment,
-    ConfigError where a rectangle in pixels cannot be placed.
+    Raises FolderTaken while another process writes to the recording, other StorageErrors, RecordingError for a damaged
+    segment, ConfigError where a rectangle in pixels cannot be placed.
     """
-    finished = (0, 0) if dry_run else recording.destroy_superseded()
+    with nullcontext() if dry_run else closing(FolderLock(recording.path / LOCK)):
+        return _redact(recording, order, asked, now_ms, dry_run=dry_run, tell=tell)
+
+
+def _redact(
+    recording: Recording, order: Order, asked: Mapping[str, Any], now_ms: int, *, dry_run: bool, tell: Tell
+) -> dict[str, Any]:
+    finished = (0, 0) if dry_run else recording.destroy()
     manifests = recording.manifests()
     redaction = Redaction(order)
     steps = 3 * max(1, len(manifests))
@@ -79,7 +87,7 @@ def redact(
             recording.write(_sealed(recording, after, lines, pictures))
     receipt["texts"] = redaction.texts
     if not dry_run and receipt["segments"]:
-        files, size = recording.destroy_superseded()
+        files, size = recording.destroy()
         receipt |= {"state": "done", "destroyed": {"files": files, "bytes": size}}
         _write(recording, name, receipt)
         receipt["receipt"] = str(recording.path / FOLDER / name)

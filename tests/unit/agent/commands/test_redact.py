@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from fakes.segments import custom, segment
 
 from agent.outbox.receipts import Receipt, Receipts
-from agent.store.recording import Recording
+from agent.store.disk import FolderLock
+from agent.store.recording import LOCK, Recording
 
 START = segment().manifest.start_ms
 
@@ -108,3 +110,13 @@ def test_wrong_options_are_named(call, shop: Recording, words: list[str], code: 
 def test_no_recording(call, tmp_path: Path) -> None:
     ended = call("redact", str(tmp_path), "--text", "x")
     assert ended.code == 11
+
+
+def test_a_recording_in_use_is_refused(call, shop: Recording) -> None:
+    before = stored(shop)
+    with closing(FolderLock(shop.path / LOCK, shared=True)):
+        ended = call("redact", str(shop.path), "--text", "Anna Bell")
+    assert ended.code == 11
+    assert "is in use by process" in ended.err
+    (shop.path / LOCK).unlink()
+    assert stored(shop) == before

@@ -143,6 +143,16 @@ def test_one_session_is_one_segment_with_all_in_its_place() -> None:
     assert logs(segment) == ["I/ReactNativeJS: hello"]
 
 
+@pytest.mark.parametrize(("user", "kept"), [("user-4711", "user-4711"), ("anna@example.com", None), (7, None)])
+def test_whose_event_it_is_stays_unless_it_is_private(user: object, kept: str | None) -> None:
+    (segment,) = run(
+        [picture(2, 10), event(3, ONE, event={"type": "track", "event": "Opened", "userId": user})], until=5
+    )
+    (told,) = tagged(segment, "segment:track")
+    assert told.get("userId") == kept
+    assert b"anna" not in b"".join(segment.events)
+
+
 def test_items_may_come_out_of_order_within_the_settle_time() -> None:
     (segment,) = run(
         [picture(1, 1), event(1, ONE), log(3, "c"), log(2, "b"), picture(3.5, 2), log(1.8, "a"), picture(9, 3)]

@@ -165,7 +165,11 @@ def test_words_are_hidden_in_every_text_and_covered_where_a_view_shows_them() ->
     events = [
         *opened(A, joined, box(101, (0, 0, 50, 20), "Anna Bell"), box(102, (0, 60, 50, 20), "Pay")),
         rrweb.log(START + 100, "info", "for anna bell"),
-        custom(START + 200, "segment:identify", {"event": "Anna Bell", "properties": {"n": ["Anna Bell"], "ok": 1}}),
+        custom(
+            START + 200,
+            "segment:identify",
+            {"event": "Anna Bell", "userId": "anna bell", "properties": {"n": ["Anna Bell"], "ok": 1}},
+        ),
         custom(START + 300, "doctor", {"rule": "x", "proof": "Anna Bell"}),
         custom(START + 400, "marker", {"text": {"a": ["by Anna Bell"]}}),
     ]

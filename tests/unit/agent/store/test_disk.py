@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StorageDenied, StorageError, StorageFull
-from agent.store.disk import AppendFile, FolderLock, FolderTaken, guarded, make_folder, write_files
+from agent.store.disk import (
+    PART,
+    AppendFile,
+    FolderLock,
+    FolderTaken,
+    erase_lines,
+    erase_parts,
+    erase_words,
+    guarded,
+    make_folder,
+    write_files,
+)
 
 HOLDER = """
 import sys
@@ -124,3 +135,42 @@ def test_the_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
     lock.close()
     lock.close()
     FolderLock(path).close()
+
+
+def test_lines_are_overwritten_where_they_stand_then_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    file.write_bytes(b"one\ntwo\n   \nthree\ntw")
+    with file.open("rb") as before:
+        assert erase_lines(file, lambda line: line.startswith(b"tw"), lambda line: line == b"one") == (3, 8)
+        assert before.read() == b"   \n   \n   \nthree\n  "
+    assert file.read_bytes() == b"three\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert erase_lines(file, lambda line: False) == (0, 0)
+    assert erase_lines(tmp_path / "absent", lambda line: True) == (0, 0)
+
+
+def test_words_are_overwritten_where_they_stand(tmp_path: Path) -> None:
+    file = tmp_path / "words"
+    file.write_bytes(b"abc abcabc xyz")
+    assert erase_words(file, [b"abc", b"x"]) == 4
+    assert file.read_bytes() == b"000 000000 0yz"
+
+
+def test_parts_are_erased(tmp_path: Path) -> None:
+    (tmp_path / f"a.1-1{PART}").write_bytes(b"half")
+    (tmp_path / "b").write_bytes(b"whole")
+    erase_parts(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_shared_lock_lets_sharers_in_and_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    one, other = FolderLock(path, shared=True), FolderLock(path, shared=True)
+    other.close()
+    with pytest.raises(FolderTaken):
+        FolderLock(path)
+    one.close()
+    alone = FolderLock(path)
+    with pytest.raises(FolderTaken):
+        FolderLock(path, shared=True)
+    alone.close()

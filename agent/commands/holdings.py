@@ -1,0 +1,185 @@
+"""What the folders of this host hold of a device, a session or a user: recordings, collectors' folders, the spool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.collector import erasure as collected
+from agent.errors import RecordingError
+from agent.outbox import erasure as spooled
+from agent.outbox.receipts import Receipt, read_receipts
+from agent.store import erasure
+from agent.store.disk import FolderLock, FolderTaken, erase_parts
+from agent.store.recording import LOCK, Problem, Recording
+from agent.store.replays import Key, Replay, Who, replays
+
+QUEUE = "queue"
+HEADER = "recording.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A recording and the folder whose lock guards it: its own, or that of the spool whose queue it is.
+
+    `asked` = the user named it; else it is the spool that this host's recorders use.
+    """
+
+    folder: Path
+    recording: Recording
+    asked: bool = True
+
+    @property
+    def is_spool(self) -> bool:
+        return self.folder != self.recording.path
+
+
+@dataclass(slots=True)
+class Holding:
+    """One replay, in all the places that hold of it."""
+
+    key: Key
+    users: set[str] = field(default_factory=set)
+    parts: list[tuple[Place, Replay]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Erased:
+    """What went, or would go: replays, ids of segments, files, lines of ledgers, receipts and events, bytes."""
+
+    replays: set[Key]
+    segments: set[str]
+    files: int = 0
+    lines: int = 0
+    bytes: int = 0
+
+
+def places(path: Path, asked: bool = True) -> list[Place]:
+    """The recordings that a path means: a recording's or a collector's folder, a spool, or one of a spool's numbers.
+
+    Raises RecordingError when it is none of these.
+    """
+    if (path / HEADER).exists():
+        return [Place(path, Recording.open(path), asked)]
+    spools = [folder for folder in (path, *sorted(path.glob("*"))) if (folder / QUEUE / HEADER).exists()]
+    if not spools and asked:
+        what = "no recording, no collector's folder and no spool" if path.is_dir() else "not there"
+        raise RecordingError(f"{path} is {what}.", f"A recording is a folder with a {HEADER}.")
+    return [Place(folder, Recording.open(folder / QUEUE), asked) for folder in spools]
+
+
+def holdings(found: Iterable[Place], who: Who) -> tuple[dict[Key, Holding], list[Problem]]:
+    """The replays that `who` means, by device id and session id, and the segments that cannot be read.
+
+    A user's replays are those in which the id stands in a Segment event, or in an analytics event at the collector.
+    Raises StorageError.
+    """
+    held: dict[Key, Holding] = {}
+    problems: list[Problem] = []
+    for place in found:
+        problems += place.recording.problems()
+        for key, replay in replays(place.recording).items():
+            holding = held.setdefault(key, Holding(key))
+            holding.parts.append((place, replay))
+            holding.users |= replay.users
+        for event in collected.events(place.folder, Who(), held.keys()):
+            if isinstance(user := event.get("user_id"), str):
+                held[event["device_id"], event["session_id"]].users.add(user)
+    return {key: holding for key, holding in sorted(held.items()) if who.means(key, holding.users)}, problems
+
+
+def deliveries(found: Iterable[Place], segment_ids: set[str]) -> list[Receipt]:
+    """What the sinks answered about these segments, as far as the spools remember."""
+    return [
+        receipt
+        for place in found
+        if place.is_spool
+        for receipt in read_receipts(place.folder)
+        if receipt.segment in segment_ids
+    ]
+
+
+def erase(found: list[Place], who: Who, *, dry_run: bool, skipped: list[Path]) -> tuple[Erased, dict[str, int]]:
+    """Erase what `who` means everywhere, and what an interrupted run left; what went, and how much of it which other
+    sink was sent.
+
+    A spool that is in use, that nobody named and that holds none of it, is left alone and put into `skipped`. Nothing
+    is touched when another place is in use. Raises FolderTaken; RecordingError for a damaged segment; StorageError.
+    """
+    with ExitStack() as stack:
+        taken: list[tuple[Place, FolderTaken]] = []
+        mine: list[Place] = []
+        for place in found:
+            try:
+                if not dry_run:
+                    stack.callback(FolderLock(place.folder / LOCK).close)
+                mine.append(place)
+            except FolderTaken as error:
+                taken.append((place, error))
+        keys, ids = _meant([*mine, *(place for place, _ in taken)], who)
+        for place, refusal in taken:
+            if place.asked or _has(place, keys, ids):
+                raise FolderTaken(refusal.message, "Stop that process, then delete.") from refusal
+            skipped.append(place.folder)
+        for place in mine:
+            for problem in place.recording.problems():
+                raise RecordingError(
+                    f"{place.recording.path}: {problem.file} cannot be read, and might be what is meant.",
+                    "Delete that file in `segments` and the one beside it that ends in .jsonl, then try again.",
+                )
+        here = {f"dir:{folder}" for place in mine for folder in (place.folder.absolute(), place.folder.resolve())}
+        elsewhere: dict[str, int] = {}
+        for sink, _ in {(r.sink, r.segment) for r in deliveries(mine, ids) if r.outcome == "delivered"}:
+            if sink not in here:
+                elsewhere[sink] = elsewhere.get(sink, 0) + 1
+        erased = Erased(keys, ids)
+        if not dry_run:
+            _erase(mine, who, erased)
+        return erased, elsewhere
+
+
+def _meant(found: list[Place], who: Who) -> tuple[set[Key], set[str]]:
+    """The replays to erase and the ids of their segments, former ones included."""
+    held, _ = holdings(found, Who())
+    keys = {key for key, holding in held.items() if who.means(key, holding.users)}
+    ids: set[str] = set()
+    for place in found:
+        keys |= erasure.begun(place.recording)
+        ids |= place.recording.condemned()
+        if who.user is not None:
+            keys |= {key for event in collected.events(place.folder, who, set()) if (key := _key(event)) is not None}
+    for key in keys & held.keys():
+        ids |= {manifest.id for _, replay in held[key].parts for manifest in replay.segments}
+    for place in found:
+        ids |= erasure.former(place.recording, ids)
+    return keys, ids
+
+
+def _erase(mine: list[Place], who: Who, erased: Erased) -> None:
+    """All is condemned before anything goes, and what leads to the rest goes last: so an interrupted run is finished
+    by the next."""
+    for place in mine:
+        erasure.begin(place.recording, erased.segments)
+    for place in mine:
+        if place.is_spool:
+            lines, size = spooled.erase_rows(place.folder, erased.segments)
+        else:
+            lines, size = collected.erase(place.folder, who, erased.replays)
+        erased.lines, erased.bytes = erased.lines + lines, erased.bytes + size
+    for place in mine:
+        for folder in {place.folder, place.recording.path}:
+            erase_parts(folder)
+        files, size = erasure.finish(place.recording)
+        erased.files, erased.bytes = erased.files + files, erased.bytes + size
+
+
+def _has(place: Place, keys: set[Key], ids: set[str]) -> bool:
+    return not keys.isdisjoint(replays(place.recording)) or (place.is_spool and spooled.names_any(place.folder, ids))
+
+
+def _key(event: Mapping[str, Any]) -> Key | None:
+    device, session = event.get("device_id"), event.get("session_id")
+    return (device, session) if isinstance(device, str) and isinstance(session, int) else None

@@ -1,0 +1,297 @@
+"""`android-replay sessions`: which sessions this host holds, what of them, and their end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.commands.holdings import Erased, Holding, Place
+    from agent.store.replays import Who
+
+VERBS = ("list", "show", "delete", "dsar")
+DELETION = "https://amplitude.com/api/2/deletions/users"
+DELETION_EU = "https://analytics.eu.amplitude.com/api/2/deletions/users"
+
+
+def sessions(
+    verb: Annotated[str, typer.Argument(metavar="list|show|delete|dsar", help="What to do.")],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Recordings, collectors' folders, spools. Left out: the spool."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Sessions of this device id (Segment's, not the serial).")] = None,
+    session: Annotated[int | None, typer.Option(help="The session of this id.")] = None,
+    user: Annotated[str | None, typer.Option(help="Sessions in which this user id stands in an event.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="delete: do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="delete: say what would go, change nothing.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="dsar: the file to write. Left out: standard output.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="The settings file (TOML) that names the spool.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line a session; for delete, one object.")] = False,
+) -> None:
+    """List the sessions that are kept here, show one, delete all of a device, session or user, or export what is known.
+
+    delete looks into the paths and this host's spool, always: pictures, events, manifests, ledgers, receipts and a
+    collector's events are overwritten and deleted. A session goes whole, also when the user is only in a part of it. A
+    folder that a running process uses is refused, and nothing is touched. An interrupted deletion is finished by the
+    next. It says what was sent elsewhere, and what deleting it there needs. Exports (pages, videos) are files of
+    yours: delete them yourself.
+
+    dsar writes names, times and ids of events, facts of the device and what became of uploads, as one JSON object; no
+    pictures, texts, properties or logs.
+
+    Exit codes: 0 done; 2 nothing such is here (show, dsar), or it was not confirmed; 11 the disk, a damaged segment, a
+    folder in use.
+
+    Example: android-replay sessions delete replays --device 6c1b8a52-9f1d-4a07-8a8c-0f6f4a1c2d3e --dry-run
+    """
+    from agent.commands.console import say
+    from agent.commands.holdings import holdings, places
+    from agent.errors import ConfigError
+    from agent.settings import load
+    from agent.store.replays import Who
+
+    if verb not in VERBS:
+        raise ConfigError(f"{verb!r} is nothing to do with sessions.", f"Take one of: {', '.join(VERBS)}.")
+    who = Who(device, session, user)
+    if verb != "list" and not who:
+        raise ConfigError("Whose session is meant was not said.", "Give --device, --session or --user.")
+    spool = load({}, config).settings.spool
+    found = [place for path in paths or () for place in places(path)]
+    if verb == "delete" or not paths:
+        known = {place.folder.resolve() for place in found}
+        found += [place for place in places(spool, asked=False) if place.folder.resolve() not in known]
+    if verb == "delete":
+        _delete(found, who, yes=yes, dry_run=dry_run, as_json=as_json)
+        return
+    held, problems = holdings(found, who)
+    for problem in problems:
+        say(f"Not read: {problem.file}: {problem.reason}")
+    if verb != "list" and not held:
+        raise ConfigError("No such session is here.", "See what is here with `android-replay sessions list PATH`.")
+    if verb == "list":
+        _list(held.values(), as_json)
+    elif verb == "show":
+        _show(found, held.values(), as_json)
+    else:
+        _export(found, who, held.values(), out)
+
+
+def _list(held: Iterable[Holding], as_json: bool) -> None:
+    from agent.commands.console import put, put_json, say, table
+
+    facts = [_facts(holding) for holding in held]
+    if as_json:
+        for one in facts:
+            put_json(one)
+    else:
+        rows = [
+            (
+                one["device_id"],
+                str(one["session_id"]),
+                _time(one["start_ms"]),
+                f"{(one['end_ms'] - one['start_ms']) / 1000:.0f} s",
+                f"{one['segments']} segments",
+                f"{one['bytes']:,} bytes",
+                ", ".join(one["users"]) or "-",
+                ", ".join(one["places"]),
+            )
+            for one in facts
+        ]
+        for line in table(rows):
+            put(line)
+    say(f"{len(facts)} sessions.")
+
+
+def _show(found: list[Place], held: Iterable[Holding], as_json: bool) -> None:
+    from agent.commands.console import put, put_json
+    from agent.commands.holdings import deliveries
+
+    for holding in held:
+        one = _facts(holding) | {"parts": _parts(holding)}
+        ids = {part["id"] for part in one["parts"]}
+        one["deliveries"] = [_delivery(receipt) for receipt in deliveries(found, ids)]
+        if as_json:
+            put_json(one)
+            continue
+        put(f"{one['device_id']}/{one['session_id']}  {_time(one['start_ms'])} to {_time(one['end_ms'])}")
+        put(f"  phone {one['serial'] or '-'}: {', '.join(f'{k} {v}' for k, v in one['device'].items()) or '-'}")
+        put(f"  users: {', '.join(one['users']) or 'none that can be read'}")
+        for part in one["parts"]:
+            counts = ", ".join(f"{count} {name}" for name, count in part["counts"].items() if count)
+            put(f"  {part['place']} segment {part['seq']} {part['id']}: {part['bytes']:,} bytes, {counts}")
+            for loss in part["losses"]:
+                put(f"    left out: {loss['count']} x {loss['reason']}")
+        for told in one["deliveries"]:
+            put(f"  {_time(told['ms'])} {told['sink']}: {told['outcome']} {told['words']}".rstrip())
+
+
+def _export(found: list[Place], who: Who, held: Iterable[Holding], out: Path | None) -> None:
+    import orjson
+
+    from agent.collector.erasure import events
+    from agent.commands.console import put_json, say
+    from agent.commands.holdings import deliveries
+    from agent.export.output import check_free, whole
+    from agent.store.disk import guarded
+
+    replays = []
+    for holding in held:
+        parts = _parts(holding)
+        ids = {part["id"] for part in parts}
+        told = [_delivery(receipt) for receipt in deliveries(found, ids)]
+        replays.append(_facts(holding) | {"parts": parts, "events": _events(holding), "deliveries": told})
+    keys = {(one["device_id"], one["session_id"]) for one in replays}
+    names = ("event_type", "time", "insert_id", "user_id", "device_id", "session_id")
+    analytics = [
+        {name: event[name] for name in names if name in event}
+        for place in found
+        for event in events(place.folder, who, keys)
+    ]
+    asked = {"device_id": who.device, "session_id": who.session, "user_id": who.user}
+    document = {"schema": 1, "asked": asked, "replays": replays, "analytics_events": analytics}
+    if out is None:
+        put_json(document)
+    else:
+        check_free(out, force=False)
+        with whole(out) as aside, guarded(out):
+            aside.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    say(f"{len(replays)} sessions, {sum(len(one['events']) for one in replays)} events, no pictures.")
+
+
+def _delete(found: list[Place], who: Who, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+    from agent.commands.console import put_json, say
+    from agent.commands.holdings import erase
+
+    if not dry_run and not yes:
+        planned, _ = erase(found, who, dry_run=True, skipped=[])
+        _confirm(planned)
+    skipped: list[Path] = []
+    erased, elsewhere = erase(found, who, dry_run=dry_run, skipped=skipped)
+    if as_json:
+        put_json(
+            {
+                "dry_run": dry_run,
+                "sessions": [
+                    {"device_id": device, "session_id": session} for device, session in sorted(erased.replays)
+                ],
+                "segments": sorted(erased.segments),
+                "files": erased.files,
+                "lines": erased.lines,
+                "bytes": erased.bytes,
+                "sent_to": elsewhere,
+                "skipped": [str(folder) for folder in skipped],
+            }
+        )
+    would = "would be" if dry_run else "were"
+    say(f"{len(erased.replays)} sessions, {len(erased.segments)} segments {would} deleted.")
+    if not dry_run:
+        say(f"{erased.files} files and {erased.lines} lines, {erased.bytes:,} bytes, were overwritten.")
+    for folder in skipped:
+        say(f"{folder} is in use and holds none of it; what its recorder has in memory is not looked at.")
+    for sink, count in sorted(elsewhere.items()):
+        kind = sink.partition(":")[0]
+        if kind == "dir":
+            say(f"{count} segments lie in {sink.removeprefix('dir:')}, too: give that folder, too.")
+        elif kind == "collector":
+            say(f"{count} segments went to {sink}: delete them there, with this same command on its folder.")
+        else:
+            say(f"{count} segments went to {sink}.")
+    say(
+        "What Amplitude holds is deleted by its user privacy API alone, by user id or Amplitude id, not by device id:\n"
+        f"  POST {DELETION} (EU: {DELETION_EU}), HTTP Basic API key:secret key,\n"
+        '  {"user_ids": ["..."], "requester": "..."}: all replays of the user, within 30 days. Future ones are kept.'
+    )
+
+
+def _confirm(planned: Erased) -> None:
+    """Raises ConfigError when the person says no, or nobody is there to say."""
+    from agent.errors import ConfigError
+
+    if not planned.segments and not planned.replays:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("Nobody is there to confirm the deletion.", "Give --yes, or look first with --dry-run.")
+    words = f"Delete {len(planned.replays)} sessions, {len(planned.segments)} segments, for good?"
+    if not typer.confirm(words, err=True):
+        raise ConfigError("Not confirmed: nothing was deleted.")
+
+
+def _facts(holding: Holding) -> dict[str, Any]:
+    segments = {manifest.id: manifest for _, replay in holding.parts for manifest in replay.segments}
+    first = min(segments.values(), key=lambda manifest: manifest.start_ms)
+    return {
+        "device_id": holding.key[0],
+        "session_id": holding.key[1],
+        "users": sorted(holding.users),
+        "serial": first.serial,
+        "device": dict(first.device),
+        "session_from": first.session_from,
+        "device_from": first.device_from,
+        "start_ms": first.start_ms,
+        "end_ms": max(manifest.end_ms for manifest in segments.values()),
+        "segments": len(segments),
+        "bytes": sum(manifest.bytes for manifest in segments.values()),
+        "places": sorted({str(place.folder) for place, _ in holding.parts}),
+    }
+
+
+def _parts(holding: Holding) -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    return [
+        {
+            "place": str(place.folder),
+            "id": manifest.id,
+            "seq": manifest.seq,
+            "start_ms": manifest.start_ms,
+            "end_ms": manifest.end_ms,
+            "reason": manifest.reason,
+            "bytes": manifest.bytes,
+            "pictures": len(manifest.pictures),
+            "counts": asdict(manifest.counts),
+            "losses": [asdict(loss) for loss in manifest.losses],
+        }
+        for place, replay in holding.parts
+        for manifest in replay.segments
+    ]
+
+
+def _events(holding: Holding) -> list[dict[str, Any]]:
+    """Names, times and ids of the Segment events, each segment's once."""
+    from agent.errors import RecordingError
+    from agent.store.replays import tracked
+
+    names = ("at_ms", "kind", "event", "messageId", "userId", "session_id", "device_id", "session_from", "device_from")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for place, replay in holding.parts:
+        for manifest in replay.segments:
+            if manifest.id in found:
+                continue
+            try:
+                events = list(tracked(place.recording, manifest.id))
+            except RecordingError:
+                continue
+            found[manifest.id] = [{name: event[name] for name in names if name in event} for event in events]
+    return sorted((event for events in found.values() for event in events), key=lambda event: event["at_ms"])
+
+
+def _delivery(receipt: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(receipt)
+
+
+def _time(wall_ms: int) -> str:
+    from datetime import UTC, datetime
+
+    try:
+        return f"{datetime.fromtimestamp(wall_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return "-"

@@ -1,0 +1,65 @@
+"""Erasing segments from a recording: every byte is overwritten before its file goes.
+
+First a note of what is condemned, durable; readers leave that out from then on. Then pictures, events and manifests,
+and the ids in the receipts of redactions. The note goes last, so that a run that was interrupted at any instant is
+finished by the next, whatever that one is asked for. Whoever erases holds the recording's lock alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+import orjson
+
+from agent.errors import RecordingError
+from agent.store.disk import erase_words
+from agent.store.recording import Recording
+from agent.store.redaction import FOLDER
+from agent.store.replays import Key
+from agent.store.schema import SEGMENT_ID
+
+
+def begin(recording: Recording, segment_ids: Iterable[str]) -> None:
+    """Condemn these segments, whether they are here or not. Raises StorageError."""
+    names = {*segment_ids}
+    if names - recording.condemned():
+        recording.condemn(names)
+
+
+def begun(recording: Recording) -> set[Key]:
+    """The replays of the segments that are condemned and still there: a run was interrupted. Raises StorageError."""
+    found: set[Key] = set()
+    for name in recording.condemned():
+        with suppress(RecordingError):
+            manifest = recording.manifest(name)
+            found.add((manifest.device_id, manifest.session_id))
+    return found
+
+
+def former(recording: Recording, segment_ids: Iterable[str]) -> set[str]:
+    """The ids that these segments had before they were redacted, once or several times. Raises StorageError."""
+    made = {manifest.id: manifest.supersedes for manifest in recording.manifests() if manifest.supersedes}
+    for receipt in (recording.path / FOLDER).glob("*.json"):
+        try:
+            pairs = [(pair["after"], pair["before"]) for pair in orjson.loads(receipt.read_bytes())["segments"]]
+            made |= {after: before for after, before in pairs if SEGMENT_ID.fullmatch(before)}
+        except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            continue
+    found: set[str] = set()
+    left = {*segment_ids}
+    while left := {made[name] for name in left if name in made} - found:
+        found |= left
+    return found
+
+
+def finish(recording: Recording) -> tuple[int, int]:
+    """Destroy what is condemned, then the note of it; the numbers of files and of bytes. Raises StorageError."""
+    condemned = recording.condemned()
+    if not condemned:
+        return 0, 0
+    destroyed = recording.destroy()
+    for receipt in sorted((recording.path / FOLDER).glob("*.json*")):
+        erase_words(receipt, [name.encode() for name in sorted(condemned)])
+    recording.acquit()
+    return destroyed

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+from fakes.segments import DEVICE, SESSION, custom, segment, segment_id
+
+from agent.collector.ingest import Ingest
+from agent.model import SealedSegment
+from agent.outbox.receipts import Receipt
+from agent.outbox.spool import Spool
+from agent.store.disk import AppendFile, FolderLock
+from agent.store.recording import LOCK, Recording
+
+OTHER = "0f0f0f0f-1111-4222-8333-444455556666"
+USER = "user-4711"
+SINK = "collector:http://127.0.0.1:1"
+
+
+def mine(seq: int = 0) -> SealedSegment:
+    """A segment of the session that goes; one picture is shown by the other session, too."""
+    said = custom(SESSION + 2000 + 30_000 * seq, "segment:identify", {"event": "", "userId": USER, "properties": {}})
+    return segment(seq, shades=(10, 60 + seq, 200), extra=[said] if seq == 0 else [])
+
+
+def theirs() -> SealedSegment:
+    return segment(0, SESSION + 1, OTHER, shades=(10, 99))
+
+
+class Host:
+    """A host with a recording, a collector's folder and a spool that all hold of two sessions."""
+
+    def __init__(self, base: Path) -> None:
+        self.recording, self.collected, self.spool = base / "replays", base / "collected", base / "spool"
+        for folder in (self.recording, self.collected):
+            kept = Recording.create(folder)
+            for sealed in (mine(0), mine(1), theirs()):
+                kept.write(sealed)
+        with closing(Ingest(self.collected)) as ingest:
+            events = [
+                {"event_type": "Paid", "device_id": DEVICE, "session_id": SESSION, "insert_id": "one", "time": 5},
+                {"event_type": "Paid", "device_id": OTHER, "session_id": SESSION + 1, "insert_id": "two"},
+                {"event_type": "Seen", "user_id": USER, "insert_id": "three"},
+            ]
+            assert ingest.take(orjson.dumps({"api_key": "key", "events": events}), "")[0] == 200
+        with closing(AppendFile(self.collected / "interactions.jsonl")) as file:
+            file.append(orjson.dumps({"device_id": DEVICE, "session_id": SESSION, "interaction": {}}) + b"\n", False)
+        with closing(Spool(self.spool / "1")) as spool:
+            for sealed in (mine(0), mine(1), theirs()):
+                spool.put(sealed, [SINK, f"dir:{self.recording}"])
+                spool.note(Receipt(7, sealed.manifest.id, SINK, "delivered", "ok"))
+            spool.reject(mine(1).manifest.id, SINK, f"{DEVICE} was not liked")
+
+    def bytes(self) -> bytes:
+        """Names and contents of all files but locks, in which processes write their numbers."""
+        files = [file for base in self.folders for file in sorted(base.rglob("*")) if file.is_file()]
+        files = [file for file in files if file.name != LOCK]
+        return b"\n".join(str(file).encode() + b"\n" + file.read_bytes() for file in files)
+
+    @property
+    def folders(self) -> tuple[Path, Path, Path]:
+        return self.recording, self.collected, self.spool
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    made = Host(tmp_path)
+    monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(made.spool))
+    return made
+
+
+def marks() -> list[bytes]:
+    """What only the session that goes has."""
+    kept = theirs().pictures
+    pictures = [shown for n in (0, 1) for shown in mine(n).pictures.values() if shown.digest not in kept]
+    assert pictures
+    return [
+        DEVICE.encode(),
+        str(SESSION).encode(),
+        USER.encode(),
+        *(segment_id(seq=n).encode() for n in (0, 1)),
+        *(shown.digest.encode() for shown in pictures),
+        *(shown.data for shown in pictures),
+    ]
+
+
+def check_gone(host: Host) -> None:
+    left = host.bytes()
+    assert [mark for mark in marks() if mark in left] == []
+    for folder in (host.recording, host.collected, host.spool / "1" / "queue"):
+        kept = Recording.open(folder)
+        assert [manifest.device_id for manifest in kept.manifests()] == [OTHER]
+        assert kept.problems() == ()
+        assert kept.sealed(theirs().manifest.id).events == theirs().events
+        assert not (folder / "erasing.json").exists()
+    rows = [json.loads(line)["insert_id"] for line in (host.collected / "events.jsonl").read_bytes().splitlines()]
+    assert rows == ["two"]
+    with closing(Spool(host.spool / "1")) as spool:
+        assert spool.recovery.damaged == spool.recovery.lost == 0
+        assert spool.pending() == 2
+
+
+@pytest.mark.parametrize("whose", [("--user", USER), ("--device", DEVICE, "--user", USER)])
+def test_no_byte_is_left(call, host: Host, whose: tuple[str, ...]) -> None:
+    assert all(mark in host.bytes() for mark in marks())
+    ended = call("sessions", "delete", str(host.recording), str(host.collected), *whose, "--yes", "--json")
+    if len(whose) > 2:
+        # An event of the user alone is not of this device.
+        assert call("sessions", "delete", str(host.collected), "--user", USER, "--yes").code == 0
+    assert ended.code == 0
+    told = json.loads(ended.out)
+    assert told["sessions"] == [{"device_id": DEVICE, "session_id": SESSION}]
+    assert told["segments"] == sorted(segment_id(seq=n) for n in (0, 1))
+    assert told["sent_to"] == {SINK: 2}
+    assert told["files"] > 0
+    assert f"2 segments went to {SINK}: delete them there" in ended.err
+    assert "user privacy API" in ended.err
+    check_gone(host)
+
+
+@pytest.mark.parametrize("whose", [("--device", DEVICE), ("--session", str(SESSION))])
+def test_by_device_and_by_session(call, host: Host, whose: tuple[str, ...]) -> None:
+    assert call("sessions", "delete", str(host.recording), str(host.collected), *whose, "--yes").code == 0
+    left = host.bytes()
+    assert DEVICE.encode() not in left
+    assert segment_id().encode() not in left
+
+
+def test_a_dry_run_changes_nothing(call, host: Host) -> None:
+    before = host.bytes()
+    ended = call("sessions", "delete", str(host.recording), "--device", DEVICE, "--dry-run")
+    assert ended.code == 0
+    assert "1 sessions, 2 segments would be deleted" in ended.err
+    assert host.bytes() == before
+
+
+def test_a_folder_that_was_sent_a_copy_is_named(call, host: Host) -> None:
+    with closing(Spool(host.spool / "1")) as spool:
+        spool.note(Receipt(8, segment_id(), f"dir:{host.recording}", "delivered", ""))
+    ended = call("sessions", "delete", "--device", DEVICE, "--yes")
+    assert f"1 segments lie in {host.recording}, too: give that folder, too." in ended.err
+    assert "dir:" not in call("sessions", "delete", str(host.recording), "--device", DEVICE, "--yes").err
+
+
+def test_without_a_person_nothing_is_deleted(call, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = host.bytes()
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    ended = call("sessions", "delete", str(host.recording), "--device", DEVICE)
+    assert ended.code == 2
+    assert "--yes" in ended.err
+    assert host.bytes() == before
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    with closing(FolderLock(folder / LOCK)):
+        yield
+
+
+def test_a_folder_in_use_is_refused_and_nothing_is_touched(call, host: Host) -> None:
+    for folder in (host.recording, host.collected, host.spool / "1"):
+        before = host.bytes()
+        with held(folder):
+            ended = call("sessions", "delete", str(host.recording), str(host.collected), "--device", DEVICE, "--yes")
+        assert ended.code == 11
+        assert f"{folder} is in use by process {os.getpid()}" in ended.err
+        assert "Stop that process" in ended.err
+        assert host.bytes() == before
+
+
+def test_a_spool_in_use_that_holds_none_of_it_is_left_alone(call, host: Host) -> None:
+    with held(host.spool / "1"):
+        ended = call("sessions", "delete", str(host.recording), "--device", "nobody", "--yes")
+    assert ended.code == 0
+    assert f"{host.spool / '1'} is in use and holds none of it" in ended.err
+
+
+def test_a_damaged_segment_stops_it_before_anything_is_touched(call, host: Host) -> None:
+    (host.recording / "segments" / f"{segment_id(seq=1)}.json").write_text("{")
+    before = host.bytes()
+    ended = call("sessions", "delete", str(host.recording), "--device", DEVICE, "--yes")
+    assert ended.code == 11
+    assert f"{segment_id(seq=1)}.json cannot be read" in ended.err
+    assert host.bytes() == before
+
+
+def test_list(call, host: Host) -> None:
+    ended = call("sessions", "list", str(host.recording), str(host.spool), "--json")
+    first, second = (json.loads(line) for line in ended.out.splitlines())
+    assert (first["device_id"], second["device_id"]) == (OTHER, DEVICE)
+    assert second["users"] == [USER]
+    assert second["segments"] == 2
+    assert second["places"] == [str(host.recording), str(host.spool / "1")]
+    assert call("sessions", "list", "--user", USER).out.count("\n") == 1
+    assert call("sessions", "list", str(host.recording), "--user", "nobody").out == ""
+
+
+def test_show(call, host: Host) -> None:
+    ended = call("sessions", "show", str(host.recording), str(host.spool), "--session", str(SESSION), "--json")
+    told = json.loads(ended.out)
+    assert {part["seq"] for part in told["parts"]} == {0, 1}
+    assert [receipt["outcome"] for receipt in told["deliveries"]] == ["delivered"] * 2
+    assert told["parts"][0]["losses"] == [{"stage": "screen", "reason": "superseded", "count": 2}]
+    words = call("sessions", "show", str(host.recording), "--session", str(SESSION)).out
+    assert f"{DEVICE}/{SESSION}" in words
+    assert USER in words
+
+
+def test_dsar_has_names_times_and_ids_and_nothing_else(call, host: Host, tmp_path: Path) -> None:
+    out = tmp_path / "dsar.json"
+    paths = str(host.recording), str(host.collected)
+    assert call("sessions", "dsar", *paths, "--user", USER, "-o", str(out)).code == 0
+    told = json.loads(out.read_bytes())
+    (replay,) = told["replays"]
+    assert [event["event"] for event in replay["events"]] == ["", "Order Completed", "Order Completed"]
+    assert replay["events"][0]["userId"] == USER
+    assert replay["events"][1]["messageId"] == f"message-{SESSION}-0"
+    assert replay["device"]["model"] == "Pixel 7"
+    assert {event["insert_id"] for event in told["analytics_events"]} == {"one", "three"}
+    text = out.read_text()
+    assert "naïve" not in text
+    assert "picture:" not in text
+    assert "paid" not in text.lower().replace('"paid"', "")
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert json.loads(call("sessions", "dsar", *paths, "--user", USER).out) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("forget", "PATH"), "Take one of"),
+        (("delete", "PATH"), "Give --device, --session or --user"),
+        (("show", "PATH", "--user", "nobody"), "No such session is here"),
+        (("list", "NOTHING"), "not there"),
+        (("list", "EMPTY"), "no recording, no collector's folder and no spool"),
+    ],
+)
+def test_what_it_cannot_do_is_said(call, host: Host, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    (tmp_path / "empty").mkdir()
+    known = {"PATH": str(host.recording), "NOTHING": str(tmp_path / "nothing"), "EMPTY": str(tmp_path / "empty")}
+    ended = call("sessions", *(known.get(word, word) for word in words))
+    assert ended.code in (2, 11)
+    assert said in ended.err
