@@ -54,6 +54,10 @@ def attach(
     strict: Annotated[
         bool, typer.Option("--strict", help="Ids come from the event itself, never by inference.")
     ] = False,
+    conformance: Annotated[
+        str | None,
+        typer.Option(help="strict: drop what Amplitude's browser SDK drops. Left out: lossless, nothing is dropped."),
+    ] = None,
     remote_config: Annotated[
         str | None, typer.Option(metavar="on|URL", help="Obey the project's remote config; URL = where to ask instead.")
     ] = None,
@@ -80,6 +84,7 @@ def attach(
         "privacy.rules": rules(block, mask, unmask),
         "plugin.sample_rate": sample_rate,
         "plugin.strict": strict or None,
+        "upload.conformance": conformance,
         "plugin.remote_config": None if remote_config is None else True,
         "plugin.remote_url": None if remote_config in (None, "on") else remote_config,
     }
@@ -134,7 +139,7 @@ def record(
     from agent.outbox.remoteconfig import HOSTS, RemoteConfigClient
     from agent.outbox.sink import parse_sink
     from agent.outbox.spool import open_free
-    from agent.outbox.uploader import Uploader
+    from agent.outbox.uploader import POLICIES, Uploader
     from agent.runtime.control import serving
     from agent.runtime.stage import Stage
     from agent.runtime.supervisor import Supervisor
@@ -201,7 +206,7 @@ def record(
         relaying = opened(settings, heard, stack, lambda session: not gate.refusal(session)) if relay else None
         if relaying is not None:
             lead(settings, registry, wanted, relaying, stack)
-        uploader = Uploader(spool, targets, ended=gate.end)
+        uploader = Uploader(spool, targets, POLICIES[settings.upload.conformance], ended=gate.end)
         stack.callback(uploader.stop)
         uploader.start()
 

@@ -12,7 +12,7 @@ import orjson
 from agent.store.disk import AppendFile
 
 FILE = "receipts.jsonl"
-Outcome = Literal["delivered", "skipped", "retry", "rejected"]
+Outcome = Literal["delivered", "skipped", "retry", "rejected", "dropped"]
 
 
 @dataclass(frozen=True, slots=True)

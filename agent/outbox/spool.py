@@ -203,6 +203,44 @@ class Spool:
                     Row("retry", segment, (sink,), attempts=delivery.attempts, reason=reason), sync=False
                 )
 
+    def reopen(self) -> int:
+        """Make what was rejected due once more; returns how many deliveries. Raises StorageError."""
+        count = 0
+        with self._changed:
+            for name, entry in self._entries.items():
+                for sink, delivery in entry.sinks.items():
+                    if delivery.state == "rejected":
+                        delivery.attempts = max(1, delivery.attempts)
+                        row = Row("retry", name, (sink,), attempts=delivery.attempts, reason=delivery.reason)
+                        self._ledger.append(row, sync=False)
+                        delivery.state, delivery.not_before, delivery.asked = "open", 0.0, False
+                        count += 1
+            self._changed.notify_all()
+        return count
+
+    def redirect(self, sinks: Iterable[str]) -> None:
+        """Deliver what is queued to these sinks (at least one) instead of those it was put for; not twice to one.
+
+        Nothing may be claimed. Raises StorageError.
+        """
+        wanted = tuple(dict.fromkeys(sinks))
+        with self._changed:
+            for name, entry in self._entries.items():
+                acked = {sink for sink, delivery in entry.sinks.items() if delivery.state == "acked"}
+                left = tuple(sink for sink in wanted if sink not in acked)
+                if left and set(left) != entry.sinks.keys() - acked:
+                    self._ledger.append(Row("put", name, left, entry.size), sync=True)
+                    entry.sinks = {sink: _Delivery() for sink in left}
+            self._changed.notify_all()
+
+    def destinations(self) -> tuple[str, ...]:
+        """The sinks that something is still to be delivered to."""
+        with self._changed:
+            waiting = (
+                sink for entry in self._entries.values() for sink, at in entry.sinks.items() if _waits(sink, at, None)
+            )
+            return tuple(dict.fromkeys(waiting))
+
     def hurry(self, sink: str) -> None:
         """Make what waits for a retry due now, except where the server asked for the wait."""
         with self._changed:
@@ -333,7 +371,9 @@ class Spool:
         if entry is None or delivery is None:
             return
         delivery.attempts, delivery.reason = max(row.attempts, delivery.attempts), row.reason
-        if row.op == "ack":
+        if row.op == "retry" and delivery.state == "rejected":
+            delivery.state = "open"
+        elif row.op == "ack":
             delivery.state = "acked"
         elif row.op == "reject":
             delivery.state = "rejected"

@@ -1,4 +1,4 @@
-"""Drains the spool: one thread per sink, and the retry policy that sinks do not have."""
+"""Drains the spool: threads for each sink, and the retry policy that sinks do not have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent.errors import ConfigError, StorageError
-from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment
+from agent.model import Delivered, Delivery, Retry, SealedSegment
 from agent.outbox.receipts import Outcome, Receipt
 from agent.outbox.sink import Sink
 from agent.outbox.spool import Spool
@@ -35,9 +35,27 @@ class Backoff:
         return max(draw() * ceiling, min(asked, self.longest_asked))
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is done about failures. `attempts` = tries before a segment is dropped, None for no end; `keeps` = what a
+    server refuses stays in the spool."""
+
+    backoff: Backoff = field(default_factory=Backoff)
+    attempts: int | None = None
+    keeps: bool = True
+
+
+POLICIES: Mapping[str, Policy] = {
+    "lossless": Policy(),
+    # The browser SDK (track-destination.ts): its flushMaxRetries, at most 2, counts tries; the wait before the second
+    # is uniform in [0, 1 s); what is given up is gone.
+    "strict": Policy(Backoff(longest=1.0), attempts=2, keeps=False),
+}
+
+
 @dataclass(slots=True)
 class SinkStats:
-    """Running figures of one sink. Written by its thread, read by whoever shows them; a torn read does no harm.
+    """Running figures of one sink. Written by its threads, read by whoever shows them; a torn read does no harm.
 
     `bytes` are those of the delivered segments as stored. `words` is the last answer or problem.
     """
@@ -47,50 +65,68 @@ class SinkStats:
     skipped: int = 0
     retries: int = 0
     rejected: int = 0
+    dropped: int = 0
     bytes: int = 0
     words: str = ""
 
     def __str__(self) -> str:
         parts = [self.state, f"{self.delivered} delivered ({self.bytes / 1e6:.1f} MB)"]
-        named = (("skipped", self.skipped), ("retries", self.retries), ("rejected", self.rejected))
+        named = (
+            ("skipped", self.skipped),
+            ("retries", self.retries),
+            ("rejected", self.rejected),
+            ("dropped", self.dropped),
+        )
         parts += [f"{count} {name}" for name, count in named if count]
         return ", ".join(parts)
 
 
 @dataclass(slots=True)
 class _Lane:
-    """A sink's thread, and the event that cuts its pauses short. `asked` = the present pause is the server's wish."""
+    """A sink's threads and what they share, under `changed`.
+
+    Nobody begins to send before `resume_at` (monotonic; `asked` = the server's wish), and after `failures` in a row one
+    thread at a time does. `hurried` counts the calls of `drain`.
+    """
 
     sink: Sink
     stats: SinkStats = field(default_factory=SinkStats)
-    hurry: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    threads: list[threading.Thread] = field(default_factory=list)
+    sending: int = 0
+    failures: int = 0
+    resume_at: float = 0.0
     asked: bool = False
+    hurried: int = 0
 
 
 class Uploader:
     """Delivers what is in the spool. `start`, `drain` and `stop` belong to one thread.
 
-    A sink's failures in a row pause the whole sink, since it is probably down; a segment's own failures hold back its
-    session only, so that one segment which a server chokes on does not stop the others.
+    Sessions go side by side, as many as a sink takes; the segments of one session one after the other. A sink's
+    failures in a row pause the whole sink, since it is probably down; a segment's own failures hold back its session
+    only, so that one segment which a server chokes on does not stop the others.
     """
 
     def __init__(
         self,
         spool: Spool,
         sinks: Iterable[Sink],
-        backoff: Backoff | None = None,
+        policy: Policy | None = None,
         draw: Callable[[], float] | None = None,
         ended: Callable[[int, str], None] = lambda session_id, reason: None,
+        told: Callable[[Receipt], None] = lambda receipt: None,
     ) -> None:
-        """Starts nothing. `ended` is told which session a server wants no more of, and why.
+        """Starts nothing. `ended` is told which session a server wants no more of, and why; `told` every receipt. Both
+        are called from the sinks' threads.
 
         Raises ConfigError when a sink is named twice.
         """
         self._spool = spool
-        self._backoff = backoff or Backoff()
+        self._policy = policy or Policy()
         self._draw = draw or random.SystemRandom().random
         self._ended = ended
+        self._told = told
         self._lanes = [_Lane(sink) for sink in sinks]
         self._stopping = threading.Event()
         self.names = tuple(lane.sink.name for lane in self._lanes)
@@ -98,18 +134,25 @@ class Uploader:
             raise ConfigError("A sink is named twice.", "Name each sink once.")
 
     def start(self) -> None:
-        """Start a thread per sink; orphans of an earlier crash go to these sinks. Raises StorageError."""
+        """Start the threads; orphans of an earlier crash go to these sinks. Raises StorageError."""
         self._spool.adopt(self.names)
         for lane in self._lanes:
-            lane.thread = threading.Thread(target=self._run, args=(lane,), name=f"upload:{lane.sink.name}", daemon=True)
-            lane.thread.start()
+            lane.threads += [
+                threading.Thread(target=self._run, args=(lane,), name=f"upload:{lane.sink.name}", daemon=True)
+                for _ in range(lane.sink.parallel)
+            ]
+            for thread in lane.threads:
+                thread.start()
 
     def drain(self, seconds: float) -> bool:
         """Try everything once more at once and wait; whether nothing is left to deliver to these sinks in the end."""
         for lane in self._lanes:
             self._spool.hurry(lane.sink.name)
-            if not lane.asked:
-                lane.hurry.set()
+            with lane.changed:
+                lane.hurried += 1
+                if not lane.asked:
+                    lane.resume_at = 0.0
+                lane.changed.notify_all()
         return self._spool.wait_drained(self.names, seconds)
 
     def stop(self) -> None:
@@ -117,52 +160,88 @@ class Uploader:
         self._stopping.set()
         self._spool.wake()
         for lane in self._lanes:
-            lane.hurry.set()
+            with lane.changed:
+                lane.changed.notify_all()
             lane.sink.close()
         for lane in self._lanes:
-            if lane.thread is not None:
-                lane.thread.join(JOIN_SECONDS)
+            for thread in lane.threads:
+                thread.join(JOIN_SECONDS)
 
     def stats(self) -> Mapping[str, SinkStats]:
         """The figures of each sink by its name."""
         return {lane.sink.name: lane.stats for lane in self._lanes}
 
     def _run(self, lane: _Lane) -> None:
-        failures = 0
         while not self._stopping.is_set():
-            # Here, not in `_pause`: a `drain` that comes while a segment is sent must cut the pause after it.
-            lane.hurry.clear()
+            hurried = lane.hurried
             try:
-                failures = self._step(lane, failures)
+                self._step(lane)
             except StorageError as error:
                 # The spool's disk: it may come back, and what is queued must not wait for another run until then.
                 log.warning("upload to %s: %s", lane.sink.name, error)
                 lane.stats.words = error.message
-                failures += 1
-                self._pause(lane, self._backoff.delay(failures, 0.0, self._draw), asked=False)
+                self._failed(lane, 0.0, hurried)
         lane.stats.state = "stopped"
 
-    def _step(self, lane: _Lane, failures: int) -> int:
-        """Send what is due, or wait for it; the failures in a row after that. Raises StorageError."""
-        name, stats = lane.sink.name, lane.stats
-        stats.state = "idle"
-        sealed = self._spool.claim(name)
+    def _step(self, lane: _Lane) -> None:
+        """Send what is due, or wait for it. Raises StorageError."""
+        name = lane.sink.name
+        hurried = self._turn(lane)
+        if hurried is None:
+            return
+        try:
+            sealed = self._spool.claim(name)
+            if sealed is not None:
+                lane.stats.state = "sending"
+                delivery = _send(lane.sink, sealed)
+                if self._stopping.is_set() and isinstance(delivery, Retry):
+                    # Most likely our own doing, by closing the sink.
+                    self._spool.retry(sealed.manifest.id, name, 0.0, delivery.reason)
+                else:
+                    self._settle(lane, sealed, delivery, hurried)
+        finally:
+            with lane.changed:
+                lane.sending -= 1
+                if not lane.sending and lane.stats.state == "sending":
+                    lane.stats.state = "idle"
+                lane.changed.notify_all()
         if sealed is None:
             self._spool.wait(name, IDLE_SECONDS, self._stopping.is_set)
-            return failures
-        stats.state = "sending"
-        delivery = _send(lane.sink, sealed)
-        if self._stopping.is_set() and isinstance(delivery, Retry):
-            # Most likely our own doing, by closing the sink.
-            self._spool.retry(sealed.manifest.id, name, 0.0, delivery.reason)
-            return failures
-        failures = failures + 1 if isinstance(delivery, Retry) else 0
-        self._settle(lane, sealed, delivery, failures)
-        return failures
 
-    def _settle(self, lane: _Lane, sealed: SealedSegment, delivery: Delivery, failures: int) -> None:
+    def _turn(self, lane: _Lane) -> int | None:
+        """Wait until this thread may send and count it as sending; `hurried` then. None when all is to end."""
+        with lane.changed:
+            while not self._stopping.is_set():
+                left = lane.resume_at - time.monotonic()
+                if left > 0:
+                    lane.changed.wait(left)
+                elif lane.failures and lane.sending:
+                    lane.changed.wait(IDLE_SECONDS)
+                else:
+                    if not lane.sending:
+                        lane.stats.state = "idle"
+                    lane.asked = False
+                    lane.sending += 1
+                    return lane.hurried
+        return None
+
+    def _settle(self, lane: _Lane, sealed: SealedSegment, delivery: Delivery, hurried: int) -> None:
         """Tell the spool what became of a segment, and pause if the sink failed. Raises StorageError."""
         segment, name, stats = sealed.manifest.id, lane.sink.name, lane.stats
+        if isinstance(delivery, Retry):
+            attempts = self._spool.attempts(segment, name) + 1
+            asked = delivery.after_s > 0
+            if self._policy.attempts is not None and attempts >= self._policy.attempts and not asked:
+                self._drop(lane, segment, f"{delivery.reason} ({attempts} tries)")
+            else:
+                self._note(lane, segment, "retry", delivery.reason)
+                stats.retries += 1
+                own = self._policy.backoff.delay(attempts, delivery.after_s, self._draw)
+                self._spool.retry(segment, name, own, delivery.reason, asked)
+            self._failed(lane, delivery.after_s, hurried)
+            return
+        with lane.changed:
+            lane.failures = 0
         if isinstance(delivery, Delivered):
             if delivery.skipped:
                 log.warning("%s did not keep segment %s: %s", name, segment, delivery.skipped)
@@ -172,32 +251,46 @@ class Uploader:
             stats.delivered += 1
             stats.skipped += bool(delivery.skipped)
             stats.bytes += sealed.manifest.bytes
-            if delivery.ends_session:
-                self._ended(sealed.manifest.session_id, delivery.skipped)
             self._spool.ack(segment, name)
-        elif isinstance(delivery, Rejected):
+            if delivery.pause_s:
+                self._pause(lane, min(delivery.pause_s, self._policy.backoff.longest_asked), asked=True)
+        elif self._policy.keeps:
             log.warning("%s rejected segment %s: %s", name, segment, delivery.reason)
             self._note(lane, segment, "rejected", delivery.reason)
             stats.rejected += 1
             self._spool.reject(segment, name, delivery.reason)
         else:
-            self._note(lane, segment, "retry", delivery.reason)
-            stats.retries += 1
-            asked = delivery.after_s > 0
-            own = self._backoff.delay(self._spool.attempts(segment, name) + 1, delivery.after_s, self._draw)
-            self._spool.retry(segment, name, own, delivery.reason, asked)
-            self._pause(lane, self._backoff.delay(failures, delivery.after_s, self._draw), asked)
+            self._drop(lane, segment, delivery.reason)
+        if delivery.ends_session:
+            reason = delivery.skipped if isinstance(delivery, Delivered) else delivery.reason
+            self._ended(sealed.manifest.session_id, reason)
+
+    def _drop(self, lane: _Lane, segment: str, reason: str) -> None:
+        """Give a segment up, as the policy wants it. Raises StorageError."""
+        log.warning("%s: segment %s is dropped: %s", lane.sink.name, segment, reason)
+        self._note(lane, segment, "dropped", reason)
+        lane.stats.dropped += 1
+        self._spool.ack(segment, lane.sink.name)
+
+    def _failed(self, lane: _Lane, asked_s: float, hurried: int) -> None:
+        """Count a failure and pause the sink, unless a `drain` came since `hurried` and the pause is our own."""
+        with lane.changed:
+            lane.failures += 1
+            seconds = self._policy.backoff.delay(lane.failures, asked_s, self._draw)
+            if asked_s > 0 or hurried == lane.hurried:
+                self._pause(lane, seconds, asked_s > 0)
 
     def _pause(self, lane: _Lane, seconds: float, asked: bool) -> None:
-        lane.stats.state = f"waiting {seconds:.0f} s"
-        lane.asked = asked
-        if not self._stopping.is_set():
-            lane.hurry.wait(seconds)
-        lane.asked = False
+        with lane.changed:
+            lane.resume_at = max(lane.resume_at, time.monotonic() + seconds)
+            lane.asked = lane.asked or asked
+            lane.stats.state = f"waiting {seconds:.0f} s"
 
     def _note(self, lane: _Lane, segment: str, outcome: Outcome, words: str) -> None:
         lane.stats.words = words
-        self._spool.note(Receipt(time.time_ns() // 1_000_000, segment, lane.sink.name, outcome, words))
+        receipt = Receipt(time.time_ns() // 1_000_000, segment, lane.sink.name, outcome, words)
+        self._spool.note(receipt)
+        self._told(receipt)
 
 
 def _send(sink: Sink, sealed: SealedSegment) -> Delivery:

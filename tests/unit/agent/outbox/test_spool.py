@@ -397,3 +397,40 @@ def _check(parent: Path) -> None:
 
 if __name__ == "__main__":
     _check(Path(sys.argv[1]))
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["now", "after a crash"])
+def test_what_was_rejected_is_due_again_when_somebody_wants_it(tmp_path: Path, again: bool) -> None:
+    spool = Spool(tmp_path / "s")
+    for sealed in SEGMENTS[:2]:
+        spool.put(sealed, [A])
+    for _ in SEGMENTS[:2]:
+        spool.reject(take(spool).manifest.id, A, "401")
+    assert spool.destinations() == ()
+    assert spool.reopen() == 2
+    assert spool.destinations() == (A,)
+    if again:
+        spool.close()
+        spool = Spool(tmp_path / "s")
+    assert spool.rejections() == ()
+    assert sorted(deliver_all(spool, A)) == sorted(sealed.manifest.id for sealed in SEGMENTS[:2])
+    assert spool.used == 0
+    spool.close()
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["now", "after a crash"])
+def test_what_waits_can_go_elsewhere_but_not_twice_to_one_sink(tmp_path: Path, again: bool) -> None:
+    spool = Spool(tmp_path / "s")
+    spool.put(SEGMENTS[0], SINKS)
+    spool.put(SEGMENTS[3], [B])
+    spool.ack(take(spool, A).manifest.id, A)
+    spool.redirect([A, "dir:/c"])
+    assert set(spool.destinations()) == {A, "dir:/c"}
+    if again:
+        spool.close()
+        spool = Spool(tmp_path / "s")
+    assert deliver_all(spool, B) == []
+    assert deliver_all(spool, A) == [SEGMENTS[3].manifest.id]
+    assert sorted(deliver_all(spool, "dir:/c")) == sorted(SEGMENTS[n].manifest.id for n in (0, 3))
+    assert spool.used == 0
+    spool.close()

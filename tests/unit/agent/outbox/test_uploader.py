@@ -24,7 +24,7 @@ from agent.outbox.ledger import Ledger, Row
 from agent.outbox.receipts import read_receipts
 from agent.outbox.sink import Sink
 from agent.outbox.spool import Spool
-from agent.outbox.uploader import Backoff, Uploader
+from agent.outbox.uploader import POLICIES, Backoff, Policy, Uploader
 
 QUICK = Backoff(first=0.01, longest=0.05)
 # So long that only a `hurry` or a `stop` can end a pause.
@@ -41,7 +41,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 @contextmanager
 def uploading(spool: Spool, *sinks: Sink, backoff: Backoff = QUICK) -> Iterator[Uploader]:
-    uploader = Uploader(spool, sinks, backoff, draw=lambda: 0.99)
+    uploader = Uploader(spool, sinks, Policy(backoff), draw=lambda: 0.99)
     uploader.start()
     try:
         yield uploader
@@ -71,6 +71,95 @@ def test_every_sink_gets_every_segment_in_order(spool: Spool) -> None:
     assert uploader.stats()["b"].bytes == sum(sealed.manifest.bytes for sealed in segments)
     assert "4 delivered" in str(uploader.stats()["b"])
     assert "2 retries" in str(uploader.stats()["b"])
+    assert spool.used == 0
+
+
+def test_sessions_go_side_by_side_and_the_segments_of_one_after_each_other(spool: Spool) -> None:
+    together = threading.Barrier(3)
+
+    class Wide(ScriptedSink):
+        def send(self, sealed: SealedSegment) -> Delivery:
+            if sealed.manifest.seq == 0:
+                together.wait(20)
+            self.sent.append(sealed)
+            return Delivered()
+
+    sink = Wide("a")
+    sink.parallel = 3
+    sessions = [SESSION + n for n in range(3)]
+    for seq in range(4):
+        for session in sessions:
+            spool.put(segment(seq, session), ["a"])
+    with uploading(spool, sink) as uploader:
+        assert uploader.drain(20)
+    for session in sessions:
+        order = [sent.manifest.seq for sent in sink.sent if sent.manifest.session_id == session]
+        assert order == [0, 1, 2, 3]
+
+
+def test_after_a_failure_one_at_a_time_tries(spool: Spool) -> None:
+    class Down(ScriptedSink):
+        busy, most = 0, 0
+        lock = threading.Lock()
+
+        def send(self, sealed: SealedSegment) -> Delivery:
+            with self.lock:
+                self.sent.append(sealed)
+                self.busy += 1
+                if len(self.sent) > 4:
+                    self.most = max(self.most, self.busy)
+            time.sleep(0.002)
+            with self.lock:
+                self.busy -= 1
+            return Retry(0.0, "down")
+
+    sink = Down("a")
+    sink.parallel = 4
+    for n in range(8):
+        spool.put(segment(0, SESSION + n), ["a"])
+    with uploading(spool, sink) as uploader:
+        until(lambda: uploader.stats()["a"].retries > 20, "tries")
+    assert sink.most == 1
+
+
+@pytest.mark.parametrize("delivery", [Rejected("4005", ends_session=True), Delivered("", "4005", ends_session=True)])
+def test_who_records_is_told_of_a_session_that_a_server_ends(spool: Spool, delivery: Delivery) -> None:
+    told: list[tuple[int, str]] = []
+    uploader = Uploader(spool, [ScriptedSink("a", delivery)], ended=lambda *of: told.append(of))
+    uploader.start()
+    spool.put(segment(), ["a"])
+    assert uploader.drain(10)
+    uploader.stop()
+    assert told == [(SESSION, "4005")]
+
+
+def test_a_server_that_wants_peace_gets_it_and_a_drain_does_not_end_it(spool: Spool) -> None:
+    sink = ScriptedSink("a", Delivered("", "throttling", pause_s=600.0))
+    with uploading(spool, sink) as uploader:
+        for seq in range(2):
+            spool.put(segment(seq), ["a"])
+        until(lambda: uploader.stats()["a"].state == "waiting 600 s", "the pause")
+        assert not uploader.drain(0.2)
+    assert len(sink.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([Retry(0.0, "500"), Retry(0.0, "503")], ["retry", "dropped"]),
+        ([Rejected("400")], ["dropped"]),
+        ([Retry(0.0, "500")], ["retry", "delivered"]),
+    ],
+)
+def test_strict_gives_up_as_the_browser_sdk_does(spool: Spool, answers: list[Delivery], told: list[str]) -> None:
+    uploader = Uploader(spool, [ScriptedSink("a", *answers)], POLICIES["strict"], draw=lambda: 0.001)
+    uploader.start()
+    spool.put(segment(), ["a"])
+    assert uploader.drain(10)
+    uploader.stop()
+    assert outcomes(spool, "a") == told
+    assert uploader.stats()["a"].dropped == told.count("dropped")
+    assert spool.rejections() == ()
     assert spool.used == 0
 
 
