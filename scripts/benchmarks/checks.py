@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import av
 import numpy as np
@@ -94,23 +95,30 @@ def outputs(clip: Clip, made: list[Output], count: int, *, masked: bool) -> Qual
     return quality(clip.name, found)
 
 
-def video(clip: Clip, path: str, *, least: int) -> Quality:
-    """A peer's masked video: the frames are there, at their times, covered, readable."""
-    found, count = [], 0
-    with av.open(path) as container:
-        track = container.streams.video[0]
-        for count, frame in enumerate(container.decode(track), 1):
-            if count % max(1, least // SAMPLES):
+def frames(path: Path, least: int) -> None:
+    """A peer's video: so many frames at least."""
+    with av.open(str(path)) as container:
+        count = sum(1 for _ in container.decode(video=0))
+    if count < least:
+        raise SystemExit(f"{path.name}: {count} frames of at least {least}")
+
+
+def video(clip: Clip, path: Path) -> Quality:
+    """A peer's masked video as large as the stream: each shot is there at its time, covered, readable."""
+    frames(path, len(clip.shots))
+    found = []
+    with av.open(str(path)) as container:
+        for count, frame in enumerate(container.decode(video=0)):
+            if count % max(1, len(clip.shots) // SAMPLES):
                 continue
             assert frame.time is not None
-            picture = luma(scaled(frame.to_ndarray(format="rgb24"), 540))
-            index = clip.index(round(frame.time * 1e9))
-            values = [readable(clip, i, picture) for i in {max(0, index - 1), index}]
+            at_ns = round(frame.time * 1e9)
+            picture = luma(frame.to_ndarray(format="rgb24"))
+            values = [readable(clip, clip.index(ns), picture) for ns in (at_ns - BRACKET_NS // 2, at_ns)]
             known = [value for value in values if value is not None]
             if known:
                 found.append(max(known))
-    if count < least:
-        raise SystemExit(f"{clip.name}: {count} frames of at least {least} in the peer's video")
+            covered(clip, clip.index(at_ns), picture, path.name)
     return quality(clip.name, found)
 
 

@@ -95,8 +95,8 @@ def video() -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="android-replay-bench-") as name:
         folder = Path(name)
         frames = len(typical.shots)
-        checks.video(typical, str(peers.transcoded(typical, 540, folder, Meter())), least=frames)
-        checks.video(typical, str(peers.airtest(typical, folder, Meter())), least=round(typical.seconds * 10) - 1)
+        checks.video(typical, peers.transcoded(typical, 540, folder, Meter()))
+        checks.frames(peers.airtest(typical, folder, Meter()), round(typical.seconds * peers.AIRTEST_FPS))
         checks.outputs(typical, peers.decoded(typical, 1080, Meter()), frames, masked=False)
         cost = contest(
             {
