@@ -158,8 +158,7 @@ def _document(xml: bytes, serial: str) -> bytes:
             raise HierarchyMalformed(serial, _OP, f"broken {wide}: {error.reason}") from error
     starts = [at for at in (xml.find(b"<?xml"), xml.find(b"<hierarchy")) if at >= 0]
     if not starts:
-        words = " ".join(xml[:200].decode("utf-8", "replace").split())
-        raise HierarchyMalformed(serial, _OP, f"no XML, but {words[:100]!r}" if words else "nothing was sent")
+        raise HierarchyMalformed(serial, _OP, _describe(xml))
     return xml[min(starts) :]
 
 
@@ -172,3 +171,13 @@ def _wide(xml: bytes) -> str | None:
     if xml.startswith(b"\0<"):
         return "utf-16-be"
     return None
+
+
+def _describe(sent: bytes) -> str:
+    """What came instead of XML: a shell's words, but none of a dump whose beginning is missing, which are the app's."""
+    words = " ".join(sent[:200].decode("utf-8", "replace").split())
+    if not words:
+        return "nothing was sent"
+    if b"<" in sent or b"=" in sent or b">" in sent:
+        return f"{len(sent)} bytes without the beginning of the XML"
+    return f"no XML, but {words[:100]!r}"

@@ -183,11 +183,13 @@ def is_black(frame: Frame) -> bool:
 
 def _decode_png(frame: Frame) -> NDArray[np.uint8]:
     import numpy as np
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(frame.data), formats=["PNG"]) as image:
             return np.asarray(image.convert("RGBA"))
+    except UnidentifiedImageError as error:
+        raise FrameMalformed("", "decode PNG", "what it holds is no PNG") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise FrameMalformed("", "decode PNG", str(error)) from error
 

@@ -58,6 +58,8 @@ def mask(
     from agent.replay.verdicts import reason, verdicts
     from agent.settings import load
 
+    if output is not None:
+        _check_output(output, (Path(dump), screenshot))
     settings = load({"privacy.level": level, "privacy.rules": rules(block, mask, unmask)}, config).settings
     tree = _tree(dump)
     extent = _extent(tree, dump)
@@ -176,6 +178,17 @@ def _picture(file: Path, tree: Hierarchy, extent: Size, width: int) -> tuple[Fra
     if turned.width >= extent.width and turned.height >= extent.height:
         words += ": they were taken in different rotations"
     raise ConfigError(f"{words}.", TAKE)
+
+
+def _check_output(output: Path, inputs: Iterable[Path | None]) -> None:
+    """Raises ConfigError when the picture would be written over what was given, or where it cannot be a file."""
+    from agent.errors import ConfigError
+
+    if output.is_dir():
+        raise ConfigError(f"{output} is a folder.", "Give the name of a file in it.")
+    for given in inputs:
+        if given is not None and output.exists() and given.exists() and output.samefile(given):
+            raise ConfigError(f"-o {output} would be written over what was given.", "Give another name.")
 
 
 def _write(output: Path, result: MaskedSnapshot) -> None:

@@ -260,3 +260,11 @@ def test_windows_of_another_display_are_left_out() -> None:
         assert all(len(root.children) == 1 for root in tree.roots)
     with pytest.raises(HierarchyEmpty):
         parse(xml.replace(window("c", "").encode(), b""), Stamp(0, 0), 0, display=5)
+
+
+@pytest.mark.parametrize("cut", [b'text="Anna Bell" class="a.B" />', b"Anna Bell</node>", b"Anna Bell\n<node"])
+def test_a_dump_whose_beginning_is_missing_is_not_quoted(cut: bytes) -> None:
+    with pytest.raises(HierarchyMalformed) as raised:
+        parse(cut, Stamp(0, 0), 0)
+    assert "without the beginning" in raised.value.detail
+    assert "Anna" not in str(raised.value)

@@ -183,6 +183,17 @@ def test_a_picture_that_does_not_fit(call, form: Path, tmp_path: Path, name: str
     assert not (tmp_path / "out.png").exists()
 
 
+def test_the_picture_is_not_written_over_what_was_given(call, form: Path, tmp_path: Path) -> None:
+    shot = screenshot(tmp_path)
+    (tmp_path / "other.xml").symlink_to(form)
+    for out in (form, shot, tmp_path / "other.xml", tmp_path):
+        before = [form.read_bytes(), shot.read_bytes()]
+        ended = call("mask", str(form), "--screenshot", str(shot), "-o", str(out))
+        assert ended.code == 2
+        assert str(out) in ended.err
+        assert [form.read_bytes(), shot.read_bytes()] == before
+
+
 def test_an_app_that_is_not_there_blocks_all_and_says_so(call, form: Path, tmp_path: Path) -> None:
     out = tmp_path / "masked.png"
     ended = call("mask", str(form), "--app", "com.other", "-o", str(out))
