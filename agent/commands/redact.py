@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 STEPS_SAID = 10
 QUIET_SECONDS = 3.0
+# What a collector keeps beside the segments.
+EVENT_FILES = ("events.jsonl", "interactions.jsonl")
 
 
 def redact(
@@ -43,7 +45,8 @@ def redact(
     Pictures are covered where a view that a rule means stood just before, then, or just after. Words of hidden views
     and those of --text are starred in labels, event properties and log lines; --from and --to limit the views and
     places. Nothing can be shown again. Changed segments get new ids; a receipt is kept in the recording. If it is
-    interrupted, run it again. A folder that something still records into is refused.
+    interrupted, run it again. A folder that something still records into is refused. Events that a collector keeps in
+    files of their own are not touched; it says which.
 
     What was uploaded already is not recalled: delete it where it is. The old ids are in the receipt.
 
@@ -102,6 +105,9 @@ def redact(
             f"{gone['files']} files of {gone['bytes']:,} bytes were overwritten and deleted."
             f" Receipt: {receipt['receipt']}"
         )
+    untouched = [name for name in EVENT_FILES if (stored.path / name).is_file() and (stored.path / name).stat().st_size]
+    if untouched:
+        say(f"Not touched: {', '.join(untouched)}, what the collector was sent besides. Look there yourself.")
     for name, count in receipt["uploaded"].items():
         say(f"{count} of the changed segments went to {name} before, as they were. Delete them there; redact cannot.")
     if receipt["waiting"]:

@@ -14,8 +14,7 @@ import orjson
 
 from agent.errors import RecordingError
 from agent.store.disk import erase_words
-from agent.store.recording import Recording
-from agent.store.redaction import FOLDER
+from agent.store.recording import REDACTIONS, Recording
 from agent.store.replays import Key
 from agent.store.schema import SEGMENT_ID
 
@@ -40,7 +39,7 @@ def begun(recording: Recording) -> set[Key]:
 def former(recording: Recording, segment_ids: Iterable[str]) -> set[str]:
     """The ids that these segments had before they were redacted, once or several times. Raises StorageError."""
     made = {manifest.id: manifest.supersedes for manifest in recording.manifests() if manifest.supersedes}
-    for receipt in (recording.path / FOLDER).glob("*.json"):
+    for receipt in (recording.path / REDACTIONS).glob("*.json"):
         try:
             pairs = [(pair["after"], pair["before"]) for pair in orjson.loads(receipt.read_bytes())["segments"]]
             made |= {after: before for after, before in pairs if SEGMENT_ID.fullmatch(before)}
@@ -59,7 +58,7 @@ def finish(recording: Recording) -> tuple[int, int]:
     if not condemned:
         return 0, 0
     destroyed = recording.destroy()
-    for receipt in sorted((recording.path / FOLDER).glob("*.json*")):
+    for receipt in sorted((recording.path / REDACTIONS).glob("*.json*")):
         erase_words(receipt, [name.encode() for name in sorted(condemned)])
     recording.acquit()
     return destroyed

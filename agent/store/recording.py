@@ -46,6 +46,7 @@ from agent.store.schema import (
 
 SUFFIXES = {"image/webp": ".webp", "image/jpeg": ".jpg", "image/png": ".png"}
 _MEDIA_TYPES = {suffix: media_type for media_type, suffix in SUFFIXES.items()}
+REDACTIONS = "redactions"
 _HEADER = "recording.json"
 _ERASING = "erasing.json"
 LOCK = "lock"
@@ -106,7 +107,7 @@ class Recording:
         manifest = sealed.manifest
         name = check_id(manifest.id)
         with self._writing:
-            if self._has(name):
+            if self._has(name) or name in self._redacted():
                 return
             missing = [self._new_picture(sealed, check_digest(digest)) for digest in manifest.pictures]
             files = [
@@ -281,6 +282,21 @@ class Recording:
             for file in stray:
                 file.unlink()
             return len(stray)
+
+    def _redacted(self) -> set[str]:
+        """The segments that have a redacted copy, or had one: they never come back."""
+        folder = self.path / REDACTIONS
+        if not folder.is_dir():
+            return set()
+        gone = {manifest.supersedes for manifest in self.manifests()}
+        for file in folder.glob("*.json"):
+            try:
+                receipt = _parse(file)
+            except (RecordingError, FileNotFoundError):
+                continue
+            pairs = receipt.get("segments") if isinstance(receipt, dict) else None
+            gone |= {str(pair["before"]) for pair in pairs or () if isinstance(pair, dict) and "before" in pair}
+        return gone
 
     def _has(self, segment_id: str) -> bool:
         try:

@@ -18,9 +18,8 @@ from agent.errors import ConfigError
 from agent.model import Picture, SealedSegment, SegmentManifest
 from agent.replay.redaction import NoScreen, Order, Redaction, covered
 from agent.store.disk import FolderLock, make_folder, write_files
-from agent.store.recording import LOCK, Recording
+from agent.store.recording import LOCK, REDACTIONS, Recording
 
-FOLDER = "redactions"
 SCHEMA = 1
 
 Tell = Callable[[str, float], None]
@@ -90,7 +89,7 @@ def _redact(
         files, size = recording.destroy()
         receipt |= {"state": "done", "destroyed": {"files": files, "bytes": size}}
         _write(recording, name, receipt)
-        receipt["receipt"] = str(recording.path / FOLDER / name)
+        receipt["receipt"] = str(recording.path / REDACTIONS / name)
     return receipt
 
 
@@ -111,6 +110,6 @@ def _sealed(
 
 
 def _write(recording: Recording, name: str, receipt: Mapping[str, Any]) -> None:
-    folder = recording.path / FOLDER
+    folder = recording.path / REDACTIONS
     make_folder(folder)
     write_files(folder, [(name, [orjson.dumps(receipt, option=orjson.OPT_INDENT_2)])])

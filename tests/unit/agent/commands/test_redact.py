@@ -75,6 +75,14 @@ def test_what_was_uploaded_is_said(call, shop: Recording, tmp_path: Path) -> Non
     assert "1 of them wait in the spool" in ended.err
 
 
+def test_what_a_collector_keeps_besides_is_said(call, shop: Recording) -> None:
+    (shop.path / "events.jsonl").write_text('{"who": "Anna Bell"}\n')
+    (shop.path / "interactions.jsonl").write_text("")
+    ended = call("redact", str(shop.path), "--text", "Anna Bell")
+    assert ended.code == 0
+    assert "Not touched: events.jsonl," in ended.err
+
+
 def test_a_place_for_a_time(call, shop: Recording) -> None:
     told = json.loads(
         call(

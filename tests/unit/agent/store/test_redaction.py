@@ -12,8 +12,8 @@ from agent.privacy import Rules, rule
 from agent.replay.redaction import Order
 from agent.replay.validator import validate
 from agent.store import recording as store
-from agent.store.recording import Recording
-from agent.store.redaction import FOLDER, redact
+from agent.store.recording import REDACTIONS, Recording
+from agent.store.redaction import redact
 from bridge.types import Bounds
 
 WORDS = b"4111 Anna"
@@ -66,7 +66,7 @@ def test_old_segments_are_replaced_and_destroyed_and_a_receipt_tells_it(tmp_path
     assert old_pictures.isdisjoint(digest for manifest in after.values() for digest in manifest.pictures)
     assert WORDS not in data(recording.path)
     assert not any(old.encode() in b"".join(map(str.encode, map(str, recording.path.rglob("*")))) for old in before)
-    stored = orjson.loads((recording.path / FOLDER / f"{AT}.json").read_bytes())
+    stored = orjson.loads((recording.path / REDACTIONS / f"{AT}.json").read_bytes())
     assert stored["state"] == "done"
     assert stored["segments"] == receipt["segments"]
     assert stored["destroyed"]["files"] == 2 * len(before) + len(old_pictures)
@@ -167,3 +167,16 @@ def test_a_place_that_cannot_be_found_is_refused(tmp_path: Path) -> None:
     recording.write(segment(extra=[custom(start + 4000, "mask", {"rules": {"web": 1}, "blocked": ""})]))
     with pytest.raises(ConfigError, match="how many pixels"):
         run(recording, Order(None, Rules(), (Bounds(0, 0, 9, 9),)))
+
+
+def test_a_segment_that_was_redacted_does_not_come_back(tmp_path: Path) -> None:
+    recording = made(tmp_path / "r")
+    old = recording.sealed(recording.manifests()[0].id)
+    run(recording)
+    twice = Order(None, Rules([rule("mask", "text=CheckoutActivity")]))
+    again = redact(recording, twice, {}, AT + 1, dry_run=False, tell=lambda what, share: None)
+    assert again["segments"]
+    (recording.path / REDACTIONS / "0.json").write_bytes(b"half a rec")
+    assert WORDS in b"".join(old.events)
+    Recording.open(recording.path).write(old)
+    assert WORDS not in data(recording.path)
