@@ -91,12 +91,13 @@ def _write(
     from agent.export.part import Chosen, parts
     from agent.export.stream import Stream
 
+    problems += [f"{problem.file}: {problem.reason}" for problem in recording.problems()]
     if form is Format.HTML:
         file = out / f"{recording.path.resolve().name}.html" if _is_folder(out) else out
         check_free(file, force)
         chosen = recording if wanted[:2] == (None, None) else Chosen(recording, parts(recording, *wanted))
         with whole(file) as aside, _progress(file.name) as tell:
-            _page(chosen, aside, tell)
+            _page(chosen, aside, tell, problems)
         yield {"file": str(file), "format": form.value, "bytes": file.stat().st_size}
         return
     files = _files(parts(recording, *wanted), form, out)
@@ -146,13 +147,13 @@ def _is_folder(out: Path) -> bool:
     return out.is_dir() or not (out.suffix or out.exists())
 
 
-def _page(recording: Recording, file: Path, tell: Callable[[float], None]) -> None:
+def _page(recording: Recording, file: Path, tell: Callable[[float], None], problems: list[str]) -> None:
     from agent.viewer.page import single_file
 
     manifests = recording.manifests()
     pieces = 3 + len(manifests) + len({digest for manifest in manifests for digest in manifest.pictures})
     with file.open("wb") as target:
-        for done, piece in enumerate(single_file(recording), 1):
+        for done, piece in enumerate(single_file(recording, problems.append), 1):
             target.write(piece)
             tell(done / pieces)
 

@@ -13,7 +13,7 @@ import base64
 import gzip
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 
@@ -29,8 +29,8 @@ _SCRIPT = re.compile(r'<script (?:type="module" )?src="static/([\w./-]+)"(?: def
 _GZIP_LEVEL = 6
 
 
-def single_file(recording: Recording) -> Iterator[bytes]:
-    """The file in pieces. What cannot be read is named in the page, as the served one does.
+def single_file(recording: Recording, failed: Callable[[str], None] = lambda reason: None) -> Iterator[bytes]:
+    """The file in pieces. What cannot be read is named in the page, as the served one does, and told to `failed`.
 
     Raises BuildError when this installation lacks the player.
     """
@@ -51,11 +51,11 @@ def single_file(recording: Recording) -> Iterator[bytes]:
     first = _first(manifests)
     for manifest in manifests:
         if manifest is first:
-            yield from _segment(recording, manifest, written)
+            yield from _segment(recording, manifest, written, failed)
     yield f"<script>{player}</script>\n<script>{viewer}</script>\n".encode()
     for manifest in manifests:
         if manifest is not first:
-            yield from _segment(recording, manifest, written)
+            yield from _segment(recording, manifest, written, failed)
     yield b"</body>\n</html>\n"
 
 
@@ -75,11 +75,14 @@ def _skeleton() -> tuple[str, str]:
     return before, f"</head>\n{after}"
 
 
-def _segment(recording: Recording, manifest: SegmentManifest, written: set[str]) -> Iterator[bytes]:
+def _segment(
+    recording: Recording, manifest: SegmentManifest, written: set[str], failed: Callable[[str], None]
+) -> Iterator[bytes]:
     """A segment's pictures, unless they are `written` already, then its events: where these are, all is there."""
     try:
         events = b"[" + b",".join(recording.events(manifest.id)) + b"]"
     except RecordingError as error:
+        failed(error.message)
         yield _data(f"failure-{manifest.id}", orjson.dumps(told(recording, error.message)).decode())
         return
     for digest in manifest.pictures:

@@ -150,3 +150,17 @@ def test_an_interrupt_leaves_no_file(tmp_path: Path, number: signal.Signals) -> 
     assert process.returncode == 130
     assert "Traceback" not in told
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("damaged", ["json", "jsonl"])
+@pytest.mark.parametrize("form", ["rrweb", "html"])
+def test_what_cannot_be_read_is_told_whatever_is_made_of_the_rest(tmp_path: Path, form: str, damaged: str) -> None:
+    recording = patterned.record(tmp_path / "shop")
+    name = f"{recording.manifests()[0].id}.{damaged}"
+    (recording.path / "segments" / name).write_bytes(b"{")
+    out = tmp_path / "made"
+    done = run(str(recording.path), "--format", form, "-o", str(out))
+    assert done.returncode == 11
+    assert "1 damaged segment" in done.stderr
+    assert name in done.stderr
+    assert list(out.iterdir())
