@@ -126,6 +126,7 @@ def record(
     """Record until the duration ends or a signal comes, then flush. Says and returns the closing summary."""
     import asyncio
     import contextlib
+    import time
 
     from agent import log
     from agent.analytics.gate import Gate
@@ -148,6 +149,7 @@ def record(
     from bridge.registry import Registry
     from bridge.smartsocket import AdbServer
 
+    began, cpu = time.monotonic(), time.process_time()
     clock = HostClock()
     plugin, api_key = settings.plugin, settings.upload.api_key.get_secret_value()
     if plugin.remote_config and not api_key:
@@ -221,10 +223,17 @@ def record(
             asyncio.run(run())
             progress.note("uploading what is left")
             drained = uploader.drain(settings.upload.flush_seconds)
-    summary = {
+        refused = len(spool.rejections())
+    summary: dict[str, Any] = {
         "devices": [status.facts() for status in supervisor.statuses.values()],
         "uploads": uploader.stats(),
         "drained": drained,
+        # What recording cost this host.
+        "cost": {
+            "seconds": time.monotonic() - began,
+            "cpu_seconds": time.process_time() - cpu,
+            "bytes_sent": pace.taken,
+        },
     }
     if relaying is not None:
         summary["relay"] = {**relaying.counts, "waiting": relaying.queue.batches}
@@ -241,8 +250,12 @@ def record(
             say(f"  `android-replay doctor --app {status.package}` shows the proof and the fix of each.")
         for reason, count in status.losses.items():
             say(f"  left out: {count} x {reason}")
+    cost = summary["cost"]
+    say(f"It took {cost['cpu_seconds']:.1f} s of CPU in {cost['seconds']:.0f} s and sent {cost['bytes_sent']:,} bytes.")
     if not drained:
-        say(f"Not everything was uploaded; it waits in {settings.spool} for the next run.")
+        say(f"Not everything was uploaded; it waits in {settings.spool} for the next run or `android-replay upload`.")
+    if refused:
+        say(f"{refused} deliveries were refused and are kept: `android-replay upload` says why and tries them again.")
     return summary
 
 

@@ -8,7 +8,10 @@ from collections.abc import Callable
 
 
 class Pace:
-    """Threads take bytes and wait until the bytes taken before have had their time. 0 bytes a second = no limit."""
+    """Threads take bytes and wait until the bytes taken before have had their time. 0 bytes a second = no limit.
+
+    `taken` = the bytes so far.
+    """
 
     def __init__(
         self,
@@ -23,15 +26,17 @@ class Pace:
         self._closed = threading.Event()
         self._wait = wait or self._closed.wait
         self._free_at = 0.0
+        self.taken = 0
 
     def take(self, size: int) -> bool:
         """Wait for the turn of `size` bytes. False when closed meanwhile. Any thread."""
-        if self._rate <= 0:
-            return not self._closed.is_set()
         with self._lock:
+            self.taken += size
             now = self._clock()
             start = max(now, self._free_at)
-            self._free_at = start + size / self._rate
+            self._free_at = start + (size / self._rate if self._rate > 0 else 0.0)
+        if start <= now:
+            return not self._closed.is_set()
         return not self._wait(start - now)
 
     def close(self) -> None:

@@ -26,6 +26,43 @@ class Receipt:
     words: str
 
 
+# 402 and the quota's renewal: Amplitude's documentation of session replay (ingestion monitor, sampling rate).
+_STATUSES = {
+    "400": "the server finds the upload malformed",
+    "401": "the API key is missing or unknown: check upload.api_key",
+    "402": "the organization's quota of sessions is used up; it begins anew on the first of the month",
+    "403": "not allowed: the key, a firewall or a region's rule",
+    "404": "nothing takes uploads at this address: check the sink's address",
+    "408": "the server waited too long for the upload",
+    "413": "even one event alone is too large for the server",
+    "429": "the server takes only so much in a time",
+    "499": "something between here and the server hung up",
+}
+_KINDS = {"3": "redirects are not followed: is the address right, is a login wanted?", "5": "the server's own trouble"}
+_WORDS = (
+    ("CERTIFICATE_VERIFY_FAILED", "the certificate is not trusted: name its authority with upload.ca_file"),
+    ("[SSL", "no TLS connection: is it https that is spoken there?"),
+    ("Connection refused", "nothing listens there"),
+    ("Name or service not known", "no such host, or no network"),
+    ("name resolution", "no such host, or no network"),
+    ("(4004)", "the session began too long ago or in the future for the server: check the phone's clock"),
+    ("(4005)", "someone has switched session replay off in the project's settings"),
+)
+
+
+def meaning(words: str) -> str:
+    """What a server's words, or a network's, mean to a person; empty when they say it themselves."""
+    status = words[:3]
+    for part, means in _WORDS:
+        if part in words:
+            return means
+    if words[3:4] not in ("", " "):
+        return ""
+    if status.isascii() and status.isdigit() and status not in _STATUSES:
+        return _KINDS.get(status[0], "")
+    return _STATUSES.get(status, "")
+
+
 class Receipts:
     """The file of receipts in a spool's folder. Callers take turns (the spool's lock)."""
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.outbox.receipts import FILE, Receipt, Receipts, read_receipts
+import pytest
+
+from agent.outbox.receipts import FILE, Receipt, Receipts, meaning, read_receipts
 
 
 def test_receipts_are_kept_in_order_and_torn_ones_left_out(tmp_path: Path) -> None:
@@ -18,3 +20,24 @@ def test_receipts_are_kept_in_order_and_torn_ones_left_out(tmp_path: Path) -> No
     receipts.add(second)
     receipts.close()
     assert list(read_receipts(tmp_path)) == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("401 no", "API key"),
+        ("402", "quota"),
+        ("302 go", "redirects"),
+        ("507 full", "server's own"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] x", "upload.ca_file"),
+        ("capture is switched off for this project (4005)", "settings"),
+        ("[Errno 111] Connection refused", "listens"),
+    ],
+)
+def test_a_servers_words_are_explained(words: str, part: str) -> None:
+    assert part in meaning(words)
+
+
+@pytest.mark.parametrize("words", ["", "200 ok", "4011", "something else", "²²²"])
+def test_words_that_need_no_explanation_get_none(words: str) -> None:
+    assert meaning(words) == ""

@@ -1,0 +1,191 @@
+"""`android-replay upload`: deliver what waits in the spool, and say what became of each segment."""
+
+from __future__ import annotations
+
+import queue
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from agent.outbox.receipts import Receipt
+    from agent.outbox.spool import Spool
+    from agent.settings import Settings
+
+PATIENCE_SECONDS = 60.0
+LOOK_SECONDS = 0.2
+PROGRESS_SECONDS = 5.0
+
+
+def upload(
+    spool: Annotated[
+        Path | None, typer.Option(help="The spool's folder, or one of those in it. Left out: the setting `spool`.")
+    ] = None,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(help="Send to this sink instead of where it was meant to go; repeatable. As for `attach`."),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Give up after so many seconds in which nothing could be delivered.")
+    ] = PATIENCE_SECONDS,
+    conformance: Annotated[
+        str | None,
+        typer.Option(help="strict: drop what Amplitude's browser SDK drops. Left out: lossless, nothing is dropped."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A settings file (TOML).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a receipt, then the summary.")] = False,
+) -> None:
+    """Deliver what runs that ended, or were killed, left in the spool. What a server refused is tried once more.
+
+    A receipt is printed for each answer, with the server's words and what they mean. What a running recorder holds is
+    left to it. Ctrl-C stops in order; what is not delivered stays in the spool.
+
+    Exit codes: 0 all is delivered; 11 the disk; 12 something waits or was refused; 130 stopped by Ctrl-C.
+
+    Example: android-replay upload --sink collector:http://127.0.0.1:8377
+    """
+    from agent.commands.console import put_json, say
+    from agent.errors import SinkError
+    from agent.settings import load
+
+    settings = load({"spool": spool, "upload.conformance": conformance}, config).settings
+    summary = run(settings, tuple(sink or ()), patience, as_json)
+    if as_json:
+        put_json(summary)
+    say(
+        f"{summary['delivered']} delivered ({summary['bytes']:,} bytes sent), {summary['rejected']} refused, "
+        f"{summary['dropped']} dropped, {summary['waiting']} wait; {summary['seconds']:.1f} s, "
+        f"{summary['cpu_seconds']:.1f} s of CPU"
+    )
+    if summary["interrupted"]:
+        raise KeyboardInterrupt
+    if summary["waiting"] or summary["rejected"]:
+        raise SinkError(
+            f"Not everything was delivered; it stays in {settings.spool}.",
+            "The receipts say why. Run `android-replay upload` again once that is mended.",
+        )
+
+
+def run(settings: Settings, sinks: tuple[str, ...], patience: float, as_json: bool = False) -> dict[str, Any]:
+    """Drain each spool that no other process holds. Raises ConfigError, StorageError."""
+    from agent.commands.console import say
+    from agent.errors import ConfigError
+    from agent.outbox.spool import Spool
+    from agent.store.disk import FolderTaken
+
+    began, cpu = time.monotonic(), time.process_time()
+    names = ("delivered", "skipped", "rejected", "dropped", "waiting", "bytes")
+    summary: dict[str, Any] = {"spools": 0, "in_use": 0, **dict.fromkeys(names, 0), "interrupted": False}
+    if not settings.spool.is_dir():
+        raise ConfigError(f"There is no spool {settings.spool}.", "Name the folder with --spool.")
+    for place in _places(settings.spool):
+        try:
+            spool = Spool(place)
+        except FolderTaken as error:
+            say(f"{error.message} It uploads by itself.")
+            summary["in_use"] += 1
+            continue
+        try:
+            summary["spools"] += 1
+            _drain(spool, settings, sinks, patience, summary, as_json)
+        finally:
+            spool.close()
+        if summary["interrupted"]:
+            break
+    summary["seconds"], summary["cpu_seconds"] = time.monotonic() - began, time.process_time() - cpu
+    return summary
+
+
+def _places(folder: Path) -> list[Path]:
+    """The spools in the folder, or the folder when it is one."""
+    if (folder / "queue").is_dir():
+        return [folder]
+    numbered = (place for place in folder.iterdir() if place.name.isdigit() and (place / "queue").is_dir())
+    return sorted(numbered, key=lambda place: int(place.name))
+
+
+def _drain(
+    spool: Spool, settings: Settings, sinks: tuple[str, ...], patience: float, summary: dict[str, Any], as_json: bool
+) -> None:
+    """Deliver one spool's segments, adding to the figures of the summary. Raises ConfigError, StorageError."""
+    from agent.commands.console import say
+    from agent.errors import ConfigError
+    from agent.outbox.pace import Pace
+    from agent.outbox.sink import parse_sink
+    from agent.outbox.uploader import POLICIES, Uploader
+
+    spool.reopen()
+    pace = Pace(settings.upload.bytes_per_second)
+    if sinks:
+        named = [parse_sink(spec, settings.upload, pace=pace) for spec in sinks]
+        spool.redirect([target.name for target in named])
+    else:
+        named = [parse_sink(name, settings.upload, pace=pace) for name in spool.destinations()]
+    if not named and spool.recovery.orphans:
+        raise ConfigError(
+            f"Nothing tells where the {spool.recovery.orphans} segments in {spool.folder} are to go.",
+            "Say it with --sink.",
+        )
+    receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
+    uploader = Uploader(spool, named, POLICIES[settings.upload.conformance], told=receipts.put)
+    try:
+        uploader.start()
+        _watch(spool, uploader.names, receipts, patience, as_json)
+    except KeyboardInterrupt:
+        say("Stopping.")
+        summary["interrupted"] = True
+    finally:
+        uploader.stop()
+        for target in named:
+            target.close()
+    _print(receipts, as_json)
+    for stats in uploader.stats().values():
+        summary["delivered"] += stats.delivered - stats.skipped
+        summary["skipped"] += stats.skipped
+        summary["dropped"] += stats.dropped
+    summary["rejected"] += len(spool.rejections())
+    summary["waiting"] += spool.pending()
+    summary["bytes"] += pace.taken
+
+
+def _watch(
+    spool: Spool, names: tuple[str, ...], receipts: queue.SimpleQueue[Receipt], patience: float, as_json: bool
+) -> None:
+    """Print receipts until all is delivered, or nothing has been for too long."""
+    from agent.commands.console import say
+
+    left = spool.pending()
+    moved = said = time.monotonic()
+    while not spool.wait_drained(names, LOOK_SECONDS):
+        _print(receipts, as_json)
+        now, before = time.monotonic(), left
+        left = spool.pending()
+        if left < before:
+            moved = now
+        if now - moved >= patience:
+            return
+        if now - said >= PROGRESS_SECONDS:
+            said = now
+            say(f"  {left} deliveries wait")
+
+
+def _print(receipts: queue.SimpleQueue[Receipt], as_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from agent.commands.console import put, put_json
+    from agent.outbox.receipts import meaning
+
+    while not receipts.empty():
+        receipt = receipts.get()
+        means = meaning(receipt.words)
+        if as_json:
+            put_json(asdict(receipt) | {"meaning": means})
+        else:
+            at = datetime.fromtimestamp(receipt.ms / 1000, UTC)
+            put(
+                f"{at:%H:%M:%S} {receipt.outcome:9} {receipt.segment} {receipt.sink} {receipt.words}"
+                + (f" ({means})" if means else "")
+            )

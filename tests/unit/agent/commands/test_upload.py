@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes.collecting import Collecting, collecting
+from fakes.rawserver import Connection, raw_server
+from fakes.refusing import refusing
+from fakes.segments import SESSION, segment
+
+from agent.model import SealedSegment
+from agent.outbox.spool import Spool
+from agent.store.recording import Recording
+
+SEGMENTS = [segment(0), segment(1), segment(0, SESSION + 1)]
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[Collecting]:
+    with collecting(tmp_path / "collected") as made:
+        yield made
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of spools, as the environment names it."""
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(folder))
+    monkeypatch.setenv("ANDROID_REPLAY_UPLOAD__API_KEY", "key-4711")
+    yield folder
+
+
+def leave(folder: Path, *sinks: str, segments: list[SealedSegment] | None = None) -> None:
+    """What a recorder that was killed leaves."""
+    spool = Spool(folder)
+    for sealed in segments or SEGMENTS:
+        spool.put(sealed, sinks)
+    spool.close()
+
+
+def waiting(folder: Path) -> int:
+    spool = Spool(folder)
+    count = spool.pending()
+    spool.close()
+    return count
+
+
+def test_what_dead_recorders_left_goes_where_it_was_meant_to_go(call, collector: Collecting, place: Path) -> None:
+    leave(place / "1", f"collector:{collector.url}", f"dir:{place.parent / 'out'}")
+    leave(place / "2", f"collector:{collector.url}", segments=[segment(5)])
+    ended = call("upload", "--json")
+    assert ended.code == 0
+    *receipts, summary = map(json.loads, ended.out.splitlines())
+    assert (summary["delivered"], summary["waiting"], summary["spools"]) == (7, 0, 2)
+    assert summary["bytes"] > 0
+    assert [receipt["outcome"] for receipt in receipts] == ["delivered"] * 7
+    for sealed in SEGMENTS:
+        assert collector.recording.sealed(sealed.manifest.id) == sealed
+        assert Recording.open(place.parent / "out").sealed(sealed.manifest.id) == sealed
+    again = call("upload")
+    assert again.code == 0
+    assert "0 delivered" in again.err
+
+
+def test_elsewhere_when_the_user_says_so(call, place: Path) -> None:
+    leave(place / "1", "collector:http://127.0.0.1:1")
+    ended = call("upload", "--spool", str(place / "1"), "--sink", f"dir:{place.parent / 'out'}")
+    assert ended.code == 0
+    assert ended.out.count("delivered") == 3
+    assert len(Recording.open(place.parent / "out").manifests()) == 3
+    assert waiting(place / "1") == 0
+
+
+def test_what_cannot_be_delivered_stays_and_is_explained(call, place: Path) -> None:
+    leave(place / "1", "collector:http://127.0.0.1:1")
+    ended = call("upload", "--patience", "0.1")
+    assert ended.code == 12
+    assert "nothing listens there" in ended.out
+    assert "3 wait" in ended.err
+    assert "upload` again" in ended.err
+    assert waiting(place / "1") == 3
+
+
+def test_what_a_server_refused_is_tried_again(call, place: Path) -> None:
+    with refusing("401", "402", "403") as server:
+        leave(place / "1", f"amplitude:{server.url}")
+        ended = call("upload")
+        assert ended.code == 12
+        assert "3 refused" in ended.err
+        assert "check upload.api_key" in ended.out
+        assert "quota" in ended.out
+        assert "key-4711" not in ended.out + ended.err
+        assert call("upload").code == 0
+        assert len(server.posts) == 6
+
+
+def test_a_running_recorder_is_left_alone(call, place: Path) -> None:
+    leave(place / "1", "collector:http://127.0.0.1:1")
+    spool = Spool(place / "1")
+    ended = call("upload", "--json")
+    spool.close()
+    assert ended.code == 0
+    assert "uploads by itself" in ended.err
+    assert json.loads(ended.out)["in_use"] == 1
+
+
+def test_what_nobody_can_know_is_asked(call, place: Path) -> None:
+    leave(place / "1", "dir:/gone", segments=[segment()])
+    (place / "1/ledger.jsonl").unlink()
+    ended = call("upload")
+    assert ended.code == 2
+    assert "--sink" in ended.err
+    assert call("upload", "--sink", f"dir:{place.parent / 'out'}").code == 0
+    assert call("upload", "--spool", str(place / "absent")).code == 2
+
+
+def test_ctrl_c_ends_in_order(place: Path) -> None:
+    def hang(connection: Connection) -> None:
+        connection.request()
+        process.send_signal(signal.SIGINT)
+        connection.ended.wait(20)
+
+    with raw_server(hang) as url:
+        leave(place / "1", f"collector:{url}")
+        command = [sys.executable, "-P", "-m", "agent.cli", "upload"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert "3 wait" in told
+    assert waiting(place / "1") == 3
