@@ -231,15 +231,19 @@ class Take:
         return sum(map(len, self.pictures.values()))
 
     def states(self) -> list[State]:
-        """What a viewer sees, one state for each change of the picture, in order of time."""
+        """What a viewer sees, one state for each change of the picture or its covers, in order of time."""
         if not self._states:
             for segment in sorted(self.segments, key=lambda s: s.manifest.start_ms):
                 player = Playback()
                 for event in map(orjson.loads, segment.events):
-                    if player.feed(event) & Change.PICTURE:
-                        state = player.state
-                        if state.base:
-                            self._states.append(state)
+                    if not player.feed(event) & (Change.PICTURE | Change.MASK):
+                        continue
+                    state = player.state
+                    # What is covered is told right after the picture, with the same time.
+                    if self._states and self._states[-1].at_ms == state.at_ms:
+                        self._states[-1] = state
+                    elif state.base:
+                        self._states.append(state)
         return self._states
 
     def state_at(self, at_ns: int) -> State | None:
