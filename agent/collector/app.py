@@ -6,14 +6,12 @@
     POST /2/httpapi, /batch     analytics events
     GET  /healthz               whether it runs, and whether the given key is right
 
-Whoever serves it may add routes of its own, a viewer's say; with a key set they ask for it, too (HTTP Basic, any user).
+Whoever serves it may add routes of its own, a viewer's say; with a key set they ask for it, too (`agent.access.Lock`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import hmac
 import logging
 import threading
@@ -28,12 +26,11 @@ import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
+from agent.access import Door, Lock
 from agent.collector.answers import Answer, Answers, Seen
 from agent.collector.config import RemoteConfig
 from agent.collector.ingest import Ingest
@@ -75,8 +72,8 @@ def make_app(
 ) -> Starlette:
     """The application over `recording`. Raises StorageError when its folder cannot be written.
 
-    `api_key` is what clients must present, "" for "any". `hosts` are the Host names it answers to, none for all: a
-    loopback server that lists them cannot be reached through another site's name. `answers` scripts uploads.
+    `api_key` is what clients must present, "" for "any". `hosts` are the Host names it answers to besides addresses and
+    localhost. `answers` scripts uploads.
     """
     collector = Collector(recording, api_key, config or RemoteConfig(), answers)
     routes: list[BaseRoute] = [
@@ -88,10 +85,9 @@ def make_app(
         Route("/healthz", collector.health, methods=["GET"]),
     ]
     if extra_routes:
-        guard = [Middleware(Guard, api_key=api_key)] if api_key else []
-        routes.append(Mount("/", routes=list(extra_routes), middleware=guard))
-    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))] if hosts else []
-    app = Starlette(routes=routes, middleware=middleware)
+        locks = [Middleware(Lock, token=api_key)] if api_key else []
+        routes.append(Mount("/", routes=list(extra_routes), middleware=locks))
+    app = Starlette(routes=routes, middleware=[Middleware(Door, hosts=hosts)])
     app.state.collector = collector
     return app
 
@@ -268,23 +264,6 @@ class Parts:
         return sum(len(event) for held in self._held.values() for part in held.values() for event in part)
 
 
-class Guard:
-    """Asks for the key, as the password of HTTP Basic or as a bearer token."""
-
-    def __init__(self, app: ASGIApp, api_key: str) -> None:
-        self._app = app
-        self._api_key = api_key.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope)
-        given = _bearer(request).encode() or _password(request.headers.get("authorization", ""))
-        if hmac.compare_digest(given, self._api_key):
-            await self._app(scope, receive, send)
-        else:
-            asked = {"WWW-Authenticate": 'Basic realm="The password is the API key", charset="UTF-8"'}
-            await Response("The API key is needed.", 401, asked, "text/plain")(scope, receive, send)
-
-
 async def _body(request: Request, limit: int) -> bytes:
     """The body as sent. Raises Refused above `limit` bytes or BODY_SECONDS, ClientDisconnect when it breaks off."""
     data = bytearray()
@@ -311,16 +290,6 @@ def _want_json(request: Request) -> None:
 def _bearer(request: Request) -> str:
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if kind.lower() == "bearer" else ""
-
-
-def _password(header: str) -> bytes:
-    kind, _, value = header.partition(" ")
-    if kind.lower() != "basic":
-        return b""
-    try:
-        return base64.b64decode(value, validate=True).partition(b":")[2]
-    except binascii.Error:
-        return b""
 
 
 def _json(status: int, answer: dict[str, Any], headers: dict[str, str] | None = None) -> Response:

@@ -16,9 +16,15 @@ def collector(
     api_key_env: Annotated[
         str, typer.Option(metavar="NAME", help="Environment variable with the key that clients must present.")
     ] = "",
+    name: Annotated[
+        list[str] | None, typer.Option(metavar="HOST", help="A host name under which it is reached; repeatable.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as a JSON line.")] = False,
 ) -> None:
     """Receive uploads yourself, with Amplitude's wire contract, and view them in the browser. Ctrl-C ends it.
+
+    With a key the browser asks for it as a password; an address that ends in /?token=KEY opens the viewer, too. Under
+    another name than an address or localhost it answers only if --name says so.
 
     Example: android-replay collector --folder sessions, then android-replay attach --sink collector:http://127.0.0.1:8377
     """
@@ -42,8 +48,7 @@ def collector(
             "Give --api-key-env, or keep to 127.0.0.1.",
         )
     recording = Recording.create(folder)
-    hosts = ["127.0.0.1", "localhost", "[::1]"] if local else []
-    app = make_app(recording, routes(recording, [] if local else [host]), api_key=api_key, hosts=hosts)
+    app = make_app(recording, routes(recording), api_key=api_key, hosts=[*(name or ()), *([] if local else [host])])
 
     def ready(server: Server) -> None:
         if as_json:

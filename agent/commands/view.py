@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 def view(
     path: Annotated[Path, typer.Argument(help="The recording's folder (or, to --check, a list.)", show_default=False)],
     port: Annotated[int, typer.Option(help="Port to serve on; 0 takes a free one.", min=0, max=65535)] = 0,
-    host: Annotated[str, typer.Option(help="Address to serve on; everybody who reaches it can watch.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; another than loopback asks for a token.")
+    ] = "127.0.0.1",
+    name: Annotated[
+        list[str] | None, typer.Option(metavar="HOST", help="A host name under which it is reached; repeatable.")
+    ] = None,
+    token_env: Annotated[
+        str, typer.Option(metavar="NAME", help="Environment variable with the token to ask for. Left out: a new one.")
+    ] = "",
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     check: Annotated[
         bool, typer.Option("--check", help="Instead of opening it, check that any rrweb player can show it.")
@@ -23,7 +31,9 @@ def view(
 ) -> None:
     """Open a recording in the browser: the phone's screen, its events, its log, its gaps.
 
-    The page is served until Ctrl-C; its address is printed. Nothing leaves this machine.
+    The page is served until Ctrl-C; its address is printed. Nothing leaves this machine, unless --host lets other
+    machines in: then whoever watches needs the token in the printed address (which a browser keeps as a cookie), or
+    shows it as a bearer token or as the password.
 
     --check reads every event and picture, of a recording or of an event list that `export --format rrweb` wrote, and
     prints each problem with its place: file, event, rule. Exit code 17 when there is one, 0 when there is none.
@@ -33,22 +43,30 @@ def view(
     if check:
         _check(path, as_json)
         return
+    import os
     import webbrowser
+    from urllib.parse import urlencode
 
+    from agent.access import TOKEN, new_token
     from agent.collector.server import Server, serve
     from agent.commands.console import put, say
+    from agent.errors import ConfigError
     from agent.outbox.exchange import is_loopback
     from agent.viewer.app import make_app
     from agent.viewer.assets import check_build
 
     check_build()
-    app = make_app(recording(path), hosts=[host])
+    token = os.environ.get(token_env, "") if token_env else ""
+    if token_env and not token:
+        raise ConfigError(f"There is no token in the environment variable {token_env}.", "Set it, or leave it out.")
     if not is_loopback(host):
-        say(f"Everybody who reaches {host} can watch this recording: there is no password.")
+        token = token or new_token()
+    app = make_app(recording(path), hosts=[host, *(name or ())], token=token)
 
     def ready(server: Server) -> None:
-        put(server.url)
-        opened = open_browser and webbrowser.open(server.url)
+        address = f"{server.url}/?{urlencode({TOKEN: token})}" if token else server.url
+        put(address)
+        opened = open_browser and webbrowser.open(address)
         say("Ctrl-C ends." if opened or not open_browser else "Open the address in a browser. Ctrl-C ends.")
 
     serve(app, host, port, ready)

@@ -1,24 +1,22 @@
 """The viewer's HTTP side: one static page and read-only routes over a recording.
 
-Every answer carries a policy under which the page can load nothing from elsewhere, and a request whose Host is a
-foreign name is refused, so that a web site cannot read a recording through a name that it points at this machine.
+Every answer carries a policy under which the page can load nothing from elsewhere. Who may ask is `agent.access`.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping
 from html import escape
 
 import orjson
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agent.access import Door, Lock
 from agent.errors import BuildError, RecordingError
 from agent.store.recording import Recording
 from agent.viewer import assets
@@ -49,12 +47,14 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-def make_app(recording: Recording, hosts: Collection[str] = ()) -> Starlette:
-    """The viewer alone. `hosts` are the names besides loopback under which it is reached."""
-    return Starlette(routes=routes(recording, hosts))
+def make_app(recording: Recording, hosts: Collection[str] = (), token: str = "") -> Starlette:
+    """The viewer alone. `hosts` are the names besides loopback under which it is reached; `token` is what whoever
+    watches must show, "" for nothing."""
+    locks = [Middleware(Lock, token=token)] if token else []
+    return Starlette(routes=routes(recording), middleware=[Middleware(Door, hosts=hosts), *locks])
 
 
-def routes(recording: Recording, hosts: Collection[str] = ()) -> list[Route]:
+def routes(recording: Recording) -> list[Route]:
     """`/`, `/static/...`, `/api/recording`, `/api/segments/<id>/events`, `/api/pictures/<digest>`, for an app's root.
 
     Events name their pictures `picture:<digest>`: the page asks for those that it shows.
@@ -97,7 +97,7 @@ def routes(recording: Recording, hosts: Collection[str] = ()) -> list[Route]:
             return PlainTextResponse(f"{told(recording, error.message)}\n", 404)
         return Response(shown.data, media_type=shown.media_type)
 
-    guard = [Middleware(Guard, hosts=hosts)]
+    guard = [Middleware(Guard)]
     return [
         Route("/", page, middleware=guard),
         Route("/static/{name:path}", static, middleware=guard),
@@ -108,11 +108,10 @@ def routes(recording: Recording, hosts: Collection[str] = ()) -> list[Route]:
 
 
 class Guard:
-    """ASGI layer: refuses foreign Host names with 421 and adds `HEADERS` to every answer."""
+    """ASGI layer: adds `HEADERS` to every answer."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
@@ -123,24 +122,7 @@ class Guard:
                 ]
             await send(message)
 
-        app = self._app
-        if not own_host(Headers(scope=scope).get("host", ""), self._hosts):
-            app = PlainTextResponse("This viewer does not answer to that host name.\n", 421)
-        await app(scope, receive, guarded)
-
-
-def own_host(header: str, names: Collection[str] = ()) -> bool:
-    """Whether a Host header may be answered: an address (without DNS nothing can be rebound), localhost, `names`."""
-    host = header.lower()
-    if host.startswith("["):
-        host = host[1:].partition("]")[0]
-    elif host.count(":") == 1:
-        host = host.partition(":")[0]
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or host in {name.lower() for name in names}
-    return True
+        await self._app(scope, receive, guarded)
 
 
 def _json(value: object, status: int = 200) -> Response:

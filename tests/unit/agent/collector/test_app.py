@@ -441,13 +441,24 @@ def test_health(client: httpx.Client) -> None:
 
 
 def test_only_its_own_names_are_answered(serve: Callable[..., httpx.Client]) -> None:
-    client = serve(hosts=["127.0.0.1", "localhost"])
+    client = serve(hosts=["lab.example"])
     assert client.get("/healthz").status_code == 200
     assert client.get("/healthz", headers={"Host": "localhost:1"}).status_code == 200
+    assert client.get("/healthz", headers={"Host": "LAB.example:8377"}).status_code == 200
     for name in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", ""):
-        assert client.get("/healthz", headers={"Host": name}).status_code == 400
+        assert client.get("/healthz", headers={"Host": name}).status_code == 421
     posted = client.post(wire.TRACK_PATH, params=QUERY, content=body(META), headers={**HEAD, "Host": "evil.example"})
-    assert posted.status_code == 400
+    assert posted.status_code == 421
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://[", "garbage"])
+def test_what_a_page_of_another_site_sends_is_refused_and_not_kept(collector: Collecting, track, origin: str) -> None:
+    for path, query in ((wire.TRACK_PATH, QUERY), ("/2/httpapi", {}), ("/batch", {})):
+        posted = httpx.post(collector.url + path, params=query, content=body(META), headers={**HEAD, "Origin": origin})
+        assert posted.status_code == 403
+    assert collector.recording.manifests() == ()
+    own = {**HEAD, "Origin": collector.url}
+    assert httpx.post(collector.url + wire.TRACK_PATH, params=QUERY, content=body(META), headers=own).status_code == 200
 
 
 def test_remote_config_in_both_forms(serve: Callable[..., httpx.Client]) -> None:

@@ -40,7 +40,7 @@ def test_receives_shows_and_ends_by_ctrl_c(tmp_path: Path) -> None:
         assert sink.send(segment())
         sink.close()
         assert httpx.get(url).status_code == 200
-        assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 400
+        assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 421
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=20)
     assert process.returncode == 0
@@ -55,6 +55,9 @@ def test_a_key_is_asked_of_viewers_too(tmp_path: Path) -> None:
         assert ready["key"] is True
         assert httpx.get(url).status_code == 401
         assert httpx.get(url, auth=("anyone", "right")).status_code == 200
+        with httpx.Client() as browser:
+            assert browser.get(f"{url}/?token=right", follow_redirects=True).status_code == 200
+            assert browser.get(f"{url}/api/recording").status_code == 200
         assert httpx.get(f"{url}/config", params={"api_key": "wrong"}).status_code == 401
 
 

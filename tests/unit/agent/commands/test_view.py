@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -13,7 +15,7 @@ from fakes.segments import segment
 
 from agent.commands.export import Format, export
 from agent.commands.view import recording, view
-from agent.errors import AddressTaken, BuildError, InvalidReplay, RecordingError
+from agent.errors import AddressTaken, BuildError, ConfigError, InvalidReplay, RecordingError
 from agent.store.recording import Recording
 from agent.viewer import assets
 
@@ -37,6 +39,32 @@ def test_serves_until_it_is_interrupted(shop: Path) -> None:
     assert process.returncode == 0
     assert rest == ""
     assert told == "Ctrl-C ends.\n"
+
+
+@pytest.mark.parametrize("given", ["", "a fixed one"])
+def test_other_machines_need_a_token(shop: Path, given: str) -> None:
+    words = ["--host", "0.0.0.0", "--no-open", *(["--token-env", "TOKEN"] if given else [])]
+    command = [sys.executable, "-m", "agent.cli", "view", str(shop), *words]
+    env = {**os.environ, "TOKEN": given}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdout is not None
+        address = urlsplit(process.stdout.readline().strip())
+        (token,) = parse_qs(address.query)["token"]
+        assert given in ("", token)
+        base = f"http://127.0.0.1:{address.port}"
+        with httpx.Client(base_url=base) as browser:
+            assert browser.get("/api/recording").status_code == 401
+            assert browser.get("/", params={"token": token}).headers["location"] == "/"
+            assert browser.get("/api/recording").status_code == 200
+        assert httpx.get(f"{base}/api/recording", auth=("", token)).status_code == 200
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+    assert token not in told
+
+
+def test_a_token_that_is_not_there_is_named(shop: Path) -> None:
+    with pytest.raises(ConfigError, match="no token in the environment variable NOT_THERE"):
+        view(shop, token_env="NOT_THERE", open_browser=False)
 
 
 def test_a_port_in_use_is_named(shop: Path) -> None:
