@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from agent.model import Canvas, MaskedNode, MaskedSnapshot, MaskLevel, MaskRect, Snapshot
 from agent.privacy import Rules
 from agent.replay.behind import Behind
 from agent.replay.canvas import covered
-from agent.replay.survey import Private, Survey, survey
+from agent.replay.motion import LATE_NS, SETTLING_NS, Motion, enclosed, moved, still, unsettled
+from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, private_values, reaching, scrub
 from agent.replay.windows import outside
 from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
@@ -25,10 +25,6 @@ HISTORY = 64
 KEPT_SURVEYS = 8
 TOUCH_SLACK_NS = 1_000_000_000
 SLOW_DUMP_NS = 2_000_000_000
-# Longer than a screen's opening animation (AOSP config_activityDefaultDur is 220 ms, activity_open 450).
-SETTLING_NS = 500_000_000
-# Rules of views that keep their bounds whatever words they hold.
-_FIXED = frozenset(("password", "editable", "private-input", "unknown-input", "web", "map", "keypad"))
 _LEVELS: tuple[MaskLevel, ...] = ("light", "medium", "conservative")
 _BLIND = frozenset(("no-tree", "rotation", "size", "secure"))
 _EVERYWHERE = Bounds(-(2**31), -(2**31), 2**31, 2**31)
@@ -65,10 +61,8 @@ class Masker:
         self._passwords: dict[str, None] = {}
         self._surveys: dict[tuple[int, Size, int], Survey] = {}
         self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
-        self._appeared: dict[Bounds | str, int] | None = None
         self._behind = Behind()
-        self._absent = False
-        self._came_ns: int | None = None
+        self._motion = Motion()
         self._silent: deque[_Silent] = deque(maxlen=HISTORY)
 
     def tighten(self, level: MaskLevel) -> bool:
@@ -92,41 +86,57 @@ class Masker:
         trees = (s.before, *s.between, s.after)
         if not all(tree.roots for tree in trees):
             return self._blocked(s, dpi, "no-tree")
-        if any(tree.rotation != s.frame.rotation for tree in trees):
-            return self._blocked(s, dpi, "rotation")
         if canvas.screen != size or not _alike(canvas.size, size):
             return self._blocked(s, dpi, "size")
-        found = [self._aged(tree, self._survey(tree, size, dpi)) for tree in trees]
+        found: list[Survey] = []
+        for tree in trees:
+            same = tree.rotation == s.frame.rotation
+            seen = self._survey(tree, size, dpi) if same else None
+            self._motion.note(tree, seen)
+            if seen is not None:
+                self._behind.note(seen, tree.rotation)
+                found.append(seen)
+        if len(found) < len(trees):
+            return self._blocked(s, dpi, "rotation")
         if any(x.extent[0] > size.width or x.extent[1] > size.height for x in found):
             return self._blocked(s, dpi, "size")
-        if not _around(s, s.before, s.after):
+        if not (_around(s, s.before, s.after) and enclosed(s)):
             return self._blocked(s, dpi, "unstable")
         if not all(x.package for x in found):
             return self._blocked(s, dpi, "not-app")
         if any(x.package != found[0].package for x in found):
             return self._blocked(s, dpi, "unstable")
-        if self._came_ns is not None and s.frame.stamp.mono_ns < self._came_ns + SETTLING_NS:
+        drawn_ns = s.frame.stamp.mono_ns - s.frame.bound_ns
+        recent = self._motion.since(drawn_ns - SETTLING_NS)
+        if any(seen.rotation != s.frame.rotation for seen in recent):
+            return self._blocked(s, dpi, "rotation")
+        past = [seen.survey for seen in recent if seen.survey is not None and seen.survey.package]
+        missed = not still(s) and any(seen.hole for seen in recent[1:])
+        if len(past) < len(recent) or missed or not self._motion.known(drawn_ns):
+            # The app's opening is drawn over what was there, by a tree that shows it in its place already; so is a
+            # screen over one that no dump told of.
             return self._blocked(s, dpi, "settling")
-        moving: list[MaskRect] = []
-        for before, after in pairwise(found):
-            moved = _moving(before, after)
-            if moved is None:
-                return self._blocked(s, dpi, "unstable")
-            moving += moved
+        moving = moved(found)
+        if moving is None:
+            return self._blocked(s, dpi, "unstable")
+        late = [seen.survey for seen in self._motion.since(drawn_ns - LATE_NS) if seen.survey is not None]
+        moving += moved(late) or ()
+        settling = unsettled([*past, *found], size)
         last = found[-1]
         if last.worded and _black(canvas, last):
             return self._blocked(s, dpi, "secure")
-        private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for x in found for p in x.private]
+        around = [*past, *found]
+        private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for x in (*late, *found) for p in x.private]
         behind = [cover for x in found for cover in self._behind.covers(x, canvas)]
-        settling = self._settling(s, last)
-        covers = tuple(dict.fromkeys((*(c for x in found for c in x.covers), *private, *moving, *behind, *settling)))
+        covers = tuple(dict.fromkeys((*(c for x in around for c in x.covers), *private, *moving, *behind, *settling)))
         masked = canvas.masked([cover.bounds for cover in covers], self._width)
         nodes = tuple(_told(node, canvas) for node in last.nodes)
         return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, masked, nodes, covers)
 
     def tree(self, tree: Hierarchy, screen: Size, dpi: int) -> MaskedSnapshot:
         """The views of a dump alone, for a recording without pictures; `screen` in the dump's rotation."""
-        found = self._aged(tree, self._survey(tree, screen, dpi))
+        found = self._survey(tree, screen, dpi)
+        self._behind.note(found, tree.rotation)
         covers = tuple(dict.fromkeys((*found.covers, *(MaskRect(p.bounds, p.kind, p.rule) for p in found.private))))
         reason = "no-tree" if not tree.roots else "" if found.package else "not-app"
         nodes = () if reason else found.nodes
@@ -197,12 +207,18 @@ class Masker:
         zones.append(last)
         return None if any(b.contains(t.x, t.y) for zone in zones for b in zone) else t
 
+    def away(self, since: Stamp) -> None:
+        """Nothing of the screen is known from `since` to the next snapshot: neither where to touch nor what moved."""
+        self._motion.forget()
+        self.blind(since)
+
     def blind(self, since: Stamp, *, secure: bool = False) -> None:
         """No screen can be judged from `since` to the next snapshot: until then no touch is told.
 
         Nor is one shortly before, unless the cause is a `secure` window: the tap that leads there is none of its
         secrets.
         """
+        self._motion.fail(since.mono_ns)
         self._silent.append(_Silent(since.mono_ns, (_EVERYWHERE,), 0 if secure else TOUCH_SLACK_NS))
 
     def _zones(self, tree: Hierarchy) -> tuple[Bounds, ...]:
@@ -231,37 +247,6 @@ class Masker:
         known, named = self._passwords.keys(), self._secrets.named
         return survey(tree, self.package, self.level, size, dpi, known, self._clean, self._rules, named)
 
-    def _aged(self, tree: Hierarchy, found: Survey) -> Survey:
-        """Note since when each private view stands where it does. What the very first dump shows counts as settled."""
-        then, now = self._appeared, tree.stamp.mono_ns
-        if self._absent and found.package:
-            # Its opening is drawn over what was there, by a tree that shows it in its place already.
-            self._came_ns = now
-        self._absent = not found.package
-        self._behind.note(found, tree.rotation)
-        if then is None:
-            now, then = now - SETTLING_NS, {}
-        self._appeared = {place: then.get(place, now) for place in map(_place, found.private)}
-        return found
-
-    def _settling(self, s: Snapshot, found: Survey) -> list[MaskRect]:
-        """Covers for views that have just come.
-
-        Screens slide in from a side or from below by animations that move the drawing and not the bounds in the tree:
-        until they are over a private view may be drawn anywhere in its rows, or further down.
-        """
-        appeared = self._appeared or {}
-        young = [p.bounds for p in found.private if appeared[_place(p)] > s.frame.stamp.mono_ns - SETTLING_NS]
-        return [
-            MaskRect(
-                Bounds(app.left, max(app.top, min(b.top for b in inside) - GROW), app.right, app.bottom),
-                "block",
-                "settling",
-            )
-            for app in found.app
-            if (inside := [b for b in young if not b.intersect(app).empty])
-        ]
-
     def _learn(self, found: Survey) -> None:
         self._secrets.remember(found.secrets)
         self._hard.remember(found.hard)
@@ -284,43 +269,6 @@ def blank(stamp: Stamp, screen: Size, dpi: int, width: int, reason: str) -> Mask
     """A covered picture of a screen that was not captured; no picture when `width` is 0."""
     cover = MaskRect(Bounds(0, 0, screen.width, screen.height), "block", reason)
     return MaskedSnapshot(stamp, screen, dpi, 0, covered(screen, width) if width else None, (), (cover,), reason)
-
-
-def _moving(before: Survey, after: Survey) -> list[MaskRect] | None:
-    """What to block because private views moved between the dumps; None = everything.
-
-    A private view that moved inside a scrolling one may have been anywhere in it. A scrolling view whose content was
-    replaced entirely may have shown something that neither dump saw.
-    """
-    moving: list[MaskRect] = []
-    for view, content in before.scrolling.items():
-        then = after.scrolling.get(view)
-        if then and content.isdisjoint(then):
-            moving.append(MaskRect(view[1], "block", "moving"))
-    a, b = {p.bounds for p in before.private}, {p.bounds for p in after.private}
-    if a == b:
-        return moving
-    lone = [p for p in before.private if p.bounds not in b] + [p for p in after.private if p.bounds not in a]
-    container = _container(lone, before, after)
-    if container is None:
-        return None
-    return [*moving, MaskRect(container, "block", "moving")]
-
-
-def _container(views: Sequence[Private], before: Survey, after: Survey) -> Bounds | None:
-    """The innermost scrolling view around all `views` that stands at the same place in both dumps."""
-    common = list(views[0].scrolls)
-    for view in views[1:]:
-        common = [scroll for scroll in common if scroll in view.scrolls]
-    for scroll in reversed(common):
-        if scroll in before.scrolling and scroll in after.scrolling:
-            return scroll[1]
-    return None
-
-
-def _place(view: Private) -> Bounds | str:
-    """By what a view is known again: where it is, or its place in the tree for what scrolls or fits its words."""
-    return view.bounds if view.rule in _FIXED and not view.scrolls else view.key
 
 
 def _grown(b: Bounds, size: Size) -> Bounds:

@@ -46,6 +46,8 @@ MAX_SESSIONS = 8
 
 # While a gap of one of these lasts nobody knows whether a keyboard is on the screen.
 _EYES = frozenset(("screen", "hierarchy", "device", "capture"))
+# After a gap of one of these nothing is known of what the screen did meanwhile.
+_ABSENT = frozenset(("device", "capture"))
 _STAGES = {"session": 0, "raw": 1, "before": 2, "enriched": 3, "after": 4}
 _LEVELS = {"V": "debug", "D": "debug", "I": "info", "W": "warn", "E": "error", "F": "error", "S": "log"}
 
@@ -144,7 +146,9 @@ class Recorder:
         if isinstance(item, ParseFailure):
             self._lose("events", item.reason)
             return []
-        if isinstance(item, Gap) and item.stage in _EYES:
+        if isinstance(item, Gap) and item.stage in _ABSENT:
+            self._masker.away(item.start)
+        elif isinstance(item, Gap) and item.stage in _EYES:
             self._masker.blind(item.start, secure=item.reason == "ScreenBlocked")
         if isinstance(item, Gap):
             for gap in self._gaps.put(item):

@@ -27,6 +27,7 @@ REASONS: Mapping[str, str] = {
     "other-app": "another app's",
     "system-ui": "the system's",
     "status-bar": "where the status bar lies over the app",
+    "navigation-bar": "where the navigation bar or a keyboard may lie over the app",
     "moving": "private views moved around here between the two dumps",
     "settling": "a private view has just come and may still be sliding in",
     "behind": "a private view of the screen before may be seen around this window",

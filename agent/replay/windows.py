@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.model import MaskRect
-from bridge.types import Bounds, Hierarchy, Node, Size
+from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 
 _SHEETS = frozenset((
     "android", "com.android.systemui", "com.google.android.gms",
@@ -15,7 +15,12 @@ _SHEETS = frozenset((
 ))  # fmt: skip
 _KEYBOARD_WORDS = ("inputmethod", "keyboard", "swiftkey", "honeyboard", ".latin", ".ime")
 PICTURES = ("ImageView", "ImageButton", "SurfaceView", "TextureView", "WebView")
-_STATUS_BAR_DP = 48
+_STATUS_BAR_DP = _NAVIGATION_BAR_DP = 48
+# A keyboard with its suggestions and key previews, over a navigation bar.
+_KEYBOARD_DP = 420
+# A key that is down shows its letter above the keyboard, in a window of which no tree tells (AOSP LatinIME draws it
+# 80 dp high, over the key).
+_PREVIEW_DP = 72
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +55,25 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int) -> Windo
             continue
         rule = "keyboard" if is_keyboard(name) else "system-ui" if name in _SHEETS else "other-app"
         drawn = _drawn(root, name, whole)
-        covers += [MaskRect(b, "block", rule) for b in drawn]
+        above = _PREVIEW_DP * dpi // 160 if rule == "keyboard" else 0
+        covers += [MaskRect(Bounds(b.left, max(0, b.top - above), b.right, b.bottom), "block", rule) for b in drawn]
         silent += hull([b for b in drawn if rule != "system-ui" or not _is_bar(b, whole)])
     if own and len(own) == len(owners) and max(r.bounds.area for r in own) * 10 > whole.area * 9:
-        # A dump of the active window alone does not show the status bar that lies over it.
-        strip = _STATUS_BAR_DP * dpi // 160
-        covers.append(MaskRect(Bounds(0, 0, screen.width, min(strip, screen.height)), "block", "status-bar"))
+        # A dump of the active window alone tells neither of the bars that lie over it nor of a keyboard.
+        strip = min(_STATUS_BAR_DP * dpi // 160, screen.height)
+        covers.append(MaskRect(Bounds(0, 0, screen.width, strip), "block", "status-bar"))
+        low = screen.height - (_KEYBOARD_DP if _typing(own) else _NAVIGATION_BAR_DP) * dpi // 160
+        covers.append(MaskRect(Bounds(0, max(0, low), screen.width, screen.height), "block", "navigation-bar"))
     return Windows(target if own else "", own, tuple(covers), tuple(silent))
+
+
+def _typing(own: tuple[Node, ...]) -> bool:
+    """Whether something in the app's windows is focused that one may type into: a keyboard may be up."""
+    return any(
+        node.flags & NodeFlag.FOCUSED and not node.cls.endswith(("Button", "ImageView", "Layout", "ScrollView"))
+        for root in own
+        for node in root.walk()
+    )
 
 
 def owner(root: Node) -> str:

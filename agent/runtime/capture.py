@@ -7,8 +7,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from agent.model import Snapshot
+from agent.replay.motion import LATE_NS, SETTLING_NS, enclosed, still
 from agent.settings import Capture
 from bridge.deadline import Deadline
 from bridge.errors import BridgeTimeout, CaptureFailed, DeviceBusy
@@ -21,12 +23,22 @@ CALL_SECONDS = 5.0
 BUSY_SECONDS = 5.0
 PAUSED_SECONDS = 0.2
 TOUCH_TAIL_NS = 1_000_000_000
-# As long as masking may cover what has just come, and a little more.
-SETTLED_NS = 600_000_000
 # A screen that stood still for so long is looked at with the beat of the tree.
 IDLE_NS = 10_000_000_000
+# A dump that ended so shortly before a picture was asked for is as good as one that begins then.
+FRESH_NS = 20_000_000
 # Dumps that may be around a frame: a source that is sent pictures gives one that was drawn some dumps ago.
 KEPT_DUMPS = 8
+
+
+class Wake(Protocol):
+    """A wait that can be cut short: threading.Event, or the virtual time of a test."""
+
+    def set(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def wait(self, timeout: float) -> bool: ...
 
 
 class Dumps:
@@ -67,7 +79,9 @@ class CaptureLoop:
 
     A picture is released only with the dumps around it, so that masking can use the union. When they differ the tree
     was moving: the next rounds are released, too, even if their picture is the same, so that what was blocked for being
-    unsettled is seen once it has settled. Without a `screen` it yields each dump that is new.
+    unsettled is seen once it has settled. A picture that is new is taken again if the last dump before it is not fresh:
+    dumps that lie close around it leave no time for anything to come and go unseen. Without a `screen` the loop yields
+    each dump that is new.
 
     `paused` says why nothing may be captured now, "" when it may. `level` says how it will be masked: when the answer
     changes what is shown already is taken again. `run` belongs to one thread; `touched` and `stop` may
@@ -83,6 +97,7 @@ class CaptureLoop:
         emit: Callable[[Snapshot | Hierarchy | Gap], None],
         paused: Callable[[], str] = lambda: "",
         level: Callable[[], str | None] = lambda: None,
+        wake: Wake | None = None,
     ) -> None:
         self._screen = screen
         self._hierarchy = hierarchy
@@ -93,9 +108,11 @@ class CaptureLoop:
         self._level = level
         self._known_level = level()
         self._stopped = False
-        self._wake = threading.Event()
+        self._wake: Wake = wake or threading.Event()
         self._touched_ns = -TOUCH_TAIL_NS
         self._changed_ns = 0
+        self._told: int | None = None
+        self._moved_ns = 0
         self._tree_blocked_until_ns = 0
         self._dumps = Dumps(int(settings.tree_interval * 1.25e9))
 
@@ -121,36 +138,50 @@ class CaptureLoop:
     def _run_pictures(self, screen: ScreenSource) -> None:
         last = self._dump()
         shown: int | None = None
-        settled = False
+        settled = sure = False
+        since = self._clock.now()
         resumed_ns = self._clock.now().mono_ns
-        moved_ns = -SETTLED_NS
         while not self._stopped:
             if self._rest() or self._other_level():
                 # What comes after it is shown even if it is what was there before.
                 self._dumps.clear()
+                self._told = None
                 last, settled, resumed_ns = self._dump(), False, self._clock.now().mono_ns
                 continue
             started = self._clock.now()
             frame = self._picture(screen, started)
+            if frame is not None and frame.digest != shown and self._stale(last, started):
+                # What came since the last dump may have gone already: the next picture has one shortly before it.
+                if _held(frame, started):
+                    self._let_pass(frame.stamp)
+                fresh = self._dump()
+                if fresh is not None and not self._stopped:
+                    last, frame = fresh, self._picture(screen, self._clock.now())
             held = False
             if frame is not None:
                 until = self._clock.now()
-                held = frame.stamp.mono_ns + frame.bound_ns < started.mono_ns
+                if frame.digest != shown:
+                    since = frame.stamp
+                held = _held(frame, started)
                 changed = frame.digest != shown
                 if not changed or frame.stamp.mono_ns < resumed_ns:
                     # What is told is that the screen shows it still.
                     frame = _still(frame, until)
                 if changed or not settled or self._tree_is_old(last):
                     earlier = self._dumps.before(frame, until)
+                    self._let_pass(until)
                     after = self._dump() or self._dump()
                     same_tree = bool(earlier) and all(_digest(tree) == _digest(after) for tree in earlier)
-                    if changed or not settled or not same_tree:
+                    # A picture that was released does not become worse by a tree that fails to come.
+                    if changed or not settled or not (same_tree or after is None):
                         self._changed_ns = until.mono_ns
                         first = earlier[0] if earlier else None
-                        self._emit(Snapshot(frame, first, after, earlier[1:], until))
-                    if not same_tree:
-                        moved_ns = frame.stamp.mono_ns if after is None else after.stamp.mono_ns
-                    settled = same_tree and until.mono_ns >= moved_ns + SETTLED_NS
+                        snapshot = Snapshot(frame, first, after, earlier[1:], until, since)
+                        self._emit(snapshot)
+                        sure = enclosed(snapshot) and still(snapshot)
+                    kept = settled and not changed and after is None
+                    drawn_ns = frame.stamp.mono_ns - frame.bound_ns
+                    settled = kept or (same_tree and sure and drawn_ns >= self._moved_ns + SETTLING_NS)
                     shown, last = frame.digest, after
             else:
                 # What comes after a gap is shown even if it is what was there before.
@@ -212,12 +243,28 @@ class CaptureLoop:
             self._emit(Gap(started, self._clock.now(), "hierarchy", type(error).__name__, error.detail))
             return None
         self._dumps.add(tree)
+        if tree.digest != self._told:
+            self._told, self._moved_ns = tree.digest, tree.stamp.mono_ns + tree.bound_ns
         return tree
 
+    def _let_pass(self, since: Stamp) -> None:
+        """Wait until a dump tells what the screen showed at `since`: what is drawn is told a little later.
+
+        Neither a finger nor the end cuts it short.
+        """
+        while (left_ns := since.mono_ns + LATE_NS - self._clock.now().mono_ns) > 0:
+            self._wake.clear()
+            self._wake.wait(left_ns / 1e9)
+
+    def _stale(self, tree: Hierarchy | None, now: Stamp) -> bool:
+        return tree is None or tree.stamp.mono_ns + tree.bound_ns < now.mono_ns - FRESH_NS
+
     def _tree_is_old(self, tree: Hierarchy | None) -> bool:
+        """Whether it is time for a dump; on an idle screen with each look, which are as rare."""
         if tree is None:
             return True
-        return self._clock.now().mono_ns - tree.stamp.mono_ns >= self._settings.tree_interval * 1e9
+        now_ns = self._clock.now().mono_ns
+        return now_ns - tree.stamp.mono_ns >= self._settings.tree_interval * 1e9 or now_ns - self._changed_ns > IDLE_NS
 
     def _pause(self, started: Stamp, *, costly: bool) -> None:
         """Wait for the next look. A screen that stands still is asked rarely, if asking costs the device something.
@@ -239,6 +286,11 @@ class CaptureLoop:
 
 def _digest(tree: Hierarchy | None) -> int | None:
     return None if tree is None else tree.digest
+
+
+def _held(frame: Frame, asked: Stamp) -> bool:
+    """Whether a source was sent it before it was asked for."""
+    return frame.stamp.mono_ns + frame.bound_ns < asked.mono_ns
 
 
 def _still(frame: Frame, until: Stamp) -> Frame:

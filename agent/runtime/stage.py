@@ -142,7 +142,7 @@ class Stage:
             )
             self._started = self._now()
             # Nobody knows what is on the screen before the first dump.
-            self._masker.blind(self._started)
+            self._masker.away(self._started)
 
     def paused(self) -> str:
         """Why nothing is captured now; "" when it is. Any thread."""

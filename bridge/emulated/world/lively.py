@@ -26,6 +26,7 @@ PREVIEW_NS = 70_000_000
 PAGE_S, PAGE_MOVE_S = 1.6, 0.35
 # How long after an app switch has begun to be drawn the tree still shows the app.
 SWITCH_TREE_S = 0.06
+_UNFOCUSED = frozenset((system.SYSTEMUI, system.INPUT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,6 @@ class Scene:
     told: tuple[Window, ...]
     secure: bool
     code: int
-    front: str
     turned: tuple[NDArray[np.uint8], float] | None = None
 
 
@@ -111,10 +111,10 @@ class LivelyWorld(World):
         return pixels
 
     def tree(self, scene: Scene, only_active: bool = False) -> bytes:
-        """The dump of a scene."""
+        """The dump of a scene; `only_active` leaves out all windows but the one with the focus."""
         windows = list(scene.told)
         if only_active:
-            windows = [window for window in windows if window.package == scene.front][-1:]
+            windows = [window for window in windows if window.package not in _UNFOCUSED][-1:]
         screen = Bounds(0, 0, scene.size.width, scene.size.height)
         return dump(windows, self.scale, screen, scene.rotation)
 
@@ -126,7 +126,7 @@ class LivelyWorld(World):
     def dump_xml(self, max_depth: int = 50, only_active: bool = False) -> bytes:
         windows = self.windows()
         if only_active:
-            windows = [window for window in windows if window.package == self.foreground[0]][-1:]
+            windows = [window for window in windows if window.package not in _UNFOCUSED][-1:]
         return dump(windows, self.scale, self._screen(), self.rotation, max_depth, self.display)
 
     def windows(self) -> list[Window]:
@@ -239,8 +239,9 @@ class LivelyWorld(World):
         else:
             if name == "launch":
                 self._over = ""
+            screen, front = self._state.screen, self._front
             super().act(action)
-            if name in ("go", "signin", "launch"):
+            if name in ("go", "signin", "launch") and (screen, front) != (self._state.screen, self._front):
                 self._slide(below)
         for window in keyboard:
             if window.package == system.INPUT and not self.keyboard_shown:
@@ -274,7 +275,7 @@ class LivelyWorld(World):
         self._scenes.append(
             Scene(
                 self._clock.boot_ns(), self.size, self.rotation, tuple(self.drawn()), tuple(self.windows()),
-                self.secure and not self._over, self._code, self.foreground[0], turned,
+                self.secure and not self._over, self._code, turned,
             )
         )  # fmt: skip
 

@@ -113,6 +113,9 @@ def _write(draw: ImageDraw.ImageDraw, words: str, placed: Placed, scale: float, 
     if b.height < (bottom - top) * 0.6:
         return
     font = _font(max(8, round(view.font * scale)))
+    if view.look == "secret":
+        # Not beyond its own edges: what is private is where the view is.
+        words = words[: max(1, int(len(words) * min(1.0, (right - left) / max(1.0, font.getlength(words)) * 0.9)))]
     middle = (top + bottom) / 2
     inset = 14 * scale if view.look == "field" else 0.0
     centred = view.align == "center" or view.look == "button"

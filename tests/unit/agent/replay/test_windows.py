@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from fakes.views import APP, DPI, SCREEN, app, keyboard, status_bar, tree, view
+from fakes.views import APP, DPI, EDIT, SCREEN, app, keyboard, status_bar, tree, view
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.replay.windows import hull, is_keyboard, outside, owner, split
-from bridge.types import Bounds, Node
+from bridge.types import Bounds, Node, NodeFlag
 
 RECT = st.builds(
     lambda x, y, w, h: Bounds(x, y, x + w, y + h),
@@ -37,8 +37,18 @@ def test_the_order_of_windows_does_not_matter() -> None:
 def test_a_keyboard_is_one_block_and_silent() -> None:
     windows = split(tree(app(), keyboard()), APP, SCREEN, DPI)
     panel = Bounds(0, 1650, 1080, 2400)
-    assert [cover.bounds for cover in windows.covers if cover.rule == "keyboard"] == [panel]
+    # Letters pop up above it, and there is nothing to type there.
+    popped = Bounds(0, 1650 - 72 * DPI // 160, 1080, 2400)
+    assert [cover.bounds for cover in windows.covers if cover.rule == "keyboard"] == [popped]
     assert windows.silent == (panel,)
+
+
+def test_a_dump_of_the_active_window_alone_leaves_room_for_bars_and_for_a_keyboard_while_one_types() -> None:
+    for flags, height in ((NodeFlag.VISIBLE, 48), (NodeFlag.VISIBLE | NodeFlag.FOCUSED, 420)):
+        windows = split(tree(app(view(0, 200, 900, 300, EDIT, "x", flags=flags))), APP, SCREEN, DPI)
+        covers = {cover.rule: cover.bounds for cover in windows.covers}
+        assert covers["status-bar"] == Bounds(0, 0, 1080, 48 * DPI // 160)
+        assert covers["navigation-bar"] == Bounds(0, 2400 - height * DPI // 160, 1080, 2400)
 
 
 def test_a_keyboard_that_says_nothing_of_its_keys_is_blocked_whole() -> None:

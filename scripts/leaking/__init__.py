@@ -1,0 +1,1 @@
+"""The leak test at length: `scripts/leaks`."""

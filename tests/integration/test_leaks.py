@@ -1,0 +1,76 @@
+"""The leak test in small; `scripts/leaks` is the same at length. Each way to break masking must be found by it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from fakes.leaks import SCREENS, UNTOLD, WORLDS, Trees, faults, search
+
+from agent.model import MaskedSnapshot, MaskLevel, MaskRect
+from agent.replay import mask, motion, rules
+from agent.replay.survey import Survey
+
+TREES_OF = {world: ("prompt", "lagging", "slow", "failing", "active")[i % 5] for i, world in enumerate(WORLDS)}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_nothing_private_is_stored(world: str) -> None:
+    trees: Trees = TREES_OF[world]  # type: ignore[assignment]
+    level: MaskLevel = "medium" if WORLDS.index(world) % 2 else "conservative"
+    for way in {"prompt", trees}:
+        if (world, way) not in UNTOLD:
+            outcome = search(world, level, way, 30, *SCREENS[0])  # type: ignore[arg-type]
+            assert outcome.leaks == []
+            assert faults(outcome) == []
+            assert outcome.pictures
+            assert outcome.texts > 1_000
+
+
+def leaks(world: str, frames: int = 60, level: MaskLevel = "medium", trees: Trees = "prompt") -> list[str]:
+    return search(world, level, trees, frames, *SCREENS[0]).leaks
+
+
+def test_an_input_that_is_not_masked_is_found_in_pictures_and_in_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "editable", lambda node: False)
+    found = leaks("still-chat")
+    assert any("what was masked" in leak for leak in found)
+    assert any("in picture" in leak for leak in found)
+    assert any("draft" in leak or "in b" in leak for leak in found)
+
+
+def test_a_screen_that_slides_in_is_found_without_the_covers_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mask, "unsettled", lambda surveys, screen: [])
+    assert leaks("slides")
+
+
+def test_a_fling_is_found_when_what_moves_is_not_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mask, "moved", lambda surveys: [])
+    assert leaks("chat", 80)
+
+
+def test_a_switch_of_apps_is_found_when_the_past_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(motion.Motion, "since", lambda self, mono_ns: list(self._seen)[-1:])
+    assert leaks("switching", 80)
+
+
+def test_another_app_is_found_when_only_the_last_dump_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = mask.Masker.snapshot
+
+    def last_only(self: mask.Masker, s, canvas, dpi) -> MaskedSnapshot:  # type: ignore[no-untyped-def]
+        return whole(self, dataclasses.replace(s, before=s.after, between=(), since=None), canvas, dpi)
+
+    monkeypatch.setattr(mask.Masker, "snapshot", last_only)
+    monkeypatch.setattr(mask, "_around", lambda *around: True)
+    monkeypatch.setattr(motion.Motion, "since", lambda self, mono_ns: list(self._seen)[-1:])
+    assert leaks("notices", 80)
+
+
+def test_a_cover_that_is_dropped_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bare(surveys: list[Survey], screen: object) -> list[MaskRect]:
+        for found in surveys:
+            object.__setattr__(found, "covers", ())
+        return []
+
+    monkeypatch.setattr(mask, "unsettled", bare)
+    assert leaks("still-list")

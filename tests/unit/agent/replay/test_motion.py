@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fakes.views import APP, DPI, EDIT, SCREEN, app, at, keyboard, painted, snapshot, status_bar, tree, view
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.replay.motion import CLOSE_NS, LATE_NS, SETTLING_NS, Motion, enclosed, moved, still, unsettled
+from agent.replay.survey import Survey, survey
+from bridge.types import Bounds, Hierarchy, Node
+
+MS = 1_000_000
+TITLE = view(0, 100, 1080, 240, text="Checkout")
+CARD = view(40, 700, 1040, 820, EDIT, "4111", hint="Card")
+
+
+def surveyed(*roots: Node) -> Survey:
+    return survey(tree(*roots), APP, "medium", SCREEN, DPI, set(), lambda text: text)
+
+
+def dump(seconds: float, bound_ms: int = 0, *roots: Node) -> Hierarchy:
+    return replace(tree(*(roots or (app(TITLE),)), seconds=seconds), bound_ns=bound_ms * MS)
+
+
+def test_what_may_have_been_so_at_a_moment_or_later_is_told_from_the_dump_before_it_on() -> None:
+    motion = Motion()
+    found = surveyed(app(TITLE))
+    for seconds in (1, 2, 3, 4):
+        motion.note(dump(seconds), found)
+    assert [seen.first_ns for seen in motion.since(at(2.5).mono_ns)] == [at(s).mono_ns for s in (2, 3, 4)]
+    assert [seen.first_ns for seen in motion.since(at(9).mono_ns)] == [at(4).mono_ns]
+    assert len(motion.since(0)) == 4
+
+
+def test_a_slow_dump_tells_of_any_instant_of_its_call() -> None:
+    motion = Motion()
+    found = surveyed(app(TITLE))
+    motion.note(dump(1), found)
+    motion.note(dump(2, 700), found)
+    # Until it ended the one before may have held.
+    assert len(motion.since(at(2.5).mono_ns)) == 2
+    assert len(motion.since(at(2.7).mono_ns)) == 1
+
+
+def test_a_dump_is_taken_in_once() -> None:
+    motion = Motion()
+    found = surveyed(app(TITLE))
+    for seconds in (1, 2, 1, 2):
+        motion.note(dump(seconds), found)
+    assert len(motion.since(0)) == 2
+
+
+def test_what_the_first_dump_after_an_absence_tells_has_to_settle() -> None:
+    motion = Motion()
+    found = surveyed(app(TITLE))
+    assert motion.known(0)
+    motion.note(dump(1), found)
+    motion.forget()
+    motion.note(dump(5), found)
+    motion.note(dump(5.2), found)
+    assert len(motion.since(0)) == 2
+    assert not motion.known(at(5.4).mono_ns)
+    assert motion.known(at(5).mono_ns + SETTLING_NS)
+
+
+def test_a_stretch_in_which_dumps_failed_is_a_hole() -> None:
+    motion = Motion()
+    found = surveyed(app(TITLE))
+    motion.note(dump(1), found)
+    motion.fail(at(1.4).mono_ns)
+    motion.note(dump(2.0), found)
+    motion.note(dump(4.0), found)
+    motion.fail(at(4.1).mono_ns)
+    motion.note(dump(4.3), found)
+    # Nobody asked between the second and the third; the last failure left no time for anything.
+    assert [seen.hole for seen in motion.since(0)] == [False, True, False, False]
+
+
+def test_dumps_close_around_a_frame_enclose_it() -> None:
+    pixels = painted(app(TITLE))
+    close = snapshot(pixels, dump(1), dump(1 + CLOSE_NS / 1e9), 1.2)
+    wide = snapshot(pixels, dump(1), dump(2), 1.2)
+    assert enclosed(close)
+    assert not enclosed(wide)
+    assert not enclosed(replace(close, before=None))
+    assert not enclosed(replace(close, before=dump(1, 30)))
+
+
+def test_a_dump_taken_while_the_screen_showed_the_picture_encloses_it() -> None:
+    wide = snapshot(painted(app(TITLE)), dump(1), dump(3), 2.5)
+    since = at(1 - LATE_NS / 1e9)
+    assert enclosed(replace(wide, since=since, until=at(2.6)))
+    assert not enclosed(replace(wide, since=at(0.95), until=at(2.6)))
+    assert not enclosed(replace(wide, since=since, until=at(0.99)))
+    assert enclosed(replace(wide, before=dump(0), between=(dump(1),), since=since, until=at(2.6)))
+
+
+def test_a_picture_is_still_when_it_was_there_for_as_long_as_anything_moves() -> None:
+    s = snapshot(painted(app(TITLE)), dump(1), dump(2), 1.2)
+    assert not still(s)
+    assert still(replace(s, since=at(1), until=at(1 + SETTLING_NS / 1e9)))
+    assert not still(replace(s, since=at(1), until=at(1.2)))
+
+
+def test_rows_of_what_came_or_went_are_covered_and_what_stays_is_not() -> None:
+    with_card, without = surveyed(app(TITLE, CARD), status_bar()), surveyed(app(TITLE), status_bar())
+    for surveys in ((with_card, without), (without, with_card)):
+        (cover,) = unsettled(surveys, SCREEN)
+        assert (cover.bounds.left, cover.bounds.right, cover.bounds.bottom) == (0, 1080, 2400)
+        assert 240 < cover.bounds.top <= 700 - 2400 // 16
+    assert unsettled([with_card, with_card], SCREEN) == []
+
+
+def test_inputs_of_a_new_screen_at_the_same_place_are_new() -> None:
+    labels = [view(40, 300 + 60 * i, 900, 340 + 60 * i, text=word) for i, word in enumerate("abcd")]
+    other = [replace(label, text=label.text * 2) for label in labels]
+    first, second = surveyed(app(*labels, CARD), status_bar()), surveyed(app(*other, CARD), status_bar())
+    assert unsettled([first, second], SCREEN)
+    # One word that changes, a counter for instance, makes no new screen.
+    assert unsettled([first, surveyed(app(*labels[:3], other[3], CARD), status_bar())], SCREEN) == []
+
+
+def test_a_window_over_the_app_comes_from_the_nearer_edge() -> None:
+    note = view(30, 120, 1050, 300, text="Mum", package="com.android.systemui")
+    calm, noted = surveyed(app(TITLE), status_bar()), surveyed(app(TITLE), status_bar(), note)
+    assert Bounds(30, 0, 1050, 300) in [cover.bounds for cover in unsettled([calm, noted], SCREEN)]
+    typed = surveyed(app(TITLE), status_bar(), keyboard())
+    (cover,) = unsettled([typed, calm], SCREEN)
+    assert cover.rule == "keyboard"
+    assert cover.bounds.bottom == 2400
+
+
+def test_what_moved_in_a_list_blocks_the_list_over_all_dumps() -> None:
+    assert moved([surveyed(app(TITLE, CARD), status_bar())] * 3) == []
+    assert moved([surveyed(app(TITLE, CARD), status_bar()), surveyed(app(TITLE), status_bar())]) is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.integers(0, 900)), min_size=1, max_size=30), st.floats(0, 100))
+def test_the_last_dump_always_counts_and_all_that_ended_after_the_moment_do(
+    dumps: list[tuple[float, int]], moment: float
+) -> None:
+    motion = Motion()
+    found = surveyed(app(TITLE))
+    for seconds, bound in sorted(dumps):
+        motion.note(dump(seconds, bound), found)
+    everything = motion.since(-(10**12))
+    told = motion.since(at(moment).mono_ns)
+    assert told[-1] is everything[-1]
+    assert set(map(id, (seen for seen in everything if seen.last_ns > at(moment).mono_ns))) <= set(map(id, told))
