@@ -17,7 +17,7 @@ SETTLING_NS = 500_000_000
 # and the nodes of web views, React Native and Compose are told up to 100 ms after they changed.
 LATE_NS = 100_000_000
 # What a person does to a screen lasts longer: to look at a notification, to open a screen and leave it.
-CLOSE_NS = 500_000_000
+CLOSE_NS = 700_000_000
 # Dumps take 20 ms at least.
 KEPT = 64
 # Screens grow or shrink a little as they open: by less than this part of their height.
@@ -84,11 +84,17 @@ class Motion:
 
 
 def enclosed(s: Snapshot) -> bool:
-    """Whether nothing can have come and gone between the dumps around a frame: they lie close together, or one of them
-    was taken while the screen showed this picture."""
+    """Whether nothing can have come and gone unseen that the frame shows: the dumps around its drawing lie close
+    together, or one of them was taken while the screen showed this picture."""
     if s.before is None or s.after is None:
         return False
-    if _last(s.after) - _first(s.before) <= CLOSE_NS:
+    from_ns, to_ns = s.frame.stamp.mono_ns - s.frame.bound_ns, s.frame.stamp.mono_ns + s.frame.bound_ns
+    if all(
+        _last(later) - _first(earlier) <= CLOSE_NS
+        for earlier, later in pairwise((s.before, *s.between, s.after))
+        # What a frame shows was there when it was drawn, and what comes on the glass comes a little late.
+        if _first(earlier) <= to_ns and _last(later) >= from_ns - LATE_NS
+    ):
         return True
     since, until = s.since, s.until
     if since is None or until is None:
