@@ -15,7 +15,7 @@ from agent.replay.behind import Behind
 from agent.replay.canvas import covered
 from agent.replay.motion import LATE_NS, SETTLING_NS, Motion, enclosed, moved, still, unsettled
 from agent.replay.survey import Survey, survey
-from agent.replay.text import STARS, Secrets, clean_event, private_values, reaching, scrub
+from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, scrub, without_torn
 from agent.replay.windows import outside
 from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
 
@@ -146,17 +146,24 @@ class Masker:
         """What is known of a dump on a screen of this size, view by view: what `snapshot` goes by."""
         return self._survey(tree, size, dpi)
 
-    def text(self, s: str, before: str = "") -> str:
+    def text(self, s: str, before: str = "", *, cut: bool = False) -> str:
         """`s` without private patterns and without what stood in masked fields so far.
 
-        `before` is the line that `s` goes on from, when a long text was logged in pieces.
+        `before` is the line that `s` goes on from, when a long text was logged in pieces. `cut` says that the end of
+        `s` may be missing: its last word is starred, which may be half of something.
         """
         begun = max(reaching(before, s, self.level), self._rules.reaching(before, s)) if before else 0
+        every = self._secrets, self._ruled, self._named, self._texts
+        if may_be_cut(before):
+            begun = max(begun, *(known.reaching(before, s) for known in every))
         if begun:
             s = STARS + s[begun:]
+        if cut and (torn := max(known.begun(s) for known in every)):
+            s = s[:-torn] + STARS
         s = self._secrets.scrub(self._worded(scrub(s, self.level)))
         # Of what only stood on the screen a single word is more likely a name of the app's than anybody's.
-        return self._texts.scrub(s, telling=True)
+        s = self._texts.scrub(s, telling=True)
+        return without_torn(s) if cut else s
 
     def name(self, s: str) -> str:
         """The name of an event or of a field, without what is private for sure: any word that somebody typed is not."""

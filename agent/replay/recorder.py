@@ -23,6 +23,7 @@ from agent.replay.mask import Masker, blank
 from agent.replay.picture import PictureEncoder
 from agent.replay.rrweb import Event
 from agent.replay.segment import Origin, SegmentWriter, Shown
+from agent.replay.text import may_be_cut
 from agent.replay.timeline import GapRuns, Interval, PreRoll, Reorder, Sessions
 from agent.replay.touches import TouchWriter
 from agent.replay.tree import NodeIds
@@ -388,7 +389,9 @@ class Recorder:
         while len(self._last_logs) > MAX_WRITERS:
             del self._last_logs[next(iter(self._last_logs))]
         goes_on = last is not None and 0 <= item.stamp.mono_ns - last.stamp.mono_ns < PIECES_NS
-        message = self._masker.text(item.message, last.message if last is not None and goes_on else "")
+        message = self._masker.text(
+            item.message, last.message if last is not None and goes_on else "", cut=may_be_cut(item.message)
+        )
         text = f"{item.level}/{self._masker.text(item.tag)}: {message}"
         self._append(interval, item.stamp, [rrweb.log(at, _LEVELS[item.level], text[:MAX_LOG_CHARS])], logs=1)
 

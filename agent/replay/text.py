@@ -66,6 +66,8 @@ _ASSIGNED_AT_MEDIUM = re.compile(
     rf"""{_SEPARATOR})(?P<value2>{_QUOTED}|(?:(?<==)|(?<=%3D))[^\s,;&}})\]"'`<]+|[-+]?\d[\d.]*)""",
     re.IGNORECASE | re.DOTALL,
 )
+CUT = 1_000
+_TORN = re.compile(r"""(?:[+(]?\d[\d ().+/-]*|[^\s,;"'`{}\[\]()<>=]+)(?<=[\w@.%+-])$""")
 _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16, 17, 18, 19), "6": (16, 17, 18, 19)}
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -137,6 +139,18 @@ def reaching(before: str, text: str, level: MaskLevel) -> int:
         patterns.append(_ASSIGNED_AT_MEDIUM)
     ends = [m.end() for pattern in patterns for m in pattern.finditer(joined) if m.start() < edge < m.end()]
     return max(ends, default=edge) - edge
+
+
+def may_be_cut(text: str) -> bool:
+    """Whether the end of a log line may be missing: liblog cuts at 4,068 bytes, older React Native at 1,023, apps that
+    log in pieces at lengths of their own."""
+    return len(text) >= CUT
+
+
+def without_torn(text: str) -> str:
+    """A text that was cut, its last word or row of digits starred: half a secret has no form."""
+    at = max(0, len(text) - REACH)
+    return text[:at] + _TORN.sub(STARS, text[at:])
 
 
 def is_card(text: str) -> bool:
@@ -229,6 +243,28 @@ class Secrets:
                     self._patterns[secret] = alone(secret)
                 text = self._patterns[secret].sub(STARS, text)
         return text
+
+    def begun(self, text: str) -> int:
+        """How many characters at the end of `text` are the beginning of a secret whose end is missing."""
+        tail = text[-REACH:].lower()
+        lengths = (
+            n
+            for secret in self._seen
+            for n in range(MIN_SECRET, min(len(secret), len(tail) + 1))
+            if tail.endswith(secret[:n].lower())
+        )
+        return max(lengths, default=0)
+
+    def reaching(self, before: str, text: str) -> int:
+        """How many characters at the head of `text` end a secret that begins at the end of `before`, the line above."""
+        tail, head = before[-REACH:].lower(), text[:REACH].lower()
+        left = (
+            len(secret) - n
+            for secret in self._seen
+            for n in range(1, len(secret))
+            if head.startswith(secret[n:].lower()) and tail.endswith(secret[:n].lower())
+        )
+        return max(left, default=0)
 
     def named(self, name: str) -> bool:
         """Whether a name is made of a secret, in whatever case and with whatever between its words."""

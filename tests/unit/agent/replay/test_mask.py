@@ -869,3 +869,11 @@ def test_a_held_frame_needs_a_dump_of_its_time() -> None:
     assert blocked(at_medium(held, pixels)) == "unstable"
     assert blocked(at_medium(replace(held, until=at(5.5), since=at(1.0)), pixels)) == ""
     assert blocked(at_medium(replace(held, until=at(4.9)), pixels)) == "unstable"
+
+
+def test_what_was_typed_is_found_across_the_pieces_of_a_long_text() -> None:
+    masker = Masker("medium", APP)
+    masker.hide(["Anna Maria Bell"], [])
+    first = "x " * 600 + "for Anna Ma"
+    assert masker.text(first, cut=True).endswith("for *****")
+    assert masker.text("ria Bell, twice", first) == "*****, twice"

@@ -609,3 +609,13 @@ def test_what_was_masked_before_masking_became_stricter_opens_no_segment_and_is_
     assert not set(first.pictures) & set(second.pictures)
     assert tagged(second, "mask")[0]["blocked"] == "tightened"
     assert Loss("timeline", "masked before masking became stricter", 1) in to.losses
+
+
+def test_a_log_line_that_was_cut_ends_with_no_half_of_anything() -> None:
+    filler = '{"a":1} ' * 150
+    lines = [log(3, filler + '"to":"anna.bell@exam'), log(4, filler + "4242 4242 4242 4"), log(5, "short: Anna")]
+    (sealed,) = run([picture(2, 10), event(2.5, ONE), *lines, picture(6, 20)], until=10)
+    stored = b"".join(sealed.events)
+    assert b"anna.bell" not in stored
+    assert b"4242" not in stored
+    assert b"short: Anna" in stored

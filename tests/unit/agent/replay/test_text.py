@@ -20,6 +20,7 @@ from agent.replay.text import (
     private_values,
     reaching,
     scrub,
+    without_torn,
 )
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc_DEF-123"
@@ -388,3 +389,29 @@ def test_no_address_survives_in_any_event(event: dict[str, object]) -> None:
         return [y for v in x for y in values(v)] if isinstance(x, list) else [x]
 
     assert "canary@example.com" not in values(out)
+
+
+@pytest.mark.parametrize(
+    ("end", "left"),
+    [
+        ('"to":"anna.bell@exam', '"to":"*****'),
+        ("card 4242 4242 4242 4", "card *****"),
+        ("call +49 (30) 901", "call *****"),
+        ("for Anna", "for *****"),
+        ('"all":"there"}', '"all":"there"}'),
+        ("and so on.)", "and so on.)"),
+    ],
+)
+def test_half_a_secret_at_the_end_of_a_text_that_was_cut(end: str, left: str) -> None:
+    assert without_torn("x " * 2000 + end) == "x " * 2000 + left
+
+
+def test_a_secret_of_several_words_that_was_cut_is_found_by_its_beginning() -> None:
+    secrets = Secrets()
+    secrets.remember(["Anna Maria Bell", "Nora Quill"])
+    assert secrets.begun("paid by anna mar") == len("anna mar")
+    assert secrets.begun("paid by Nora Quill") == 0
+    assert secrets.begun("paid by An") == 0
+    assert secrets.reaching("paid by nora qu", "ill, today") == len("ill")
+    assert secrets.reaching("paid by nora", " quill") == len(" quill")
+    assert secrets.reaching("paid by nora qu", "ilt") == 0
