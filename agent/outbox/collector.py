@@ -83,7 +83,7 @@ class CollectorSink(TrackSink):
                 delivery, halve = self._post(sealed, body, key)
                 if halve:
                     # Each part says of how many it is: begin again, with smaller ones.
-                    self._limit = len(body.data) // 2
+                    self._limit = min(self._limit, len(body.data) // 2)
                     break
                 if not isinstance(delivery, Delivered) or delivery.skipped:
                     return delivery

@@ -14,6 +14,7 @@ from fakes.segments import SESSION, segment
 from agent.model import SealedSegment
 from agent.outbox import wire
 from agent.outbox.amplitude import AmplitudeSink
+from agent.outbox.collector import CollectorSink
 from agent.outbox.receipts import read_receipts
 from agent.outbox.spool import Spool
 from agent.outbox.track import trust
@@ -32,9 +33,16 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 @contextmanager
-def uploading(spool: Spool, url: str, policy: Policy, parallel: int = 1, ca: Path | None = None) -> Iterator[Uploader]:
+def uploading(
+    spool: Spool,
+    url: str,
+    policy: Policy,
+    parallel: int = 1,
+    ca: Path | None = None,
+    kind: type[AmplitudeSink] | type[CollectorSink] = AmplitudeSink,
+) -> Iterator[Uploader]:
     strict = not policy.keeps
-    sink = AmplitudeSink(url, "key", seconds=0.5, strict=strict, parallel=parallel, tls=trust(ca))
+    sink = kind(url, "key", seconds=0.5, strict=strict, parallel=parallel, tls=trust(ca))
     uploader = Uploader(spool, [sink], policy)
     uploader.start()
     try:
@@ -51,9 +59,9 @@ def outcomes(spool: Spool) -> list[str]:
     return [receipt.outcome for receipt in read_receipts(spool.folder)]
 
 
-def put(spool: Spool, url: str, *segments: SealedSegment) -> None:
+def put(spool: Spool, url: str, *segments: SealedSegment, kind: str = "amplitude") -> None:
     for sealed in segments:
-        spool.put(sealed, [f"amplitude:{url}"])
+        spool.put(sealed, [f"{kind}:{url}"])
 
 
 ONCE = ["delivered"]
@@ -110,23 +118,28 @@ def test_strict_obeys_what_a_server_skips(spool: Spool, behaviour: str, sent: in
     assert outcomes(spool) == ["skipped", "delivered" if sent == 2 else "dropped"]
 
 
+@pytest.mark.parametrize("kind", [AmplitudeSink, CollectorSink])
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_by_default_nothing_is_lost(spool: Spool, behaviour: str) -> None:
+def test_by_default_nothing_is_lost(
+    spool: Spool, behaviour: str, kind: type[AmplitudeSink] | type[CollectorSink]
+) -> None:
     """What a server has refused for good stays, and is delivered when somebody has it tried again."""
     recorded = [segment(seq, SESSION + n) for seq in range(2) for n in range(3)]
     with refusing(behaviour, "200", behaviour) as server:
-        with uploading(spool, server.url, LOSSLESS, parallel=3) as uploader:
-            put(spool, server.url, *recorded)
+        with uploading(spool, server.url, LOSSLESS, parallel=3, kind=kind) as uploader:
+            put(spool, server.url, *recorded, kind="amplitude" if kind is AmplitudeSink else "collector")
             assert uploader.drain(30)
         refused = {rejection.segment for rejection in spool.rejections()}
         assert refused <= {sealed.manifest.id for sealed in recorded}
         if behaviour not in ("200+4004", "200+4005", "302", "400", "401", "402", "403", "404"):
             assert not refused
         assert spool.reopen() == len(refused)
-        with uploading(spool, server.url, LOSSLESS, parallel=3) as uploader:
+        with uploading(spool, server.url, LOSSLESS, parallel=3, kind=kind) as uploader:
             assert uploader.drain(30)
         assert spool.used == 0
-        delivered(server, recorded, repeated=behaviour == "reset after the body")
+        # A collector knows a repeat by its key: a lost answer, or parts made anew because they were too large.
+        remade = kind is CollectorSink and behaviour in ("413", "firewall")
+        delivered(server, recorded, repeated=remade or behaviour == "reset after the body")
 
 
 def delivered(server: Refusing, recorded: list[SealedSegment], repeated: bool) -> None:

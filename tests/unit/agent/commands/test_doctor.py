@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from fakes.adb_server import FakeAdbServer
+from fakes.refusing import refusing
 
 from agent.commands import doctor
 
@@ -104,3 +105,20 @@ def test_something_else_on_the_server_s_port(call, server: FakeAdbServer) -> Non
     found = checks(call("doctor", "--json").out)
     assert not found["adb server"]["ok"]
     assert "ANDROID_ADB_SERVER_PORT" in str(found["adb server"]["fix"])
+
+
+def test_amplitude_is_looked_at_without_a_replay_and_without_the_key(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refusing() as proxy:
+        spec = f"amplitude:{proxy.url}/track"
+        without = checks(call("doctor", "--json", "--sink", spec).out)[f"sink {spec}"]
+        assert not without["ok"]
+        assert "API_KEY" in str(without["fix"])
+        assert proxy.posts == []
+        monkeypatch.setenv("ANDROID_REPLAY_UPLOAD__API_KEY", "key-31337")
+        ended = call("doctor", "--json", "--sink", spec)
+    found = checks(ended.out)[f"sink {spec}"]
+    assert (found["ok"], "first upload" in str(found["found"])) == (True, True)
+    assert [(post.method, post.body) for post in proxy.posts] == [("HEAD", b"")]
+    assert "31337" not in ended.out + ended.err + str(proxy.posts)

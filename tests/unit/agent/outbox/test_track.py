@@ -10,6 +10,7 @@ from fakes.segments import SESSION, segment
 
 from agent.model import Delivered, Delivery, Rejected, Retry
 from agent.outbox.amplitude import AmplitudeSink
+from agent.outbox.pace import Pace
 from agent.outbox.track import trust
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -78,3 +79,21 @@ def test_a_proxy_of_the_environment_is_asked_for_what_is_not_of_this_host(monkey
         assert isinstance(sink.send(segment()), Retry)
         sink.close()
     assert asked == [b"CONNECT replays.invalid:443 HTTP/1.1"]
+
+
+def test_posts_wait_for_their_turn_and_their_bytes_are_counted() -> None:
+    waited: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        return False
+
+    with raw_server(answering) as url:
+        pace = Pace(1, lambda: 0.0, wait)
+        sink = AmplitudeSink(url, "key", pace=pace)
+        for seq in range(2):
+            assert isinstance(sink.send(segment(seq)), Delivered)
+        sink.close()
+        assert isinstance(sink.send(segment(2)), Retry)
+    assert len(waited) >= 1
+    assert 0 < waited[0] < pace.taken
