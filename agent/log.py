@@ -5,7 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from urllib.parse import quote
+
+STARS = "*****"
+# What is shorter is no secret, and would star words that have nothing to do with it.
+SHORTEST = 4
 
 
 class Damper(logging.Filter):
@@ -34,11 +39,31 @@ class Damper(logging.Filter):
 LEVELS = (logging.CRITICAL + 1, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 
+def hidden(text: str, *secrets: str) -> str:
+    """The text with stars for each secret, as it is or as an address spells it."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST:
+            text = text.replace(secret, STARS).replace(quote(secret, safe=""), STARS)
+    return text
+
+
+class _Formatter(logging.Formatter):
+    """Stars secrets wherever they come from, tracebacks included."""
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        super().__init__("%(levelname)s %(name)s: %(message)s")
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hidden(super().format(record), *self._secrets)
+
+
 @contextlib.contextmanager
-def shown(level: int) -> Iterator[None]:
-    """Send our packages' log to stderr while the block runs, from 0 (nothing) over 2 (warnings) to 4 (everything)."""
+def shown(level: int, secrets: Collection[str] = ()) -> Iterator[None]:
+    """Send our packages' log to stderr while the block runs, from 0 (nothing) over 2 (warnings) to 4 (everything);
+    `secrets` never show in it."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Formatter(secrets))
     handler.addFilter(Damper())
     loggers = [logging.getLogger(name) for name in ("agent", "bridge")]
     before = [(logger.level, logger.propagate) for logger in loggers]

@@ -25,6 +25,7 @@ from agent.errors import ConfigError
 Origin = Literal["default", "file", "environment", "plugin config", "flag"]
 ENV_PREFIX = "ANDROID_REPLAY_"
 RULES = "privacy.rules"
+KEY_BYTES = 4096
 Quality = Literal["text", "low", "medium", "high"]
 # What the fields' defaults say is "medium".
 QUALITIES: Mapping[object, Mapping[str, float]] = {
@@ -103,7 +104,7 @@ class Replay(BaseModel):
 
 
 class Upload(BaseModel):
-    """How segments leave. `api_key` is the project's key; it is never printed.
+    """How segments leave. `api_key` is the project's key, or `api_key_file` a file with it; it is never printed.
 
     `conformance` = "strict" drops what Amplitude's browser SDK would drop; "lossless" loses nothing. `parallel`
     sessions are sent at once to one sink, at `bytes_per_second` all together (0 = no limit). `ca_file` = certificates
@@ -112,6 +113,7 @@ class Upload(BaseModel):
 
     model_config = _FROZEN
     api_key: SecretStr = SecretStr("")
+    api_key_file: Path | None = None
     flush_seconds: float = Field(15.0, ge=0, le=600)
     conformance: Literal["lossless", "strict"] = "lossless"
     parallel: int = Field(4, ge=1, le=32)
@@ -226,7 +228,27 @@ def load(flags: Mapping[str, Any], file: Path | None = None, plugin: Mapping[str
             f"Setting {name} ({origin}): {first['msg']}.",
             "Run `android-replay doctor` to see every setting and its origin.",
         ) from error
+    key_file = settings.upload.api_key_file
+    if key_file is not None and not settings.upload.api_key.get_secret_value():
+        upload = settings.upload.model_copy(update={"api_key": SecretStr(_key(key_file))})
+        settings = settings.model_copy(update={"upload": upload})
+        origins["upload.api_key"] = origins["upload.api_key_file"]
     return Loaded(settings, origins)
+
+
+def _key(file: Path) -> str:
+    """The key in a file: its first line. Raises ConfigError, which shows nothing of what is in it."""
+    hint = "Write the project's API key into it, and nothing else, or leave upload.api_key_file out."
+    try:
+        with file.open("rb") as stream:
+            key = stream.read(KEY_BYTES).decode().partition("\n")[0].strip()
+    except OSError as error:
+        raise ConfigError(f"upload.api_key_file {file} cannot be read: {error.strerror}.", hint) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"upload.api_key_file {file} holds no text.", hint) from error
+    if not key:
+        raise ConfigError(f"upload.api_key_file {file} begins with an empty line.", hint)
+    return key
 
 
 def _environment() -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LIST_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
 SMOOTH_RATE = 10
-KEY_HINT = "Set ANDROID_REPLAY_UPLOAD__API_KEY, or give --plugin-config."
+KEY_HINT = "Set ANDROID_REPLAY_UPLOAD__API_KEY or upload.api_key_file, or give --plugin-config."
 
 
 def attach(
@@ -155,7 +155,7 @@ def record(
     if plugin.remote_config and not api_key:
         raise ConfigError("The remote config is that of a project's API key, and none is set.", KEY_HINT)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(log.shown(settings.plugin.log_level))
+        stack.enter_context(log.shown(settings.plugin.log_level, [api_key]))
         gate = Gate(
             sample_rate=plugin.sample_rate,
             variant=plugin.sampling,

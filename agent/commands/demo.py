@@ -35,13 +35,14 @@ def demo(
     """
     from agent.commands.attach import record
     from agent.commands.console import put_json, say
-    from agent.errors import StorageDenied
+    from agent.errors import StorageDenied, StorageError
     from agent.settings import load
+    from agent.store.disk import make_folder
 
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageDenied(f"{out} cannot be made: {error.strerror}.", "Choose another folder with --out.") from error
+        make_folder(out)
+    except StorageError as error:
+        raise StorageDenied(error.message, "Choose another folder with --out.") from error
     profile = "pixel7" if devices == 1 else "small"
     _end_by_signal()
     say("Starting a collector and an emulated phone behind a real adb server ...")

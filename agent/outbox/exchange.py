@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 
 from agent.errors import ConfigError
+from agent.log import hidden
 from agent.outbox.wire import Answer
 from bridge.deadline import Deadline
 
@@ -65,7 +66,10 @@ class Exchange:
                     method, url, headers=head, content=content, timeout=seconds, extensions={"trace": self._trace}
                 ) as response:
                     text = _text(response, limit)
-                    return Answer(response.status_code, _lower(response.headers), text)
+                    # A server may say the key back, and its words go into receipts and logs.
+                    key = head.get("Authorization", "").partition(" ")[2]
+                    headers = {name: hidden(value, key) for name, value in _lower(response.headers).items()}
+                    return Answer(response.status_code, headers, hidden(text, key))
             except (httpx.HTTPError, OSError) as error:
                 if deadline.passed:
                     raise httpx.ReadTimeout(f"no full answer within {seconds:g} s") from error

@@ -50,7 +50,8 @@ def make_folder(path: Path) -> None:
     """Make the folder and its parents, for the owner only; one that exists stays as it is. Raises StorageError."""
     with guarded(path):
         if not path.is_dir():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.is_dir():
+                make_folder(path.parent)
             path.mkdir(mode=0o700, exist_ok=True)
             sync_folder(path.parent)
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from agent.log import Damper, shown
+from agent.log import Damper, hidden, shown
 
 
 def test_repeats_are_held_back_and_counted() -> None:
@@ -35,3 +35,21 @@ def test_the_plugin_s_log_levels(capsys: pytest.CaptureFixture[str], level: int,
     assert [line.split(": ")[-1] for line in capsys.readouterr().err.splitlines()] == said
     assert logging.getLogger("agent").propagate
     assert logging.getLogger("agent").handlers == []
+
+
+def test_secrets_are_starred_in_whatever_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.getLogger("agent.test")
+    with shown(4, ["a/key", ""]):
+        log.warning("no %s in %s", "a/key", "https://x/?api_key=a%2Fkey")
+        try:
+            int("a/key")
+        except ValueError:
+            log.exception("failed")
+    said = capsys.readouterr().err
+    assert "no ***** in https://x/?api_key=*****" in said
+    assert "ValueError: invalid literal" in said
+    assert "a/key" not in said.partition("ValueError")[2]
+
+
+def test_what_is_too_short_for_a_secret_stars_nothing() -> None:
+    assert hidden("key, a key", "", "key") == "key, a key"

@@ -131,3 +131,26 @@ def test_a_quality_names_the_values_that_are_not_given(tmp_path: Path) -> None:
     assert load({"capture.quality": "medium"}).settings.capture == load({}).settings.capture
     with pytest.raises(ConfigError, match=r"capture\.quality \(flag\)"):
         load({"capture.quality": "best"})
+
+
+def test_the_key_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("canary-key\nmore\n")
+    loaded = load({"upload.api_key_file": file})
+    assert loaded.settings.upload.api_key.get_secret_value() == "canary-key"
+    rows = {name: (value, origin) for name, value, origin in loaded.rows()}
+    assert rows["upload.api_key"] == ("*****", "flag")
+    assert "canary" not in repr(loaded)
+    both = load({"upload.api_key_file": file, "upload.api_key": "mine"})
+    assert both.settings.upload.api_key.get_secret_value() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "cannot be read"), (b"\nkey", "empty line"), (b"", "empty line"), (b"\xff", "no text")]
+)
+def test_a_key_file_that_is_none_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=said):
+        load({"upload.api_key_file": file})

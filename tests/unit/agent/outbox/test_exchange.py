@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 
 import httpx
 import pytest
@@ -101,3 +102,14 @@ def test_an_address_of_too_many_parts(url: str) -> None:
 )
 def test_loopback(host: str, ours: bool) -> None:
     assert is_loopback(host) is ours
+
+
+def test_a_key_that_a_server_says_back_is_starred() -> None:
+    def echo(connection: Connection) -> None:
+        text = connection.request().partition(b"Authorization: ")[2].partition(b"\r\n")[0]
+        connection.send(b"HTTP/1.1 400 No\r\nX-You-Said: %b\r\nContent-Length: %d\r\n\r\n%b" % (text, len(text), text))
+
+    with raw_server(echo) as url, closing(Exchange("127.0.0.1")) as exchange:
+        answer = exchange.ask("GET", url, {"Authorization": "Bearer canary-key"})
+    assert answer.text == "Bearer *****"
+    assert answer.headers["x-you-said"] == "Bearer *****"

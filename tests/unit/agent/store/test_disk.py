@@ -174,3 +174,8 @@ def test_a_shared_lock_lets_sharers_in_and_nobody_else(tmp_path: Path) -> None:
     with pytest.raises(FolderTaken):
         FolderLock(path, shared=True)
     alone.close()
+
+
+def test_parents_are_for_the_owner_only_too(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b" / "c")
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/c")] == [0o700] * 3
