@@ -29,7 +29,12 @@ class Behind:
         self._places: dict[Bounds, None] = {}
         self._frames: frozenset[str] = frozenset()
         self._of: tuple[str, Rotation] | None = None
-        self._turned = False
+        # Where the private places of the screen behind are now, no dump has told.
+        self._unknown = False
+
+    def forget(self) -> None:
+        """What is known of the screen behind counts no more: nobody looked for a while, or more of it is private."""
+        self._unknown = True
 
     def note(self, found: Survey, rotation: Rotation) -> None:
         """A dump was judged."""
@@ -37,10 +42,9 @@ class Behind:
             return
         private = dict.fromkeys(p.scrolls[-1][1] if p.scrolls else p.bounds for p in found.private)
         if self._of is None or self._of[0] != found.package or filled(found) or found.frames & self._frames:
-            self._places, self._frames, self._turned = private, found.frames, False
+            self._places, self._frames, self._unknown = private, found.frames, False
         else:
-            # Where the screen behind went in a turn is told by no dump.
-            self._turned = self._turned or (self._of[1] != rotation and bool(self._places))
+            self._unknown = self._unknown or (self._of[1] != rotation and bool(self._places))
             self._places |= private
         self._of = found.package, rotation
         while len(self._places) > MAX_PLACES:
@@ -51,7 +55,7 @@ class Behind:
         if filled(found) or found.frames & self._frames:
             return
         drawn = found.drawn if len(found.drawn) <= MAX_DRAWN else ()
-        for place in found.app if self._turned else self._places:
+        for place in found.app if self._unknown else self._places:
             for part in outside([*drawn, *(p.bounds for p in found.private)], place):
                 if not canvas.flat(part):
                     yield MaskRect(part, "block", RULE)

@@ -72,6 +72,7 @@ class Masker:
             self.level = level
             self._surveys.clear()
             self._touched = None
+            self._behind.forget()
         return stricter
 
     def snapshot(self, s: Snapshot, canvas: Canvas, dpi: int) -> MaskedSnapshot:
@@ -217,6 +218,7 @@ class Masker:
     def away(self, since: Stamp) -> None:
         """Nothing of the screen is known from `since` to the next snapshot: neither where to touch nor what moved."""
         self._motion.forget()
+        self._behind.forget()
         self.blind(since)
 
     def blind(self, since: Stamp, *, secure: bool = False) -> None:

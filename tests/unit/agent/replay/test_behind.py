@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes.views import APP, DPI, EDIT, FRAME, SCROLL, app, painted, snapshot, status_bar, tree, view
+from fakes.views import APP, DPI, EDIT, FRAME, SCROLL, app, at, painted, snapshot, status_bar, tree, view
 from numpy.typing import NDArray
 
 from agent.model import MaskedSnapshot, MaskLevel
@@ -131,3 +131,29 @@ def test_when_the_phone_is_turned_nobody_knows_where_the_form_went() -> None:
     result = phone.shows(picture(activity(TITLE, moved), SHEET), SHEET, rotation=2)
     assert covered(result, moved.bounds)
     assert covered(result, TITLE.bounds)
+
+
+def test_what_a_stricter_level_hides_is_covered_behind_a_sheet_that_was_there_before() -> None:
+    phone = Phone("medium")
+    phone.shows(picture(FORM), FORM)
+    for _ in range(2):
+        assert not covered(phone.shows(picture(FORM, SHEET), SHEET), TITLE.bounds)
+    phone.masker.tighten("conservative")
+    for _ in range(2):
+        shown = phone.shows(picture(FORM, SHEET), SHEET)
+        assert covered(shown, TITLE.bounds)
+        assert covered(shown, NOTE.bounds)
+    back = phone.shows(picture(FORM), FORM)
+    assert "behind" not in {cover.rule for cover in back.covers}
+
+
+def test_after_a_pause_nobody_knows_what_a_sheet_lies_over() -> None:
+    other = activity(view(0, 100, 1080, 240, text="Sign in"), view(40, 1700, 1040, 1820, EDIT, "tulip", hint="Name"))
+    phone = Phone("medium")
+    phone.shows(picture(FORM), FORM)
+    phone.masker.away(at(phone.at + 1))
+    for _ in range(2):
+        shown = phone.shows(picture(other, SHEET), SHEET)
+        assert covered(shown, Bounds(40, 1700, 1040, 1820))
+    back = phone.shows(picture(other), other)
+    assert "behind" not in {cover.rule for cover in back.covers}
