@@ -165,7 +165,9 @@ class Uploader:
             lane.sink.close()
         for lane in self._lanes:
             for thread in lane.threads:
-                thread.join(JOIN_SECONDS)
+                # One that Ctrl-C kept from being started cannot be joined.
+                if thread.is_alive():
+                    thread.join(JOIN_SECONDS)
 
     def stats(self) -> Mapping[str, SinkStats]:
         """The figures of each sink by its name."""

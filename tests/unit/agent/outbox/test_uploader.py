@@ -318,6 +318,26 @@ def test_a_sink_is_named_once(spool: Spool) -> None:
         Uploader(spool, [ScriptedSink("a"), ScriptedSink("a")])
 
 
+def test_ctrl_c_while_it_starts_leaves_nothing_running(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        started.append(thread)
+        if len(started) > 1:
+            raise KeyboardInterrupt
+        start(thread)
+
+    sink = ScriptedSink("a")
+    sink.parallel = 3
+    uploader = Uploader(spool, [sink])
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            uploader.start()
+    uploader.stop()
+    assert not started[0].is_alive()
+
+
 def test_stop_without_start_and_twice(spool: Spool) -> None:
     uploader = Uploader(spool, [ScriptedSink("a")])
     uploader.stop()
