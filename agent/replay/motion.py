@@ -16,7 +16,8 @@ SETTLING_NS = 500_000_000
 # How far apart what is drawn and what the tree tells may be: a frame that is drawn is on the glass some 50 ms later,
 # and the nodes of web views, React Native and Compose are told up to 100 ms after they changed.
 LATE_NS = 100_000_000
-# What a person does to a screen lasts longer: to look at a notification, to open a screen and leave it.
+# What a person does to a screen lasts longer: to see a notification and wipe it away (by itself one stays for at least
+# two seconds, AOSP SystemUI heads_up_notification_minimum_time), to open a screen and leave it.
 CLOSE_NS = 700_000_000
 # Dumps take 20 ms at least.
 KEPT = 64

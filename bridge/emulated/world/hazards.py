@@ -72,7 +72,7 @@ HAZARDS: dict[str, tuple[str, ...]] = {
     ),
     "notices": _often(
         "do go:list", "wait 0.9", f"notify {NOTICE}", "wait 1.4", "notify", "wait 0.8", "do go:carousel",
-        f"notify {NOTICE}", "wait 0.35", "notify", "wait 1.7",
+        f"notify {NOTICE}", "wait 1", "notify", "wait 1.7",
     ),
     "switching": _often(
         "do go:checkout", "wait 0.9", "do recents", "wait 0.8", "do mail", "wait 1.2", "do recents", "wait 0.5",
