@@ -136,6 +136,7 @@ def record(
     from agent.commands.relay import summary as relay_summary
     from agent.errors import ConfigError, SinkError, StorageDenied
     from agent.model import Relayed
+    from agent.outbox.exchange import trust
     from agent.outbox.pace import Pace
     from agent.outbox.remoteconfig import HOSTS, RemoteConfigClient
     from agent.outbox.sink import parse_sink
@@ -191,7 +192,9 @@ def record(
         remote: RemoteConfigClient | None = None
         if plugin.remote_config:
             url = plugin.remote_url or HOSTS[plugin.server_zone]
-            remote = RemoteConfigClient(url, api_key, plugin.remote_form, settings.spool, gate.configure)
+            remote = RemoteConfigClient(
+                url, api_key, plugin.remote_form, settings.spool, gate.configure, tls=trust(settings.upload.ca_file)
+            )
             stack.callback(remote.close)
             remote.start()
 

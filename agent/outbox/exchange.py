@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -127,6 +128,24 @@ def address(url: str, name: str, hint: str) -> SplitResult:
 def words(error: httpx.HTTPError) -> str:
     """What went wrong, in a few words."""
     return str(error) or type(error).__name__
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Certificates are checked against `ca_file`, else those that SSL_CERT_FILE or SSL_CERT_DIR name, else certifi's.
+
+    Raises ConfigError when there are none in the file.
+    """
+    try:
+        context = httpx.create_ssl_context()
+        if ca_file is not None:
+            context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        named = ca_file or "the file of SSL_CERT_FILE"
+        raise ConfigError(
+            f"No certificates can be read from {named}: {error.strerror or error}.",
+            "Name a file of certificates in PEM form with upload.ca_file or SSL_CERT_FILE.",
+        ) from error
+    return context
 
 
 def is_loopback(host: str) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -67,6 +68,7 @@ class RemoteConfigClient:
         cache: Path,
         apply: Callable[[Remote], None],
         jitter: Callable[[], float] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Asks nothing. Raises ConfigError when `url` is no plain http(s) address."""
         parts = address(url, "The address of the remote config", "Set plugin.remote_url to http(s)://HOST/config.")
@@ -78,7 +80,7 @@ class RemoteConfigClient:
         self._file = f"remote-config-{mark}.json"
         self._apply = apply
         self._jitter = jitter or random.SystemRandom().random
-        self._exchange = Exchange(parts.hostname or "")
+        self._exchange = Exchange(parts.hostname or "", tls)
         self._wanted = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="remote-config", daemon=True)

@@ -104,7 +104,8 @@ def _amplitude(rest: str, options: _Options) -> Sink:
 
 def _shared(options: _Options) -> tuple[str, Callable[[], float], float, bool, int, ssl.SSLContext, Pace]:
     """What both sinks that post take, in their order. Raises ConfigError."""
-    from agent.outbox.track import SEND_SECONDS, STRICT_SECONDS, trust
+    from agent.outbox.exchange import trust
+    from agent.outbox.track import SEND_SECONDS, STRICT_SECONDS
 
     upload, strict = options.upload, options.strict
     return (

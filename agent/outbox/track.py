@@ -9,7 +9,6 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import httpx
 
@@ -132,21 +131,3 @@ class TrackSink(ABC):
 def left_out(oversize: int) -> str:
     """What to say of events that no server takes; empty when there are none."""
     return f"{oversize} events of more than {wire.EVENT_BYTES} bytes left out" if oversize else ""
-
-
-def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Certificates are checked against `ca_file`, else those that SSL_CERT_FILE or SSL_CERT_DIR name, else certifi's.
-
-    Raises ConfigError when there are none in the file.
-    """
-    try:
-        context = httpx.create_ssl_context()
-        if ca_file is not None:
-            context = ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        named = ca_file or "the file of SSL_CERT_FILE"
-        raise ConfigError(
-            f"No certificates can be read from {named}: {error.strerror or error}.",
-            "Name a file of certificates in PEM form with upload.ca_file or SSL_CERT_FILE.",
-        ) from error
-    return context

@@ -15,9 +15,9 @@ from agent.model import SealedSegment
 from agent.outbox import wire
 from agent.outbox.amplitude import AmplitudeSink
 from agent.outbox.collector import CollectorSink
+from agent.outbox.exchange import trust
 from agent.outbox.receipts import read_receipts
 from agent.outbox.spool import Spool
-from agent.outbox.track import trust
 from agent.outbox.uploader import Backoff, Policy, Uploader
 
 # The waits that a server asks for, and ours, are cut to a moment.

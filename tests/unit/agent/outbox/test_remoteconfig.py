@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fakes.certificates import self_signed
 from fakes.rawserver import Connection, raw_server
 from fakes.wait import until
 
@@ -17,6 +18,7 @@ from agent.collector.config import RemoteConfig
 from agent.collector.server import Server
 from agent.errors import ConfigError
 from agent.model import RemoteForm
+from agent.outbox.exchange import trust
 from agent.outbox.remoteconfig import RemoteConfigClient
 from agent.store.recording import Recording
 
@@ -249,3 +251,19 @@ def test_after_a_failure_it_asks_again_by_itself(
 def test_an_address_that_is_none(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError):
         RemoteConfigClient(url, "k", "web", tmp_path, lambda remote: None)
+
+
+def test_a_certificate_counts_when_the_settings_vouch_for_it(tmp_path: Path) -> None:
+    script, asked = answering(GOOD)
+    certificate, tls = self_signed(tmp_path)
+    for trusted, problem in ((None, "CERTIFICATE_VERIFY_FAILED"), (certificate, "")):
+        told: list[Remote] = []
+        folder = tmp_path / f"cache-{trusted is not None}"
+        with raw_server(script, tls) as url:
+            made = RemoteConfigClient(f"{url}/config", "key", "android", folder, told.append, tls=trust(trusted))
+            made.start()
+            until(lambda told=told: told, "an answer")
+            made.close()
+        assert problem in made.problem
+        assert (told[0].off == "") is (problem == "")
+    assert len(asked) == 1

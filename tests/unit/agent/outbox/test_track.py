@@ -10,8 +10,8 @@ from fakes.segments import SESSION, segment
 
 from agent.model import Delivered, Delivery, Rejected, Retry
 from agent.outbox.amplitude import AmplitudeSink
+from agent.outbox.exchange import trust
 from agent.outbox.pace import Pace
-from agent.outbox.track import trust
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
