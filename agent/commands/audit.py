@@ -9,13 +9,13 @@ import typer
 
 if TYPE_CHECKING:
     from agent.replay.audit import Audit, Span
-    from agent.store.recording import Problem
+    from agent.store.recording import Problem, Recording
 
 WIDEST = 60
 
 
 def audit(
-    path: Annotated[Path, typer.Argument(help="The recording's folder.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="The recording: its folder or a .replay file.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """List the texts that stayed visible, the covers by rule with their share of time and screen, the blocked pictures.
@@ -25,14 +25,19 @@ def audit(
 
     Example: android-replay audit replays/checkout --json
     """
+    from agent.commands.view import opened
+
+    with opened(path) as stored:
+        _audit(stored, path, as_json)
+
+
+def _audit(stored: Recording, path: Path, as_json: bool) -> None:
     import orjson
 
     from agent.commands.console import put, put_json, say
-    from agent.commands.view import recording
     from agent.errors import RecordingError
     from agent.replay.audit import Audit
 
-    stored = recording(path)
     manifests, unread = stored.scan()
     problems = list(unread)
     found = Audit()

@@ -21,13 +21,14 @@ class Format(StrEnum):
     HTML = "html"
     MP4 = "mp4"
     RRWEB = "rrweb"
+    REPLAY = "replay"
 
 
-SUFFIXES = {Format.HTML: ".html", Format.MP4: ".mp4", Format.RRWEB: ".json"}
+SUFFIXES = {Format.HTML: ".html", Format.MP4: ".mp4", Format.RRWEB: ".json", Format.REPLAY: ".replay"}
 
 
 def export(
-    path: Annotated[Path, typer.Argument(help="The recording's folder.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="The recording: its folder or a .replay file.", show_default=False)],
     form: Annotated[Format, typer.Option("--format", help="What to make of it.", show_default=False)],
     out: Annotated[
         Path,
@@ -48,6 +49,7 @@ def export(
 
     html: the viewer with the recording inside, in one page that needs no network. mp4: a video with the fingers drawn
     (needs PyAV, the extra `video`). rrweb: the plain event list of a session, pictures in line, for any rrweb player.
+    replay: the recording itself as one file, which view, audit and export open.
     Pauses of more than a minute are played as 3 seconds in mp4 and rrweb, and say how long they were.
 
     mp4 and rrweb hold one session a file: with several in the recording choose one by --session, or give a folder. A
@@ -61,16 +63,21 @@ def export(
     """
     import signal
 
-    from agent.commands.view import recording as opened
+    from agent.commands.view import opened
     from agent.errors import ConfigError, RecordingError
 
+    if form is Format.REPLAY and (session, device, begin, end) != (None, None, None, None):
+        raise ConfigError(
+            "A .replay file holds the whole recording.", "Leave --session, --device, --from and --to away."
+        )
     if form is Format.HTML and (begin, end) != (None, None):
         raise ConfigError("A page holds whole sessions.", "Leave --from and --to away, or take another format.")
     # A job that is ended from outside leaves no half file either.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     problems: list[str] = []
-    for row in _write(opened(path), form, out, (session, device, begin, end), force, problems):
-        _report(row, as_json)
+    with opened(path) as recording:
+        for row in _write(recording, form, out, (session, device, begin, end), force, problems):
+            _report(row, as_json)
     if problems:
         shown = "; ".join(problems[:3]) + ("; ..." if len(problems) > 3 else "")
         raise RecordingError(f"{len(problems)} damaged segments were left out: {shown}", "The rest was written.")
@@ -90,7 +97,15 @@ def _write(
     from agent.export.output import check_free, whole
     from agent.export.part import Chosen, parts
     from agent.export.stream import Stream
+    from agent.store import bundle
 
+    if form is Format.REPLAY:
+        file = out / f"{recording.path.resolve().name}{SUFFIXES[form]}" if _is_folder(out) else out
+        check_free(file, force)
+        with whole(file) as aside:
+            segments = bundle.pack(recording, aside)
+        yield {"file": str(file), "format": form.value, "segments": segments, "bytes": file.stat().st_size}
+        return
     problems += [f"{problem.file}: {problem.reason}" for problem in recording.problems()]
     if form is Format.HTML:
         file = out / f"{recording.path.resolve().name}.html" if _is_folder(out) else out

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from agent.export.check import Fault
     from agent.store.recording import Recording
 
 
 def view(
-    path: Annotated[Path, typer.Argument(help="The recording's folder (or, to --check, a list.)", show_default=False)],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="The recording: its folder or a .replay file (or, to --check, a list).", show_default=False
+        ),
+    ],
     port: Annotated[int, typer.Option(help="Port to serve on; 0 takes a free one.", min=0, max=65535)] = 0,
     host: Annotated[
         str, typer.Option(help="Address to serve on; another than loopback asks for a token.")
@@ -61,7 +69,6 @@ def view(
         raise ConfigError(f"There is no token in the environment variable {token_env}.", "Set it, or leave it out.")
     if not is_loopback(host):
         token = token or new_token()
-    app = make_app(recording(path), hosts=[host, *(name or ())], token=token)
 
     def ready(server: Server) -> None:
         address = f"{server.url}/?{urlencode({TOKEN: token})}" if token else server.url
@@ -69,19 +76,29 @@ def view(
         opened = open_browser and webbrowser.open(address)
         say("Ctrl-C ends." if opened or not open_browser else "Open the address in a browser. Ctrl-C ends.")
 
-    serve(app, host, port, ready)
+    with opened(path) as shown:
+        serve(make_app(shown, hosts=[host, *(name or ())], token=token), host, port, ready)
 
 
 def _check(path: Path, as_json: bool) -> None:
     """Print every problem. Raises InvalidReplay when there is one."""
+    from agent.export import check
+    from agent.store.bundle import SUFFIX
+
+    # What is a file and no bundle can only be a list.
+    if path.is_file() and path.suffix != SUFFIX:
+        _tell(check.event_list(path), "event list", as_json)
+    else:
+        with opened(path) as shown:
+            _tell(check.recording(shown), "segments", as_json)
+
+
+def _tell(found: Iterable[Fault | None], what: str, as_json: bool) -> None:
     from dataclasses import asdict
 
     from agent.commands.console import put, put_json, say
     from agent.errors import InvalidReplay
-    from agent.export import check
 
-    # What is a file can only be a list.
-    found = check.event_list(path) if path.is_file() else check.recording(recording(path))
     checked = faults = 0
     for fault in found:
         if fault is None:
@@ -93,10 +110,24 @@ def _check(path: Path, as_json: bool) -> None:
         else:
             event = "" if fault.event is None else f" event {fault.event}"
             put(f"{fault.file}{event}: {fault.rule}" + (f": {fault.detail}" if fault.detail else ""))
-    what = "event list" if path.is_file() else "segments"
     if faults:
         raise InvalidReplay(f"{faults} problems in {checked} {what}.", "A player may show it wrongly, or not at all.")
     say(f"{checked} {what} checked, no problem.")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Recording]:
+    """The recording at `path`: a folder, or a bundle, which is unpacked until the block ends.
+
+    Raises RecordingError that says what is there instead, StorageError.
+    """
+    from agent.store.bundle import SUFFIX, unpacked
+
+    if path.is_file() and path.suffix == SUFFIX:
+        with unpacked(path) as shown:
+            yield shown
+    else:
+        yield recording(path)
 
 
 def recording(path: Path) -> Recording:

@@ -177,13 +177,15 @@ class Recording:
 
     def picture(self, digest: str) -> Picture:
         """Raises RecordingError when it is absent, or its bytes do not fit the digest."""
-        file = self._picture_file(check_digest(digest))
-        if file is None:
-            raise RecordingError(f"{self.path}: picture {digest} is missing.")
+        file = self._picture_of(digest)
         data = _read(file)
         if xxhash.xxh3_128_hexdigest(data) != digest:
             raise RecordingError(f"{file}: Damaged: the bytes do not fit the digest.")
         return Picture(digest, _MEDIA_TYPES[file.suffix], data)
+
+    def picture_name(self, digest: str) -> str:
+        """The name of a picture's file. Raises RecordingError when it is absent."""
+        return self._picture_of(digest).name
 
     def sealed(self, segment_id: str) -> SealedSegment:
         """The segment as it was written. Raises RecordingError."""
@@ -335,6 +337,12 @@ class Recording:
         if xxhash.xxh3_128_hexdigest(shown.data) != digest:
             raise RecordingError(f"Segment {sealed.manifest.id}: picture {digest} does not fit its digest.")
         return digest, shown
+
+    def _picture_of(self, digest: str) -> Path:
+        file = self._picture_file(check_digest(digest))
+        if file is None:
+            raise RecordingError(f"{self.path}: picture {digest} is missing.")
+        return file
 
     def _picture_file(self, digest: str) -> Path | None:
         files = (self._pictures / f"{digest}{suffix}" for suffix in _MEDIA_TYPES)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,22 @@ def test_check_takes_an_event_list(shop: Path, tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(InvalidReplay):
         view(file, check=True)
     assert capsys.readouterr().out.splitlines()[0] == f"{file} event 0: shape: type"
+
+
+def test_a_recording_as_one_file_is_opened(call, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    file = tmp_path / "sent.replay"
+    ended = call("export", str(shop), "--format", "replay", "-o", str(file), "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out)["segments"] == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert call("export", str(shop), "--format", "replay", "-o", str(file)).code == 2
+    assert call("export", str(shop), "--format", "replay", "-o", str(file), "--session", "5").code == 2
+    assert call("view", str(file), "--check").code == 0
+    told, here = (json.loads(call("audit", str(path), "--json").out) for path in (file, shop))
+    assert told["texts"] == here["texts"]
+    assert call("export", str(file), "--format", "rrweb", "-o", str(tmp_path / "list.json")).code == 0
+    file.write_bytes(b"PK no")
+    assert call("audit", str(file)).code == 11
+    assert list((tmp_path / "temporary").iterdir()) == []
