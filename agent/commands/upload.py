@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.outbox.spool import Spool
     from agent.settings import Settings
 
+ERRORS = 1
 PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 PROGRESS_SECONDS = 5.0
@@ -47,12 +48,15 @@ def upload(
 
     Example: android-replay upload --sink collector:http://127.0.0.1:8377
     """
+    from agent import log
     from agent.commands.console import put_json, say
     from agent.errors import SinkError
     from agent.settings import load
 
     settings = load({"spool": spool, "upload.conformance": conformance}, config).settings
-    summary = run(settings, tuple(sink or ()), patience, as_json)
+    # What would be warned of stands in the receipts.
+    with log.shown(ERRORS, [settings.upload.api_key.get_secret_value()]):
+        summary = run(settings, tuple(sink or ()), patience, as_json)
     if as_json:
         put_json(summary)
     say(

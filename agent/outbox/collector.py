@@ -48,6 +48,7 @@ class CollectorSink(TrackSink):
             tls,
             pace,
         )
+        self._secret = api_key
 
     def check(self) -> str:
         """Raises SinkError when nothing there answers as a collector, or it does not accept the key."""

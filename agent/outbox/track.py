@@ -9,10 +9,12 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import httpx
 
 from agent.errors import ConfigError
+from agent.log import hidden
 from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment
 from agent.outbox import wire
 from agent.outbox.exchange import Exchange, words
@@ -49,7 +51,7 @@ class TrackSink(ABC):
             raise ConfigError("The API key has characters that no HTTP header can carry.", "Check upload.api_key.")
         self._name = name
         self._url = url
-        self._key = key
+        self._key = self._secret = key
         self._rate = rate
         self._seconds = seconds
         self._pace = pace or Pace()
@@ -114,10 +116,15 @@ class TrackSink(ABC):
         except httpx.HTTPError as error:
             # The browser SDK gives up on whatever its network says, unless it was the time that ran out.
             if self.strict and not isinstance(error, httpx.TimeoutException):
-                return Rejected(words(error)), False
-            return Retry(0.0, words(error)), False
+                return Rejected(self._said(words(error))), False
+            return Retry(0.0, self._said(words(error))), False
+        answer = replace(answer, text=self._said(answer.text))
         delivery = wire.classify(answer, time.time_ns() // 1_000_000, self.strict)
         return delivery, wire.too_large(answer) and body.events > 1
+
+    def _said(self, words: str) -> str:
+        """A stranger's words without our key, should they repeat it."""
+        return hidden(words, self._secret)
 
     def _ask(self, method: str, url: str, head: Mapping[str, str], content: bytes, seconds: float) -> wire.Answer:
         """One request over a connection that nobody uses. Raises httpx.HTTPError, httpx.InvalidURL."""

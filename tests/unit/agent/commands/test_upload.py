@@ -93,6 +93,7 @@ def test_what_a_server_refused_is_tried_again(call, place: Path) -> None:
         ended = call("upload")
         assert ended.code == 12
         assert "3 refused" in ended.err
+        assert "rejected segment" not in ended.err
         assert "check upload.api_key" in ended.out
         assert "quota" in ended.out
         assert "key-4711" not in ended.out + ended.err

@@ -10,6 +10,7 @@ from fakes.segments import SESSION, segment
 
 from agent.model import Delivered, Delivery, Rejected, Retry
 from agent.outbox.amplitude import AmplitudeSink
+from agent.outbox.collector import CollectorSink
 from agent.outbox.exchange import trust
 from agent.outbox.pace import Pace
 
@@ -97,3 +98,17 @@ def test_posts_wait_for_their_turn_and_their_bytes_are_counted() -> None:
         assert isinstance(sink.send(segment(2)), Retry)
     assert len(waited) >= 1
     assert 0 < waited[0] < pace.taken
+
+
+@pytest.mark.parametrize("kind", [AmplitudeSink, CollectorSink])
+def test_a_server_that_repeats_the_key_does_not_bring_it_into_receipts(
+    kind: type[AmplitudeSink] | type[CollectorSink],
+) -> None:
+    def echo(connection: Connection) -> None:
+        text = b"who is " + connection.request().partition(b"Bearer ")[2][:8] + b"?"
+        connection.send(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+
+    with raw_server(echo) as url:
+        sink = kind(url, "key-4711")
+        assert sink.send(segment()) == Rejected("401 who is *****?")
+        sink.close()
