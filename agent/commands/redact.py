@@ -42,11 +42,11 @@ def redact(
 ) -> None:
     """Hide more of a stored recording: cover pictures, star texts, drop touches; overwrite and delete the old bytes.
 
-    Pictures are covered where a view that a rule means stood just before, then, or just after. Words of hidden views
-    and those of --text are starred in labels, event properties and log lines; --from and --to limit the views and
-    places. Nothing can be shown again. Changed segments get new ids; a receipt is kept in the recording. If it is
-    interrupted, run it again. A folder that something still records into is refused. Events that a collector keeps in
-    files of their own are not touched; it says which.
+    Pictures are covered where a view that a rule means stood just before, then, or just after, and all of a list that
+    moved while they were taken. Words of hidden views and those of --text are starred in labels, event properties and
+    log lines; --from and --to limit the views and places. Nothing can be shown again. Changed segments get new ids; a
+    receipt is kept in the recording. If it is interrupted, run it again. A folder that something still records into
+    is refused. Events that a collector keeps in files of their own are not touched; it says which.
 
     What was uploaded already is not recalled: delete it where it is. The old ids are in the receipt.
 

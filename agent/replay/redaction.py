@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,10 @@ GROW_DP = 1.0
 GROW_PX = 8
 QUALITY = 60
 RECT = "rect"
+MOVING = "moving"
+# A picture that stayed so long by itself, with its views, shows them where they are: the next one of a screen that
+# moves comes within a second at the lowest rate.
+STILL_MS = 1_200
 OPENING_MS = 1
 _REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
 _IDS = frozenset(("id", "session_id", "device_id", "messageId", "serial", "reason", "stage", "rule"))
@@ -107,7 +111,7 @@ class Redaction:
         """Second pass, the segments of a replay in order. Raises NoScreen."""
         moments = self._shown(events)
         before = self._last[1] if self._last is not None and self._last[0] == replay else None
-        for moment in moments:
+        for n, moment in enumerate(moments):
             covers: list[Cover] = []
             for view, kind, rule in self._hidden(moment.state):
                 label = view.attributes.get("aria-label", "")
@@ -127,6 +131,11 @@ class Redaction:
             if before is not None:
                 self._cover(moment.state, before.covers)
                 self._cover(before.state, moment.covers)
+                swept = _swept(before, moment, _until(moments[n:]))
+                if swept is not None:
+                    cover = Cover(swept, "mask", MOVING)
+                    self._cover(moment.state, [cover], _sources(before.state))
+                    moment.covers = (*moment.covers, cover)
             before = moment
         if before is not None:
             self._last = replay, before
@@ -278,14 +287,14 @@ class Redaction:
             for r in self._order.rects
         ]
 
-    def _cover(self, state: State, covers: Iterable[Cover]) -> None:
+    def _cover(self, state: State, covers: Iterable[Cover], but: Set[str] = frozenset()) -> None:
         for cover in covers:
             for source, box in (
                 (state.base, Box(0, 0, state.width, state.height)),
                 *((x.source, x.box) for x in state.layers),
             ):
                 share = _share(cover.box, box)
-                if share is not None and source.startswith("picture:"):
+                if share is not None and source.startswith("picture:") and source not in but:
                     self.covered.setdefault(source.removeprefix("picture:"), set()).add(share)
 
     def _rewritten(self, event: Event, replay: str) -> Event:
@@ -390,6 +399,50 @@ def _share(cover: Box, of: Box) -> Share | None:
         max(0.0, left / of.width), max(0.0, top / of.height),
         min(1.0, right / of.width), min(1.0, bottom / of.height),
     )  # fmt: skip
+
+
+def _until(moments: Sequence[_Moment]) -> int:
+    """Until when the pictures and the places of the views stay as they are in the first of these."""
+    first = moments[0].state
+    for moment in moments[1:]:
+        state = moment.state
+        if _sources(state) != _sources(first) or _places(state) != _places(first):
+            return state.at_ms
+    return moments[-1].until_ms
+
+
+def _places(state: State) -> list[tuple[int, Box]]:
+    return [(view.id, view.box) for view in state.views]
+
+
+def _swept(before: _Moment, now: _Moment, until_ms: int) -> Box | None:
+    """Where hidden views may be drawn in the pictures that came with `now`, taken while the views went from the places
+    of `before` to those of `now`: the innermost scrolling view around all that moved, or the whole window."""
+    if before.state.blocked or now.state.blocked or min(before.state.at_ms, now.state.at_ms) < 0:
+        return None
+    if until_ms - now.state.at_ms >= STILL_MS:
+        return None
+    places = [{cover.box for cover in each.covers if cover.rule not in (RECT, MOVING)} for each in (before, now)]
+    moved = places[0] ^ places[1]
+    if not moved:
+        return None
+    then = {view.id: view.box for view in before.state.views}
+    around = [
+        view.box
+        for view in now.state.views
+        if "scrollable" in view.attributes.get("data-flags", "").split()
+        and then.get(view.id) == view.box
+        and all(_within(box, view.box) for box in moved)
+    ]
+    if around:
+        return min(around, key=lambda box: box.width * box.height)
+    # What only came or went stood in its place all the while.
+    went = any(view.box in places[1] and then.get(view.id, view.box) != view.box for view in now.state.views)
+    return Box(0, 0, now.state.width, now.state.height) if went else None
+
+
+def _sources(state: State) -> set[str]:
+    return {state.base, *(layer.source for layer in state.layers)}
 
 
 def _within(inner: Box, outer: Box) -> bool:

@@ -261,3 +261,35 @@ def test_a_recording_without_pictures_has_its_words_starred() -> None:
     assert new == {}
     assert "Anna" not in orjson.dumps(out).decode()
     assert "Pay" in orjson.dumps(out).decode()
+
+
+def flung(until: int) -> SealedSegment:
+    """A list of which a row moves from the top to the bottom while a second picture is taken, shown until `until`."""
+    scroll = box(20, (0, 20, 100, 160), **{"data-flags": "scrollable"})
+    moved = {"style": "left:0px;top:150px;width:100px;height:20px"}
+    events = [
+        *opened(A, scroll, box(21, (0, 30, 100, 20), "Anna Bell")),
+        rrweb.mutation(START + 4_000, [(10, src(B)), (21, moved)]),
+        mask(START + 4_000),
+        rrweb.mutation(until, [(10, src(C))]),
+    ]
+    return sealed(events, A, B, C)
+
+
+def test_a_picture_taken_while_a_hidden_view_moved_is_covered_wherever_it_may_have_been() -> None:
+    result = redacted(flung(START + 4_300), "mask text=Anna*")
+    assert result is not None
+    first, second, third = (pixels(result[1][each.digest]) for each in (A, B, C))
+    # Between its two places, and not outside of the list.
+    assert grey(second[160:240])
+    assert not grey(second[:20])
+    assert not grey(first[160:240])
+    assert not grey(third[160:240])
+
+
+def test_a_picture_that_stayed_shows_hidden_views_where_they_are() -> None:
+    result = redacted(flung(START + 9_000), "mask text=Anna*")
+    assert result is not None
+    second = pixels(result[1][B.digest])
+    assert not grey(second[160:240])
+    assert grey(second[310:330])
