@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from agent.errors import RecordingError
 from agent.outbox import erasure as spooled
 from agent.outbox.receipts import Receipt, read_receipts
 from agent.store import erasure
-from agent.store.disk import FolderLock, FolderTaken, erase_parts
+from agent.store.disk import FolderLock, FolderTaken, erase_parts, guarded
 from agent.store.recording import LOCK, Problem, Recording
 from agent.store.replays import Key, Replay, Who, replays
 
@@ -139,6 +139,19 @@ def erase(found: list[Place], who: Who, *, dry_run: bool, skipped: list[Path]) -
         if not dry_run:
             _erase(mine, who, erased)
         return erased, elsewhere
+
+
+def named(relay: Path, texts: Iterable[str | None]) -> int:
+    """How many batches in the relay's queues, refused ones among them, hold one of these texts. Raises StorageError."""
+    needles = [text.encode() for text in texts if text]
+    count = 0
+    with guarded(relay):
+        for batch in relay.rglob("*.batch"):
+            # The relay may send one away meanwhile.
+            with suppress(FileNotFoundError):
+                data = batch.read_bytes()
+                count += any(needle in data for needle in needles)
+    return count
 
 
 def _meant(found: list[Place], who: Who) -> tuple[set[Key], set[str]]:

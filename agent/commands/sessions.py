@@ -51,6 +51,7 @@ def sessions(
 
     Example: android-replay sessions delete replays --device 6c1b8a52-9f1d-4a07-8a8c-0f6f4a1c2d3e --dry-run
     """
+    from agent.collector.erasure import events
     from agent.commands.console import say
     from agent.commands.holdings import holdings, places
     from agent.errors import ConfigError
@@ -62,18 +63,19 @@ def sessions(
     who = Who(device, session, user)
     if verb != "list" and not who:
         raise ConfigError("Whose session is meant was not said.", "Give --device, --session or --user.")
-    spool = load({}, config).settings.spool
+    settings = load({}, config).settings
+    spool = settings.spool
     found = [place for path in paths or () for place in places(path)]
     if verb == "delete" or not paths:
         known = {place.folder.resolve() for place in found}
         found += [place for place in places(spool, asked=False) if place.folder.resolve() not in known]
     if verb == "delete":
-        _delete(found, who, yes=yes, dry_run=dry_run, as_json=as_json)
+        _delete(found, who, settings.relay.folder, yes=yes, dry_run=dry_run, as_json=as_json)
         return
     held, problems = holdings(found, who)
     for problem in problems:
         say(f"Not read: {problem.file}: {problem.reason}")
-    if verb != "list" and not held:
+    if not held and (verb == "show" or (verb == "dsar" and not any(any(events(p.folder, who, set())) for p in found))):
         raise ConfigError("No such session is here.", "See what is here with `android-replay sessions list PATH`.")
     if verb == "list":
         _list(held.values(), as_json)
@@ -165,15 +167,17 @@ def _export(found: list[Place], who: Who, held: Iterable[Holding], out: Path | N
     say(f"{len(replays)} sessions, {sum(len(one['events']) for one in replays)} events, no pictures.")
 
 
-def _delete(found: list[Place], who: Who, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+def _delete(found: list[Place], who: Who, relay: Path, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     from agent.commands.console import put_json, say
-    from agent.commands.holdings import erase
+    from agent.commands.holdings import erase, named
 
     if not dry_run and not yes:
         planned, _ = erase(found, who, dry_run=True, skipped=[])
         _confirm(planned)
     skipped: list[Path] = []
     erased, elsewhere = erase(found, who, dry_run=dry_run, skipped=skipped)
+    texts = {who.device, who.user, *(device for device, _ in erased.replays)} - {None, ""}
+    waiting = named(relay, texts)
     if as_json:
         put_json(
             {
@@ -186,6 +190,7 @@ def _delete(found: list[Place], who: Who, *, yes: bool, dry_run: bool, as_json: 
                 "lines": erased.lines,
                 "bytes": erased.bytes,
                 "sent_to": elsewhere,
+                "relay_batches": waiting,
                 "skipped": [str(folder) for folder in skipped],
             }
         )
@@ -195,6 +200,8 @@ def _delete(found: list[Place], who: Who, *, yes: bool, dry_run: bool, as_json: 
         say(f"{erased.files} files and {erased.lines} lines, {erased.bytes:,} bytes, were overwritten.")
     for folder in skipped:
         say(f"{folder} is in use and holds none of it; what its recorder has in memory is not looked at.")
+    if waiting:
+        say(f"{waiting} batches in the relay's queue {relay} name it, and are on their way to Segment: they are kept.")
     for sink, count in sorted(elsewhere.items()):
         kind = sink.partition(":")[0]
         if kind == "dir":
@@ -214,11 +221,9 @@ def _confirm(planned: Erased) -> None:
     """Raises ConfigError when the person says no, or nobody is there to say."""
     from agent.errors import ConfigError
 
-    if not planned.segments and not planned.replays:
-        return
     if not sys.stdin.isatty():
         raise ConfigError("Nobody is there to confirm the deletion.", "Give --yes, or look first with --dry-run.")
-    words = f"Delete {len(planned.replays)} sessions, {len(planned.segments)} segments, for good?"
+    words = f"Delete {len(planned.replays)} sessions, {len(planned.segments)} segments, and events of theirs, for good?"
     if not typer.confirm(words, err=True):
         raise ConfigError("Not confirmed: nothing was deleted.")
 

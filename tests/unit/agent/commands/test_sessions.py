@@ -158,6 +158,28 @@ def test_without_a_person_nothing_is_deleted(call, host: Host, monkeypatch: pyte
     assert host.bytes() == before
 
 
+def test_what_waits_in_the_relay_is_said(call, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDROID_REPLAY_RELAY__FOLDER", str(tmp_path / "relay"))
+    (tmp_path / "relay" / "1" / "refused").mkdir(parents=True)
+    (tmp_path / "relay" / "1" / "0000000000000001.batch").write_bytes(f"x {DEVICE} x".encode())
+    (tmp_path / "relay" / "1" / "refused" / "0000000000000002-400.batch").write_bytes(b"another's")
+    ended = call("sessions", "delete", str(host.recording), "--session", str(SESSION), "--yes", "--json")
+    assert json.loads(ended.out)["relay_batches"] == 1
+    assert "1 batches in the relay's queue" in ended.err
+
+
+def test_a_user_with_analytics_events_alone(call, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Ingest(host.collected)) as ingest:
+        ingest.take(orjson.dumps({"api_key": "key", "events": [{"event_type": "Seen", "user_id": "only-here"}]}), "")
+    told = json.loads(call("sessions", "dsar", str(host.collected), "--user", "only-here").out)
+    assert (told["replays"], len(told["analytics_events"])) == ([], 1)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert call("sessions", "delete", str(host.collected), "--user", "only-here").code == 2
+    assert b"only-here" in host.bytes()
+    assert call("sessions", "delete", str(host.collected), "--user", "only-here", "--yes").code == 0
+    assert b"only-here" not in host.bytes()
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     with closing(FolderLock(folder / LOCK)):
@@ -238,6 +260,7 @@ def test_dsar_has_names_times_and_ids_and_nothing_else(call, host: Host, tmp_pat
         (("forget", "PATH"), "Take one of"),
         (("delete", "PATH"), "Give --device, --session or --user"),
         (("show", "PATH", "--user", "nobody"), "No such session is here"),
+        (("dsar", "PATH", "--user", "nobody"), "No such session is here"),
         (("list", "NOTHING"), "not there"),
         (("list", "EMPTY"), "no recording, no collector's folder and no spool"),
     ],
