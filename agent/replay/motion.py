@@ -18,7 +18,7 @@ SETTLING_NS = 500_000_000
 LATE_NS = 100_000_000
 # What a person does to a screen lasts longer: to see a notification and wipe it away (by itself one stays for at least
 # two seconds, AOSP SystemUI heads_up_notification_minimum_time), to open a screen and leave it.
-CLOSE_NS = 700_000_000
+CLOSE_NS = 600_000_000
 # Dumps take 20 ms at least.
 KEPT = 64
 # Screens grow or shrink a little as they open: by less than this part of their height.
@@ -93,8 +93,8 @@ def enclosed(s: Snapshot) -> bool:
     if all(
         _last(later) - _first(earlier) <= CLOSE_NS
         for earlier, later in pairwise((s.before, *s.between, s.after))
-        # What a frame shows was there when it was drawn, and what comes on the glass comes a little late.
-        if _first(earlier) <= to_ns and _last(later) >= from_ns - LATE_NS
+        # What a frame shows was there when it was drawn, or had gone shortly before and was still sliding out.
+        if _first(earlier) <= to_ns and _last(later) >= from_ns - SETTLING_NS
     ):
         return True
     since, until = s.since, s.until
