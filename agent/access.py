@@ -31,17 +31,26 @@ class Door:
     """Refuses foreign Hosts and Origins. `hosts` are the names besides addresses and localhost that are ours."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
-        self._app = app
+        self._inside = OwnPages(app)
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app: ASGIApp = self._inside
+        if scope["type"] == "http" and not own_host(Request(scope).headers.get("host", ""), self._hosts):
+            app = PlainTextResponse("This server does not answer to that host name.\n", 421)
+        await app(scope, receive, send)
+
+
+class OwnPages:
+    """Refuses what pages of other origins send; for a server that knows its Hosts in another way."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
-        if scope["type"] == "http":
-            request = Request(scope)
-            if not own_host(request.headers.get("host", ""), self._hosts):
-                app = PlainTextResponse("This server does not answer to that host name.\n", 421)
-            elif request.method not in SAFE and foreign(request):
-                app = PlainTextResponse("A page of another site may not send this.\n", 403)
+        if scope["type"] == "http" and scope["method"] not in SAFE and foreign(Request(scope)):
+            app = PlainTextResponse("A page of another site may not send this.\n", 403)
         await app(scope, receive, send)
 
 

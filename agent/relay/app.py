@@ -32,6 +32,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agent.access import OwnPages
 from agent.errors import StorageError
 from agent.relay.batch import BODY_BYTES, KEY, Enrich, Event, Unreadable, basic_key, enriched, read
 from agent.relay.queue import Parcel, Queue
@@ -194,12 +195,13 @@ class Relay:
 
 
 def make_app(relay: Relay, door: str, hosts: Sequence[str] = ()) -> Starlette:
-    """The endpoints of one door. `hosts` are the Host names it answers to: no other site's name reaches it."""
+    """The endpoints of one door. `hosts` are the Host names it answers to: no other site's name reaches it, nor what a
+    page of another site posts."""
     routes = [Route(path, partial(relay.batch, door=door), methods=["POST"]) for path in BATCH_PATHS]
     routes += [Route(path, relay.settings, methods=["GET"]) for path in SETTINGS_PATHS]
     routes.append(Route("/healthz", relay.health, methods=["GET"]))
     guard = [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)] if hosts else []
-    app = Starlette(routes=routes, middleware=guard)
+    app = Starlette(routes=routes, middleware=[*guard, Middleware(OwnPages)])
     app.router.redirect_slashes = False
     return app
 

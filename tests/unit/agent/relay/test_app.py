@@ -319,3 +319,11 @@ def test_retry_after_values() -> None:
     assert retry_after("Thu, 01 Jan 1970 00:00:00 GMT") == 0
     for text in ("", "soon", "-1", "9" * 30, "\u0663", "Thu, 99 Foo 2020"):
         assert retry_after(text) is None
+
+
+@pytest.mark.parametrize("header", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_what_a_page_of_another_site_posts_is_refused(relay, segment: SegmentApi, header: dict[str, str]) -> None:
+    assert relay.client.post("/v1/b", content=batch(1), headers=header).status_code == 403
+    assert segment.posts == []
+    assert relay.told == []
+    assert relay.server.queue.batches == 0
