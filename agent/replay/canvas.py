@@ -11,6 +11,7 @@ import io
 import math
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -236,8 +237,9 @@ def canvas(frame: Frame, width: int) -> Canvas:
     return RgbaCanvas(picture.decode(frame, width), frame.screen, lossy=frame.media_type == "image/jpeg")
 
 
+@lru_cache(maxsize=8)
 def covered(screen: Size, width: int) -> RgbaCanvas:
-    """A picture that shows nothing."""
+    """A picture that shows nothing; made once, since fresh memory for it costs as much as half an encoded picture."""
     size = scaled(screen, width)
     return RgbaCanvas(np.full((size.height, size.width, 4), (COVER, COVER, COVER, 255), np.uint8), screen)
 
