@@ -86,7 +86,7 @@ def test_the_same_as_json(call, form: Path) -> None:
         ("mask", "editable", "*****"),
         ("show", "unmask testid=card_number", "•••• 1111"),
     ]
-    assert {cover["rule"] for cover in told["covers"]} == {"text", "editable", "status-bar"}
+    assert {cover["rule"] for cover in told["covers"]} == {"text", "editable", "status-bar", "navigation-bar"}
     assert "Anna" not in json.dumps(told)
 
 
