@@ -292,6 +292,15 @@ class SealedSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """What was written into an open segment since its last draft. `manifest` is that of all so far, its id empty."""
+
+    manifest: SegmentManifest
+    events: tuple[bytes, ...]
+    pictures: Mapping[str, Picture]
+
+
+@dataclass(frozen=True, slots=True)
 class Delivered:
     """The sink has it. `answer` is what the server said, `skipped` its reason for not keeping it (a directive).
 

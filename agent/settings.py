@@ -108,7 +108,8 @@ class Upload(BaseModel):
 
     `conformance` = "strict" drops what Amplitude's browser SDK would drop; "lossless" loses nothing. `parallel`
     sessions are sent at once to one sink, at `bytes_per_second` all together (0 = no limit). `ca_file` = certificates
-    to trust (PEM) instead of the public ones. A proxy is taken from the environment (HTTPS_PROXY, NO_PROXY).
+    to trust (PEM) instead of the public ones. What could not be delivered for `keep_hours` is deleted, and that is
+    noted (0 = never). A proxy is taken from the environment (HTTPS_PROXY, NO_PROXY).
     """
 
     model_config = _FROZEN
@@ -119,6 +120,7 @@ class Upload(BaseModel):
     parallel: int = Field(4, ge=1, le=32)
     bytes_per_second: int = Field(0, ge=0)
     ca_file: Path | None = None
+    keep_hours: float = Field(72.0, ge=0)
 
 
 class Relay(BaseModel):

@@ -75,6 +75,7 @@ def attach(
     Example: android-replay attach --app com.example.shop --sink dir:replays --duration 60
     """
     from agent.commands.console import put_json
+    from agent.errors import StorageFull
     from agent.settings import load
 
     flags = {
@@ -93,6 +94,11 @@ def attach(
     summary = record(settings, tuple(device or ()), every, app, sink or ["dir:replays"], duration, relay)
     if as_json:
         put_json(summary)
+    if summary["unstored"]:
+        raise StorageFull(
+            f"{summary['unstored']} segments are lost: the disk of {settings.spool} took nothing more.",
+            "Free some space. What was stored before is kept.",
+        )
 
 
 def _plugin_config(file: Path) -> dict[str, object]:
@@ -179,7 +185,7 @@ def record(
         wanted = () if every else choose(registry, specs)
         check_display(registry, wanted, settings.capture.display)
         try:
-            spool = open_free(settings.spool)
+            spool = open_free(settings.spool, keep_seconds=settings.upload.keep_hours * 3600)
         except StorageDenied as error:
             raise StorageDenied(error.message, "Set ANDROID_REPLAY_SPOOL to a folder that you can write.") from error
         stack.callback(spool.close)
@@ -199,7 +205,17 @@ def record(
             remote.start()
 
         def make_stage(status: DeviceStatus) -> Stage:
-            return Stage(app, settings, lambda sealed: spool.put(sealed, names), status, clock.now, relay, gate)
+            return Stage(
+                app,
+                settings,
+                lambda sealed: spool.keep(sealed, names),
+                status,
+                clock.now,
+                relay,
+                gate,
+                lambda draft: spool.append(draft, names),
+                spool.take_losses,
+            )
 
         supervisor = Supervisor(registry, clock, settings, wanted, make_stage)
 
@@ -226,11 +242,14 @@ def record(
             asyncio.run(run())
             progress.note("uploading what is left")
             drained = uploader.drain(settings.upload.flush_seconds)
-        refused = len(spool.rejections())
+        refused, others = len(spool.rejections()), spool.pending() - sum(map(spool.pending, names))
+        unstored, expired = spool.unstored(), len(spool.expired)
     summary: dict[str, Any] = {
         "devices": [status.facts() for status in supervisor.statuses.values()],
         "uploads": uploader.stats(),
         "drained": drained,
+        "unstored": unstored,
+        "expired": expired,
         # What recording cost this host.
         "cost": {
             "seconds": time.monotonic() - began,
@@ -257,6 +276,10 @@ def record(
     say(f"It took {cost['cpu_seconds']:.1f} s of CPU in {cost['seconds']:.0f} s and sent {cost['bytes_sent']:,} bytes.")
     if not drained:
         say(f"Not everything was uploaded; it waits in {settings.spool} for the next run or `android-replay upload`.")
+    if others:
+        say(f"{others} deliveries of earlier runs go elsewhere: `android-replay upload` makes them.")
+    if expired:
+        say(f"{expired} deliveries of earlier runs waited for more than {settings.upload.keep_hours:g} hours: deleted.")
     if refused:
         say(f"{refused} deliveries were refused and are kept: `android-replay upload` says why and tries them again.")
     return summary

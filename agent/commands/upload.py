@@ -41,8 +41,9 @@ def upload(
 ) -> None:
     """Deliver what runs that ended, or were killed, left in the spool. What a server refused is tried once more.
 
-    A receipt is printed for each answer, with the server's words and what they mean. What a running recorder holds is
-    left to it. Ctrl-C stops in order; what is not delivered stays in the spool.
+    A receipt is printed for each answer, with the server's words and what they mean. Segments that were open when their
+    recorder was killed are closed first. What a running recorder holds is left to it. Ctrl-C stops in order; what is
+    not delivered stays in the spool.
 
     Exit codes: 0 all is delivered; 11 the disk; 12 something waits or was refused; 130 stopped by Ctrl-C.
 
@@ -64,6 +65,10 @@ def upload(
         f"{summary['dropped']} dropped, {summary['waiting']} wait; {summary['seconds']:.1f} s, "
         f"{summary['cpu_seconds']:.1f} s of CPU"
     )
+    if summary["recovered"]:
+        say(f"{summary['recovered']} segments were still open when their recorder ended; they lack their last second.")
+    if summary["expired"]:
+        say(f"{summary['expired']} deliveries had waited for more than {settings.upload.keep_hours:g} hours: deleted.")
     if summary["interrupted"]:
         raise KeyboardInterrupt
     if summary["waiting"] or summary["rejected"]:
@@ -81,13 +86,13 @@ def run(settings: Settings, sinks: tuple[str, ...], patience: float, as_json: bo
     from agent.store.disk import FolderTaken
 
     began, cpu = time.monotonic(), time.process_time()
-    names = ("delivered", "skipped", "rejected", "dropped", "waiting", "bytes")
+    names = ("delivered", "skipped", "rejected", "dropped", "waiting", "bytes", "expired", "recovered")
     summary: dict[str, Any] = {"spools": 0, "in_use": 0, **dict.fromkeys(names, 0), "interrupted": False}
     if not settings.spool.is_dir():
         raise ConfigError(f"There is no spool {settings.spool}.", "Name the folder with --spool.")
     for place in _places(settings.spool):
         try:
-            spool = Spool(place)
+            spool = Spool(place, keep_seconds=settings.upload.keep_hours * 3600)
         except FolderTaken as error:
             say(f"{error.message} It uploads by itself.")
             summary["in_use"] += 1
@@ -121,6 +126,9 @@ def _drain(
     from agent.outbox.sink import parse_sink
     from agent.outbox.uploader import POLICIES, Uploader
 
+    receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
+    for receipt in spool.expired:
+        receipts.put(receipt)
     spool.reopen()
     pace = Pace(settings.upload.bytes_per_second)
     if sinks:
@@ -133,7 +141,6 @@ def _drain(
             f"Nothing tells where the {spool.recovery.orphans} segments in {spool.folder} are to go.",
             "Say it with --sink.",
         )
-    receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
     uploader = Uploader(spool, named, POLICIES[settings.upload.conformance], told=receipts.put)
     try:
         uploader.start()
@@ -153,6 +160,8 @@ def _drain(
     summary["rejected"] += len(spool.rejections())
     summary["waiting"] += spool.pending()
     summary["bytes"] += pace.taken
+    summary["expired"] += len(spool.expired)
+    summary["recovered"] += spool.recovery.sealed
 
 
 def _watch(

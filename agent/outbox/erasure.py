@@ -26,7 +26,7 @@ def erase_rows(folder: Path, segment_ids: Set[str]) -> tuple[int, int]:
     """
     gone = {*segment_ids, None}
     found = [
-        erase_lines(folder / ledger.FILE, lambda line: _in_ledger(line) in gone),
+        erase_lines(folder / ledger.FILE, lambda line: not ledger.is_head(line) and _in_ledger(line) in gone),
         erase_lines(folder / receipts.FILE, lambda line: _in_receipts(line) in gone),
     ]
     return sum(rows for rows, _ in found), sum(size for _, size in found)

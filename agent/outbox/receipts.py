@@ -12,7 +12,7 @@ import orjson
 from agent.store.disk import AppendFile
 
 FILE = "receipts.jsonl"
-Outcome = Literal["delivered", "skipped", "retry", "rejected", "dropped"]
+Outcome = Literal["delivered", "skipped", "retry", "rejected", "dropped", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,11 @@ class Receipts:
         """Raises StorageError."""
         self._file = AppendFile(folder / FILE)
 
-    def add(self, receipt: Receipt) -> None:
-        """Not fsync'd: a receipt is a note, the ledger is the truth. Raises StorageError."""
+    def add(self, receipt: Receipt, sync: bool = False) -> None:
+        """Durable on return if `sync`: mostly a receipt is a note, and the ledger is the truth. Raises StorageError."""
         # An error's words may name a path that is not UTF-8.
         words = receipt.words.encode(errors="backslashreplace").decode()
-        self._file.append(orjson.dumps(asdict(receipt) | {"words": words}) + b"\n", sync=False)
+        self._file.append(orjson.dumps(asdict(receipt) | {"words": words}) + b"\n", sync)
 
     def close(self) -> None:
         self._file.close()

@@ -4,46 +4,66 @@
     ledger.jsonl         what was put for which sinks, what became of each delivery (agent.outbox.ledger)
     receipts.jsonl       what the sinks answered (agent.outbox.receipts)
     queue/               the segments, as a recording
+    drafts/              what was appended to segments that are still open (agent.outbox.journal)
 
 Invariants. The segment is durable before its `put` row, the row before `put` returns. A segment leaves the queue only
 after the row that completes its deliveries is durable. A crash between two of these steps leaves one of:
 a segment without a row (an orphan: `adopt` gives it to the sinks of the next run), a completed one still in the queue
 (removed at open), a row without `ack` (delivered again, under the same id). A rejected delivery keeps its segment.
+A draft goes once the row of its segment is durable; one that is left at open had a recorder that ended without sealing
+it, and is sealed then. What waits for longer than the age limit is deleted: the receipt and the row of that go first.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from agent.errors import RecordingError, StorageError, StorageFull
-from agent.model import SealedSegment, SegmentManifest
+from agent.errors import RecordingError, StorageDenied, StorageError, StorageFull
+from agent.model import Draft, Loss, SealedSegment, SegmentManifest
+from agent.outbox import journal
+from agent.outbox.journal import Journal
 from agent.outbox.ledger import Ledger, Row, read_ledger, write_ledger
 from agent.outbox.receipts import Receipt, Receipts
+from agent.replay.segment import draft_id, recovered
 from agent.store import disk
-from agent.store.disk import FolderLock, make_folder
+from agent.store.disk import FolderLock, guarded, make_folder
 from agent.store.recording import Recording
 
 log = logging.getLogger(__name__)
 
 BUDGET_BYTES = 4_000_000_000
+# What is left free on the disk for others, and for the rows and receipts that draining needs.
+RESERVE_BYTES = 50_000_000
+KEEP_SECONDS = 72 * 3600.0
+EXPIRY_SECONDS = 60.0
+# What may wait in memory until a full disk has room again.
+HELD_BYTES = 64_000_000
+NOTES = 1000
 SPOOLS = 16
+# A host without a clock of its own counts from 1970 until it is told the time.
+_EARLIEST_MS = 1_600_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What `Spool` found at open: a torn last row, damaged rows, rows whose segment is gone, segments without a row."""
+    """What `Spool` found at open: a torn last row, damaged rows, rows whose segment is gone, segments without a row;
+    open segments that it sealed, and those of which nothing whole was left."""
 
     torn: bool = False
     damaged: int = 0
     lost: int = 0
     orphans: int = 0
+    sealed: int = 0
+    unsealed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +91,7 @@ class _Entry:
     session: tuple[str, int]
     size: int
     sinks: dict[str, _Delivery] = field(default_factory=dict)
+    at_ms: int = 0
 
     @property
     def finished(self) -> bool:
@@ -81,23 +102,80 @@ class _Entry:
 class Spool:
     """The queue. Any thread may call; the sinks' threads claim, the recorder's puts."""
 
-    def __init__(self, folder: Path, budget: int = BUDGET_BYTES) -> None:
-        """Opens and recovers the folder, made when needed. `budget` is in bytes. Raises StorageError."""
+    def __init__(
+        self,
+        folder: Path,
+        budget: int = BUDGET_BYTES,
+        keep_seconds: float = KEEP_SECONDS,
+        reserve: int = RESERVE_BYTES,
+    ) -> None:
+        """Opens and recovers the folder, made when needed. Raises StorageError.
+
+        `budget` is in bytes, `reserve` what stays free on the disk. What waits for longer than `keep_seconds` is
+        deleted; 0 = never.
+        """
         self.folder = folder
         self._budget = budget
+        self._reserve = reserve
+        self._keep_seconds = keep_seconds
         self._changed = threading.Condition()
         self._entries: dict[str, _Entry] = {}
         self._reserved = 0
+        self._notes: deque[Row] = deque(maxlen=NOTES)
+        self._next_expiry = 0.0
+        self._losses: Counter[str] = Counter()
+        self._held: deque[tuple[SealedSegment, tuple[str, ...]]] = deque()
+        self._storing = threading.Lock()
+        self._troubled = False
+        self.expired: list[Receipt] = []
         make_folder(folder)
         with ExitStack() as undo:
             self._lock = FolderLock(folder / "lock")
             undo.callback(self._lock.close)
             self._queue = Recording.create(folder / "queue")
-            self.recovery = self._recover()
+            self._journal = Journal(folder)
+            found = self._recover()
             self._ledger = Ledger(folder)
             undo.callback(self._ledger.close)
             self._receipts = Receipts(folder)
+            undo.callback(self._receipts.close)
+            self.recovery = self._seal_drafts(found)
+            with self._changed:
+                self._expire()
             undo.pop_all()
+
+    def append(self, draft: Draft, sinks: Iterable[str]) -> None:
+        """Keep what was written into an open segment, so that it outlives this process; `put` of the segment ends it.
+
+        A disk that refuses it is told of once, and asked again by the next append.
+        """
+        try:
+            self._journal.append(draft, tuple(sinks))
+        except StorageError as error:
+            self._trouble(error)
+        else:
+            if self._held:
+                self._store()
+
+    def keep(self, sealed: SealedSegment, sinks: Iterable[str]) -> None:
+        """As `put`, but what a full or failing disk refuses waits in memory and is tried again.
+
+        Of what is more than HELD_BYTES the oldest is lost, and counted. Raises StorageDenied, RecordingError.
+        """
+        self._held.append((sealed, tuple(sinks)))
+        self._store()
+
+    def unstored(self) -> int:
+        """How many segments wait in memory, after a last try. Raises StorageDenied, RecordingError."""
+        self._store()
+        return len(self._held)
+
+    def take_losses(self) -> tuple[Loss, ...]:
+        """What was given up since the last call, to be told in a manifest."""
+        with self._changed:
+            losses = tuple(Loss("spool", reason, count) for reason, count in sorted(self._losses.items()))
+            self._losses.clear()
+            return losses
 
     def put(self, sealed: SealedSegment, sinks: Iterable[str]) -> None:
         """Queue a segment for `sinks` (at least one); durable on return. One that is queued already is left as it is.
@@ -118,16 +196,8 @@ class Spool:
                 )
             self._reserved += size
         try:
-            self._queue.write(sealed)
-            with self._changed:
-                self._ledger.append(Row("put", name, wanted, size), sync=True)
-                entry = _Entry(_session(sealed.manifest), size, {sink: _Delivery() for sink in wanted})
-                self._entries[name] = entry
-                self._changed.notify_all()
-        except StorageError:
-            with suppress(StorageError):
-                self._queue.remove(name)
-            raise
+            self._check_room(size)
+            self._enqueue(sealed, wanted, size)
         finally:
             with self._changed:
                 self._reserved -= size
@@ -138,7 +208,7 @@ class Spool:
         with self._changed:
             orphans = [(name, entry) for name, entry in self._entries.items() if not entry.sinks]
             for name, entry in orphans:
-                self._ledger.append(Row("put", name, wanted, entry.size), sync=True)
+                self._ledger.append(Row("put", name, wanted, entry.size, at_ms=entry.at_ms), sync=True)
                 entry.sinks = {sink: _Delivery() for sink in wanted}
             self._changed.notify_all()
             return len(orphans)
@@ -151,6 +221,8 @@ class Spool:
         """
         while True:
             with self._changed:
+                if time.monotonic() >= self._next_expiry:
+                    self._expire()
                 name = self._due(sink, time.monotonic())
                 if name is None:
                     return None
@@ -229,7 +301,7 @@ class Spool:
                 acked = {sink for sink, delivery in entry.sinks.items() if delivery.state == "acked"}
                 left = tuple(sink for sink in wanted if sink not in acked)
                 if left and set(left) != entry.sinks.keys() - acked:
-                    self._ledger.append(Row("put", name, left, entry.size), sync=True)
+                    self._ledger.append(Row("put", name, left, entry.size, at_ms=entry.at_ms), sync=True)
                     entry.sinks = {sink: _Delivery() for sink in left}
             self._changed.notify_all()
 
@@ -306,10 +378,93 @@ class Spool:
 
     def close(self) -> None:
         """Let go of the folder; idempotent. What is queued stays queued."""
+        self._journal.close()
         with self._changed:
             self._ledger.close()
             self._receipts.close()
             self._lock.close()
+
+    def _check_room(self, size: int) -> None:
+        """Raises StorageFull when the disk would be fuller than it may be."""
+        with guarded(self.folder):
+            free = shutil.disk_usage(self.folder).free
+        if free - size < self._reserve:
+            raise StorageFull(
+                f"{free} bytes are free on the disk of {self.folder}; {self._reserve} are left to others.",
+                "Free some space, or choose another folder.",
+            )
+
+    def _enqueue(self, sealed: SealedSegment, wanted: tuple[str, ...], size: int) -> None:
+        """The segment, then its row, then its draft away, then let others see it. Raises StorageError."""
+        name, draft = sealed.manifest.id, draft_id(sealed.manifest)
+        try:
+            self._queue.write(sealed)
+            with self._changed:
+                row = Row("put", name, wanted, size, at_ms=_now_ms(), draft=draft)
+                self._ledger.append(row, sync=True)
+                try:
+                    self._journal.discard(draft)
+                except StorageError as error:
+                    # The row tells the next to open the folder that this draft is none any more.
+                    self._trouble(error)
+                entry = _Entry(_session(sealed.manifest), size, {sink: _Delivery() for sink in wanted}, row.at_ms)
+                self._entries[name] = entry
+                self._changed.notify_all()
+        except StorageError:
+            with suppress(StorageError):
+                self._queue.remove(name)
+            raise
+
+    def _store(self) -> None:
+        """Put what waits in memory, oldest first. Raises StorageDenied, RecordingError."""
+        with self._storing:
+            while self._held:
+                sealed, sinks = self._held[0]
+                try:
+                    self.put(sealed, sinks)
+                except (StorageDenied, RecordingError):
+                    self._held.popleft()
+                    raise
+                except StorageError as error:
+                    self._trouble(error)
+                    break
+                self._held.popleft()
+                self._troubled = False
+            while sum(_size(sealed) for sealed, _ in self._held) > HELD_BYTES:
+                sealed, _ = self._held.popleft()
+                log.error("segment %s is lost: there is no room for it on the disk, nor in memory", sealed.manifest.id)
+                with self._changed:
+                    self._losses["a segment, since the disk took nothing more"] += 1
+
+    def _trouble(self, error: StorageError) -> None:
+        if not self._troubled:
+            self._troubled = True
+            log.warning("%s %s Segments wait in memory until then.", error, error.hint)
+
+    def _expire(self) -> None:
+        """Delete what was put too long ago, once that is noted. Raises StorageError."""
+        now_ms = _now_ms()
+        self._next_expiry = time.monotonic() + EXPIRY_SECONDS
+        if not self._keep_seconds:
+            return
+        old_ms = now_ms - int(self._keep_seconds * 1000)
+        for name, entry in list(self._entries.items()):
+            if entry.at_ms > old_ms or any(delivery.state == "claimed" for delivery in entry.sinks.values()):
+                continue
+            sinks = tuple(sink for sink, delivery in entry.sinks.items() if delivery.state != "acked")
+            words = f"kept for {self._keep_seconds / 3600:g} hours without delivery, deleted"
+            for sink in sinks or ("nobody",):
+                receipt = Receipt(now_ms, name, sink, "expired", words)
+                self._receipts.add(receipt, sync=True)
+                self.expired.append(receipt)
+            note = Row("expire", name, sinks, entry.size, reason=words, at_ms=entry.at_ms)
+            self._ledger.append(note, sync=True)
+            self._notes.append(note)
+            del self._entries[name]
+            self._losses[f"a segment, {words}"] += 1
+            log.warning("segment %s: %s", name, words)
+            self._queue.remove(name)
+        self._changed.notify_all()
 
     def _due(self, sink: str, now: float) -> str | None:
         held: set[tuple[str, int]] = set()
@@ -341,6 +496,10 @@ class Spool:
         lost = 0
         for row in read.rows:
             self._replay(row, stored, finished)
+        # Whatever became of the segment: what is in its draft is in the segment.
+        closed = {row.draft for row in read.rows} | {draft_id(manifest) for manifest in manifests}
+        for name in journal.drafts(self.folder).keys() & closed:
+            self._journal.discard(name)
         for name in finished:
             self._queue.remove(name)
             stored.pop(name, None)
@@ -350,11 +509,34 @@ class Spool:
         orphans = [manifest for name, manifest in stored.items() if name not in self._entries]
         write_ledger(self.folder, self._rows())
         for manifest in sorted(orphans, key=lambda manifest: manifest.start_ms):
-            self._entries[manifest.id] = _Entry(_session(manifest), manifest.bytes)
+            self._entries[manifest.id] = _Entry(_session(manifest), manifest.bytes, at_ms=_now_ms())
         self._queue.sweep()
         for problem in problems:
             log.warning("the spool %s holds a damaged segment %s: %s", self.folder, problem.file, problem.reason)
-        recovery = Recovery(read.torn, read.damaged, lost, len(orphans))
+        return Recovery(read.torn, read.damaged, lost, len(orphans))
+
+    def _seal_drafts(self, found: Recovery) -> Recovery:
+        """Seal what a recorder that is no more left open. Raises StorageError."""
+        sealed = unsealed = 0
+        for name, file in journal.drafts(self.folder).items():
+            opened = journal.read(file)
+            if opened is None:
+                unsealed += 1
+                self._journal.discard(name)
+                continue
+            segment = recovered(opened.manifest, opened.events, opened.pictures)
+            try:
+                self._enqueue(segment, opened.sinks, _size(segment))
+            except RecordingError as error:
+                log.warning("the draft %s cannot be sealed: %s", file, error)
+                unsealed += 1
+            except StorageFull as error:
+                # It stays, for whoever opens the folder when there is room.
+                log.warning("the draft %s is not sealed now: %s", file, error)
+                unsealed += 1
+            else:
+                sealed += 1
+        recovery = replace(found, sealed=sealed, unsealed=unsealed)
         if recovery != Recovery():
             log.info("the spool %s was not closed in order: %s", self.folder, recovery)
         return recovery
@@ -364,7 +546,13 @@ class Spool:
             manifest = stored.get(row.segment)
             session = ("", 0) if manifest is None else _session(manifest)
             finished.discard(row.segment)
-            self._entries[row.segment] = _Entry(session, row.size, {sink: _Delivery() for sink in row.sinks})
+            at_ms = row.at_ms if row.at_ms >= _EARLIEST_MS else _now_ms()
+            self._entries[row.segment] = _Entry(session, row.size, {sink: _Delivery() for sink in row.sinks}, at_ms)
+            return
+        if row.op == "expire":
+            self._notes.append(row)
+            if self._entries.pop(row.segment, None) is not None:
+                finished.add(row.segment)
             return
         entry = self._entries.get(row.segment)
         delivery = entry.sinks.get(row.sinks[0]) if entry is not None and row.sinks else None
@@ -382,8 +570,9 @@ class Spool:
             del self._entries[row.segment]
 
     def _rows(self) -> Iterable[Row]:
+        yield from self._notes
         for name, entry in self._entries.items():
-            yield Row("put", name, tuple(entry.sinks), entry.size)
+            yield Row("put", name, tuple(entry.sinks), entry.size, at_ms=entry.at_ms)
             for sink, delivery in entry.sinks.items():
                 if delivery.attempts:
                     yield Row("retry", name, (sink,), attempts=delivery.attempts, reason=delivery.reason)
@@ -393,7 +582,7 @@ class Spool:
                     yield Row("reject", name, (sink,), reason=delivery.reason)
 
 
-def open_free(folder: Path, budget: int = BUDGET_BYTES) -> Spool:
+def open_free(folder: Path, budget: int = BUDGET_BYTES, keep_seconds: float = KEEP_SECONDS) -> Spool:
     """A spool below `folder` (`1`, `2`, ...) that no other process uses: several may record at the same time.
 
     One with deliveries still to be made comes first, so that a later run finishes what an earlier one left. Raises
@@ -402,7 +591,7 @@ def open_free(folder: Path, budget: int = BUDGET_BYTES) -> Spool:
     free = disk.open_free(
         folder,
         SPOOLS,
-        lambda place: Spool(place, budget),
+        lambda place: Spool(place, budget, keep_seconds),
         lambda spool: spool.pending() > 0 or spool.recovery.orphans > 0,
     )
     if free is None:
@@ -410,6 +599,11 @@ def open_free(folder: Path, budget: int = BUDGET_BYTES) -> Spool:
             f"All {SPOOLS} spools in {folder} are in use.", "Set ANDROID_REPLAY_SPOOL to another folder."
         )
     return free
+
+
+def _now_ms() -> int:
+    """The host's time: what is kept must outlive this process, and a restart of the host."""
+    return time.time_ns() // 1_000_000
 
 
 def _size(sealed: SealedSegment) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from agent.model import (
+    Draft,
     Finding,
     Happening,
     Loss,
@@ -200,6 +201,12 @@ class Recorder:
             self._release(at, item)
         self._tick(settled)
         return self._take()
+
+    def drafts(self) -> list[Draft]:
+        """What was written into the open segments since the last call."""
+        losses = _losses(self._unreported)
+        found = [writer.draft(losses if key == self._current else ()) for key, writer in self._open.items()]
+        return [draft for draft in found if draft is not None]
 
     def finish(self, reason: SealReason = "stop") -> list[SealedSegment]:
         """Release and seal everything; what never got a session is counted as lost."""

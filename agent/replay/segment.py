@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import orjson
 import xxhash
 
 from agent.model import (
     Counts,
+    Draft,
     Loss,
     MaskedSnapshot,
     MaskRect,
@@ -26,6 +28,9 @@ from bridge.types import Rotation, Size, Stamp
 
 # A picture inlined as a data URI: base64, its prefix, and the escape of both quotes.
 _INLINED = 4 / 3
+
+KILLED = "ended without closing the segment"
+TAIL = "what came after its last append is missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ class SegmentWriter:
         self._shown = shown
         self._pictures: dict[str, Picture] = {}
         self._events: list[tuple[int, bytes]] = []
+        self._drafted = self._drafted_pictures = 0
+        self._drafted_losses: tuple[Loss, ...] = ()
         width, height = shown.window
         views = tree.document(shown.views, ids)
         self._put(rrweb.meta(start_ms, href, width, height))
@@ -217,39 +224,23 @@ class SegmentWriter:
 
     def seal(self, reason: SealReason, end_ms: int, losses: tuple[Loss, ...]) -> SealedSegment:
         """Close at `end_ms`, or at the last event if that is later."""
-        end_ms = max(end_ms, self.last_ms + 1)
-        self._events.sort(key=lambda event: event[0])
-        content = xxhash.xxh3_128()
-        for _, data in self._events:
-            content.update(data)
+        return _closed(self._manifest(reason, max(end_ms, self.last_ms + 1), losses), self._events, self._pictures)
+
+    def draft(self, losses: tuple[Loss, ...]) -> Draft | None:
+        """What was written since the last draft, None when that is nothing and the losses are the same."""
+        events, pictures = self._events[self._drafted :], list(self._pictures.values())[self._drafted_pictures :]
+        if not events and losses == self._drafted_losses:
+            return None
+        self._drafted, self._drafted_pictures = len(self._events), len(self._pictures)
+        self._drafted_losses = losses
+        manifest = self._manifest("lost", self.last_ms, losses)
+        return Draft(manifest, tuple(data for _, data in events), {picture.digest: picture for picture in pictures})
+
+    def _manifest(self, reason: SealReason, end_ms: int, losses: tuple[Loss, ...]) -> SegmentManifest:
         key, origin = self.origin.key, self.origin
         assert key.device_id is not None
-        identity = f"{origin.serial}\0{key.session_id}\0{key.device_id}\0{self.seq}\0{self.start_ms}\0{end_ms}"
-        content.update(identity.encode("utf-8", "surrogatepass"))
-        name = content.hexdigest()
-        end = rrweb.custom(
-            end_ms,
-            "end",
-            {
-                "id": name,
-                "seq": self.seq,
-                "session_id": key.session_id,
-                "device_id": key.device_id,
-                "serial": origin.serial,
-                "reason": reason,
-                "counts": {f: getattr(self.counts, f) for f in Counts.__slots__},
-                "losses": [{"stage": x.stage, "reason": x.reason, "count": x.count} for x in losses],
-                "start_ms": self.start_ms,
-                "end_ms": end_ms,
-                "device": self._device,
-                "session_from": origin.session_from,
-                "device_from": origin.device_from,
-            },
-        )
-        self._put(end)
-        events = tuple(data for _, data in self._events)
-        manifest = SegmentManifest(
-            id=name,
+        return SegmentManifest(
+            id="",
             session_id=key.session_id,
             device_id=key.device_id,
             serial=origin.serial,
@@ -259,13 +250,12 @@ class SegmentWriter:
             reason=reason,
             counts=self.counts,
             pictures=tuple(self._pictures),
-            bytes=sum(map(len, events)) + sum(len(p.data) for p in self._pictures.values()),
+            bytes=0,
             losses=losses,
-            device=self._device,
+            device=dict(self._device),
             session_from=origin.session_from,
             device_from=origin.device_from,
         )
-        return SealedSegment(manifest, events, dict(self._pictures))
 
     def _put(self, event: Event, pictures: Iterable[Picture] = ()) -> None:
         if len(self._events) >= 2:
@@ -277,6 +267,59 @@ class SegmentWriter:
         for picture in pictures:
             self.size += round(len(picture.data) * _INLINED)
             self._pictures[picture.digest] = picture
+
+
+def draft_id(manifest: SegmentManifest) -> str:
+    """What an open segment is called: it is the same in its drafts and in what it is sealed as."""
+    m = manifest
+    identity = f"{m.serial}\0{m.session_id}\0{m.device_id}\0{m.seq}\0{m.start_ms}"
+    return xxhash.xxh3_128_hexdigest(identity.encode("utf-8", "surrogatepass"))
+
+
+def recovered(manifest: SegmentManifest, events: Iterable[bytes], pictures: Mapping[str, Picture]) -> SealedSegment:
+    """The segment that drafts make whose recorder ended without sealing it; a gap and a loss in it say so."""
+    timed = [(int(orjson.loads(event)["timestamp"]), event) for event in events]
+    end_ms = max(manifest.end_ms, *(at for at, _ in timed)) + 1
+    payload = {
+        "stage": "recorder", "reason": KILLED, "detail": TAIL, "from_ms": end_ms, "to_ms": end_ms, "ms": 0,
+    }  # fmt: skip
+    gap = rrweb.custom(end_ms, "gap", payload)
+    counts = replace(manifest.counts, gaps=manifest.counts.gaps + 1)
+    losses = (*manifest.losses, Loss("recorder", f"{KILLED}, {TAIL}", 1))
+    whole = replace(manifest, end_ms=end_ms + 1, reason="lost", counts=counts, losses=losses)
+    return _closed(whole, [*timed, (end_ms, rrweb.dumps(gap))], pictures)
+
+
+def _closed(
+    manifest: SegmentManifest, events: Iterable[tuple[int, bytes]], pictures: Mapping[str, Picture]
+) -> SealedSegment:
+    """Events, with their times, in order and closed by the `end` event of `manifest`, whose id and size it finds."""
+    m = manifest
+    lines = [data for _, data in sorted(events, key=lambda event: event[0])]
+    content = xxhash.xxh3_128()
+    for data in lines:
+        content.update(data)
+    identity = f"{m.serial}\0{m.session_id}\0{m.device_id}\0{m.seq}\0{m.start_ms}\0{m.end_ms}"
+    content.update(identity.encode("utf-8", "surrogatepass"))
+    name = content.hexdigest()
+    payload = {
+        "id": name,
+        "seq": m.seq,
+        "session_id": m.session_id,
+        "device_id": m.device_id,
+        "serial": m.serial,
+        "reason": m.reason,
+        "counts": {f: getattr(m.counts, f) for f in Counts.__slots__},
+        "losses": [{"stage": x.stage, "reason": x.reason, "count": x.count} for x in m.losses],
+        "start_ms": m.start_ms,
+        "end_ms": m.end_ms,
+        "device": dict(m.device),
+        "session_from": m.session_from,
+        "device_from": m.device_from,
+    }
+    lines.append(rrweb.dumps(rrweb.custom(m.end_ms, "end", payload)))
+    size = sum(map(len, lines)) + sum(len(p.data) for p in pictures.values())
+    return SealedSegment(replace(m, id=name, bytes=size), tuple(lines), dict(pictures))
 
 
 def mask_event(at_ms: int, shown: Shown) -> Event:

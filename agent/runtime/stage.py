@@ -17,6 +17,7 @@ from agent.analytics.sniffer import Sniffer
 from agent.errors import ConfigError
 from agent.model import (
     Canvas,
+    Draft,
     Finding,
     Happening,
     Loss,
@@ -41,6 +42,8 @@ from bridge.ports import Device
 from bridge.types import ClockFix, Foreground, Frame, Gap, Hierarchy, LogEntry, Size, Stamp, Touch
 
 CALL_SECONDS = 5.0
+# A recorder that is killed loses what it did not append.
+APPEND_NS = 1_000_000_000
 # An app whose uploads pass through the relay need not log its events.
 WITHOUT_RELAY = frozenset(("logger-silenced", "raw-events-only"))
 
@@ -58,6 +61,9 @@ RELAY_DRIFT_NS = 5_000_000
 class Stage:
     """Turns facts of one serial into sealed segments, handed to `keep`. One call at a time; its thread may change.
 
+    What is written into segments that are still open is handed to `append` about once a second; what `lost` tells then
+    is counted in the next manifest.
+
     Entries older than the first attach are read for ids only: they tell which session was under way, and are not part
     of the recording. `relay` says that the app's uploads come, too.
     """
@@ -71,10 +77,15 @@ class Stage:
         now: Callable[[], Stamp],
         relay: bool = False,
         gate: Gate | None = None,
+        append: Callable[[Draft], None] = lambda draft: None,
+        lost: Callable[[], Iterable[Loss]] = tuple,
     ) -> None:
         self._package = package
         self._settings = settings
         self._keep = keep
+        self._append = append
+        self._lost = lost
+        self._appended_ns = 0
         self._status = status
         self._now = now
         self._gate = gate or Gate()
@@ -184,6 +195,7 @@ class Stage:
                 if isinstance(item, Touch):
                     self._status.touches += item.kind == "down"
                 self._feed(item)
+        self._draft()
 
     def advance(self, now: Stamp) -> None:
         """Let time pass with nothing new."""
@@ -197,6 +209,7 @@ class Stage:
         if self._lifecycle is not None:
             self._happened(self._lifecycle.advance(now))
         self._kept(self._recorder.advance(now))
+        self._draft()
 
     def finish(self, reason: SealReason = "stop") -> None:
         """Seal what is open and account for what never found a session."""
@@ -211,6 +224,16 @@ class Stage:
             self._happened(self._lifecycle.flush())
         self._kept(self._recorder.finish(reason))
         self._status.losses = {f"{loss.stage}: {loss.reason}": loss.count for loss in self._recorder.losses}
+
+    def _draft(self) -> None:
+        now_ns = self._now().mono_ns
+        if self._recorder is None or now_ns - self._appended_ns < APPEND_NS:
+            return
+        self._appended_ns = now_ns
+        for loss in self._lost():
+            self._recorder.feed(loss)
+        for draft in self._recorder.drafts():
+            self._append(draft)
 
     @property
     def _wireframe(self) -> bool:

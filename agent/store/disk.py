@@ -1,4 +1,8 @@
-"""Files that are there whole or not at all, readable by their owner only, with the disk's errors in our tree."""
+"""Files that are there whole or not at all, readable by their owner only, with the disk's errors in our tree.
+
+Besides the operations that Python itself tells its audit hooks of, writes and fsyncs are told as `agent.store.write`
+(path, descriptor, bytes) and `agent.store.sync` (path): a test refuses, tears or ends the process at any of them.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,9 @@ if sys.platform != "win32":
     import fcntl
 
 PART = ".part"
+PIECE_BYTES = 1 << 20
+# What an append needs: its bytes and the file's size, not the file's times.
+_datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
@@ -65,10 +72,10 @@ def write_files(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> N
         try:
             for name, chunks in files:
                 written.append(name)
-                with open(folder / (name + mark), "wb", opener=_private) as file:
-                    file.writelines(chunks)
-                    file.flush()
-                    os.fsync(file.fileno())
+                with FileIO(folder / (name + mark), "w", opener=_private) as file:
+                    for piece in _pieces(chunks):
+                        _write(file, piece)
+                    _sync(file)
             for name in written:
                 (folder / (name + mark)).replace(folder / name)
         except OSError:
@@ -80,12 +87,13 @@ def write_files(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> N
 
 def overwrite(file: Path) -> None:
     """Write zeros over a file, then delete it. Raises OSError."""
-    with file.open("r+b") as stream:
+    with FileIO(file, "r+") as stream:
         left = file.stat().st_size
         while left > 0:
-            left -= stream.write(bytes(min(left, 1 << 20)))
-        stream.flush()
-        os.fsync(stream.fileno())
+            size = min(left, 1 << 20)
+            _write(stream, bytes(size))
+            left -= size
+        _sync(stream)
     file.unlink()
 
 
@@ -112,6 +120,7 @@ def erase_lines(file: Path, *gone: Callable[[bytes], bool]) -> tuple[int, int]:
                         lines, size = lines + 1, size + len(text)
                     at += len(line)
                 stream.flush()
+                sys.audit("agent.store.sync", str(file))
                 os.fsync(stream.fileno())
         with file.open("rb") as stream:
             if any(not line.strip() for line in stream):
@@ -134,6 +143,7 @@ def erase_words(file: Path, words: Iterable[bytes]) -> int:
                 count += 1
                 at = data.find(word, at + len(word))
         stream.flush()
+        sys.audit("agent.store.sync", str(file))
         os.fsync(stream.fileno())
     return count
 
@@ -153,37 +163,32 @@ def sync_folder(folder: Path) -> None:
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        sys.audit("agent.store.sync", str(folder))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-class AppendFile:
-    """A file that only grows, by whole lines. One thread at a time may use it."""
+class GrowingFile:
+    """A file that only grows, by whole appends. One thread at a time may use it."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, making it when absent; ends a line that a crash has torn. Raises StorageError."""
+        """Opens the file, making it when absent. Raises StorageError."""
         self._path = path
         with guarded(path):
             self._file = FileIO(path, "a+", opener=_private)
-            size = self._file.seek(0, os.SEEK_END)
-            if size:
-                self._file.seek(size - 1)
-                if self._file.read(1) != b"\n":
-                    self._file.write(b"\n")
 
-    def append(self, line: bytes, sync: bool) -> None:
-        """Add one line (its newline included), durable on return if `sync`. Raises StorageError, with nothing added."""
+    def append(self, data: bytes, sync: bool) -> None:
+        """Add bytes, durable on return if `sync`. Raises StorageError, with nothing added."""
         if self._file.closed:
             raise StorageError(f"{self._path} is closed.")
         with guarded(self._path):
             size = self._file.seek(0, os.SEEK_END)
             try:
-                rest = memoryview(line)
-                while rest:
-                    rest = rest[self._file.write(rest) :]
+                _write(self._file, data)
                 if sync:
-                    os.fsync(self._file.fileno())
+                    sys.audit("agent.store.sync", str(self._path))
+                    _datasync(self._file.fileno())
             except OSError:
                 self._file.truncate(size)
                 raise
@@ -191,6 +196,20 @@ class AppendFile:
     def close(self) -> None:
         """Idempotent."""
         self._file.close()
+
+
+class AppendFile(GrowingFile):
+    """One that grows by whole lines, newlines included."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file, making it when absent; ends a line that a crash has torn. Raises StorageError."""
+        super().__init__(path)
+        with guarded(path):
+            size = self._file.seek(0, os.SEEK_END)
+            if size:
+                self._file.seek(size - 1)
+                if self._file.read(1) != b"\n":
+                    _write(self._file, b"\n")
 
 
 class FolderLock:
@@ -227,6 +246,32 @@ class FolderLock:
     def close(self) -> None:
         """Let go; idempotent."""
         self._file.close()
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer, larger pieces."""
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= PIECE_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    sys.audit("agent.store.write", str(file.name), file.fileno(), data)
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _sync(file: FileIO) -> None:
+    sys.audit("agent.store.sync", str(file.name))
+    os.fsync(file.fileno())
 
 
 def _private(path: str, flags: int) -> int:

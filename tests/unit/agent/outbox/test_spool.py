@@ -4,11 +4,14 @@ import shutil
 import sys
 import tempfile
 import threading
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 from fakes.crash import crashes, run_as_script
+from fakes.drafts import OPEN, drafts, lost
 from fakes.segments import SESSION, segment
 from fakes.wait import until
 from hypothesis import HealthCheck, settings
@@ -16,9 +19,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from agent.errors import RecordingError, StorageError, StorageFull
-from agent.model import SealedSegment
-from agent.outbox.ledger import FILE, read_ledger
+from agent.model import Loss, SealedSegment
+from agent.outbox.ledger import FILE, read_ledger, write_ledger
+from agent.outbox.receipts import read_receipts
 from agent.outbox.spool import Recovery, Rejection, Spool, open_free
+from agent.replay.validator import validate
 from agent.store.disk import FolderTaken
 
 SINKS = ("dir:/a", "collector:http://b")
@@ -29,7 +34,7 @@ SEGMENTS = [
     segment(0, SESSION + 1, shades=(7,)),
     segment(0, device_id="other", shades=(9,)),
 ]
-BY_ID = {sealed.manifest.id: sealed for sealed in SEGMENTS}
+BY_ID = {sealed.manifest.id: sealed for sealed in (*SEGMENTS, OPEN)}
 
 
 def take(spool: Spool, sink: str = A) -> SealedSegment:
@@ -367,6 +372,148 @@ def test_the_ledger_may_be_torn_at_any_byte(tmp_path: Path) -> None:
         assert spool.pending(A) >= 1
         assert spool.pending(B) >= 1
         spool.close()
+
+
+def test_what_a_dead_recorder_left_open_is_sealed_says_so_and_goes_where_it_was_meant_to(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    appended = drafts(OPEN)
+    for draft in appended[:2]:
+        spool.append(draft, [B])
+    # What a kill leaves: nobody closes anything.
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "s", copy)
+    spool.close()
+    spool = Spool(copy)
+    assert spool.recovery == Recovery(sealed=1)
+    assert (spool.pending(A), spool.pending(B)) == (0, 1)
+    sealed = take(spool, B)
+    assert sealed == lost(OPEN, appended[:2])
+    assert validate(sealed.events, sealed.pictures) == []
+    assert set(appended[0].events + appended[1].events) < set(sealed.events)
+    assert sealed.manifest.reason == "lost"
+    assert sealed.manifest.counts.gaps == OPEN.manifest.counts.gaps + 1
+    assert "last append" in sealed.manifest.losses[-1].reason
+    spool.ack(sealed.manifest.id, B)
+    spool.close()
+    spool = Spool(copy)
+    assert (spool.pending(), spool.recovery) == (0, Recovery())
+    spool.close()
+
+
+def test_a_sealed_segment_s_draft_is_no_second_segment(tmp_path: Path) -> None:
+    """Whatever a crash between put and the draft's end leaves."""
+    spool = Spool(tmp_path / "s")
+    for draft in drafts(OPEN):
+        spool.append(draft, [A])
+    shutil.copytree(tmp_path / "s/drafts", tmp_path / "drafts")
+    spool.put(OPEN, [A])
+    assert list((tmp_path / "s/drafts").iterdir()) == []
+    for delivered in (False, True):
+        if delivered:
+            spool.ack(take(spool).manifest.id, A)
+        copy = tmp_path / f"copy{delivered}"
+        shutil.copytree(tmp_path / "s", copy)
+        shutil.copytree(tmp_path / "drafts", copy / "drafts", dirs_exist_ok=True)
+        again = Spool(copy)
+        assert again.recovery.sealed == 0
+        assert deliver_all(again, A) == ([] if delivered else [OPEN.manifest.id])
+        assert list((copy / "drafts").iterdir()) == []
+        again.close()
+    spool.close()
+
+
+def test_what_waits_for_too_long_is_deleted_and_noted(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s", keep_seconds=3600)
+    for sealed in SEGMENTS[:3]:
+        spool.put(sealed, SINKS)
+    old, rejected, young = (sealed.manifest.id for sealed in SEGMENTS[:3])
+    spool.ack(take(spool).manifest.id, A)
+    spool.reject(take(spool).manifest.id, A, "no")
+    spool.close()
+    file = tmp_path / "s" / FILE
+    rows = [
+        replace(row, at_ms=row.at_ms - 3_700_000) if row.segment in (old, rejected) else row
+        for row in read_ledger(tmp_path / "s").rows
+    ]
+    write_ledger(tmp_path / "s", rows)
+    spool = Spool(tmp_path / "s", keep_seconds=3600)
+    assert {(r.segment, r.sink) for r in spool.expired} == {(old, B), (rejected, A), (rejected, B)}
+    assert spool.take_losses() == (Loss("spool", "a segment, kept for 1 hours without delivery, deleted", 2),)
+    assert spool.take_losses() == ()
+    assert deliver_all(spool, B) == [young]
+    assert {path.stem for path in (tmp_path / "s/queue/segments").iterdir()} == {young}
+    spool.close()
+    for _ in range(2):
+        Spool(tmp_path / "s").close()
+        notes = [row for row in read_ledger(tmp_path / "s").rows if row.op == "expire"]
+        assert {note.segment: note.sinks for note in notes} == {old: (B,), rejected: SINKS}
+        assert {r.segment for r in read_receipts(tmp_path / "s") if r.outcome == "expired"} == {old, rejected}
+    assert file.exists()
+
+
+def test_nothing_is_too_old_without_a_limit_or_a_clock(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    for sealed in SEGMENTS[:2]:
+        spool.put(sealed, [A])
+    spool.close()
+    first, second, *_ = read_ledger(tmp_path / "s").rows
+    write_ledger(tmp_path / "s", [replace(first, at_ms=1000), replace(second, at_ms=second.at_ms - 400 * 3_600_000)])
+    spool = Spool(tmp_path / "s", keep_seconds=0)
+    assert (spool.pending(), spool.expired) == (2, [])
+    spool.close()
+    spool = Spool(tmp_path / "s")
+    assert [receipt.segment for receipt in spool.expired] == [second.segment]
+    spool.close()
+
+
+def test_a_spool_of_before_has_no_times_and_begins_to_count_now(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    spool.put(SEGMENTS[0], [A])
+    spool.close()
+    text = orjson.dumps({"op": "put", "segment": SEGMENTS[0].manifest.id, "sinks": [A], "size": 100})
+    (tmp_path / "s" / FILE).write_bytes(f"{zlib.crc32(text):08x} ".encode() + text + b"\n")
+    spool = Spool(tmp_path / "s")
+    assert (spool.recovery, spool.expired, spool.pending(A)) == (Recovery(), [], 1)
+    spool.close()
+    assert (tmp_path / "s" / FILE).read_bytes().split(b"\n")[0].endswith(b'{"schema":2}')
+    assert read_ledger(tmp_path / "s").rows[0].at_ms > 0
+
+
+def test_a_spool_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
+    Spool(tmp_path / "s").close()
+    text = b'{"schema":3}'
+    data = f"{zlib.crc32(text):08x} ".encode() + text + b"\n"
+    (tmp_path / "s" / FILE).write_bytes(data)
+    with pytest.raises(StorageError, match="newer version") as told:
+        Spool(tmp_path / "s")
+    assert "Install" in told.value.hint
+    assert (tmp_path / "s" / FILE).read_bytes() == data
+
+
+def test_a_disk_that_is_nearly_full_is_left_alone_and_what_came_waits(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s", reserve=2**62)
+    with pytest.raises(StorageFull, match="left to others"):
+        spool.put(SEGMENTS[0], [A])
+    spool.keep(SEGMENTS[0], [A])
+    spool.keep(SEGMENTS[1], [A])
+    assert (spool.unstored(), spool.pending()) == (2, 0)
+    spool._reserve = 0
+    spool.append(drafts(OPEN)[0], [A])
+    assert (spool.unstored(), spool.pending()) == (0, 2)
+    assert spool.take_losses() == ()
+    spool.close()
+
+
+def test_what_neither_disk_nor_memory_takes_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.outbox.spool.HELD_BYTES", 5000)
+    spool = Spool(tmp_path / "s", reserve=2**62)
+    for sealed in SEGMENTS[:3]:
+        spool.keep(sealed, [A])
+    (loss,) = spool.take_losses()
+    assert loss.stage == "spool"
+    assert loss.count + spool.unstored() == 3
+    assert loss.count > 0
+    spool.close()
 
 
 def test_a_crash_at_any_file_operation_loses_nothing(tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from agent.analytics.gate import Gate
 from agent.analytics.remote import Remote
 from agent.analytics.sampling import in_sample
 from agent.errors import ConfigError, StorageFull
-from agent.model import Picture, Relayed, SealedSegment, Snapshot
+from agent.model import Draft, Loss, Picture, Relayed, SealedSegment, Snapshot
 from agent.privacy import rule
 from agent.replay.canvas import COVER
+from agent.replay.segment import draft_id, recovered
 from agent.replay.validator import validate
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
@@ -73,6 +74,40 @@ def test_events_give_the_segment_its_ids() -> None:
     assert (bench.status.frames, bench.status.events, bench.status.segments) == (2, 1, 1)
     assert bench.freed == 2
     assert sealed.manifest.device["package"] == APP
+
+
+def test_what_is_written_is_appended_every_second_and_makes_the_segment_if_nobody_seals_it() -> None:
+    bench = Bench()
+    appended: list[Draft] = []
+    told = [Loss("spool", "a segment", 2)]
+    taken: list[Loss] = []
+
+    def lost() -> list[Loss]:
+        taken[:], told[:] = told, []
+        return taken
+
+    bench.stage = Stage(APP, Settings(), bench.kept.append, bench.status, bench.now, append=appended.append, lost=lost)
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(10.1), SESSION, "device-a", "m-1")])
+    for seconds in range(11, 31):
+        bench.stage.process([bench.snapshot(seconds), event_line(at(seconds), SESSION, "device-a", f"m-{seconds}")])
+        bench.stage.advance(bench.now())
+    assert bench.kept == []
+    assert 10 < len(appended) <= 20
+    events = [event for draft in appended for event in draft.events]
+    pictures = {digest: shown for draft in appended for digest, shown in draft.pictures.items()}
+    assert len({draft_id(draft.manifest) for draft in appended}) == 1
+    # The recorder waits two seconds before it writes, and appends once a second.
+    assert b'"m-27"' in b"".join(events)
+    made = recovered(appended[-1].manifest, events, pictures)
+    assert validate(made.events, made.pictures) == []
+    assert Loss("spool", "a segment", 2) in made.manifest.losses
+    assert made.manifest.counts.events == sum(b"segment:track" in event for event in made.events)
+    bench.stage.finish()
+    (sealed,) = bench.kept
+    assert draft_id(sealed.manifest) == draft_id(appended[0].manifest)
+    assert set(events) < set(sealed.events)
+    assert sealed.manifest.losses == (Loss("spool", "a segment", 2),)
 
 
 def test_an_event_before_the_attach_names_the_session_and_is_no_part_of_it() -> None:
