@@ -323,10 +323,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Not to be tried again unasked. `ends_session`: the server wants no more of the segment's session."""
+    """Not to be tried again unasked. `ends_session`: the server wants no more of the segment's session.
+
+    `kept` = the segment stays in the spool for who asks; else it is given up.
+    """
 
     reason: str
     ends_session: bool = False
+    kept: bool = True
 
 
 Delivery = Delivered | Retry | Rejected

@@ -147,7 +147,7 @@ def record(
     from agent.outbox.remoteconfig import HOSTS, RemoteConfigClient
     from agent.outbox.sink import parse_sink
     from agent.outbox.spool import open_free
-    from agent.outbox.uploader import POLICIES, Uploader
+    from agent.outbox.uploader import BACKOFFS, Uploader
     from agent.runtime.control import serving
     from agent.runtime.stage import Stage
     from agent.runtime.supervisor import Supervisor
@@ -227,7 +227,7 @@ def record(
         relaying = opened(settings, heard, stack, lambda session: not gate.refusal(session)) if relay else None
         if relaying is not None:
             lead(settings, registry, wanted, relaying, stack)
-        uploader = Uploader(spool, targets, POLICIES[settings.upload.conformance], ended=gate.end)
+        uploader = Uploader(spool, targets, BACKOFFS[settings.upload.conformance], ended=gate.end)
         stack.callback(uploader.stop)
         uploader.start()
 

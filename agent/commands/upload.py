@@ -124,7 +124,7 @@ def _drain(
     from agent.errors import ConfigError
     from agent.outbox.pace import Pace
     from agent.outbox.sink import parse_sink
-    from agent.outbox.uploader import POLICIES, Uploader
+    from agent.outbox.uploader import BACKOFFS, Uploader
 
     receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
     for receipt in spool.expired:
@@ -141,7 +141,7 @@ def _drain(
             f"Nothing tells where the {spool.recovery.orphans} segments in {spool.folder} are to go.",
             "Say it with --sink.",
         )
-    uploader = Uploader(spool, named, POLICIES[settings.upload.conformance], told=receipts.put)
+    uploader = Uploader(spool, named, BACKOFFS[settings.upload.conformance], told=receipts.put)
     try:
         uploader.start()
         _watch(spool, uploader.names, receipts, patience, as_json)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 
@@ -11,8 +10,7 @@ from agent.errors import SinkError
 from agent.model import Delivered, Delivery, Rejected, SealedSegment
 from agent.outbox import wire
 from agent.outbox.exchange import address, words
-from agent.outbox.pace import Pace
-from agent.outbox.track import SEND_SECONDS, TrackSink, left_out
+from agent.outbox.track import Posting, TrackSink, left_out
 
 CHECK_SECONDS = 5.0
 # What is sent to a collector that was started without a key, which takes any.
@@ -20,41 +18,29 @@ NO_KEY = "local"
 
 
 class CollectorSink(TrackSink):
-    """Tells the collector in each post which part of which segment it is, so that a repeat changes nothing."""
+    """Tells the collector in each post which part of which segment it is, so that a repeat changes nothing.
 
-    def __init__(
-        self,
-        url: str,
-        api_key: str = "",
-        sample_rate: Callable[[], float] = lambda: 1.0,
-        seconds: float = SEND_SECONDS,
-        strict: bool = False,
-        parallel: int = 1,
-        tls: ssl.SSLContext | None = None,
-        pace: Pace | None = None,
-    ) -> None:
+    In strict mode it says no more than the browser SDK does: each post is a segment by itself for the collector.
+    """
+
+    def __init__(self, url: str, posting: Posting | None = None) -> None:
         """Raises ConfigError when `url` is not a plain http(s) address."""
+        posting = posting or Posting()
         parts = address(url, "A collector's address", "Write the sink as collector:http://HOST:PORT.")
         self._base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         super().__init__(
             f"collector:{self._base}",
             self._base + wire.TRACK_PATH,
             parts.hostname or "",
-            api_key or NO_KEY,
-            sample_rate,
-            seconds,
-            strict,
-            parallel,
-            tls,
-            pace,
+            replace(posting, key=posting.key or NO_KEY),
         )
-        self._secret = api_key
+        self._secret = posting.key
 
     def check(self) -> str:
         """Raises SinkError when nothing there answers as a collector, or it does not accept the key."""
         url = f"{self._base}/healthz"
         try:
-            answer = self._ask("GET", url, {"Authorization": f"Bearer {self._key}"}, b"", CHECK_SECONDS)
+            answer = self._ask("GET", url, {"Authorization": f"Bearer {self._posting.key}"}, b"", CHECK_SECONDS)
         except httpx.HTTPError as error:
             raise SinkError(
                 f"{self._base} does not answer: {words(error)}.",
@@ -73,6 +59,8 @@ class CollectorSink(TrackSink):
         return "answers and takes the key"
 
     def _deliver(self, sealed: SealedSegment) -> Delivery:
+        if self.strict:
+            return super()._deliver(sealed)
         texts, oversize = wire.texts(wire.inlined(sealed))
         if not texts:
             return Rejected(left_out(oversize) or "no events")

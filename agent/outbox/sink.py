@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent.errors import ConfigError
 from agent.model import Delivery, SealedSegment
 from agent.outbox.pace import Pace
 from agent.settings import Upload
+
+if TYPE_CHECKING:
+    from agent.outbox.track import Posting
 
 
 class Sink(Protocol):
@@ -42,19 +43,6 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """What sinks need besides their spec."""
-
-    upload: Upload
-    sample_rate: Callable[[], float]
-    pace: Pace | None
-
-    @property
-    def strict(self) -> bool:
-        return self.upload.conformance == "strict"
-
-
 def parse_sink(
     spec: str,
     upload: Upload | None = None,
@@ -72,7 +60,8 @@ def parse_sink(
     if not colon or kind not in KINDS or not rest:
         known = ", ".join(f"{kind}:{form}" for kind, (form, _) in KINDS.items())
         raise ConfigError(f"{spec!r} names no sink.", f"Known forms: {known}.")
-    return KINDS[kind][1](rest, _Options(upload or Upload(), sample_rate, pace))
+    asked = upload or Upload()
+    return KINDS[kind][1](rest, lambda: _posting(asked, sample_rate, pace))
 
 
 def _is_text(spec: str) -> bool:
@@ -84,43 +73,43 @@ def _is_text(spec: str) -> bool:
     return True
 
 
-def _folder(rest: str, options: _Options) -> Sink:
+def _folder(rest: str, posting: Callable[[], Posting]) -> Sink:
     from agent.outbox.folder import FolderSink
 
     return FolderSink(Path(rest).expanduser().absolute())
 
 
-def _collector(rest: str, options: _Options) -> Sink:
+def _collector(rest: str, posting: Callable[[], Posting]) -> Sink:
     from agent.outbox.collector import CollectorSink
 
-    return CollectorSink(rest, *_shared(options))
+    return CollectorSink(rest, posting())
 
 
-def _amplitude(rest: str, options: _Options) -> Sink:
+def _amplitude(rest: str, posting: Callable[[], Posting]) -> Sink:
     from agent.outbox.amplitude import AmplitudeSink
 
-    return AmplitudeSink(rest, *_shared(options))
+    return AmplitudeSink(rest, posting())
 
 
-def _shared(options: _Options) -> tuple[str, Callable[[], float], float, bool, int, ssl.SSLContext, Pace]:
-    """What both sinks that post take, in their order. Raises ConfigError."""
+def _posting(upload: Upload, sample_rate: Callable[[], float], pace: Pace | None) -> Posting:
+    """How the settings want segments to be posted. Raises ConfigError."""
     from agent.outbox.exchange import trust
-    from agent.outbox.track import SEND_SECONDS, STRICT_SECONDS
+    from agent.outbox.track import SEND_SECONDS, STRICT_SECONDS, Posting
 
-    upload, strict = options.upload, options.strict
-    return (
+    strict = upload.conformance == "strict"
+    return Posting(
         upload.api_key.get_secret_value(),
-        options.sample_rate,
+        sample_rate,
         STRICT_SECONDS if strict else SEND_SECONDS,
         strict,
         # The browser SDK sends one request at a time.
         1 if strict else upload.parallel,
         trust(upload.ca_file),
-        options.pace or Pace(upload.bytes_per_second),
+        pace or Pace(upload.bytes_per_second),
     )
 
 
-KINDS: Mapping[str, tuple[str, Callable[[str, _Options], Sink]]] = {
+KINDS: Mapping[str, tuple[str, Callable[[str, Callable[[], Posting]], Sink]]] = {
     "dir": ("PATH", _folder),
     "collector": ("URL", _collector),
     "amplitude": ("us|eu|URL", _amplitude),

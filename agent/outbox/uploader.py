@@ -29,28 +29,14 @@ class Backoff:
     longest: float = 60.0
     longest_asked: float = 3600.0
 
-    def delay(self, failures: int, asked: float, draw: Callable[[], float]) -> float:
-        """The wait after `failures` (1 or more) in a row; `draw` yields uniform numbers in [0, 1)."""
+    def delay(self, failures: int, asked: float, luck: float) -> float:
+        """The wait after `failures` (1 or more) in a row; `luck` was drawn uniformly from [0, 1)."""
         ceiling = min(self.longest, self.first * 2.0 ** min(failures - 1, 32))
-        return max(draw() * ceiling, min(asked, self.longest_asked))
+        return max(luck * ceiling, min(asked, self.longest_asked))
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What is done about failures. `attempts` = tries before a segment is dropped, None for no end; `keeps` = what a
-    server refuses stays in the spool."""
-
-    backoff: Backoff = field(default_factory=Backoff)
-    attempts: int | None = None
-    keeps: bool = True
-
-
-POLICIES: Mapping[str, Policy] = {
-    "lossless": Policy(),
-    # The browser SDK (track-destination.ts): its flushMaxRetries, at most 2, counts tries; the wait before the second
-    # is uniform in [0, 1 s); what is given up is gone.
-    "strict": Policy(Backoff(longest=1.0), attempts=2, keeps=False),
-}
+# The browser SDK (track-destination.ts) waits a time uniform in [0, 1 s) before the one retry that it knows.
+BACKOFFS: Mapping[str, Backoff] = {"lossless": Backoff(), "strict": Backoff(longest=1.0)}
 
 
 @dataclass(slots=True)
@@ -112,7 +98,7 @@ class Uploader:
         self,
         spool: Spool,
         sinks: Iterable[Sink],
-        policy: Policy | None = None,
+        backoff: Backoff | None = None,
         draw: Callable[[], float] | None = None,
         ended: Callable[[int, str], None] = lambda session_id, reason: None,
         told: Callable[[Receipt], None] = lambda receipt: None,
@@ -123,7 +109,7 @@ class Uploader:
         Raises ConfigError when a sink is named twice.
         """
         self._spool = spool
-        self._policy = policy or Policy()
+        self._backoff = backoff or Backoff()
         self._draw = draw or random.SystemRandom().random
         self._ended = ended
         self._told = told
@@ -182,7 +168,7 @@ class Uploader:
                 # The spool's disk: it may come back, and what is queued must not wait for another run until then.
                 log.warning("upload to %s: %s", lane.sink.name, error)
                 lane.stats.words = error.message
-                self._failed(lane, 0.0, hurried)
+                self._failed(lane, 0.0, self._draw(), hurried)
         lane.stats.state = "stopped"
 
     def _step(self, lane: _Lane) -> None:
@@ -232,15 +218,12 @@ class Uploader:
         segment, name, stats = sealed.manifest.id, lane.sink.name, lane.stats
         if isinstance(delivery, Retry):
             attempts = self._spool.attempts(segment, name) + 1
-            asked = delivery.after_s > 0
-            if self._policy.attempts is not None and attempts >= self._policy.attempts and not asked:
-                self._drop(lane, segment, f"{delivery.reason} ({attempts} tries)")
-            else:
-                self._note(lane, segment, "retry", delivery.reason)
-                stats.retries += 1
-                own = self._policy.backoff.delay(attempts, delivery.after_s, self._draw)
-                self._spool.retry(segment, name, own, delivery.reason, asked)
-            self._failed(lane, delivery.after_s, hurried)
+            luck = self._draw()
+            self._note(lane, segment, "retry", delivery.reason)
+            stats.retries += 1
+            own = self._backoff.delay(attempts, delivery.after_s, luck)
+            self._spool.retry(segment, name, own, delivery.reason, delivery.after_s > 0)
+            self._failed(lane, delivery.after_s, luck, hurried)
             return
         with lane.changed:
             lane.failures = 0
@@ -255,30 +238,26 @@ class Uploader:
             stats.bytes += sealed.manifest.bytes
             self._spool.ack(segment, name)
             if delivery.pause_s:
-                self._pause(lane, min(delivery.pause_s, self._policy.backoff.longest_asked), asked=True)
-        elif self._policy.keeps:
+                self._pause(lane, min(delivery.pause_s, self._backoff.longest_asked), asked=True)
+        elif delivery.kept:
             log.warning("%s rejected segment %s: %s", name, segment, delivery.reason)
             self._note(lane, segment, "rejected", delivery.reason)
             stats.rejected += 1
             self._spool.reject(segment, name, delivery.reason)
         else:
-            self._drop(lane, segment, delivery.reason)
+            log.warning("%s: dropped of segment %s: %s", name, segment, delivery.reason)
+            self._note(lane, segment, "dropped", delivery.reason)
+            stats.dropped += 1
+            self._spool.ack(segment, name)
         if delivery.ends_session:
             reason = delivery.skipped if isinstance(delivery, Delivered) else delivery.reason
             self._ended(sealed.manifest.session_id, reason)
 
-    def _drop(self, lane: _Lane, segment: str, reason: str) -> None:
-        """Give a segment up, as the policy wants it. Raises StorageError."""
-        log.warning("%s: segment %s is dropped: %s", lane.sink.name, segment, reason)
-        self._note(lane, segment, "dropped", reason)
-        lane.stats.dropped += 1
-        self._spool.ack(segment, lane.sink.name)
-
-    def _failed(self, lane: _Lane, asked_s: float, hurried: int) -> None:
+    def _failed(self, lane: _Lane, asked_s: float, luck: float, hurried: int) -> None:
         """Count a failure and pause the sink, unless a `drain` came since `hurried` and the pause is our own."""
         with lane.changed:
             lane.failures += 1
-            seconds = self._policy.backoff.delay(lane.failures, asked_s, self._draw)
+            seconds = self._backoff.delay(lane.failures, asked_s, luck)
             if asked_s > 0 or hurried == lane.hurried:
                 self._pause(lane, seconds, asked_s > 0)
 

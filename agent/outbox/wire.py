@@ -154,9 +154,15 @@ def classify(answer: Answer, now_ms: int, strict: bool = False) -> Delivery:
     return Rejected(words)
 
 
-def too_large(answer: Answer) -> bool:
-    """Whether the server, or a firewall before it, finds the post too large."""
-    return answer.status == 413 or (400 <= answer.status < 500 and _FIREWALL.search(answer.text) is not None)
+def too_large(answer: Answer, strict: bool = False) -> bool:
+    """Whether the server, or a firewall before it, finds the post too large.
+
+    The browser SDK cuts a post only where a firewall's 413 says so: a server that says it means one event.
+    """
+    firewall = _FIREWALL.search(answer.text) is not None
+    if strict:
+        return answer.status == 413 and firewall
+    return answer.status == 413 or (400 <= answer.status < 500 and firewall)
 
 
 def retry_after(headers: Mapping[str, str], now_ms: int) -> float:

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 
-def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """The certificate as a file, and a server's context that shows it. Skips the test without openssl."""
+def self_signed(folder: Path, name: str = "IP:127.0.0.1") -> tuple[Path, ssl.SSLContext]:
+    """The certificate for `name` as a file, and a server's context that shows it. Skips the test without openssl."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl program")
+    folder.mkdir(parents=True, exist_ok=True)
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=a test", "-addext", f"subjectAltName={name}", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

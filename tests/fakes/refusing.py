@@ -51,43 +51,70 @@ def _skipping(code: str) -> bytes:
     return _answer("200", f"X-Session-Replay-Event-Skipped: {code}\r\n")
 
 
+def _wait(value: str) -> bytes:
+    return _answer("429", f"Date: {formatdate(0, usegmt=True)}\r\nRetry-After: {value}\r\n")
+
+
 def _reset(connection: Connection) -> None:
     connection.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.client.close()
 
 
-def _endless(connection: Connection) -> None:
-    connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
+def _endless(connection: Connection, begin: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> None:
+    connection.send(begin)
     while not connection.ended.is_set():
         connection.send(b"x" * 65536)
 
 
+def _slow(connection: Connection) -> None:
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n")
+    connection.drip(b"x" * 900, 0.02)
+
+
+def _saying(*parts: bytes) -> Callable[[Connection], None]:
+    """Says it and hangs up."""
+    return lambda connection: connection.send(b"".join(parts))
+
+
 OK = _answer("200", text='{"code":200}')
-STATUSES = ("302", "400", "401", "402", "403", "404", "408", "413", "429", "499", "500", "503")
+STATUSES = ("400", "401", "402", "403", "404", "408", "413", "429", "499", "500", "503")
+REDIRECTS = ("301", "302", "303", "307", "308")
+FIREWALL = "The payload size would exceed what this firewall passes"
 # What is answered; the posts are not kept.
 ANSWERS: Mapping[str, bytes] = {
     **{status: _answer(status) for status in STATUSES},
+    **{status: _answer(status, "Location: http://127.0.0.1:1/elsewhere\r\n") for status in REDIRECTS},
     "200+429": _skipping("429"),
     "200+4004": _skipping("4004"),
     "200+4005": _skipping("4005"),
-    "302": _answer("302", "Location: http://127.0.0.1:1/elsewhere\r\n"),
-    "429 in seconds": _answer("429", "Retry-After: 0.05\r\n"),
-    "429 by date": _answer(
-        "429", f"Date: {formatdate(0, usegmt=True)}\r\nRetry-After: {formatdate(1, usegmt=True)}\r\n"
-    ),
-    "429 absurd": _answer("429", "Retry-After: " + "9" * 400 + "\r\n"),
-    "firewall": _answer("403", text="The payload size would exceed what this firewall passes"),
+    "429 in seconds": _wait("0.05"),
+    "429 by date": _wait(formatdate(1, usegmt=True)),
+    "429 by a date that was": _wait(formatdate(-9, usegmt=True)),
+    "429 in a thousand years": _wait(formatdate(32_503_680_000, usegmt=True)),
+    "429 in thirty years": _wait("999999999"),
+    "429 absurd": _wait("9" * 400),
+    "429 in words": _wait("soon, perhaps -1"),
+    "firewall": _answer("413", text=FIREWALL),
+    "firewall's 403": _answer("403", text=FIREWALL),
 }
 # What is answered after the post was kept.
 KEPT: Mapping[str, Callable[[Connection], None]] = {
     "200": lambda connection: connection.send(OK),
+    "200 with an unknown code": lambda connection: connection.send(_skipping("4999")),
     "endless body": _endless,
+    "slow body": _slow,
+    "torn body": _saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsucc"),
     "wrong gzip": lambda connection: connection.send(_answer("200", "Content-Encoding: gzip\r\n", "no gzip at all")),
     "reset after the body": _reset,
 }
 BREAKS: Mapping[str, Callable[[Connection], None]] = {
     "reset before the body": _reset,
+    "hung up": _saying(),
+    "torn status": _saying(b"HTTP/1.1 2"),
+    "another protocol": _saying(b"220 mail.example ESMTP\r\n"),
+    "endless head": lambda connection: _endless(connection, b"HTTP/1.1 200 OK\r\nX: "),
     "slow loris": lambda connection: connection.drip(OK * 50, 0.02),
+    "silence": lambda connection: connection.drip(OK, 60.0),
 }
 BEHAVIOURS = (*ANSWERS, *KEPT, *BREAKS)
 
@@ -122,7 +149,7 @@ def refusing(*script: str, tls: ssl.SSLContext | None = None) -> Iterator[Refusi
                 connection.send(ANSWERS[wanted])
             else:
                 (KEPT | BREAKS)[wanted](connection)
-                if wanted != "200":
+                if not wanted.startswith("200"):
                     return
 
     with raw_server(serve, tls, parallel=True) as server.url:

@@ -6,6 +6,7 @@ import io
 import operator
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ STYLE = (
 )
 
 
+@cache
 def picture(shade: int, size: tuple[int, int] = (54, 120)) -> Picture:
     """A flat WebP picture; each shade 0..255 has its own digest."""
     out = io.BytesIO()

@@ -31,6 +31,7 @@ from agent.errors import StorageError
 from agent.model import Delivered, Retry
 from agent.outbox import wire
 from agent.outbox.collector import CollectorSink
+from agent.outbox.track import Posting
 from agent.store import disk
 from agent.store.recording import Recording
 
@@ -356,7 +357,7 @@ def test_a_full_disk_is_507_and_the_client_keeps_the_segment(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    sink = CollectorSink(collector.url, "key")
+    sink = CollectorSink(collector.url, Posting("key"))
     try:
         with monkeypatch.context() as patch:
             patch.setattr(disk.os, "fsync", full)

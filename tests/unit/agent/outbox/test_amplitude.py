@@ -10,14 +10,15 @@ from fakes.refusing import Refusing, refusing
 from fakes.segments import DEVICE, SESSION, segment
 
 from agent.errors import SinkError
-from agent.model import Delivered, Rejected, Retry, SealedSegment
+from agent.model import Delivered, SealedSegment
 from agent.outbox import wire
 from agent.outbox.amplitude import ZONES, AmplitudeSink
+from agent.outbox.track import Posting
 
 
 @contextmanager
-def sinking(server: Refusing, strict: bool = False) -> Iterator[AmplitudeSink]:
-    sink = AmplitudeSink(server.url + "/sessions/v2/track", "key-4711", lambda: 0.25, 5.0, strict)
+def sinking(server: Refusing) -> Iterator[AmplitudeSink]:
+    sink = AmplitudeSink(server.url + "/sessions/v2/track", Posting("key-4711", lambda: 0.25, 5.0))
     try:
         yield sink
     finally:
@@ -60,48 +61,3 @@ def test_check_sends_neither_replay_nor_key() -> None:
     with sinking(server) as sink, pytest.raises(SinkError, match="does not answer") as caught:
         sink.check()
     assert "key-4711" not in str(caught.value)
-
-
-@pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("refusal", ["413", "firewall"])
-def test_what_is_too_large_is_halved_until_it_is_taken(refusal: str, strict: bool) -> None:
-    sealed = segment()
-    with refusing(refusal, refusal) as server, sinking(server, strict) as sink:
-        assert isinstance(sink.send(sealed), Delivered)
-        assert server.taken == texts(sealed)
-        sizes = [len(post.events) for post in server.posts]
-        count = len(texts(sealed))
-        half = (count + 1) // 2
-        assert sizes == [count, half, (half + 1) // 2, half // 2, count - half]
-        # Every half is a body that stands by itself.
-        assert all(orjson.loads(gzip.decompress(post.body))["version"] == 1 for post in server.posts)
-
-
-def test_what_a_server_took_of_a_segment_is_not_sent_twice() -> None:
-    sealed = segment()
-    with refusing("413", "200", "500") as server, sinking(server) as sink:
-        assert isinstance(sink.send(sealed), Retry)
-        assert isinstance(sink.send(sealed), Delivered)
-    assert server.taken == texts(sealed)
-
-
-def test_the_browser_sdk_drops_a_half_and_goes_on_with_the_other() -> None:
-    sealed = segment()
-    half = (len(texts(sealed)) + 1) // 2
-    with refusing("413", "400") as server, sinking(server, strict=True) as sink:
-        assert isinstance(sink.send(sealed), Rejected)
-    assert server.taken == texts(sealed)[half:]
-    with refusing("413", "400") as server, sinking(server) as sink:
-        assert isinstance(sink.send(sealed), Rejected)
-        # Whoever has it sent again delivers all of it.
-        assert isinstance(sink.send(sealed), Delivered)
-    assert server.taken == texts(sealed)
-
-
-def test_the_browser_sdk_rests_between_two_halves_when_throttled() -> None:
-    sealed = segment()
-    half = (len(texts(sealed)) + 1) // 2
-    with refusing("413", "200+429") as server, sinking(server, strict=True) as sink:
-        assert sink.send(sealed) == Retry(60.0, "the server is throttling (429)")
-        assert isinstance(sink.send(sealed), Delivered)
-    assert server.taken == texts(sealed)[half:]

@@ -19,13 +19,14 @@ from agent.errors import SinkError
 from agent.model import Delivered, Delivery, Rejected, Retry
 from agent.outbox import wire
 from agent.outbox.collector import CollectorSink
+from agent.outbox.track import Posting
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @contextmanager
 def sinking(url: str, key: str = "key", seconds: float = 5.0) -> Iterator[CollectorSink]:
-    sink = CollectorSink(url, key, lambda: 0.5, seconds)
+    sink = CollectorSink(url, Posting(key, lambda: 0.5, seconds))
     try:
         yield sink
     finally:
@@ -265,7 +266,7 @@ def noise(size: int) -> str:
 
 def test_close_wakes_a_blocked_send() -> None:
     with raw_server(hanging) as url:
-        sink = CollectorSink(url, seconds=20)
+        sink = CollectorSink(url, Posting(seconds=20))
         got: list[Delivery] = []
         thread = threading.Thread(target=lambda: got.append(sink.send(segment())))
         thread.start()

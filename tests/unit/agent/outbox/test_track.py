@@ -1,18 +1,26 @@
 from __future__ import annotations
 
+import gzip
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import orjson
 import pytest
 from fakes.certificates import self_signed
 from fakes.rawserver import Connection, raw_server
-from fakes.segments import SESSION, segment
+from fakes.refusing import Refusing, refusing
+from fakes.segments import DEVICE, SESSION, segment
 
-from agent.model import Delivered, Delivery, Rejected, Retry
+from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment
+from agent.outbox import wire
 from agent.outbox.amplitude import AmplitudeSink
 from agent.outbox.collector import CollectorSink
 from agent.outbox.exchange import trust
 from agent.outbox.pace import Pace
+from agent.outbox.track import Posting
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -28,17 +36,17 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_and_ours_is_taken(
     certificate, tls = self_signed(tmp_path)
     with raw_server(answering, tls) as url:
         for strict, kind in ((False, Retry), (True, Rejected)):
-            sink = AmplitudeSink(url, "key", strict=strict, tls=trust(None))
+            sink = AmplitudeSink(url, Posting("key", strict=strict, tls=trust(None)))
             delivery = sink.send(segment())
             sink.close()
             assert isinstance(delivery, kind)
             assert "certificate" in str(delivery)
-        sink = AmplitudeSink(url, "key", tls=trust(certificate))
+        sink = AmplitudeSink(url, Posting("key", tls=trust(certificate)))
         assert sink.send(segment()) == Delivered("200 ok")
         assert "over TLS (200)" in sink.check()
         sink.close()
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        sink = AmplitudeSink(url, "key", tls=trust(None))
+        sink = AmplitudeSink(url, Posting("key", tls=trust(None)))
         assert sink.send(segment()) == Delivered("200 ok")
         sink.close()
 
@@ -52,7 +60,7 @@ def test_as_many_posts_as_there_are_connections_are_under_way_at_once() -> None:
         connection.send(OK)
 
     with raw_server(script, parallel=True) as url:
-        sink = AmplitudeSink(url, "key", parallel=3)
+        sink = AmplitudeSink(url, Posting("key", parallel=3))
         got: list[Delivery] = []
         threads = [
             threading.Thread(target=lambda n=n: got.append(sink.send(segment(0, SESSION + n)))) for n in range(3)
@@ -76,7 +84,7 @@ def test_a_proxy_of_the_environment_is_asked_for_what_is_not_of_this_host(monkey
         for name in ("NO_PROXY", "no_proxy", "https_proxy"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HTTPS_PROXY", url)
-        sink = AmplitudeSink("https://replays.invalid/track", "key", seconds=10.0)
+        sink = AmplitudeSink("https://replays.invalid/track", Posting("key", seconds=10.0))
         assert isinstance(sink.send(segment()), Retry)
         sink.close()
     assert asked == [b"CONNECT replays.invalid:443 HTTP/1.1"]
@@ -91,7 +99,7 @@ def test_posts_wait_for_their_turn_and_their_bytes_are_counted() -> None:
 
     with raw_server(answering) as url:
         pace = Pace(1, lambda: 0.0, wait)
-        sink = AmplitudeSink(url, "key", pace=pace)
+        sink = AmplitudeSink(url, Posting("key", pace=pace))
         for seq in range(2):
             assert isinstance(sink.send(segment(seq)), Delivered)
         sink.close()
@@ -109,6 +117,118 @@ def test_a_server_that_repeats_the_key_does_not_bring_it_into_receipts(
         connection.send(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
 
     with raw_server(echo) as url:
-        sink = kind(url, "key-4711")
+        sink = kind(url, Posting("key-4711"))
         assert sink.send(segment()) == Rejected("401 who is *****?")
         sink.close()
+
+
+@contextmanager
+def sinking(server: Refusing, strict: bool = False) -> Iterator[AmplitudeSink]:
+    sink = AmplitudeSink(server.url, Posting("key", seconds=20.0, strict=strict))
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
+def texts(sealed: SealedSegment) -> list[bytes]:
+    return list(wire.inlined(sealed))
+
+
+def sizes(server: Refusing) -> list[int]:
+    return [len(post.events) for post in server.posts]
+
+
+@pytest.mark.parametrize("refusal", ["413", "firewall", "firewall's 403"])
+def test_what_is_too_large_is_halved_until_it_is_taken(refusal: str) -> None:
+    sealed = segment()
+    with refusing(refusal, refusal) as server, sinking(server) as sink:
+        assert isinstance(sink.send(sealed), Delivered)
+        assert server.taken == texts(sealed)
+        assert sizes(server) == [10, 5, 2, 3, 5]
+        # Every half is a body that stands by itself.
+        assert all(orjson.loads(gzip.decompress(post.body))["version"] == 1 for post in server.posts)
+        # The next one is cut as small at once.
+        assert isinstance(sink.send(segment(1)), Delivered)
+        assert max(sizes(server)[5:]) < 5
+
+
+def test_one_event_that_is_too_large_is_kept_with_its_segment() -> None:
+    sealed = segment()
+    with refusing(*["413"] * 4) as server, sinking(server) as sink:
+        assert sink.send(sealed) == Rejected("413")
+        assert sizes(server) == [10, 5, 2, 1]
+        # Whoever has it sent again delivers all of it.
+        assert isinstance(sink.send(sealed), Delivered)
+    assert server.taken == texts(sealed)
+
+
+def test_what_a_server_took_of_a_segment_is_not_sent_twice() -> None:
+    sealed = segment()
+    with refusing("413", "200", "500") as server, sinking(server) as sink:
+        assert isinstance(sink.send(sealed), Retry)
+        assert isinstance(sink.send(sealed), Delivered)
+    assert server.taken == texts(sealed)
+
+
+def test_the_browser_sdk_drops_a_post_and_goes_on_with_the_next() -> None:
+    sealed = segment()
+    with refusing("firewall", "400", "200", "401", "200") as server, sinking(server, strict=True) as sink:
+        # 3 events are halved, and with the next two posts that makes four.
+        assert sink.send(sealed) == Rejected("1 of 4 posts: 400; 1 of 4 posts: 401", kept=False)
+    assert sizes(server) == [3, 1, 2, 6, 1]
+    assert server.taken == [*texts(sealed)[1:3], *texts(sealed)[9:]]
+
+
+def test_the_browser_sdk_rests_between_two_posts_when_throttled_and_merges_what_waited() -> None:
+    sealed = segment()
+    with refusing("200+429") as server, sinking(server, strict=True) as sink:
+        assert sink.send(sealed) == Retry(60.0, "the server is throttling (429)")
+        delivery = sink.send(sealed)
+        assert isinstance(delivery, Delivered)
+        assert delivery.skipped == "1 of 2 posts: the server is throttling (429)"
+        assert isinstance(sink.send(segment(1)), Delivered)
+        assert sizes(server) == [3, 7, 10]
+        # What began after the pause is cut as ever.
+        late = segment(0, time.time_ns() // 1_000_000 + 120_000, "another")
+        assert isinstance(sink.send(late), Delivered)
+        assert sizes(server)[3:] == [3, 6, 1]
+    assert server.taken == [*texts(sealed)[3:], *texts(segment(1)), *texts(late)]
+
+
+def test_each_device_has_a_cadence_of_its_own() -> None:
+    with refusing() as server, sinking(server, strict=True) as sink:
+        for device in (DEVICE, "another"):
+            assert isinstance(sink.send(segment(0, device_id=device)), Delivered)
+    assert sizes(server) == [3, 6, 1] * 2
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_close_cuts_short_is_no_refusal(strict: bool) -> None:
+    asked = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.request()
+        asked.set()
+        connection.ended.wait(60)
+
+    with raw_server(script) as url:
+        sink = AmplitudeSink(url, Posting("key", strict=strict))
+        got: list[Delivery] = []
+        sending = threading.Thread(target=lambda: got.append(sink.send(segment())))
+        sending.start()
+        assert asked.wait(20)
+        sink.close()
+        sending.join(20)
+        # Nor does it count as a try.
+        got += [sink.send(segment()), sink.send(segment())]
+    assert [type(delivery) for delivery in got] == [Retry] * 3
+
+
+def test_without_a_session_or_a_device_nothing_is_sent() -> None:
+    with refusing() as server:
+        for strict in (False, True):
+            with sinking(server, strict) as sink:
+                for sealed in (segment(session_id=-1), segment(device_id="")):
+                    assert sink.send(sealed) == Rejected("no session id or device id", kept=not strict)
+        assert server.posts == []

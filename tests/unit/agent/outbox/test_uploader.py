@@ -24,7 +24,8 @@ from agent.outbox.ledger import Ledger, Row
 from agent.outbox.receipts import read_receipts
 from agent.outbox.sink import Sink
 from agent.outbox.spool import Spool
-from agent.outbox.uploader import POLICIES, Backoff, Policy, Uploader
+from agent.outbox.track import Posting
+from agent.outbox.uploader import BACKOFFS, Backoff, Uploader
 
 QUICK = Backoff(first=0.01, longest=0.05)
 # So long that only a `hurry` or a `stop` can end a pause.
@@ -41,7 +42,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 @contextmanager
 def uploading(spool: Spool, *sinks: Sink, backoff: Backoff = QUICK) -> Iterator[Uploader]:
-    uploader = Uploader(spool, sinks, Policy(backoff), draw=lambda: 0.99)
+    uploader = Uploader(spool, sinks, backoff, draw=lambda: 0.99)
     uploader.start()
     try:
         yield uploader
@@ -143,24 +144,15 @@ def test_a_server_that_wants_peace_gets_it_and_a_drain_does_not_end_it(spool: Sp
     assert len(sink.sent) == 1
 
 
-@pytest.mark.parametrize(
-    ("answers", "told"),
-    [
-        ([Retry(0.0, "500"), Retry(0.0, "503")], ["retry", "dropped"]),
-        ([Rejected("400")], ["dropped"]),
-        ([Retry(0.0, "500")], ["retry", "delivered"]),
-    ],
-)
-def test_strict_gives_up_as_the_browser_sdk_does(spool: Spool, answers: list[Delivery], told: list[str]) -> None:
-    uploader = Uploader(spool, [ScriptedSink("a", *answers)], POLICIES["strict"], draw=lambda: 0.001)
-    uploader.start()
-    spool.put(segment(), ["a"])
-    assert uploader.drain(10)
-    uploader.stop()
-    assert outcomes(spool, "a") == told
-    assert uploader.stats()["a"].dropped == told.count("dropped")
-    assert spool.rejections() == ()
-    assert spool.used == 0
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_rejected_is_kept_unless_the_sink_gives_it_up(spool: Spool, kept: bool) -> None:
+    with uploading(spool, ScriptedSink("a", Retry(0.0, "500"), Rejected("400", kept=kept))) as uploader:
+        spool.put(segment(), ["a"])
+        assert uploader.drain(10)
+        assert uploader.stats()["a"].dropped == (not kept)
+    assert outcomes(spool, "a") == ["retry", "rejected" if kept else "dropped"]
+    assert len(spool.rejections()) == kept
+    assert bool(spool.used) is kept
 
 
 def test_a_blocked_sink_holds_up_no_other_and_lets_go_at_stop(spool: Spool) -> None:
@@ -347,7 +339,7 @@ def test_stop_without_start_and_twice(spool: Spool) -> None:
 def test_delivery_waits_until_a_collector_is_there(spool: Spool, tmp_path: Path) -> None:
     with collecting(tmp_path / "before") as gone:
         port = gone.port
-    sink = CollectorSink(f"http://127.0.0.1:{port}", seconds=2.0)
+    sink = CollectorSink(f"http://127.0.0.1:{port}", Posting(seconds=2.0))
     with uploading(spool, sink) as uploader:
         spool.put(segment(), uploader.names)
         until(lambda: uploader.stats()[sink.name].retries >= 2, "two tries")
@@ -372,7 +364,7 @@ def test_delivery_waits_until_a_collector_is_there(spool: Spool, tmp_path: Path)
 )
 def test_what_a_server_answers(collector: Collecting, spool: Spool, answers: list[Answer], told: list[str]) -> None:
     collector.answers.add(*answers)
-    sink = CollectorSink(collector.url, "key", seconds=5.0)
+    sink = CollectorSink(collector.url, Posting("key", seconds=5.0))
     with uploading(spool, sink) as uploader:
         spool.put(segment(), uploader.names)
         started = time.monotonic()
@@ -404,7 +396,7 @@ def test_a_server_that_drips_hangs_or_resets_is_survived(spool: Spool) -> None:
             connection.send(OK)
 
     with raw_server(script) as url:
-        sink = CollectorSink(url, seconds=0.4)
+        sink = CollectorSink(url, Posting(seconds=0.4))
         with uploading(spool, sink) as uploader:
             spool.put(segment(), uploader.names)
             assert uploader.drain(10)
@@ -420,7 +412,7 @@ def test_stop_cuts_a_request_in_flight(spool: Spool) -> None:
         with suppress(OSError):
             connection.client.recv(1)
 
-    with raw_server(script) as url, uploading(spool, CollectorSink(url, seconds=60.0)) as uploader:
+    with raw_server(script) as url, uploading(spool, CollectorSink(url, Posting(seconds=60.0))) as uploader:
         spool.put(segment(), uploader.names)
         assert asked.wait(5)
     assert spool.pending() == 1
@@ -433,6 +425,10 @@ def test_stop_cuts_a_request_in_flight(spool: Spool) -> None:
 )
 def test_a_delay_is_bounded_and_honours_the_server(failures: int, asked: float, draw: float) -> None:
     backoff = Backoff()
-    delay = backoff.delay(failures, asked, lambda: draw)
+    delay = backoff.delay(failures, asked, draw)
     assert min(asked, backoff.longest_asked) <= delay <= max(backoff.longest, min(asked, backoff.longest_asked))
-    assert backoff.delay(1, 0.0, lambda: draw) <= backoff.first
+    assert backoff.delay(1, 0.0, draw) <= backoff.first
+
+
+def test_strict_waits_up_to_a_second_and_asks_the_dice_once() -> None:
+    assert [BACKOFFS["strict"].delay(failures, 0.0, 0.25) for failures in (1, 2, 9)] == [0.25] * 3
