@@ -38,6 +38,11 @@ _BROWSE = (
     "wait 1",
     "back",
 )
+# A customer of many hours; the pauses let one host play many of them.
+_ERRANDS = (
+    *_LOGIN, *_BUY, *_LEAVE, "wait 8", *_BROWSE, "rotate 1", "wait 4", "rotate 0", *_BROWSE, "home", "wait 6", "launch",
+    "wait 12", "stop", "wait 2",
+) * 500  # fmt: skip
 # Again and again from the app's start, so that whoever comes to listen hears one.
 _TRY = (
     "wait 0.3", "launch", "wait 1", "tap permission", "wait 0.3", "tap signin", "wait 0.5", "tap product:2", "wait 6",
@@ -62,6 +67,7 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "rotate": (*_LOGIN, *(("wait 1.5", "rotate 1", "wait 1.5", "rotate 0") * 10)),
     "crash": (*_LOGIN, "wait 1", "crash", "wait 1.5", "launch", *_BROWSE),
     "background": (*_LOGIN, "wait 1", "home", "wait 0.5", "sleep 301", "launch", *_BROWSE),
+    "errands": _ERRANDS,
     # An app with nothing to find fault with, and one for each rule of the instrumentation doctor.
     "instrumented": _TRY,
     **dict.fromkeys(FAULTY, _TRY),

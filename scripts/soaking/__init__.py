@@ -1,0 +1,1 @@
+"""Many phones for hours: `scripts/soak`."""
