@@ -156,6 +156,27 @@ class Plugin(BaseModel):
     log_level: int = Field(2, ge=0, le=4)
 
 
+class Log(BaseModel):
+    """What this program says of itself; how much is `plugin.log_level`. `format` = lines or one JSON object a line,
+    `file` = where to instead of standard error, `repeat_seconds` = a message that repeats is told so often at most."""
+
+    model_config = _FROZEN
+    format: Literal["text", "json"] = "text"
+    file: Path | None = None
+    repeat_seconds: float = Field(30.0, ge=0, le=86_400)
+
+
+class Metrics(BaseModel):
+    """Running figures for Prometheus on a `port` (0 = a free one), off when there is none. To other machines than this
+    one they are told for a `token`, or that in the `token_file`."""
+
+    model_config = _FROZEN
+    port: int | None = Field(None, ge=0, le=65535)
+    host: str = "127.0.0.1"
+    token: SecretStr = SecretStr("")
+    token_file: Path | None = None
+
+
 class Settings(BaseSettings):
     """All settings. Environment names: ANDROID_REPLAY_<SECTION>__<NAME>, for example ANDROID_REPLAY_PRIVACY__LEVEL."""
 
@@ -168,6 +189,8 @@ class Settings(BaseSettings):
     upload: Upload = Field(default_factory=Upload)
     relay: Relay = Field(default_factory=Relay)
     plugin: Plugin = Field(default_factory=Plugin)
+    log: Log = Field(default_factory=Log)
+    metrics: Metrics = Field(default_factory=Metrics)
 
     @classmethod
     def settings_customise_sources(
@@ -230,26 +253,34 @@ def load(flags: Mapping[str, Any], file: Path | None = None, plugin: Mapping[str
             f"Setting {name} ({origin}): {first['msg']}.",
             "Run `android-replay doctor` to see every setting and its origin.",
         ) from error
-    key_file = settings.upload.api_key_file
-    if key_file is not None and not settings.upload.api_key.get_secret_value():
-        upload = settings.upload.model_copy(update={"api_key": SecretStr(_key(key_file))})
-        settings = settings.model_copy(update={"upload": upload})
-        origins["upload.api_key"] = origins["upload.api_key_file"]
+    for section, name, what in (("upload", "api_key", "the project's API key"), ("metrics", "token", "the token")):
+        settings = _with_secret(settings, origins, section, name, what)
     return Loaded(settings, origins)
 
 
-def _key(file: Path) -> str:
-    """The key in a file: its first line. Raises ConfigError, which shows nothing of what is in it."""
-    hint = "Write the project's API key into it, and nothing else, or leave upload.api_key_file out."
+def _with_secret(settings: Settings, origins: dict[str, Origin], section: str, name: str, what: str) -> Settings:
+    """With the secret from its file, if there is one and the secret itself is not given."""
+    values = getattr(settings, section)
+    file = getattr(values, f"{name}_file")
+    if file is None or getattr(values, name).get_secret_value():
+        return settings
+    origins[f"{section}.{name}"] = origins[f"{section}.{name}_file"]
+    secret = SecretStr(_first_line(file, f"{section}.{name}_file", what))
+    return settings.model_copy(update={section: values.model_copy(update={name: secret})})
+
+
+def _first_line(file: Path, setting: str, what: str) -> str:
+    """The secret in a file. Raises ConfigError, which shows nothing of what is in it."""
+    hint = f"Write {what} into it, and nothing else, or leave {setting} out."
     try:
         with file.open("rb") as stream:
             key = stream.read(KEY_BYTES).decode().partition("\n")[0].strip()
     except OSError as error:
-        raise ConfigError(f"upload.api_key_file {file} cannot be read: {error.strerror}.", hint) from error
+        raise ConfigError(f"{setting} {file} cannot be read: {error.strerror}.", hint) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"upload.api_key_file {file} holds no text.", hint) from error
+        raise ConfigError(f"{setting} {file} holds no text.", hint) from error
     if not key:
-        raise ConfigError(f"upload.api_key_file {file} begins with an empty line.", hint)
+        raise ConfigError(f"{setting} {file} begins with an empty line.", hint)
     return key
 
 

@@ -64,6 +64,15 @@ def attach(
     plugin_config: Annotated[
         Path | None, typer.Option(help="The app's plugin config (JSON): its options and defaults count.")
     ] = None,
+    metrics: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, metavar="PORT", help="Tell figures to Prometheus on this port; 0 takes a free one."
+        ),
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="text, or json: all that is said on stderr as one JSON object a line.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A settings file (TOML).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The closing summary as JSON on stdout.")] = False,
 ) -> None:
@@ -88,6 +97,8 @@ def attach(
         "upload.conformance": conformance,
         "plugin.remote_config": None if remote_config is None else True,
         "plugin.remote_url": None if remote_config in (None, "on") else remote_config,
+        "metrics.port": metrics,
+        "log.format": log_format,
     }
     plugin = _plugin_config(plugin_config) if plugin_config else None
     settings = load(flags, config, plugin).settings
@@ -130,11 +141,35 @@ def record(
     relay: bool = False,
 ) -> dict[str, Any]:
     """Record until the duration ends or a signal comes, then flush. Says and returns the closing summary."""
+    import contextlib
+
+    from agent import log
+    from agent.commands.console import saying
+
+    secrets = [secret.get_secret_value() for secret in (settings.upload.api_key, settings.metrics.token)]
+    logs = settings.log
+    with contextlib.ExitStack() as stack:
+        told = stack.enter_context(
+            log.shown(settings.plugin.log_level, secrets, logs.format, logs.file, logs.repeat_seconds)
+        )
+        if logs.format == "json" and logs.file is None:
+            stack.enter_context(saying(told))
+        return _record(settings, specs, every, app, sinks, duration, relay)
+
+
+def _record(
+    settings: Settings,
+    specs: tuple[str, ...],
+    every: bool,
+    app: str | None,
+    sinks: list[str],
+    duration: float | None,
+    relay: bool,
+) -> dict[str, Any]:
     import asyncio
     import contextlib
     import time
 
-    from agent import log
     from agent.analytics.gate import Gate
     from agent.commands.console import say
     from agent.commands.progress import Progress
@@ -162,7 +197,6 @@ def record(
     if plugin.remote_config and not api_key:
         raise ConfigError("The remote config is that of a project's API key, and none is set.", KEY_HINT)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(log.shown(settings.plugin.log_level, [api_key]))
         gate = Gate(
             sample_rate=plugin.sample_rate,
             variant=plugin.sampling,
@@ -230,6 +264,13 @@ def record(
         uploader = Uploader(spool, targets, BACKOFFS[settings.upload.conformance], ended=gate.end)
         stack.callback(uploader.stop)
         uploader.start()
+
+        if settings.metrics.port is not None:
+            from agent.metrics import PATH, Figures, served
+
+            figures = Figures(lambda: supervisor.statuses, uploader.stats, spool, lambda: pace.taken)
+            door = stack.enter_context(served(figures, settings.metrics))
+            say(f"Figures for Prometheus: {door.url}{PATH}")
 
         def facts() -> dict[str, Any]:
             return {"devices": [status.facts() for status in supervisor.statuses.values()]}

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_told: list[Callable[[str], None]] = []
+
 
 def say(text: str) -> None:
-    """One line for a person."""
+    """One line for a person; a record of the log where that is what standard error carries."""
+    if _told:
+        _told[-1](text)
+        return
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+@contextmanager
+def saying(told: Callable[[str], None]) -> Iterator[None]:
+    """What is said in the block goes there."""
+    _told.append(told)
+    try:
+        yield
+    finally:
+        _told.pop()
+
+
+def structured() -> bool:
+    """Whether what is said becomes records."""
+    return bool(_told)
 
 
 def put(text: str) -> None:

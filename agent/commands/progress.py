@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol
 
+from agent.commands.console import say, structured
 from agent.runtime.status import DeviceStatus
 
 LIVE_SECONDS = 0.5
@@ -26,7 +27,7 @@ class Progress:
     def __init__(self, statuses: Mapping[str, DeviceStatus], uploads: Uploads) -> None:
         self._statuses = statuses
         self._uploads = uploads
-        self._live = sys.stderr.isatty()
+        self._live = sys.stderr.isatty() and not structured()
         self._ended = threading.Event()
         self._note = ""
         self._thread = threading.Thread(target=self._run, name="progress")
@@ -59,8 +60,8 @@ class Progress:
             text = self._text()
             if text and text != shown:
                 shown = text
-                sys.stderr.write(text + "\n")
-                sys.stderr.flush()
+                for line in text.splitlines():
+                    say(line)
 
     def _text(self) -> str:
         lines = [_line(status) for status in list(self._statuses.values())]

@@ -56,7 +56,8 @@ def upload(
 
     settings = load({"spool": spool, "upload.conformance": conformance}, config).settings
     # What would be warned of stands in the receipts.
-    with log.shown(ERRORS, [settings.upload.api_key.get_secret_value()]):
+    logs, key = settings.log, settings.upload.api_key.get_secret_value()
+    with log.shown(ERRORS, [key], logs.format, logs.file, logs.repeat_seconds):
         summary = run(settings, tuple(sink or ()), patience, as_json)
     if as_json:
         put_json(summary)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent.errors import ConfigError, StorageError
+from agent.log import about
 from agent.model import Delivered, Delivery, Retry, SealedSegment
 from agent.outbox.receipts import Outcome, Receipt
 from agent.outbox.sink import Sink
@@ -181,12 +182,13 @@ class Uploader:
             sealed = self._spool.claim(name)
             if sealed is not None:
                 lane.stats.state = "sending"
-                delivery = _send(lane.sink, sealed)
-                if self._stopping.is_set() and isinstance(delivery, Retry):
-                    # Most likely our own doing, by closing the sink.
-                    self._spool.retry(sealed.manifest.id, name, 0.0, delivery.reason)
-                else:
-                    self._settle(lane, sealed, delivery, hurried)
+                with about(sealed.manifest):
+                    delivery = _send(lane.sink, sealed)
+                    if self._stopping.is_set() and isinstance(delivery, Retry):
+                        # Most likely our own doing, by closing the sink.
+                        self._spool.retry(sealed.manifest.id, name, 0.0, delivery.reason)
+                    else:
+                        self._settle(lane, sealed, delivery, hurried)
         finally:
             with lane.changed:
                 lane.sending -= 1
@@ -219,6 +221,7 @@ class Uploader:
         if isinstance(delivery, Retry):
             attempts = self._spool.attempts(segment, name) + 1
             luck = self._draw()
+            log.warning("%s did not take a segment, which waits: %s", name, delivery.reason)
             self._note(lane, segment, "retry", delivery.reason)
             stats.retries += 1
             own = self._backoff.delay(attempts, delivery.after_s, luck)
@@ -233,6 +236,7 @@ class Uploader:
             self._note(
                 lane, segment, "skipped" if delivery.skipped else "delivered", delivery.skipped or delivery.answer
             )
+            log.debug("%s has segment %s: %s", name, segment, delivery.answer)
             stats.delivered += 1
             stats.skipped += bool(delivery.skipped)
             stats.bytes += sealed.manifest.bytes

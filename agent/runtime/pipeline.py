@@ -128,8 +128,15 @@ class Pipeline:
             await loop.run_in_executor(self._workers, self._stage.attach, device)
             self._status.state = "recording"
             self._status.problem = ""
-            gap = self._outage(device.info.boot_id)
+            info = device.info
+            log.info(
+                "recording %s: %s %s, Android %s, by %s",
+                self._status.package, info.manufacturer, info.model, info.android, self._status.screen,
+            )  # fmt: skip
+            gap = self._outage(info.boot_id)
             if gap is not None:
+                seconds = (gap.end.mono_ns - gap.start.mono_ns) / 1e9
+                log.warning("the device is back after %.1f s: %s %s", seconds, gap.reason, gap.detail)
                 await loop.run_in_executor(self._workers, self._stage.process, [gap])
             consumer = asyncio.create_task(self._consume(channel), name=f"stage:{self._serial}")
             lanes = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -40,6 +41,8 @@ from bridge.deadline import Deadline
 from bridge.errors import DeviceBusy, FrameMalformed
 from bridge.ports import Device
 from bridge.types import ClockFix, Foreground, Frame, Gap, Hierarchy, LogEntry, Size, Stamp, Touch
+
+log = logging.getLogger(__name__)
 
 CALL_SECONDS = 5.0
 # A recorder that is killed loses what it did not append.
@@ -223,7 +226,7 @@ class Stage:
         if self._lifecycle is not None:
             self._happened(self._lifecycle.flush())
         self._kept(self._recorder.finish(reason))
-        self._status.losses = {f"{loss.stage}: {loss.reason}": loss.count for loss in self._recorder.losses}
+        self._tell_losses()
 
     def _draft(self) -> None:
         now_ns = self._now().mono_ns
@@ -363,7 +366,8 @@ class Stage:
             if self._merge is not None and finding.rule in WITHOUT_RELAY:
                 continue
             name = f"{finding.severity}: {finding.rule}"
-            self._status.findings[name] = self._status.findings.get(name, 0) + finding.count
+            findings = self._status.findings
+            self._status.findings = {**findings, name: findings.get(name, 0) + finding.count}
             if not self._gate.closed:
                 self._feed(replace(finding, proof="") if self._hidden(finding.logged) else finding)
 
@@ -397,7 +401,10 @@ class Stage:
     def _feed_event(self, found: SegmentEvent) -> None:
         session = effective_session(found.session_id)
         if session > 0:
+            known = self._status.session_id, self._status.device_id
             self._status.session_id, self._status.device_id = session, found.device_id
+            if known != (session, found.device_id):
+                log.info("session %d of device %s", session, found.device_id)
         before = self._started is not None and found.stamp < self._started
         if before or self._gate.closed or self._hidden(found.stamp):
             if self._recorder is not None:
@@ -411,10 +418,22 @@ class Stage:
     def _feed(self, item: Item) -> None:
         if self._recorder is not None:
             self._kept(self._recorder.feed(item))
+            if isinstance(item, Gap) and self._recorder.gaps > self._status.gaps:
+                # A run of them counts once, under the reason of its first.
+                name, reasons = f"{item.stage}: {item.reason}", self._status.gap_reasons
+                self._status.gap_reasons = {**reasons, name: reasons.get(name, 0) + 1}
+                log.info("missing: %s %s", name, item.detail)
             self._status.gaps = self._recorder.gaps
 
     def _kept(self, sealed: Iterable[SealedSegment]) -> None:
         for segment in sealed:
             self._keep(segment)
+            manifest = segment.manifest
+            log.debug("segment %s sealed (%s), %d bytes", manifest.id, manifest.reason, manifest.bytes)
             self._status.segments += 1
             self._status.bytes += segment.manifest.bytes
+            self._tell_losses()
+
+    def _tell_losses(self) -> None:
+        losses = () if self._recorder is None else self._recorder.losses
+        self._status.losses = {f"{loss.stage}: {loss.reason}": loss.count for loss in losses}

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
+
+State = Literal["waiting", "waiting for the device", "opening", "recording", "lost", "stopped"]
+STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(slots=True)
 class DeviceStatus:
-    """Running figures of one device. Written by its pipeline, read by whoever shows them; a torn read does no harm."""
+    """Running figures of one device. Written by its pipeline, read by whoever shows them; a torn read does no harm.
+
+    What maps names to counts is replaced, never changed: another thread may be going through it.
+    """
 
     serial: str
-    state: str = "waiting"
+    state: State = "waiting"
     package: str = ""
     session_id: int | None = None
     device_id: str | None = None
@@ -22,6 +28,7 @@ class DeviceStatus:
     events: int = 0
     logs: int = 0
     gaps: int = 0
+    gap_reasons: dict[str, int] = field(default_factory=dict)
     segments: int = 0
     bytes: int = 0
     losses: dict[str, int] = field(default_factory=dict)

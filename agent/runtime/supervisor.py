@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from agent.log import about
 from agent.model import Relayed
-from agent.runtime.lane import start_lane
+from agent.runtime.lane import Workers, start_lane
 from agent.runtime.pipeline import Pipeline
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
@@ -17,6 +18,8 @@ from agent.settings import Settings
 from bridge.clock import HostClock
 from bridge.errors import BridgeError, DeviceGone, DeviceUnauthorized
 from bridge.registry import Attached, Detached, Listed, Registry
+
+log = logging.getLogger(__name__)
 
 REWATCH_SECONDS = 1.0
 # States of a listed device that say why it is away, and the reason that its gap gets; the others pass by themselves.
@@ -57,7 +60,7 @@ class Supervisor:
     async def run(self, stop: asyncio.Event) -> None:
         """Supervise until `stop`; then every open segment is sealed. Raises AgentError when storing fails."""
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(os.cpu_count() or 2, thread_name_prefix="stage") as workers:
+        with Workers(os.cpu_count() or 2, thread_name_prefix="stage") as workers:
             async with asyncio.TaskGroup() as group:
 
                 def record(serial: str) -> Pipeline:
@@ -67,7 +70,8 @@ class Supervisor:
                         serial, self._registry.open, stage, self._clock, self._settings, workers, status
                     )
                     self._pipelines[serial] = pipeline
-                    group.create_task(pipeline.run(stop), name=f"pipeline:{serial}")
+                    with about(status):
+                        group.create_task(pipeline.run(stop), name=f"pipeline:{serial}")
                     return pipeline
 
                 def changed(event: Attached | Detached | Listed) -> None:
@@ -107,6 +111,7 @@ class Supervisor:
                     break
                 error = lane.exception()
                 if isinstance(error, BridgeError):
+                    log.warning("adb tells of no devices: %s", error)
                     for pipeline in self._pipelines.values():
                         pipeline.explain(type(error).__name__, str(error))
                     await asyncio.wait({stopping}, timeout=REWATCH_SECONDS)

@@ -131,13 +131,13 @@ def _soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 environment=environment,
             )
         )  # fmt: skip
-        url = collector.line()["url"]
         phones = stack.enter_context(
             Child(
                 folder / "phones.txt", *emulate, "--seed", str(options.seed), "--truth", str(truth), "--json",
                 environment=environment,
             )
         )  # fmt: skip
+        url = collector.line()["url"]
         facts = phones.line()
         environment |= facts["env"] | {"NO_PROXY": "*"}
         if options.rate is not None:

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from fakes.collecting import collecting
 from fakes.rawserver import Connection, raw_server
@@ -24,6 +26,7 @@ from bridge.emulated.lab import Lab
 from bridge.emulated.world import SECRETS
 
 KEY = "canary/key+4711=="
+TOKEN = "canary-token-4712"
 SECONDS = 12
 SHOP = "com.northbay.shop"
 # Nothing listens on port 9.
@@ -57,7 +60,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     base = tmp_path_factory.mktemp("run")
     config = base / "settings.toml"
     (base / "key").write_text(KEY + "\n")
-    config.write_text(f'[upload]\napi_key_file = "{base / "key"}"\n[plugin]\nlog_level = 4\n')
+    (base / "token").write_text(TOKEN + "\n")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config.write_text(
+        f'[upload]\napi_key_file = "{base / "key"}"\n[plugin]\nlog_level = 4\n'
+        f'[log]\nformat = "json"\nfile = "{base / "out" / "rack.log"}"\n'
+        f'[metrics]\nport = {port}\ntoken_file = "{base / "token"}"\n'
+    )
     out = base / "out" / "deeper"
     environment = {
         **os.environ,
@@ -76,10 +86,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             command = [*PROGRAM, "attach", *words, *(word for sink in sinks for word in ("--sink", sink))]
             environment["ANDROID_ADB_SERVER_PORT"] = str(lab.port)
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
-                socket = out / "spool" / "1" / SOCKET
-                until(socket.exists, "the control socket", 20)
-                shown = json.dumps(ask(socket, "status")).encode()
-                assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+                control = out / "spool" / "1" / SOCKET
+                until(control.exists, "the control socket", 20)
+                shown = json.dumps(ask(control, "status")).encode()
+                assert stat.S_IMODE(control.stat().st_mode) == 0o600
+                address = f"http://127.0.0.1:{port}/metrics"
+                until(lambda: "recording" in told_of(control), "the device to be recorded", 20)
+                shown += httpx.get(address).content
+                figures = httpx.get(address, headers={"Authorization": f"Bearer {TOKEN}"}).content
+                assert b'state="recording"} 1.0' in figures
+                shown += figures
                 for name in ("cmdline", "comm"):
                     file = Path(f"/proc/{process.pid}/{name}")
                     shown += file.read_bytes() if file.exists() else b""
@@ -111,6 +127,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     )
 
 
+def told_of(control: Path) -> list[str]:
+    answer = ask(control, "status")
+    return [device["state"] for device in answer["devices"]] if answer else []
+
+
 def files(run: Run) -> dict[str, bytes]:
     return {str(file): file.read_bytes() for file in sorted(run.base.rglob("*")) if file.is_file()}
 
@@ -121,11 +142,22 @@ def test_the_run_met_what_it_was_to_meet(run: Run) -> None:
     receipts = (run.base / "deeper" / "spool" / "1" / "receipts.jsonl").read_text()
     assert "*****" in receipts
     assert "rejected" in receipts or "retry" in receipts
+    records = [json.loads(line) for line in (run.base / "rack.log").read_text().splitlines()]
+    assert {"debug", "info", "warning"} <= {record["level"] for record in records}
+    assert any("*****" in record["message"] for record in records)
+    assert {"serial", "session_id", "recording"} <= {name for record in records for name in record}
     assert run.received
 
 
 def test_the_key_is_nowhere(run: Run) -> None:
-    forms = [KEY.encode(), b"canary/key", b"canary%2Fkey", b"canary\\/key", base64.b64encode(KEY.encode())]
+    forms = [
+        KEY.encode(),
+        TOKEN.encode(),
+        b"canary/key",
+        b"canary%2Fkey",
+        b"canary\\/key",
+        base64.b64encode(KEY.encode()),
+    ]
     everything = {**files(run), "said": run.said, "shown": run.shown, "received": run.received}
     assert [(name, form) for name, data in everything.items() for form in forms if form in data] == []
 
@@ -137,7 +169,12 @@ def test_private_texts_are_nowhere(run: Run) -> None:
 
 
 def test_files_are_their_owners_alone(run: Run) -> None:
-    found = [run.base / "deeper", *(run.base / "deeper").rglob("*"), *(run.base / "collected").rglob("*")]
+    found = [
+        run.base / "rack.log",
+        run.base / "deeper",
+        *(run.base / "deeper").rglob("*"),
+        *(run.base / "collected").rglob("*"),
+    ]
     assert len(found) > 10
     wrong = [(str(p), oct(stat.S_IMODE(p.stat().st_mode))) for p in found if p.stat().st_mode & 0o077]
     assert wrong == []

@@ -145,6 +145,18 @@ def test_the_key_may_stand_in_a_file(tmp_path: Path) -> None:
     assert both.settings.upload.api_key.get_secret_value() == "mine"
 
 
+def test_the_token_comes_from_a_file_too(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("canary-token\n")
+    loaded = load({"metrics.token_file": file})
+    assert loaded.settings.metrics.token.get_secret_value() == "canary-token"
+    assert {name: value for name, value, _ in loaded.rows()}["metrics.token"] == "*****"
+    assert "canary" not in repr(loaded)
+    with pytest.raises(ConfigError, match=r"metrics\.token_file .* cannot be read") as told:
+        load({"metrics.token_file": tmp_path / "none"})
+    assert "the token" in told.value.hint
+
+
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "cannot be read"), (b"\nkey", "empty line"), (b"", "empty line"), (b"\xff", "no text")]
 )

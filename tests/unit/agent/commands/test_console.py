@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agent.commands.console import put, put_json, say, table
+from agent.commands.console import put, put_json, say, saying, structured, table
 
 
 def test_words_go_to_stderr_and_facts_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,6 +16,16 @@ def test_words_go_to_stderr_and_facts_to_stdout(capsys: pytest.CaptureFixture[st
     first, second = captured.out.splitlines()
     assert first == "fact"
     assert json.loads(second) == {"path": 1, "2": None}
+
+
+def test_words_go_where_the_log_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    heard: list[str] = []
+    with saying(heard.append):
+        say("hello")
+        assert structured()
+    say("after")
+    assert (heard, structured()) == (["hello"], False)
+    assert capsys.readouterr().err == "after\n"
 
 
 def test_a_table_aligns_all_but_the_last_column() -> None:

@@ -9,6 +9,7 @@ import pytest
 from fakes.wait import until
 
 from agent.commands import progress
+from agent.commands.console import saying
 from agent.commands.progress import Progress
 from agent.runtime.status import DeviceStatus
 
@@ -55,6 +56,16 @@ def test_a_terminal_gets_a_live_line_that_is_gone_at_the_end(monkeypatch: pytest
             while b"R58 recording" not in heard:
                 heard += os.read(ours, 4096)
     os.close(ours)
+
+
+def test_a_structured_log_gets_a_record_a_line_also_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LIVE_SECONDS", 0.01)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    heard: list[str] = []
+    with saying(heard.append), Progress({"R58": DeviceStatus("R58", state="recording")}, Uploads()):
+        until(lambda: len(heard) == 2, "both lines")
+    assert heard[0].startswith("R58 recording")
+    assert heard[1] == "uploads: collector 2 sent, 1 waiting"
 
 
 def test_nothing_to_show_is_silence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,6 +170,18 @@ def test_a_blocked_sink_holds_up_no_other_and_lets_go_at_stop(spool: Spool) -> N
     assert outcomes(spool, "stuck") == []
 
 
+def test_why_a_sink_does_not_take_a_segment_is_said_in_the_same_words(
+    spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that a log that damps repeats tells it once."""
+    with uploading(spool, ScriptedSink("a", Retry(0.0, "down"), Retry(0.0, "down"))) as uploader:
+        spool.put(segment(), ["a"])
+        assert uploader.drain(10)
+    assert [words for words in caplog.messages if "down" in words] == [
+        "a did not take a segment, which waits: down"
+    ] * 2
+
+
 def test_a_rejected_segment_is_kept_and_named(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
     sink = ScriptedSink("a", Rejected("400 bad"))
     with uploading(spool, sink) as uploader:

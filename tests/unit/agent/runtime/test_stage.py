@@ -196,6 +196,7 @@ def test_frames_that_are_no_picture_are_a_gap_and_free_their_lane() -> None:
     bench.stage.finish()
     assert bench.freed == 2
     assert bench.status.gaps == 1
+    assert bench.status.gap_reasons == {"screen: FrameMalformed": 1}
     assert bench.status.frames == 1
     assert b"FrameMalformed" in bench.everything()
 
@@ -342,6 +343,24 @@ def test_while_stopped_nothing_is_kept_but_the_ids() -> None:
     assert bench.status.frames == 2
     assert bench.status.losses == {"events: stopped": 1}
     assert {sealed.manifest.session_id for sealed in bench.kept} == {SESSION, SESSION + 1}
+
+
+def test_gaps_are_counted_by_their_reason_a_run_once(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    gaps = [Gap(at(s), at(s + 0.4), "screen", "ScreenBlocked", "secure") for s in (11, 11.5, 12)]
+    gaps += [Gap(at(13), at(14), "device", "DeviceGone"), Gap(at(20), at(21), "device", "DeviceGone")]
+    before = bench.status.gap_reasons
+    with caplog.at_level("INFO", "agent"):
+        bench.stage.process([event_line(at(10.5), SESSION, "device-a", "m-1"), *gaps])
+        bench.stage.advance(at(30))
+    assert bench.status.gap_reasons == {"screen: ScreenBlocked": 1, "device: DeviceGone": 2}
+    # Whoever goes through it in another thread is not disturbed.
+    assert before == {}
+    assert [words for words in caplog.messages if "missing" in words] == [
+        "missing: screen: ScreenBlocked secure", "missing: device: DeviceGone ", "missing: device: DeviceGone ",
+    ]  # fmt: skip
+    assert f"session {SESSION} of device device-a" in caplog.messages
 
 
 def test_the_server_s_word_seals_the_session_and_says_why() -> None:
