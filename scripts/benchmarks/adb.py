@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.measure import Result, alternating, percentile, result
+from benchmarks.measure import CheckFailed, Result, alternating, percentile, result
 from bridge.adb import AdbShell, Screencap, library_device
 from bridge.clock import ClockProbe, DeviceClock, HostClock
 from bridge.deadline import Deadline
@@ -50,7 +50,7 @@ class Phone:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit("the emulated device did not start")
+            raise CheckFailed("the emulated device did not start")
         return line
 
 

@@ -1,5 +1,5 @@
 """Is it right? Asked before anything is timed, so that no speed is bought with missing, late, unmasked or unreadable
-pictures. What is not right ends the run."""
+pictures. What is not right raises CheckFailed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 
 from benchmarks.clips import EPOCH_NS, SIZE, Clip
 from benchmarks.likeness import Plane, likeness, luma, scaled
+from benchmarks.measure import CheckFailed
 from benchmarks.peers import Output
 from benchmarks.rehearsal import Take
 from bridge.types import Bounds
@@ -44,7 +45,7 @@ def recording(take: Take, rate: float) -> Quality:
     clip = take.clip
     states = [state for state in take.states() if not state.blocked]
     if not states:
-        raise SystemExit(f"{clip.name}: nothing was recorded")
+        raise CheckFailed(f"{clip.name}: nothing was recorded")
     found = []
     private = 0
     for state in states[:: max(1, len(states) // SAMPLES)]:
@@ -65,24 +66,24 @@ def recording(take: Take, rate: float) -> Quality:
         state = take.state_at(shot.at_ns + SETTLED_NS)
         if state is None or state.blocked:
             if shot.at_ns > SETTLED_NS:
-                raise SystemExit(f"{clip.name}: the still screen at {shot.at_ns / 1e9:.2f} s is missing")
+                raise CheckFailed(f"{clip.name}: the still screen at {shot.at_ns / 1e9:.2f} s is missing")
             continue
         value = readable(clip, clip.shots.index(shot), luma(take.composed(state)))
         if value is not None:
             found.append(value)
             if value < TEXT_FLOOR:
-                raise SystemExit(f"{clip.name}: another picture stands at {shot.at_ns / 1e9:.2f} s: SSIM {value:.3f}")
+                raise CheckFailed(f"{clip.name}: another picture stands at {shot.at_ns / 1e9:.2f} s: SSIM {value:.3f}")
     shown = len({state.sources for state in states})
     wanted = clip.changes(rate) * SHOWN_SHARE
     if shown < wanted:
-        raise SystemExit(f"{clip.name}: {shown} pictures where at least {wanted:.0f} are seen at {rate:g} fps")
+        raise CheckFailed(f"{clip.name}: {shown} pictures where at least {wanted:.0f} are seen at {rate:g} fps")
     return quality(clip.name, found)
 
 
 def outputs(clip: Clip, made: list[Output], count: int, *, masked: bool) -> Quality:
     """A peer's pictures: as many as there should be, covered if it masks, readable."""
     if len(made) != count:
-        raise SystemExit(f"{clip.name}: the peer made {len(made)} pictures of {count}")
+        raise CheckFailed(f"{clip.name}: the peer made {len(made)} pictures of {count}")
     found = []
     for output in made[:: max(1, len(made) // SAMPLES)]:
         with Image.open(io.BytesIO(output.data)) as image:
@@ -100,7 +101,7 @@ def frames(path: Path, least: int) -> None:
     with av.open(str(path)) as container:
         count = sum(1 for _ in container.decode(video=0))
     if count < least:
-        raise SystemExit(f"{path.name}: {count} frames of at least {least}")
+        raise CheckFailed(f"{path.name}: {count} frames of at least {least}")
 
 
 def video(clip: Clip, path: Path) -> Quality:
@@ -123,13 +124,13 @@ def video(clip: Clip, path: Path) -> Quality:
 
 
 def covered(clip: Clip, index: int, picture: Plane, where: str) -> int:
-    """How many private places were looked at. SystemExit when one is not grey."""
+    """How many private places were looked at. CheckFailed when one is not grey."""
     scale = picture.shape[1] / SIZE.width
     secrets = clip.shots[index].secrets
     for b in secrets:
         part = _part(picture, b, scale)
         if part.size and np.abs(part - GREY).max() > GREY_WITHIN:
-            raise SystemExit(f"{where}: {b} is private and shown")
+            raise CheckFailed(f"{where}: {b} is private and shown")
     return len(secrets)
 
 
@@ -146,12 +147,12 @@ def readable(clip: Clip, index: int, picture: Plane) -> float | None:
 
 
 def quality(name: str, found: list[float]) -> Quality:
-    """SystemExit when the mean is below the floor."""
+    """CheckFailed when the mean is below the floor."""
     if not found:
-        raise SystemExit(f"{name}: no text is to be read anywhere")
+        raise CheckFailed(f"{name}: no text is to be read anywhere")
     mean = sum(found) / len(found)
     if mean < TEXT_FLOOR:
-        raise SystemExit(f"{name}: text SSIM {mean:.3f} is below {TEXT_FLOOR}")
+        raise CheckFailed(f"{name}: text SSIM {mean:.3f} is below {TEXT_FLOOR}")
     return Quality(mean, min(found), len(found))
 
 

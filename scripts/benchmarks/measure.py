@@ -10,10 +10,14 @@ from statistics import median
 TOLERATED = 0.8
 
 
+class CheckFailed(Exception):
+    """An output is not right, or a peer cannot run here: there is nothing to time. The text says what is wrong."""
+
+
 @dataclass(frozen=True)
 class Result:
     """One row. `ours` and `peer` are in `unit`, smaller is better; `ratio` = peer / ours. `note` = how it was measured,
-    or why the target is missed."""
+    or why the target is missed; `failed` = why there are no figures, "" when there are."""
 
     scenario: str
     ours: float
@@ -24,18 +28,29 @@ class Result:
     target: float
     ok: bool
     note: str = ""
+    failed: str = ""
+
+    @property
+    def missed(self) -> float:
+        """By which share of the target the ratio stays below it, 0 when it does not or there is none."""
+        return max(0.0, 1 - self.ratio / self.target) if self.target and not self.failed else 0.0
 
     @property
     def verdict(self) -> str:
-        """Whether the target is met, and by how much it is not; nothing where there is none."""
-        if not self.target:
-            return ""
-        if self.ratio >= self.target and self.ok:
-            return "met"
-        if not self.peer:
-            return "not run"
-        missed = f"missed by {1 - self.ratio / self.target:.0%}" if self.ratio < self.target else "over its limit"
-        return missed if self.ok else missed.upper()
+        """Whether the target is met, and by how much it is not; nothing where there is neither target nor limit."""
+        if self.failed:
+            return "FAILED"
+        if self.missed:
+            missed = f"missed by {self.missed:.0%}"
+            return missed if self.ok else missed.upper()
+        if not self.ok:
+            return "OVER ITS LIMIT"
+        return "met" if self.target else ""
+
+
+def failure(scenario: str, reason: str, peer_name: str = "", unit: str = "", target: float = 0.0) -> Result:
+    """A row without figures."""
+    return Result(scenario, 0.0, 0.0, peer_name, 0.0, unit, target, ok=False, failed=reason)
 
 
 def result(
@@ -61,6 +76,19 @@ def contest(ways: Mapping[str, Callable[[], float]], rounds: int = 3) -> dict[st
         for name, way in ways.items():
             spent[name].append(way())
     return {name: median(values) for name, values in spent.items()}
+
+
+def tried(makers: Mapping[str, Callable[[], Callable[[], float]]]) -> tuple[dict[str, float], dict[str, str]]:
+    """`contest` of the ways that their makers make, and why the others could not be: one that is not right does not
+    keep the rest from being timed."""
+    ways: dict[str, Callable[[], float]] = {}
+    wrong: dict[str, str] = {}
+    for name, make in makers.items():
+        try:
+            ways[name] = make()
+        except CheckFailed as error:
+            wrong[name] = str(error)
+    return contest(ways), wrong
 
 
 def alternating(

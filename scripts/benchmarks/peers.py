@@ -25,6 +25,7 @@ import simplejpeg
 from PIL import Image, ImageDraw
 
 from benchmarks.clips import MICROSECOND, SIZE, Clip, Pixels
+from benchmarks.measure import CheckFailed
 from benchmarks.rehearsal import Meter
 from bridge.types import Bounds
 
@@ -81,6 +82,13 @@ def decoded(clip: Clip, width: int, meter: Meter) -> list[Output]:
     stream = clip.stream(width)
     with meter.inside():
         return [Output(index, _bgr_jpeg(frame)) for index, frame in enumerate(_frames(stream))]
+
+
+def decoded_only(clip: Clip, width: int, meter: Meter) -> int:
+    """Nothing but the stream's pictures, decoded and let go: what nobody who wants pixels can do without."""
+    stream = clip.stream(width)
+    with meter.inside():
+        return sum(1 for _ in _frames(stream))
 
 
 def decoded_frames(clip: Clip, width: int) -> list[Pixels]:
@@ -169,7 +177,7 @@ def _encoder(target: Path, side: int) -> Iterator[Callable[[Pixels], None]]:
     yield lambda pixels: pipe.write(pixels.tobytes()) and None
     pipe.close()
     if process.wait():
-        raise SystemExit("ffmpeg failed")
+        raise CheckFailed("ffmpeg failed")
 
 
 def ffmpeg() -> str | None:

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.measure import Result, alternating, result
+from benchmarks.measure import CheckFailed, Result, alternating, result
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # ru_maxrss of a process begins with what its parent had; Linux's VmHWM does not.
@@ -48,7 +48,7 @@ def call(command: list[str]) -> str:
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
     if done.returncode not in (0, 2):
-        raise SystemExit(f"{command}: {done.stderr}")
+        raise CheckFailed(f"{command}: {done.stderr}")
     return done.stdout
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-from benchmarks.measure import Result, alternating, result
+from benchmarks.measure import CheckFailed, Result, alternating, result
 from benchmarks.rehearsal import Clock
 from bridge.deadline import Deadline
 from bridge.emulated.world.views import View, Window, dump
@@ -42,7 +42,7 @@ def run() -> list[Result]:
     stamp = Stamp(0, 0)
     found = parse(dumps[0], stamp, 0)
     if sum(1 for _ in found.walk()) != VIEWS or [n.text for n in found.walk()] != [v[1] for v in _peer(dumps[0])]:
-        raise SystemExit("the two readers do not agree")
+        raise CheckFailed("the two readers do not agree")
 
     def same() -> None:
         server.answer = texts[0]

@@ -24,7 +24,7 @@ from agent.viewer.app import make_app
 from agent.viewer.page import single_file
 from benchmarks.clips import clip
 from benchmarks.longplay import record
-from benchmarks.measure import Result, percentile, result
+from benchmarks.measure import CheckFailed, Result, percentile, result
 from benchmarks.rehearsal import rehearse
 
 OPEN_S, SEEK_MS = 2.0, 150.0
@@ -77,7 +77,7 @@ def run() -> list[Result]:
 def chromium() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
-        raise SystemExit("The scenario viewer needs Chromium, and there is none here.")
+        raise CheckFailed("The scenario viewer needs Chromium, and there is none here.")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         try:
