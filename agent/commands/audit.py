@@ -23,6 +23,9 @@ def audit(
     Texts are those of the recorded views; log lines and event properties are not among them. Text that is only drawn
     (in a picture, on a canvas) cannot be listed: look at the pictures, too.
 
+    Exit codes: 0 all of it was read; 2 wrong arguments; 11 there is no recording, or a part of it cannot be read: what
+    that part shows is not in the list, and it is named.
+
     Example: android-replay audit replays/checkout --json
     """
     from agent.commands.view import opened
@@ -53,13 +56,18 @@ def _audit(stored: Recording, path: Path, as_json: bool) -> None:
     else:
         for line in _lines(found):
             put(line)
-    for problem in problems:
-        say(f"Not read: {problem.file}: {problem.reason}")
     say(
         f"{found.segments} segments of {found.ms / 1000:.0f} s: {len(found.texts)} texts visible,"
         f" covers by {len(found.covers)} rules,"
         f" {sum(span.ms for span in found.blocked.values()) / 1000:.1f} s blocked whole."
     )
+    if problems:
+        for problem in problems:
+            say(f"Not read: {problem.file}: {problem.reason}")
+        raise RecordingError(
+            f"{len(problems)} {'part' if len(problems) == 1 else 'parts'} of {path} could not be read.",
+            "What these show is not in the list: get an undamaged copy, or delete them.",
+        )
 
 
 def _problem(segment: str, error: Exception) -> Problem:

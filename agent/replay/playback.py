@@ -7,7 +7,7 @@ texts, then its attributes; children of an added node are not built; what names 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
@@ -278,16 +278,6 @@ class Playback:
             node.parent.children.remove(node)
         for gone in node.walk():
             self._nodes.pop(gone.id, None)
-
-
-def state_at(events: Iterable[Mapping[str, Any]], at_ms: int) -> State:
-    """What a viewer of `events` (in order of time) sees at `at_ms`."""
-    playback = Playback()
-    for event in events:
-        if event["timestamp"] > at_ms:
-            break
-        playback.feed(event)
-    return playback.state
 
 
 def _kind(node: _Node) -> Change:

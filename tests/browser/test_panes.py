@@ -193,6 +193,23 @@ def test_one_search_finds_events_lines_and_views(shop: Page) -> None:
     assert position(shop) == 2000
 
 
+def test_a_search_that_was_closed_does_not_keep_the_keyboard(shop: Page) -> None:
+    heard = """(key) => {
+      const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+      press("s");
+      document.activeElement.value = "line 0.7";
+      document.activeElement.dispatchEvent(new Event("input"));
+      press(key);
+      const closed = !document.querySelector("dialog[open]");
+      // In the same frame: the browser takes the focus from what is hidden with the next one only.
+      press("s");
+      return [closed, Boolean(document.querySelector("dialog[open]"))];
+    }"""
+    for key in ("Enter", "Escape"):
+        assert shop.evaluate(heard, key) == [True, True]
+        shop.keyboard.press("Escape")
+
+
 def test_the_legend_hides_and_shows_a_kind(open_page: Callable[..., Page], serve: Callable[..., str]) -> None:
     screen = patterned.segment_event(START + 6000, "screen", "Cart")
     page = open_page(serve(screen))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from fakes import patterned
 from fakes.patterned import LENGTH_MS, SESSION
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from agent.viewer.page import single_file
 
@@ -59,3 +62,46 @@ def test_no_script_but_its_own_runs(open_page: Callable[..., Page], file: Path) 
     )
     assert refused.startswith("script-src")
     assert page.evaluate("window.ran") is None
+
+
+@pytest.fixture
+def halting(file: Path) -> Iterator[tuple[str, threading.Event]]:
+    """The address of the file; its last segment comes once the event is set."""
+    page, go = file.read_bytes(), threading.Event()
+    half = page.rindex(b"</script>\n<script id=") + len(b"</script>\n")
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(page[:half])
+            go.wait(30)
+            self.wfile.write(page[half:])
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", go
+        finally:
+            go.set()
+            server.shutdown()
+            thread.join()
+
+
+def test_it_is_shown_while_it_is_read_and_then_is_loaded(
+    browser: Browser, halting: tuple[str, threading.Event]
+) -> None:
+    address, go = halting
+    with contextlib.closing(browser.new_page()) as page:
+        page.goto(address, wait_until="commit")
+        page.wait_for_selector("body.ready")
+        assert page.evaluate("document.readyState") == "loading"
+        assert shown(page, 5000) == 206
+        go.set()
+        page.wait_for_selector("body.whole")
+        page.wait_for_load_state("load")

@@ -20,6 +20,7 @@ import orjson
 import pytest
 from fakes import film, player
 from fakes.replayer import PACKAGES, PIXELS, Replayer, packages
+from fakes.shown import state_at
 from playwright.sync_api import Browser
 
 from agent.export import eventlist
@@ -28,7 +29,7 @@ from agent.export.stream import Stream
 from agent.model import SegmentManifest
 from agent.replay import rrweb
 from agent.replay.composite import compose
-from agent.replay.playback import Playback, State, state_at
+from agent.replay.playback import Playback, State
 from agent.replay.validator import validate
 from agent.store.recording import Recording
 from bridge.emulated.world import shop

@@ -263,6 +263,7 @@ def test_an_address_leads_to_a_moment(open_page: Callable[..., Page], address: s
     page.evaluate("replay.whenSettled()")
     assert shown(page) == 205
     page.keyboard.press("ArrowRight")
+    page.wait_for_url(re.compile(r"t=9500$"))
     page.reload()
     page.wait_for_selector("body.whole")
     page.evaluate("replay.whenSettled()")

@@ -52,7 +52,8 @@ export class Bar {
 
   show(t) {
     const { session } = this;
-    this.head.style.left = `${session.duration ? (100 * t) / session.duration : 0}%`;
+    // As wide as the track, and moved: that takes no layout.
+    this.head.style.transform = `translateX(${session.duration ? (100 * t) / session.duration : 0}%)`;
     this.slider.value = String(Math.round(t));
     this.slider.setAttribute("aria-valuetext", `${clock(t)} of ${clock(session.duration)}`);
     this.now.textContent = clock(t);

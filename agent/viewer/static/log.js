@@ -1,10 +1,10 @@
-// The app's log. There may be tens of thousands of lines, so only those in view are in the document; all have one height.
+// The app's log, of which there may be tens of thousands of lines.
 
-import { Hold, piece } from "./element.js";
+import { Hold, make, piece } from "./element.js";
+import { Sheet } from "./sheet.js";
 import { clock, lastAt } from "./time.js";
 
-const ROW = 22;
-const SPARE_ROWS = 12;
+const ROW_PX = 22;
 const LEVELS = "VDIWEFS";
 
 /** `filter` takes text that must stand in a line, after `tag:NAME` only in lines of such tags. */
@@ -21,16 +21,14 @@ export class Log {
     this.shown = [];
     this.current = -1;
     this.t = 0;
-    this.sheet = document.createElement("div");
-    this.sheet.className = "sheet";
-    box.replaceChildren(this.sheet);
-    box.addEventListener("scroll", () => this.draw(), { passive: true });
-    new ResizeObserver(() => this.draw()).observe(box);
+    const list = make("div", { role: "presentation" });
+    box.replaceChildren(list);
+    this.sheet = new Sheet(box, list, { build: line, dress: (row, index) => this.dress(row, index), guess: () => ROW_PX });
     filter.addEventListener("input", () => this.sift());
     level.addEventListener("change", () => this.sift());
-    this.sheet.addEventListener("click", (event) => {
-      const row = event.target.closest(".line");
-      if (row) onSeek(this.shown[Number(row.dataset.index)].t);
+    list.addEventListener("click", (event) => {
+      const index = this.sheet.indexOf(event.target);
+      if (index >= 0) onSeek(this.shown[index].t);
     });
     box.addEventListener("keydown", (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -57,7 +55,7 @@ export class Log {
     );
     const all = this.all.length.toLocaleString("en");
     this.count.textContent = this.shown.length === this.all.length ? all : `${this.shown.length.toLocaleString("en")} of ${all}`;
-    this.sheet.style.height = `${this.shown.length * ROW}px`;
+    this.sheet.load(this.shown);
     this.box.dataset.empty = this.all.length ? "No line fits the filter." : "No app log in this session.";
     this.box.classList.toggle("none", !this.shown.length);
     this.current = -2;
@@ -82,44 +80,30 @@ export class Log {
     const line = this.shown[index];
     this.detail.textContent = line ? `${line.level}/${line.tag}: ${line.text}` : "";
     this.detail.dataset.level = line?.level ?? "";
-    if (!this.hold.on) {
-      const top = Math.max(0, index) * ROW;
-      const { scrollTop, clientHeight } = this.box;
-      if (!line) this.box.scrollTop = 0;
-      else if (top < scrollTop + ROW || top + 2 * ROW > scrollTop + clientHeight) {
-        this.box.scrollTop = top - clientHeight / 2;
-      }
-    }
-    this.draw();
-  }
-
-  draw() {
-    const first = Math.max(0, Math.floor(this.box.scrollTop / ROW) - SPARE_ROWS);
-    const last = Math.min(this.shown.length, Math.ceil((this.box.scrollTop + this.box.clientHeight) / ROW) + SPARE_ROWS);
-    const rows = [];
-    for (let index = first; index < last; index++) rows.push(this.line(index));
-    this.sheet.replaceChildren(...rows);
-    if (this.current >= first && this.current < last) this.box.setAttribute("aria-activedescendant", `line-${this.current}`);
+    this.sheet.pin(index);
+    if (!this.hold.on) this.sheet.reveal(index);
+    if (line) this.box.setAttribute("aria-activedescendant", this.sheet.row(index).id);
     else this.box.removeAttribute("aria-activedescendant");
   }
 
-  line(index) {
-    const { t, level, tag, text } = this.shown[index];
-    const row = document.createElement("div");
-    row.className = "line";
+  dress(row, index) {
+    const current = index === this.current;
     row.id = `line-${index}`;
-    row.role = "option";
-    row.ariaSetSize = String(this.shown.length);
-    row.ariaPosInSet = String(index + 1);
-    row.ariaSelected = String(index === this.current);
-    row.dataset.index = String(index);
-    row.dataset.level = level;
-    row.dataset.t = String(Math.round(t));
-    row.style.top = `${index * ROW}px`;
-    if (index === this.current) row.setAttribute("aria-current", "true");
-    row.append(piece("time", clock(t)), piece("level", level), piece("tag", tag), piece("text", text.replace(/\s*\n\s*/g, " \u23ce ")));
-    return row;
+    row.ariaSelected = String(current);
+    if (current) row.setAttribute("aria-current", "true");
+    else row.removeAttribute("aria-current");
   }
+}
+
+function line({ t, level, tag, text }) {
+  return make(
+    "div",
+    { className: "line", role: "option", dataset: { level, t: String(Math.round(t)) } },
+    piece("time", clock(t)),
+    piece("level", level),
+    piece("tag", tag),
+    piece("text", text.replace(/\s*\n\s*/g, " \u23ce ")),
+  );
 }
 
 /** "tag:Shop paid" as {tag: "shop", words: "paid"}. */

@@ -42,13 +42,14 @@ export function finding(t, payload) {
 
 /**
  * Notices in order, where a scrolling list that is covered anew in every picture is one notice until what it says
- * changes, and a screen that is tried again and again is one gap. Leaves its arguments as they are.
+ * changes, and a screen that is tried again and again is one gap. Leaves its arguments as they are; a notice is `of` the
+ * first that it stands for.
  */
 export function merged(notices, duration) {
   const list = [];
   const open = {};
   for (const each of notices.slice().sort((a, b) => a.t - b.t)) {
-    const notice = { ...each };
+    const notice = { ...each, of: each };
     if (notice.kind === "gap") {
       const last = open.gap;
       if (last && last.what === notice.what && last.detail === notice.detail && notice.t - last.end <= RETRY_MS) {

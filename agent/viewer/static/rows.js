@@ -1,63 +1,59 @@
 // A list that follows the playhead: the item in force is marked and kept in view, unless the user has just scrolled.
 
-import { Hold, make, piece, reveal } from "./element.js";
+import { Hold, make, piece } from "./element.js";
 import { kindName } from "./kinds.js";
+import { Sheet } from "./sheet.js";
 import { clock, lastAt } from "./time.js";
-
-// Rows stand in blocks, of which the browser lays out only those in view: one by one, hundreds of rows cost more to
-// leave out than to draw.
-const BLOCK = 25;
 
 /**
  * A list of buttons, one per item: events, or gaps, masks and faults. `row(item)` makes the button's content, `holds(item, t)`
- * says whether an item that has begun is still in force, `more(item)` what opens below it (null for nothing).
+ * says whether an item that has begun is still in force, `more(item)` what opens below it (null for nothing), `guess(item)`
+ * about how high its row is. The list is one stop of the Tab key, at the row that has or had the focus, else at the one in
+ * force; arrows go from row to row.
  */
 export class Rows {
-  constructor(box, list, { row, more, onSeek, empty, holds = () => true }) {
-    Object.assign(this, { box, list, row, more, onSeek, holds });
+  constructor(box, list, { row, more, onSeek, empty, guess, holds = () => true }) {
+    Object.assign(this, { list, row, more, onSeek, holds });
+    const dress = (element, index) => this.dress(element, index);
+    this.sheet = new Sheet(box, list, { build: (item) => this.build(item), dress, guess });
     this.hold = new Hold(box);
     this.note = make("p", { className: "empty", hidden: true }, empty);
     box.append(this.note);
+    this.all = [];
     this.items = [];
-    this.rows = [];
     this.hidden = new Set();
+    this.t = 0;
     this.current = -1;
     list.addEventListener("keydown", (event) => this.step(event));
+    list.addEventListener("focusin", (event) => this.sheet.pin(this.sheet.indexOf(event.target)));
   }
 
-  /** What was there before is kept where the list only grew. */
   load(items) {
-    let same = 0;
-    while (same < this.items.length && alike(this.items[same], items[same])) same++;
-    for (const row of this.rows.splice(same)) row.remove();
-    for (let index = same; index < items.length; index++) {
-      const row = this.build(items[index], index);
-      this.rows.push(row);
-      this.block(Math.floor(index / BLOCK)).append(row);
-    }
-    while (this.list.children.length > Math.ceil(items.length / BLOCK)) this.list.lastElementChild.remove();
-    this.items = items;
-    if (this.current >= same) this.current = -1;
+    this.all = items;
     this.note.hidden = items.length > 0;
     this.sift(this.hidden);
-  }
-
-  block(index) {
-    if (!this.list.children[index]) this.list.append(make("ol", { role: "none", className: "block" }));
-    return this.list.children[index];
   }
 
   /** Leave out the kinds that `hidden` holds. */
   sift(hidden) {
     this.hidden = hidden;
-    for (const row of this.rows) row.hidden = hidden.has(row.dataset.kind);
+    this.items = this.all.filter(({ kind }) => !hidden.has(kind));
+    this.current = this.inForce(this.t);
+    this.sheet.load(this.items);
+    if (this.sheet.pinned < 0) this.sheet.pin(Math.max(0, this.current));
   }
 
-  build(item, index) {
+  build(item) {
     const button = make("button", { type: "button", className: "row" }, piece("time", clock(item.t)), ...this.row(item));
-    button.addEventListener("click", () => this.onSeek(this.items[index].t));
+    button.addEventListener("click", () => this.onSeek(item.t));
     const below = this.more?.(item);
     return make("li", { role: "listitem", dataset: { kind: item.kind, t: String(Math.round(item.t)) } }, button, below);
+  }
+
+  dress(element, index) {
+    if (index === this.current) element.setAttribute("aria-current", "true");
+    else element.removeAttribute("aria-current");
+    for (const stop of element.querySelectorAll(".row, summary, pre")) stop.tabIndex = index === this.sheet.pinned ? 0 : -1;
   }
 
   step(event) {
@@ -65,24 +61,29 @@ export class Rows {
     if (!way || !event.target.matches(".row") || event.metaKey || event.ctrlKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
-    let at = this.rows.indexOf(event.target.closest("li")) + way;
-    while (this.rows[at]?.hidden) at += way;
-    const button = this.rows[at]?.querySelector(".row");
-    button?.focus({ preventScroll: true });
-    button?.click();
+    const at = this.sheet.indexOf(event.target) + way;
+    if (!this.items[at]) return;
+    this.sheet.pin(at);
+    const button = this.sheet.row(at).querySelector(".row");
+    button.focus({ preventScroll: true });
+    button.click();
   }
 
   show(t, sought) {
-    let index = lastAt(this.items, t);
-    const near = index;
-    while (index >= 0 && !this.holds(this.items[index], t)) index--;
+    this.t = t;
     if (sought) this.hold.release();
+    const index = this.inForce(t);
     if (index === this.current && !sought) return;
-    this.rows[this.current]?.removeAttribute("aria-current");
     this.current = index;
-    const row = this.rows[index];
-    row?.setAttribute("aria-current", "true");
-    if (!this.hold.on) reveal(this.box, row ?? this.rows[near]);
+    if (!this.list.contains(document.activeElement)) this.sheet.pin(Math.max(0, index));
+    if (this.hold.on) this.sheet.draw();
+    else this.sheet.reveal(index < 0 ? lastAt(this.items, t) : index);
+  }
+
+  inForce(t) {
+    let index = lastAt(this.items, t);
+    while (index >= 0 && !this.holds(this.items[index], t)) index--;
+    return index;
   }
 }
 
@@ -146,8 +147,4 @@ function id(label, value, from) {
 
 function badge(kind) {
   return make("span", { className: "badge", dataset: { kind } }, kindName(kind));
-}
-
-function alike(one, other) {
-  return other && one.t === other.t && one.kind === other.kind && one.text === other.text && one.payload === other.payload;
 }

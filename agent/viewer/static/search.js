@@ -69,16 +69,22 @@ export class Search {
     } else if (event.key === "Escape") {
       // A search field would only empty itself.
       event.preventDefault();
-      this.dialog.close();
+      this.close();
     } else if (event.key === "Enter") {
       event.preventDefault();
       this.go(this.list.children[this.chosen]);
     }
   }
 
+  /** Where nothing had the focus before, the hidden field would keep it, and with it the keys, until the next frame. */
+  close() {
+    this.dialog.close();
+    if (this.dialog.contains(document.activeElement)) document.activeElement.blur();
+  }
+
   go(option) {
     if (!option) return;
-    this.dialog.close();
+    this.close();
     this.onSeek(Number(option.dataset.t));
   }
 }

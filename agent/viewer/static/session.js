@@ -57,6 +57,10 @@ export class Session {
     });
     this.axis = new Axis(stretches);
     this.duration = this.axis.duration;
+    this.cuts = this.axis.cuts.map(({ at, removed }) => {
+      const text = `${span(removed + SHORT_MS)} without any record, played as ${SHORT_MS / 1000} s`;
+      return { t: at - SHORT_MS, end: at, kind: "cut", text };
+    });
     for (const [index, part] of raw) this.take(index, part);
   }
 
@@ -148,11 +152,7 @@ export class Session {
   gather() {
     const read = this.parts.filter(Boolean);
     for (const list of LISTS) this[list] = read.flatMap((part) => part[list]).sort((a, b) => a.t - b.t);
-    for (const cut of this.axis.cuts) {
-      const text = `${span(cut.removed + SHORT_MS)} without any record, played as ${SHORT_MS / 1000} s`;
-      this.notices.push({ t: cut.at - SHORT_MS, end: cut.at, kind: "cut", text });
-    }
-    this.notices = merged(this.notices, this.duration);
+    this.notices = merged([...this.notices, ...this.cuts], this.duration);
     return this.fresh.splice(0);
   }
 }

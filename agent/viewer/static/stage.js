@@ -49,10 +49,15 @@ export class Stage {
     const replayer = this.player.getReplayer();
     replayer.iframe.title = "Recorded screen";
     replayer.iframe.tabIndex = -1;
+    let fitted = {};
     replayer.on("resize", (size) => {
-      this.size = size;
+      // Every segment that is played begins with it.
+      if (size.width === fitted.width && size.height === fitted.height) return;
+      fitted = this.size = size;
       this.fit();
     });
+    // The player leaves the document open, and a page that is still being read would wait for it for ever.
+    replayer.on("fullsnapshot-rebuilded", () => this.document.close());
     this.player.addEventListener("ui-update-current-time", ({ payload }) => this.moved(payload));
     this.player.addEventListener("ui-update-player-state", ({ payload }) => {
       this.playing = payload === "playing";

@@ -21,14 +21,15 @@ const $ = (selector) => document.querySelector(selector);
 const JUMP_MS = 5000;
 const LEAP_MS = 10_000;
 const REFRESH_MS = 300;
+const ADDRESS_MS = 200;
 
-const state = { all: [], chosen: null, holes: [], refreshed: 0 };
+const state = { all: [], chosen: null, holes: [], refreshed: 0, due: 0 };
 
 const stage = new Stage($("#room"), $("#phone"), {
   onTime: (t) => head.moved(t),
   onState: (playing) => {
     bar.playing(playing);
-    if (!playing) point();
+    if (!playing) pointSoon();
   },
   onSize: (size) => overlay.resize(size),
 });
@@ -42,12 +43,14 @@ const bar = new Bar($("#transport"), { onSeek: seek, onSift: (hidden) => events.
 const events = new Rows($("#events-box"), $("#events"), {
   row: eventRow,
   more: eventMore,
+  guess: ({ fact }) => (fact ? 52 : 33),
   onSeek: seek,
   empty: "No Segment event in this session.",
 });
 const notices = new Rows($("#notices-box"), $("#notices"), {
   row: noticeRow,
   more: noticeMore,
+  guess: () => 33,
   holds: inForce,
   onSeek: seek,
   empty: "No gap, no fault, and nothing was covered.",
@@ -99,6 +102,7 @@ async function follow() {
 }
 
 async function open(chosen, t) {
+  clearTimeout(state.due);
   state.chosen = chosen;
   window.replay = undefined;
   $("#veil").textContent = $("#loaded").textContent = "";
@@ -142,7 +146,7 @@ function handle() {
 
 function seek(ms) {
   head.seek(ms);
-  if (!head.playing) point();
+  if (!head.playing) pointSoon();
 }
 
 /** More of the session is known. */
@@ -201,7 +205,14 @@ function pick(on) {
 
 /** Write the moment into the address, so that a reload or a copied link leads back to it. */
 function point() {
+  clearTimeout(state.due);
   if (head.session) history.replaceState(null, "", address(state.chosen, head.position));
+}
+
+/** Once the hand rests: it takes as long as all lists together, and Safari allows a hundred in ten seconds. */
+function pointSoon() {
+  clearTimeout(state.due);
+  state.due = setTimeout(point, ADDRESS_MS);
 }
 
 function say(text, stuck = false) {

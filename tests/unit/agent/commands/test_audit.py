@@ -54,9 +54,14 @@ def test_a_damaged_segment_is_named_and_the_others_are_read(call, shop: Recordin
     name = segment(1).manifest.id
     (shop.path / "segments" / f"{name}.jsonl").write_bytes(b"{}\n")
     ended = call("audit", str(shop.path))
-    assert ended.code == 0
+    assert ended.code == 11
+    assert "Pay" in ended.out
     assert f"Not read: {name}.jsonl" in ended.err
     assert "1 segments" in ended.err
+    assert "1 part of" in ended.err
+    told = call("audit", str(shop.path), "--json")
+    assert told.code == 11
+    assert [problem["file"] for problem in json.loads(told.out)["problems"]] == [f"{name}.jsonl"]
 
 
 def test_no_recording(call, tmp_path: Path) -> None:

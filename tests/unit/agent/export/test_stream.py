@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from fakes import patterned
 from fakes.patterned import LENGTH_MS, PAUSE_MS, SESSION
+from fakes.shown import state_at
 
 from agent.errors import RecordingError
 from agent.export.part import parts
 from agent.export.stream import LONG_MS, SHORT_MS, Stream, is_end, shortened
 from agent.replay import rrweb
-from agent.replay.playback import state_at
 from agent.replay.rrweb import Event
 from agent.replay.validator import validate
 from agent.store.recording import Recording

@@ -5,10 +5,10 @@ from typing import Any
 import orjson
 import pytest
 from fakes.film import develop, film
+from fakes.shown import state_at
 
 from agent.replay import rrweb
 from agent.replay.audit import Audit, rects_of, screen_of
-from agent.replay.playback import state_at
 from agent.replay.rrweb import Event
 
 START = 1_760_000_000_000

@@ -3,12 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fakes.shown import state_at
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.replay import rrweb
 from agent.replay.composite import compose
-from agent.replay.playback import Box, Change, Playback, state_at
+from agent.replay.playback import Box, Change, Playback
 from agent.replay.rrweb import Event
 
 VIEW = rrweb.element(100, "div", {"class": "v", "style": "left:16px;top:430px;width:380px;height:48px"})
