@@ -77,8 +77,8 @@ class _Lane:
     """
 
     sink: Sink
+    changed: threading.Condition
     stats: SinkStats = field(default_factory=SinkStats)
-    changed: threading.Condition = field(default_factory=threading.Condition)
     threads: list[threading.Thread] = field(default_factory=list)
     sending: int = 0
     failures: int = 0
@@ -114,7 +114,7 @@ class Uploader:
         self._draw = draw or random.SystemRandom().random
         self._ended = ended
         self._told = told
-        self._lanes = [_Lane(sink) for sink in sinks]
+        self._lanes = [_Lane(sink, threading.Condition()) for sink in sinks]
         self._stopping = threading.Event()
         self.names = tuple(lane.sink.name for lane in self._lanes)
         if len(set(self.names)) != len(self.names):
