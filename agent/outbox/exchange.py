@@ -11,7 +11,8 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -30,19 +31,23 @@ class Exchange:
     """Asks one thing at a time: callers of several threads wait for each other. `close` from any thread, twice."""
 
     def __init__(self, host: str, tls: ssl.SSLContext | None = None) -> None:
-        """`tls` says whose certificates count; httpx's own choice when left out. They are checked in any case."""
+        """`tls` says whose certificates count; httpx's own choice when left out. They are checked in any case.
+
+        Raises ConfigError when the environment names a proxy that cannot be used.
+        """
         self._using = threading.Lock()
         self._closed = False
         self._aborted = False
         self._stream: Any = None
-        self._client = httpx.Client(
-            http1=True,
-            verify=True if tls is None else tls,
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            # A proxy from the environment has no business between two programs of one host.
-            trust_env=not is_loopback(host),
-        )
+        with proxies_named():
+            self._client = httpx.Client(
+                http1=True,
+                verify=True if tls is None else tls,
+                follow_redirects=False,
+                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+                # A proxy from the environment has no business between two programs of one host.
+                trust_env=not is_loopback(host),
+            )
 
     def ask(
         self,
@@ -125,9 +130,26 @@ def address(url: str, name: str, hint: str) -> SplitResult:
     return parts
 
 
+@contextmanager
+def proxies_named() -> Iterator[None]:
+    """Around the making of a client that reads HTTPS_PROXY and the like.
+
+    Raises ConfigError when they name what is no HTTP proxy; it does not repeat it, since a password may stand there.
+    """
+    try:
+        yield
+    except (httpx.InvalidURL, ValueError, ImportError) as error:
+        raise ConfigError(
+            "The environment names a proxy that cannot be used.",
+            "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY take http://HOST:PORT or https://HOST:PORT (no SOCKS), NO_PROXY names "
+            "of hosts. Mend or unset them.",
+        ) from error
+
+
 def words(error: httpx.HTTPError) -> str:
     """What went wrong, in a few words."""
-    return str(error) or type(error).__name__
+    said = str(error) or type(error).__name__
+    return f"the proxy says: {said}" if isinstance(error, httpx.ProxyError) else said
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:

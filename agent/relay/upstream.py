@@ -20,7 +20,7 @@ import orjson
 from starlette.concurrency import run_in_threadpool
 
 from agent.errors import StorageError
-from agent.outbox.exchange import address, is_loopback
+from agent.outbox.exchange import address, is_loopback, proxies_named
 from agent.relay.batch import Unreadable, inflate
 from agent.relay.queue import Parcel
 from agent.store.disk import guarded, make_folder, write_files
@@ -73,19 +73,21 @@ class Upstream:
     """
 
     def __init__(self, folder: Path, url: str = "", answer_seconds: float = ANSWER_SECONDS) -> None:
-        """`url` takes the place of Segment's hosts. Raises ConfigError when it is no plain http(s) address."""
+        """`url` takes the place of Segment's hosts. Raises ConfigError when it is no plain http(s) address, or the
+        environment names a proxy that cannot be used."""
         self._folder = folder
         self._url = parse_url(url) if url else ""
         self._seconds = answer_seconds
         self._apis: dict[str, str] = {}
         self._asked: set[str] = set()
-        self._client = httpx.AsyncClient(
-            follow_redirects=False,
-            timeout=answer_seconds + 1.0,
-            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
-            # A proxy from the environment has no business between two programs of one host.
-            trust_env=not is_loopback(urlsplit(self._url).hostname or ""),
-        )
+        with proxies_named():
+            self._client = httpx.AsyncClient(
+                follow_redirects=False,
+                timeout=answer_seconds + 1.0,
+                limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+                # A proxy from the environment has no business between two programs of one host.
+                trust_env=not is_loopback(urlsplit(self._url).hostname or ""),
+            )
         self._client.headers.clear()
 
     async def aclose(self) -> None:

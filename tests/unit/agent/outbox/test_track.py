@@ -10,16 +10,19 @@ from pathlib import Path
 import orjson
 import pytest
 from fakes.certificates import self_signed
+from fakes.proxy import proxying
 from fakes.rawserver import Connection, raw_server
 from fakes.refusing import Refusing, refusing
 from fakes.segments import DEVICE, SESSION, segment
 
+from agent.errors import ConfigError, SinkError
 from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment
 from agent.outbox import wire
 from agent.outbox.amplitude import AmplitudeSink
 from agent.outbox.collector import CollectorSink
 from agent.outbox.exchange import trust
 from agent.outbox.pace import Pace
+from agent.outbox.receipts import meaning
 from agent.outbox.track import Posting
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -73,21 +76,99 @@ def test_as_many_posts_as_there_are_connections_are_under_way_at_once() -> None:
     assert got == [Delivered("200 ok")] * 3
 
 
-def test_a_proxy_of_the_environment_is_asked_for_what_is_not_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bytes] = []
+HOST = "replays.example"
 
-    def proxy(connection: Connection) -> None:
-        asked.append(connection.request().partition(b"\r\n")[0])
-        connection.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 
-    with raw_server(proxy) as url:
-        for name in ("NO_PROXY", "no_proxy", "https_proxy"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("HTTPS_PROXY", url)
-        sink = AmplitudeSink("https://replays.invalid/track", Posting("key", seconds=10.0))
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """None is named by the environment; the patch, to name some."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("kind", [AmplitudeSink, CollectorSink])
+def test_tls_goes_through_the_proxy_of_the_environment_unread(
+    tmp_path: Path, no_proxy: pytest.MonkeyPatch, kind: type[AmplitudeSink] | type[CollectorSink]
+) -> None:
+    certificate, tls = self_signed(tmp_path, f"DNS:{HOST}")
+    with refusing("429 in seconds", "silence", tls=tls) as server, proxying(server.url) as proxy:
+        no_proxy.setenv("HTTPS_PROXY", proxy.url.replace("//", "//somebody:secret@"))
+        sink = kind(f"https://{HOST}", Posting("key-4711", seconds=2.0, tls=trust(certificate)))
         assert isinstance(sink.send(segment()), Retry)
+        # The deadline holds inside of a tunnel, too.
+        assert sink.send(segment()) == Retry(0.0, "no full answer within 2 s")
+        assert isinstance(sink.send(segment()), Delivered)
         sink.close()
-    assert asked == [b"CONNECT replays.invalid:443 HTTP/1.1"]
+    assert server.taken == texts(segment())
+    assert set(proxy.lines) == {f"CONNECT {HOST}:443 HTTP/1.1"}
+    assert "Proxy-Authorization: Basic c29tZWJvZHk6c2VjcmV0" in proxy.asked[0]
+    assert not any(b"key-4711" in data for data in [*proxy.through, *map(str.encode, proxy.asked)])
+
+
+def test_a_collector_without_tls_is_asked_through_the_proxy_by_its_whole_address(no_proxy: pytest.MonkeyPatch) -> None:
+    with refusing() as server, proxying(server.url) as proxy:
+        no_proxy.setenv("HTTP_PROXY", proxy.url)
+        sink = CollectorSink(f"http://{HOST}:8377")
+        assert isinstance(sink.send(segment()), Delivered)
+        sink.close()
+    assert server.taken == texts(segment())
+    assert proxy.lines[0].startswith(f"POST http://{HOST}:8377{wire.TRACK_PATH}?device_id=")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "means"),
+    [("407 Proxy Authentication Required", "HTTPS_PROXY"), ("403 Forbidden", "proxy"), ("502 No", "")],
+)
+def test_what_a_proxy_refuses_is_tried_again_and_explained(
+    no_proxy: pytest.MonkeyPatch, refusal: str, means: str
+) -> None:
+    with refusing() as server, proxying(server.url, refusal) as proxy:
+        no_proxy.setenv("HTTPS_PROXY", proxy.url.replace("//", "//somebody:secret@"))
+        sink = AmplitudeSink(f"https://{HOST}/track", Posting("key"))
+        delivery = sink.send(segment())
+        with pytest.raises(SinkError) as caught:
+            sink.check()
+        sink.close()
+    assert isinstance(delivery, Retry)
+    assert refusal in delivery.reason
+    assert means in meaning(delivery.reason)
+    assert "secret" not in f"{delivery.reason}{caught.value}{caught.value.hint}"
+    assert server.posts == []
+
+
+def test_no_proxy_is_asked_for_what_no_proxy_names_nor_for_this_host(no_proxy: pytest.MonkeyPatch) -> None:
+    with refusing() as server, proxying(server.url) as proxy:
+        no_proxy.setenv("ALL_PROXY", proxy.url)
+        no_proxy.setenv("NO_PROXY", ".invalid")
+        for url, kind in ((server.url, Delivered), ("https://replays.invalid", Retry)):
+            sink = AmplitudeSink(url, Posting("key"))
+            assert isinstance(sink.send(segment()), kind)
+            sink.close()
+    assert proxy.asked == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1"),
+        ("HTTPS_PROXY", "ftp://127.0.0.1"),
+        ("HTTP_PROXY", "http://:secret@[::1"),
+        ("HTTPS_PROXY", "http://somebody:secret:1"),
+        ("NO_PROXY", "::1/128"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(
+    no_proxy: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    no_proxy.setenv(name, value)
+    with pytest.raises(ConfigError, match="proxy") as caught:
+        AmplitudeSink(f"https://{HOST}", Posting("key"))
+    assert "HTTPS_PROXY" in caught.value.hint
+    assert "secret" not in str(caught.value)
+    # It has no business here.
+    AmplitudeSink("http://127.0.0.1:1", Posting("key")).close()
 
 
 def test_posts_wait_for_their_turn_and_their_bytes_are_counted() -> None:
