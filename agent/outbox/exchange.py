@@ -141,8 +141,8 @@ def proxies_named() -> Iterator[None]:
     except (httpx.InvalidURL, ValueError, ImportError) as error:
         raise ConfigError(
             "The environment names a proxy that cannot be used.",
-            "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY take http://HOST:PORT or https://HOST:PORT (no SOCKS), NO_PROXY names "
-            "of hosts. Mend or unset them.",
+            "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY take http://HOST:PORT or https://HOST:PORT, no SOCKS; NO_PROXY names "
+            "hosts. Mend or unset them.",
         ) from error
 
 

@@ -182,6 +182,8 @@ def test_without_settings_it_is_segments_own_host(tmp_path: Path) -> None:
 
 
 def test_a_proxy_that_cannot_be_used_is_an_error_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
     with pytest.raises(ConfigError, match="proxy"):
         Upstream(tmp_path)
