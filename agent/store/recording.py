@@ -125,7 +125,6 @@ class Recording:
                 write_files(self._pictures, dict(files).items())
             write_files(self._segments, [(f"{name}.jsonl", lines)])
             write_files(self._segments, [(f"{name}.json", [document])])
-            self._known[name] = stored
 
     def manifests(self) -> tuple[SegmentManifest, ...]:
         """The readable manifests, by device id, session id, sequence number, start."""
@@ -308,7 +307,8 @@ class Recording:
         return True
 
     def _stored(self, segment_id: str) -> StoredManifest:
-        """The manifest document; kept once read, since it never changes."""
+        """The manifest document; kept once read, since it never changes. Not when written: who writes for days would hold
+        all of them."""
         file = self._segments / f"{check_id(segment_id)}.json"
         if segment_id in self._known and file.exists():
             return self._known[segment_id]
