@@ -307,8 +307,8 @@ class Recording:
         return True
 
     def _stored(self, segment_id: str) -> StoredManifest:
-        """The manifest document; kept once read, since it never changes. Not when written: who writes for days would hold
-        all of them."""
+        """The manifest document; kept once read, since it never changes. Not when written: who writes for days would
+        hold all of them."""
         file = self._segments / f"{check_id(segment_id)}.json"
         if segment_id in self._known and file.exists():
             return self._known[segment_id]

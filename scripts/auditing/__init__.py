@@ -1,0 +1,1 @@
+"""Known vulnerabilities of the dependencies: `scripts/audit`."""
