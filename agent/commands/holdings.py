@@ -162,6 +162,8 @@ def _meant(found: list[Place], who: Who) -> tuple[set[Key], set[str]]:
     for place in found:
         keys |= erasure.begun(place.recording)
         ids |= place.recording.condemned()
+        if place.is_spool:
+            keys |= {key for key, users in spooled.still_open(place.folder) if who.means(key, users)}
         if who.user is not None:
             keys |= {key for event in collected.events(place.folder, who, set()) if (key := _key(event)) is not None}
     for key in keys & held.keys():
@@ -179,6 +181,10 @@ def _erase(mine: list[Place], who: Who, erased: Erased) -> None:
     for place in mine:
         if place.is_spool:
             lines, size = spooled.erase_rows(place.folder, erased.segments)
+            files, more = spooled.erase_open(
+                place.folder, lambda key, users: key in erased.replays or (bool(who) and who.means(key, users))
+            )
+            erased.files, size = erased.files + files, size + more
         else:
             lines, size = collected.erase(place.folder, who, erased.replays)
         erased.lines, erased.bytes = erased.lines + lines, erased.bytes + size
@@ -190,7 +196,11 @@ def _erase(mine: list[Place], who: Who, erased: Erased) -> None:
 
 
 def _has(place: Place, keys: set[Key], ids: set[str]) -> bool:
-    return not keys.isdisjoint(replays(place.recording)) or (place.is_spool and spooled.names_any(place.folder, ids))
+    if not keys.isdisjoint(replays(place.recording)):
+        return True
+    if not place.is_spool:
+        return False
+    return spooled.names_any(place.folder, ids) or any(key in keys for key, _ in spooled.still_open(place.folder))
 
 
 def _key(event: Mapping[str, Any]) -> Key | None:

@@ -52,16 +52,24 @@ def replays(recording: Recording) -> dict[Key, Replay]:
         replay = found.setdefault((manifest.device_id, manifest.session_id), Replay(_key(manifest)))
         replay.segments.append(manifest)
         try:
-            users = [event.get("userId") for event in tracked(recording, manifest.id)]
+            replay.users |= users(recording.events(manifest.id))
         except RecordingError:
             continue
-        replay.users |= {user for user in users if isinstance(user, str)}
     return found
+
+
+def users(lines: Iterable[bytes]) -> set[str]:
+    """The user ids that the Segment events among rrweb events show."""
+    return {user for event in _tracked(lines) if isinstance(user := event.get("userId"), str)}
 
 
 def tracked(recording: Recording, segment_id: str) -> Iterator[Mapping[str, Any]]:
     """The Segment events of a segment: their payloads with `kind` and `at_ms`. Raises RecordingError when damaged."""
-    for line in recording.events(segment_id):
+    return _tracked(recording.events(segment_id))
+
+
+def _tracked(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
+    for line in lines:
         if b'"' + _EVENT.encode() not in line:
             continue
         try:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import orjson
 import pytest
+from fakes.drafts import drafts
 from fakes.segments import DEVICE, SESSION, custom, segment, segment_id
 
 from agent.collector.ingest import Ingest
 from agent.model import SealedSegment
 from agent.outbox.receipts import Receipt
-from agent.outbox.spool import Spool
+from agent.outbox.spool import Recovery, Spool
 from agent.store.disk import AppendFile, FolderLock
 from agent.store.recording import LOCK, Recording
 
@@ -30,8 +31,8 @@ def mine(seq: int = 0) -> SealedSegment:
     return segment(seq, shades=(10, 60 + seq, 200), extra=[said] if seq == 0 else [])
 
 
-def theirs() -> SealedSegment:
-    return segment(0, SESSION + 1, OTHER, shades=(10, 99))
+def theirs(seq: int = 0) -> SealedSegment:
+    return segment(seq, SESSION + 1, OTHER, shades=(10, 99))
 
 
 class Host:
@@ -57,6 +58,12 @@ class Host:
                 spool.put(sealed, [SINK, f"dir:{self.recording}"])
                 spool.note(Receipt(7, sealed.manifest.id, SINK, "delivered", "ok"))
             spool.reject(mine(1).manifest.id, SINK, f"{DEVICE} was not liked")
+            # Recorders that were killed left these open.
+            for sealed in (mine(2), theirs(9)):
+                for draft in drafts(sealed):
+                    spool.append(draft, [SINK])
+            # One without a whole append may hold anything.
+            (self.spool / "1/drafts" / ("0" * 32 + ".draft")).write_bytes(DEVICE.encode())
 
     def bytes(self) -> bytes:
         """Names and contents of all files but locks, in which processes write their numbers."""
@@ -79,7 +86,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 def marks() -> list[bytes]:
     """What only the session that goes has."""
     kept = theirs().pictures
-    pictures = [shown for n in (0, 1) for shown in mine(n).pictures.values() if shown.digest not in kept]
+    pictures = [shown for n in (0, 1, 2) for shown in mine(n).pictures.values() if shown.digest not in kept]
     assert pictures
     return [
         DEVICE.encode(),
@@ -103,8 +110,9 @@ def check_gone(host: Host) -> None:
     rows = [json.loads(line)["insert_id"] for line in (host.collected / "events.jsonl").read_bytes().splitlines()]
     assert rows == ["two"]
     with closing(Spool(host.spool / "1")) as spool:
-        assert spool.recovery.damaged == spool.recovery.lost == 0
-        assert spool.pending() == 2
+        # What was open of the other session is sealed now.
+        assert spool.recovery == Recovery(sealed=1)
+        assert spool.pending() == 3
 
 
 @pytest.mark.parametrize("whose", [("--user", USER), ("--device", DEVICE, "--user", USER)])
@@ -271,3 +279,18 @@ def test_what_it_cannot_do_is_said(call, host: Host, tmp_path: Path, words: tupl
     ended = call("sessions", *(known.get(word, word) for word in words))
     assert ended.code in (2, 11)
     assert said in ended.err
+
+
+def test_a_running_recorder_that_has_the_session_open_is_named(call, host: Host) -> None:
+    """Its open segment is all that it has of the session."""
+    third = segment(0, SESSION + 2, "third-device")
+    with closing(Spool(host.spool / "2")) as spool:
+        spool.append(drafts(third)[0], [SINK])
+        before = host.bytes()
+        ended = call("sessions", "delete", str(host.recording), "--device", "third-device", "--yes")
+        assert ended.code == 11
+        assert "in use by process" in ended.err
+        assert "Stop that process" in ended.err
+        assert host.bytes() == before
+    assert call("sessions", "delete", str(host.recording), "--device", "third-device", "--yes").code == 0
+    assert b"third-device" not in host.bytes()
