@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,8 +46,9 @@ def redact(
     Pictures are covered where a view that a rule means stood just before, then, or just after, and all of a list that
     moved while they were taken. Words of hidden views and those of --text are starred in labels, event properties and
     log lines; --from and --to limit the views and places. Nothing can be shown again. Changed segments get new ids; a
-    receipt is kept in the recording. If it is interrupted, run it again. A folder that something still records into
-    is refused. Events that a collector keeps in files of their own are not touched; it says which.
+    receipt is kept in the recording. If it is interrupted, run it again. What of it waits in this host's spool is
+    replaced, too. A folder that something still records into, or a spool that it uses, is refused. Events that a
+    collector keeps in files of their own are not touched; it says which.
 
     What was uploaded already is not recalled: delete it where it is. The old ids are in the receipt.
 
@@ -57,6 +59,7 @@ def redact(
     from agent.commands.console import put_json, say
     from agent.commands.view import recording
     from agent.errors import ConfigError
+    from agent.outbox import redaction as spooled
     from agent.privacy import Rules, rule
     from agent.replay.redaction import Order
     from agent.settings import load
@@ -88,10 +91,13 @@ def redact(
     }
     uploaded, waiting = _elsewhere(stored)
     order = Order(chosen, Rules(wanted), rects, *span)
-    receipt = run(stored, order, asked, HostClock().now().wall_ms, dry_run=dry_run, tell=_Teller())
+    with ExitStack() as stack:
+        held = [] if dry_run else spooled.hold(load({}).settings.spool, stored, stack)
+        receipt = run(stored, order, asked, HostClock().now().wall_ms, dry_run=dry_run, tell=_Teller())
+        replaced = spooled.replace(held, stored)
     before = {pair["before"] for pair in receipt["segments"]}
     receipt["uploaded"] = {name: len(before & ids) for name, ids in uploaded.items() if before & ids}
-    receipt["waiting"] = len(before & waiting)
+    receipt["waiting"] = len(before & waiting) if dry_run else replaced
     if as_json:
         put_json(receipt)
     verb = "would be" if dry_run else "were"
@@ -111,7 +117,7 @@ def redact(
     for name, count in receipt["uploaded"].items():
         say(f"{count} of the changed segments went to {name} before, as they were. Delete them there; redact cannot.")
     if receipt["waiting"]:
-        say(f"{receipt['waiting']} of them wait in the spool as they were, and will be uploaded so.")
+        say(f"{receipt['waiting']} segments that wait in the spool {verb} replaced by what is left of them.")
     if before and not receipt["uploaded"]:
         say("This host knows of no upload of these segments; what other hosts sent, redact cannot tell nor recall.")
 

@@ -305,6 +305,43 @@ class Spool:
                     entry.sinks = {sink: _Delivery() for sink in left}
             self._changed.notify_all()
 
+    def replace(self, segment: str, copy: SealedSegment) -> None:
+        """Deliver a redacted copy to the sinks that have not had the segment, whose bytes are destroyed.
+
+        Nothing may be claimed. Raises StorageError; the next try finishes it.
+        """
+        name, size = copy.manifest.id, _size(copy)
+        with self._changed:
+            entry = self._entries[segment]
+            left = tuple(sink for sink, delivery in entry.sinks.items() if delivery.state != "acked")
+            if left:
+                self._ledger.append(Row("put", name, left, size, at_ms=entry.at_ms), sync=True)
+            self._queue.write(copy)
+            sinks = {sink: _Delivery() for sink in left}
+            self._entries[name] = _Entry(_session(copy.manifest), size, sinks, entry.at_ms)
+            del self._entries[segment]
+            for sink in left:
+                self._ledger.append(Row("ack", segment, (sink,)), sync=sink == left[-1])
+            self._queue.destroy()
+            self._changed.notify_all()
+
+    def segments(self) -> dict[str, tuple[str, ...]]:
+        """What is queued, and the sinks that have not had it; an orphan has none."""
+        with self._changed:
+            return {
+                name: tuple(sink for sink, delivery in entry.sinks.items() if delivery.state != "acked")
+                for name, entry in self._entries.items()
+            }
+
+    def key(self, segment: str) -> tuple[str, int]:
+        """The device id and session id of a queued segment."""
+        with self._changed:
+            return self._entries[segment].session
+
+    def sealed(self, segment: str) -> SealedSegment:
+        """A queued segment. Raises RecordingError."""
+        return self._queue.sealed(segment)
+
     def destinations(self) -> tuple[str, ...]:
         """The sinks that something is still to be delivered to."""
         with self._changed:

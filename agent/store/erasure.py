@@ -36,15 +36,21 @@ def begun(recording: Recording) -> set[Key]:
     return found
 
 
-def former(recording: Recording, segment_ids: Iterable[str]) -> set[str]:
-    """The ids that these segments had before they were redacted, once or several times. Raises StorageError."""
-    made = {manifest.id: manifest.supersedes for manifest in recording.manifests() if manifest.supersedes}
+def copies(recording: Recording) -> dict[str, str]:
+    """Of what was redacted the former id, and that of the copy: a copy may have one, too. Raises StorageError."""
+    made = {manifest.supersedes: manifest.id for manifest in recording.manifests() if manifest.supersedes}
     for receipt in (recording.path / REDACTIONS).glob("*.json"):
         try:
-            pairs = [(pair["after"], pair["before"]) for pair in orjson.loads(receipt.read_bytes())["segments"]]
-            made |= {after: before for after, before in pairs if SEGMENT_ID.fullmatch(before)}
+            pairs = [(pair["before"], pair["after"]) for pair in orjson.loads(receipt.read_bytes())["segments"]]
+            made |= {before: after for before, after in pairs if SEGMENT_ID.fullmatch(before)}
         except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
             continue
+    return made
+
+
+def former(recording: Recording, segment_ids: Iterable[str]) -> set[str]:
+    """The ids that these segments had before they were redacted, once or several times. Raises StorageError."""
+    made = {after: before for before, after in copies(recording).items()}
     found: set[str] = set()
     left = {*segment_ids}
     while left := {made[name] for name in left if name in made} - found:

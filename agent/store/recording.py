@@ -47,7 +47,7 @@ from agent.store.schema import (
 SUFFIXES = {"image/webp": ".webp", "image/jpeg": ".jpg", "image/png": ".png"}
 _MEDIA_TYPES = {suffix: media_type for media_type, suffix in SUFFIXES.items()}
 REDACTIONS = "redactions"
-_HEADER = "recording.json"
+HEADER = "recording.json"
 _ERASING = "erasing.json"
 LOCK = "lock"
 # Only a whole JSON string is a reference: inside a longer text a quote would be escaped.
@@ -76,11 +76,11 @@ class Recording:
     @classmethod
     def open(cls, path: Path) -> Recording:
         """An existing recording. Raises RecordingError when there is none, or it is newer than this program."""
-        file = path / _HEADER
+        file = path / HEADER
         try:
             header = read_header(_parse(file))
         except FileNotFoundError as error:
-            raise RecordingError(f"{path} is not a recording.", f"A recording is a folder with a {_HEADER}.") from error
+            raise RecordingError(f"{path} is not a recording.", f"A recording is a folder with a {HEADER}.") from error
         except RecordingError as error:
             raise RecordingError(f"{file}: {error.message}", error.hint) from error
         return cls(path, header)
@@ -89,10 +89,10 @@ class Recording:
     def create(cls, path: Path) -> Recording:
         """The recording in this folder, made when it is not there yet. Raises StorageError."""
         make_folder(path)
-        if not (path / _HEADER).exists():
+        if not (path / HEADER).exists():
             # The folder's age, for people; no stamp of the recorded timeline comes from it.
             header = Header(time.time_ns() // 1_000_000, f"{OWNER} {__version__}")
-            write_files(path, [(_HEADER, [orjson.dumps(header_document(header))])])
+            write_files(path, [(HEADER, [orjson.dumps(header_document(header))])])
         recording = cls.open(path)
         make_folder(recording._segments)
         make_folder(recording._pictures)

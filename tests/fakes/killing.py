@@ -25,6 +25,9 @@ from pathlib import Path
 
 import orjson
 import xxhash
+from fakes import recording
+from fakes.recording import messages
+from fakes.wait import until
 
 import agent.collector.server
 import agent.commands.collector
@@ -34,9 +37,6 @@ from agent import cli
 from agent.replay.segment import KILLED, draft_id
 from agent.replay.validator import validate
 from agent.store.recording import Recording
-from fakes import recording
-from fakes.recording import messages
-from fakes.wait import until
 
 ROLES = ("recorder", "uploader", "collector")
 SESSION = 1_760_000_000_000
@@ -109,6 +109,7 @@ class Killing:
     def close(self) -> None:
         for role in list(self._running):
             self._kill(role)
+
     def _settle(self) -> None:
         """Everybody dies once more; then a collector in peace, and an upload of what is left."""
         for role in ROLES:
@@ -153,9 +154,9 @@ class Killing:
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
         finally:
+            if status == 1:
+                traceback.print_exc()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)

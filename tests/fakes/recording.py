@@ -2,8 +2,8 @@
 
     python recording.py SPOOL URL TRUTH SESSION
 
-TRUTH is told, in one write a line, what is safe from then on: `a DRAFT MESSAGE...`, the ids of the events in all appends
-to an open segment; `s ID DIGEST MESSAGE...`, a sealed segment and the xxh3_64 of its events.
+TRUTH is told, in one write a line, what is safe from then on: `a DRAFT MESSAGE...`, the ids of the events in all
+appends to an open segment; `s ID DIGEST DRAFT MESSAGE...`, a sealed segment and the xxh3_64 of its events.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from itertools import count
 from pathlib import Path
 
 import xxhash
+from fakes.device import APP, FakeDevice
+from fakes.lines import event_line
+from fakes.views import at
 
-from agent.model import Draft, SealedSegment
+from agent.model import Draft, SealedSegment, Snapshot
 from agent.outbox.sink import parse_sink
 from agent.outbox.spool import open_free
 from agent.outbox.uploader import Uploader
@@ -26,11 +29,6 @@ from agent.runtime.status import DeviceStatus
 from agent.settings import Replay, Settings
 from bridge.deadline import Deadline
 from bridge.types import Stamp
-from fakes.device import APP, FakeDevice
-from fakes.lines import event_line
-from fakes.views import at
-
-from agent.model import Snapshot
 
 STEP_SECONDS = 0.02
 SEGMENT_SECONDS = 6.0

@@ -5,9 +5,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from fakes.segments import custom, segment
+from fakes.drafts import drafts
+from fakes.segments import SESSION, custom, segment
 
 from agent.outbox.receipts import Receipt, Receipts
+from agent.outbox.spool import Spool
 from agent.store.disk import FolderLock
 from agent.store.recording import LOCK, Recording
 
@@ -72,7 +74,77 @@ def test_what_was_uploaded_is_said(call, shop: Recording, tmp_path: Path) -> Non
     ended = call("redact", str(shop.path), "--text", "Anna Bell")
     assert "1 of the changed segments went to collector:http://127.0.0.1:1 before" in ended.err
     assert "dir:" not in ended.err
-    assert "1 of them wait in the spool" in ended.err
+    assert "1 segments that wait in the spool were replaced" in ended.err
+
+
+def spooled(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_what_waits_in_the_spool_is_redacted_too(call, shop: Recording, tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "spool/1", f"dir:{tmp_path / 'elsewhere'}"
+    said = custom(START + 65_000, "note", {"text": "for Anna Bell"})
+    with closing(Spool(folder)) as spool:
+        for name in [manifest.id for manifest in shop.manifests()]:
+            spool.put(shop.sealed(name), [elsewhere, f"dir:{shop.path}"])
+            spool.ack(name, f"dir:{shop.path}")
+        # These have not reached the folder yet; one was still open when its recorder was killed.
+        spool.put(segment(2, extra=[said]), [elsewhere, f"dir:{shop.path}"])
+        for draft in drafts(segment(3, extra=[{**said, "timestamp": START + 95_000}])):
+            spool.append(draft, [elsewhere, f"dir:{shop.path}"])
+    assert spooled(folder).count(b"Anna Bell") == 3
+    ended = call("redact", str(shop.path), "--text", "Anna Bell")
+    assert ended.code == 0
+    assert "3 segments that wait in the spool were replaced" in ended.err
+    assert b"Anna" not in spooled(folder) + stored(shop)
+    assert call("upload").code == 0
+    sent = Recording.open(tmp_path / "elsewhere")
+    assert {manifest.id for manifest in sent.manifests()} == {manifest.id for manifest in shop.manifests()}
+    assert len(sent.manifests()) == 4
+    assert b"Anna" not in stored(sent)
+    assert call("redact", str(shop.path), "--text", "Anna Bell").code == 0
+
+
+def test_a_redaction_that_was_interrupted_before_the_spool_is_finished_by_the_next(
+    call, shop: Recording, tmp_path: Path
+) -> None:
+    folder, elsewhere = tmp_path / "spool/1", f"dir:{tmp_path / 'elsewhere'}"
+    (first, *_) = shop.manifests()
+    old = shop.sealed(first.id)
+    assert call("redact", str(shop.path), "--text", "Anna Bell").code == 0
+    with closing(Spool(folder)) as spool:
+        spool.put(old, [elsewhere])
+    ended = call("redact", str(shop.path), "--text", "Anna Bell")
+    assert "0 of 2 segments were changed" in ended.err
+    assert "1 segments that wait" in ended.err
+    assert b"Anna" not in spooled(folder)
+
+
+def test_what_waits_for_others_alone_is_refused_with_the_next_step(call, shop: Recording, tmp_path: Path) -> None:
+    folder = tmp_path / "spool/1"
+    with closing(Spool(folder)) as spool:
+        spool.put(segment(2), ["collector:http://127.0.0.1:1"])
+        # Of another session: nobody asks for it.
+        spool.put(segment(0, SESSION + 5), ["collector:http://127.0.0.1:1"])
+    before = stored(shop)
+    ended = call("redact", str(shop.path), "--text", "Anna Bell")
+    assert ended.code == 11
+    assert "it would be sent as it is" in ended.err
+    assert stored(shop) == before
+    command = ended.err.split("`")[1].split()
+    assert command[:2] == ["android-replay", "upload"]
+    call(*command[1:])
+    assert call("redact", str(shop.path), "--text", "Anna Bell").code == 0
+
+
+def test_a_spool_in_use_is_refused_when_it_holds_of_these_sessions(call, shop: Recording, tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "spool/1")) as spool:
+        assert call("redact", str(shop.path), "--text", "Nobody").code == 0
+        spool.append(drafts(segment(2))[0], [f"dir:{shop.path}"])
+        ended = call("redact", str(shop.path), "--text", "Anna Bell")
+        assert ended.code == 11
+        assert "Stop that process, then redact" in ended.err
+    assert call("redact", str(shop.path), "--text", "Anna Bell").code == 0
 
 
 def test_what_a_collector_keeps_besides_is_said(call, shop: Recording) -> None:
