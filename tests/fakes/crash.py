@@ -43,7 +43,7 @@ def run_as_script(file: str, folder: Path) -> None:
     """Run a test file as a program on `folder`; its asserts are ours."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     done = subprocess.run(
-        [sys.executable, file, str(folder)], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, file, str(folder)], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
 

@@ -20,6 +20,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +43,7 @@ ROLES = ("recorder", "uploader", "collector")
 SESSION = 1_760_000_000_000
 # Some die while they start, some at work.
 LONGEST_SECONDS = 1.0
+AT_WORK = 0.75
 DRAIN_SECONDS = 240.0
 
 
@@ -72,6 +74,7 @@ class Killing:
         self.outcome = Outcome(seed)
         self._random = random.Random(seed)
         self._sessions = SESSION
+        self._began = 0
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -87,6 +90,8 @@ class Killing:
             for done in range(kills):
                 tell(done)
                 role = self._random.choice(ROLES)
+                if role == "recorder" and self._random.random() < AT_WORK:
+                    self._await_work()
                 time.sleep(self._random.uniform(0, LONGEST_SECONDS))
                 self._kill(role)
                 self.outcome.kills[role] += 1
@@ -105,6 +110,14 @@ class Killing:
         self._judge()
         self.outcome.seconds = time.monotonic() - began
         return self.outcome
+
+    def _await_work(self) -> None:
+        """Until the recorder has told something, or a busy host takes too long."""
+        with suppress(AssertionError):
+            until(lambda: self._told() > self._began, "a recorder at work")
+
+    def _told(self) -> int:
+        return self.truth.stat().st_size if self.truth.exists() else 0
 
     def close(self) -> None:
         for role in list(self._running):
@@ -135,6 +148,7 @@ class Killing:
         words = ["collector", "--folder", str(self.collected), "--port", str(self.port)]
         if role == "recorder":
             self._sessions += 1000
+            self._began = self._told()
         elif role == "uploader":
             words = ["upload", "--spool", str(self.spool), *(more or ("--patience", "3", "--json"))]
         child = os.fork()

@@ -18,15 +18,18 @@ from agent.store.redaction import redact
 
 START = segment().manifest.start_ms
 SINK = "collector:http://b"
+SAID = [
+    segment(seq, shades=(1,), extra=[custom(START + 5000 + seq * 30_000, "note", {"text": "Anna Bell"})])
+    for seq in (0, 1)
+]
 
 
 def fill(base: Path) -> None:
-    said = [segment(seq, extra=[custom(START + 5000 + seq * 30_000, "note", {"text": "Anna Bell"})]) for seq in (0, 1)]
     recording = Recording.create(base / "shop")
-    recording.write(said[0])
+    recording.write(SAID[0])
     with closing(Spool(base / "spool/1")) as spool:
-        spool.put(said[0], [SINK])
-        spool.put(said[1], [SINK, f"dir:{base / 'shop'}"])
+        spool.put(SAID[0], [SINK])
+        spool.put(SAID[1], [SINK, f"dir:{base / 'shop'}"])
 
 
 def run(base: Path) -> None:
@@ -69,7 +72,7 @@ def _kill_everywhere(parent: Path) -> None:
         run(killed[0])
         check(killed[0])
         shutil.rmtree(killed[0])
-    assert n > 30
+    assert n > 30, n
 
 
 if __name__ == "__main__":
