@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import xxhash
@@ -80,6 +81,16 @@ def frame(
         data=data,
         digest=xxhash.xxh3_64_intdigest(data),
         source=source,
+    )
+
+
+def again(frame: Frame, began: Stamp, ended: Stamp, display: Display) -> Frame:
+    """The same picture, asked for anew at `began` and there at `ended`."""
+    return replace(
+        frame,
+        stamp=middle(began, ended),
+        bound_ns=(ended.mono_ns - began.mono_ns + 1) // 2,
+        rotation=display.rotation_of(frame.size),
     )
 
 

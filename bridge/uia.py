@@ -262,26 +262,35 @@ class UiaScreen:
         self._server = server
         self._clock = clock
         self._display = display
+        self._last: tuple[str, Frame] | None = None
 
     def run(self) -> None:
         """Each picture is asked for."""
 
     def capture(self, deadline: Deadline) -> Frame:
-        """Take one picture. Raises CaptureFailed (ScreenBlocked for none), DeviceBusy, BridgeTimeout, DeviceGone."""
+        """Take one picture; one that was sent before is not decoded again.
+
+        Raises CaptureFailed (ScreenBlocked for none), DeviceBusy, BridgeTimeout, DeviceGone.
+        """
         began = self._clock.now()
         result = self._server.call("takeScreenshot", [SCALE, QUALITY], deadline)
         ended = self._clock.now()
         if not isinstance(result, str) or not result:
             raise ScreenBlocked(self._serial, "take a screenshot", "the device gives no picture: a secure window?")
+        if self._last is not None and self._last[0] == result:
+            return picture.again(self._last[1], began, ended, self._display)
         try:
             data = base64.b64decode(result)
         except (binascii.Error, ValueError) as error:
             raise CaptureFailed(self._serial, "take a screenshot", "the picture is not base64") from error
         size, image = picture.jpeg(data, self._serial)
-        return picture.frame(began, ended, size, image, "image/jpeg", self._display, self.name)
+        frame = picture.frame(began, ended, size, image, "image/jpeg", self._display, self.name)
+        self._last = result, frame
+        return frame
 
     def close(self) -> None:
         """The server is closed by the device."""
+        self._last = None
 
 
 def _response(stream: Stream, deadline: Deadline) -> bytes:

@@ -139,6 +139,8 @@ class CaptureLoop:
         last = self._dump()
         shown: int | None = None
         settled = sure = False
+        # When the first dump ended that was around a picture: masking knows nothing of what the screen did before it.
+        known_ns: int | None = None
         since = self._clock.now()
         resumed_ns = self._clock.now().mono_ns
         while not self._stopped:
@@ -147,6 +149,7 @@ class CaptureLoop:
                 self._dumps.clear()
                 self._told = None
                 last, settled, resumed_ns = self._dump(), False, self._clock.now().mono_ns
+                known_ns = None
                 continue
             started = self._clock.now()
             frame = self._picture(screen, started)
@@ -167,7 +170,7 @@ class CaptureLoop:
                 if not changed or frame.stamp.mono_ns < resumed_ns:
                     # What is told is that the screen shows it still.
                     frame = _still(frame, until)
-                if changed or not settled or self._tree_is_old(last):
+                if changed or not settled or self._tree_is_old(last, costly=not held):
                     earlier = self._dumps.before(frame, until)
                     self._let_pass(until)
                     after = self._dump() or self._dump()
@@ -179,9 +182,12 @@ class CaptureLoop:
                         snapshot = Snapshot(frame, first, after, earlier[1:], until, since)
                         self._emit(snapshot)
                         sure = enclosed(snapshot) and still(snapshot)
+                        if known_ns is None and first is not None and after is not None:
+                            known_ns = first.stamp.mono_ns + first.bound_ns
                     kept = settled and not changed and after is None
                     drawn_ns = frame.stamp.mono_ns - frame.bound_ns
-                    settled = kept or (same_tree and sure and drawn_ns >= self._moved_ns + SETTLING_NS)
+                    moved_ns = max(self._moved_ns, known_ns or 0)
+                    settled = kept or (same_tree and sure and drawn_ns >= moved_ns + SETTLING_NS)
                     shown, last = frame.digest, after
             else:
                 # What comes after a gap is shown even if it is what was there before.
@@ -259,12 +265,14 @@ class CaptureLoop:
     def _stale(self, tree: Hierarchy | None, now: Stamp) -> bool:
         return tree is None or tree.stamp.mono_ns + tree.bound_ns < now.mono_ns - FRESH_NS
 
-    def _tree_is_old(self, tree: Hierarchy | None) -> bool:
-        """Whether it is time for a dump; on an idle screen with each look, which are as rare."""
+    def _tree_is_old(self, tree: Hierarchy | None, *, costly: bool) -> bool:
+        """Whether it is time for a dump; on an idle screen with each look, if looks cost something and are as rare."""
         if tree is None:
             return True
         now_ns = self._clock.now().mono_ns
-        return now_ns - tree.stamp.mono_ns >= self._settings.tree_interval * 1e9 or now_ns - self._changed_ns > IDLE_NS
+        if costly and now_ns - self._changed_ns > IDLE_NS:
+            return True
+        return now_ns - tree.stamp.mono_ns >= self._settings.tree_interval * 1e9
 
     def _pause(self, started: Stamp, *, costly: bool) -> None:
         """Wait for the next look. A screen that stands still is asked rarely, if asking costs the device something.

@@ -194,6 +194,16 @@ def test_screenshot(uia: Uia, rig: Rig) -> None:
     assert uia.calls[0]["params"] == [1.0, 80]
 
 
+def test_a_screenshot_that_is_sent_again_keeps_its_bytes_and_gets_a_new_stamp(uia: Uia, rig: Rig) -> None:
+    shown = [simplejpeg.encode_jpeg(np.full((20, 10, 3), grey, np.uint8), colorspace="RGB") for grey in (90, 91)]
+    uia.answer = lambda call: result(base64.b64encode(shown[0]).decode())
+    first, second = rig.screen.capture(soon()), rig.screen.capture(soon())
+    assert (second.data is first.data, second.digest) == (True, first.digest)
+    assert second.stamp > first.stamp
+    uia.answer = lambda call: result(base64.b64encode(shown[1]).decode())
+    assert bytes(rig.screen.capture(soon()).data) == shown[1]
+
+
 @pytest.mark.parametrize(
     ("value", "kind"), [(None, ScreenBlocked), ("", ScreenBlocked), ("!!!", CaptureFailed), ("AAAA", CaptureFailed)]
 )

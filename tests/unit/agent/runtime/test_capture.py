@@ -43,6 +43,7 @@ class Script:
         self.pictures = pictures
         self.trees = trees
         self.emitted: list[Snapshot | Gap] = []
+        self.dumped_ns: list[int] = []
         self.stop: Callable[[], None] = lambda: None
 
     def capture(self, deadline: Deadline) -> Frame:
@@ -54,6 +55,7 @@ class Script:
         return Frame(self.clock.now(), 0, Size(1, 1), Size(1, 1), 0, "image/x-rgba", b"\0\0\0\0", step, self.name)
 
     def dump(self, deadline: Deadline) -> Hierarchy:
+        self.dumped_ns.append(self.clock.ns)
         step = self.trees.pop(0) if len(self.trees) > 1 else self.trees[0]
         if isinstance(step, BridgeError):
             raise step
@@ -225,15 +227,16 @@ def test_dumps_of_long_ago_say_nothing() -> None:
 class Video(Script):
     """A screen that sends pictures: `frames` are those that are there at each look, with their times in ms."""
 
-    def __init__(self, frames: list[tuple[int, int]], trees: list[int | BridgeError]) -> None:
+    def __init__(self, frames: list[tuple[int, int]], trees: list[int | BridgeError], bound_ms: int = 0) -> None:
         super().__init__([], trees)
         self.frames = frames
+        self.bound_ms = bound_ms
 
     def capture(self, deadline: Deadline) -> Frame:
         digest, at_ms = self.frames.pop(0)
         if not self.frames:
             self.stop()
-        return replace(drawn(at_ms), digest=digest)
+        return replace(drawn(at_ms, self.bound_ms), digest=digest)
 
 
 def test_a_picture_that_is_told_again_is_told_as_of_now() -> None:
@@ -246,6 +249,32 @@ def test_a_picture_that_is_told_again_is_told_as_of_now() -> None:
         assert later.until is not None
         assert earlier.after is not None
         assert earlier.after.stamp < later.frame.stamp <= later.until
+
+
+def test_a_still_screen_is_told_until_what_masking_knows_of_it_has_settled() -> None:
+    # The first dumps came too late after the picture, and too early for it to be still there for sure.
+    script = Video([(1, -88)] * 60, [10], bound_ms=88)
+    script.clock.step_ns = 10_000_000
+    script.run()
+    taken = [item for item in script.emitted if isinstance(item, Snapshot)]
+    assert taken[0].before is None
+    known = next(item.before for item in taken if item.before is not None)
+    drawn_ns = [item.frame.stamp.mono_ns - item.frame.bound_ns for item in taken]
+    assert drawn_ns[-1] >= known.stamp.mono_ns + known.bound_ns + SETTLING_NS > drawn_ns[-2]
+    assert len(taken) < 20
+
+
+def test_an_idle_screen_that_sends_pictures_is_dumped_with_the_beat_of_the_tree() -> None:
+    script = Video([(1, -400)] * 300, [10])
+    loop = CaptureLoop(
+        script, script, script.clock, Capture(rate=5, touch_rate=5), script.emitted.append, wake=script.clock
+    )
+    script.stop = loop.stop
+    loop.run()
+    idle = [at_ns for at_ns in script.dumped_ns if at_ns > 15_000_000_000]
+    assert script.clock.ns > 50_000_000_000
+    assert len(idle) > 15
+    assert min(later - earlier for earlier, later in pairwise(idle)) >= 1_900_000_000
 
 
 class Fingers:
