@@ -18,7 +18,16 @@ settings.load_profile("house")
 GRACE_SECONDS = 5.0
 # Belong to a web server's loop, which a fixture may keep for several tests.
 POOLED = "AnyIO worker thread"
+# Folders whose files wait for phones, browsers and programs, for up to a minute each.
+LONG = ("browser", "integration", "unit/agent/commands")
 FOREIGN = ("ANDROID_", "ADB_", "ADBUTILS_", "XDG_STATE_HOME", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where workers share the files, the long ones begin first, so that none is left when all others have ended."""
+    if hasattr(config, "workerinput"):
+        folders = tuple(Path(__file__).parent / folder for folder in LONG)
+        items.sort(key=lambda item: not any(map(item.path.is_relative_to, folders)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -118,10 +118,12 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> list[Listed]:
     folder = tmp_path_factory.mktemp("rendered")
     found: dict[str, list[Listed]] = {kind: [] for kind in KINDS}
     whole: list[Listed] = []
+    # Of the others none would be chosen.
+    filmed = dict(list(KINDS.items())[:COUNT])
     seed = 0
-    while sum(map(len, found.values())) < max(COUNT, len(KINDS)):
+    while sum(map(len, found.values())) < COUNT:
         seed += 1
-        for kind, make in KINDS.items():
+        for kind, make in filmed.items():
             recording = Recording.create(folder / f"{kind}-{seed}")
             for sealed in make(seed):
                 recording.write(sealed)

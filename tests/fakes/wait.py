@@ -10,13 +10,13 @@ from collections.abc import Callable
 STEP_SECONDS = 0.005
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
-    """Return as soon as the condition holds. Raises AssertionError after `seconds`."""
+def until(condition: Callable[[], object], what: str, seconds: float = 10.0, step: float = STEP_SECONDS) -> None:
+    """Return as soon as the condition holds, looked at every `step`. Raises AssertionError after `seconds`."""
     end = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s for: {what}"
-        pause.wait(STEP_SECONDS)
+        pause.wait(step)
 
 
 async def until_async(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:

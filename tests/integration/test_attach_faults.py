@@ -9,33 +9,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from fakes.recorder import SHOP, Recorder, recording
 from fakes.wait import until
 
 from agent.commands.attach import record
-from agent.runtime.control import ask
 from agent.settings import load
 from agent.store.recording import Recording
 from bridge.clock import HostClock
 from bridge.emulated.lab import Lab
 from bridge.errors import AdbServerError, BridgeError
 
-T = TypeVar("T")
-SHOP = "com.northbay.shop"
-LONGEST_SECONDS = 50.0
-END_SECONDS = 20.0
-FAULT_SECONDS = 25.0
+# Pictures are asked for one by one.
+SINGLE = {"capture.rate": 4.0, "capture.video": False}
 # Between the moment of a fault and what the recorder's clock says about it.
 SLACK_MS = 1500
 CLOCK = HostClock()
@@ -89,7 +83,8 @@ SCRIPTS: tuple[tuple[Step, ...], ...] = (
         Step(("unauthorized",), ("DeviceUnauthorized",), told="accept the question about USB debugging"),
         Step(("reboot@0:1",), LOST, detail="the device restarted"),
     ),
-    (*BAD_PICTURES, Step(("screencap=garbage",), ())),
+    BAD_PICTURES[:4],
+    (*BAD_PICTURES[4:], Step(("screencap=garbage",), ())),
     (
         Step(("u2-stall=15",), ("BridgeTimeout",), ("hierarchy",)),
         Step(("u2-taken", "u2-dies"), ("DeviceBusy",), ("hierarchy",)),
@@ -105,64 +100,6 @@ SCRIPTS: tuple[tuple[Step, ...], ...] = (
 )
 
 
-class Recorder:
-    """What a running `record` says about itself, asked from other threads."""
-
-    def __init__(self, spool: Path) -> None:
-        self._spool = spool
-        self._ended = threading.Event()
-
-    def record(
-        self, lab: Lab, folder: Path, specs: tuple[str, ...], conductors: Sequence[Callable[[], T]], video: bool = False
-    ) -> tuple[dict[str, Any], list[T]]:
-        """Record until all conductors are done; the summary and what they returned. Without `video`, pictures are asked
-        for one by one."""
-        flags = {"spool": self._spool, "adb.port": lab.port, "capture.rate": 4.0, "capture.video": video}
-        settings = load(flags).settings
-        with ThreadPoolExecutor(len(conductors) + 1) as pool:
-            working = [pool.submit(conduct) for conduct in conductors]
-            stopping = pool.submit(self._stop_after, working)
-            try:
-                summary = record(
-                    settings, specs, not specs, SHOP, [f"dir:{folder / 'replays'}"], duration=LONGEST_SECONDS
-                )
-            finally:
-                self._ended.set()
-            results = [work.result() for work in working]
-            assert time.monotonic() - stopping.result() < END_SECONDS
-        return summary, results
-
-    def _stop_after(self, working: list[Future[T]]) -> float:
-        """Ask for the end, as Ctrl-C does; when that was (monotonic seconds)."""
-        wait(working)
-        if not self._ended.is_set():
-            os.kill(os.getpid(), signal.SIGINT)
-        return time.monotonic()
-
-    def device(self, serial: str) -> Mapping[str, Any]:
-        """The facts of a device; empty when there are none yet."""
-        for path in self._spool.glob("*/control.sock"):
-            for device in (ask(path, "status") or {}).get("devices", []):
-                if device["serial"] == serial:
-                    return device
-        return {}
-
-    def wait(self, serial: str, condition: Callable[[Mapping[str, Any]], bool], what: str) -> Mapping[str, Any]:
-        """The first facts for which the condition holds."""
-        found: dict[str, Any] = {}
-
-        def holds() -> bool:
-            assert not self._ended.is_set(), f"the recording ended before {serial}: {what}"
-            found.update(self.device(serial))
-            return bool(found) and condition(found)
-
-        try:
-            until(holds, what, FAULT_SECONDS)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; last seen: {found}") from None
-        return found
-
-
 @contextlib.contextmanager
 def nothing_left() -> Iterator[None]:
     """No thread, socket, file or child of the block outlives it."""
@@ -174,13 +111,12 @@ def nothing_left() -> Iterator[None]:
 
 
 def test_every_fault_is_a_gap_and_pictures_go_on(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "spool")
-
     def conduct(index: int) -> list[Seen]:
         return [_step(lab, recorder, index, step) for step in SCRIPTS[index]]
 
     with nothing_left(), Lab(len(SCRIPTS), scenario="scroll") as lab:
-        summary, seen = recorder.record(lab, tmp_path, (), [partial(conduct, index) for index in range(len(SCRIPTS))])
+        recorder = Recorder(lab, tmp_path, SINGLE)
+        summary, seen = recorder.record([partial(conduct, index) for index in range(len(SCRIPTS))])
     assert summary["drained"]
     assert {device["state"] for device in summary["devices"]} == {"stopped"}
     gaps = _gaps(tmp_path / "replays")
@@ -190,13 +126,13 @@ def test_every_fault_is_a_gap_and_pictures_go_on(tmp_path: Path) -> None:
 
 def test_every_fault_of_video_is_a_gap_and_pictures_go_on(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    recorder = Recorder(tmp_path / "spool")
 
     def conduct() -> list[Seen]:
         return [_step(lab, recorder, 0, step) for step in BAD_VIDEO]
 
     with nothing_left(), Lab(scenario="scroll") as lab:
-        summary, (seen,) = recorder.record(lab, tmp_path, (), [conduct], video=True)
+        recorder = Recorder(lab, tmp_path, {"capture.rate": 4.0})
+        summary, (seen,) = recorder.record([conduct])
     assert summary["drained"]
     gaps = _gaps(tmp_path / "replays")
     for one in (one for one in seen if one.step.reasons):
@@ -205,7 +141,6 @@ def test_every_fault_of_video_is_a_gap_and_pictures_go_on(tmp_path: Path) -> Non
 
 def test_the_server_dies_and_the_phone_sleeps_when_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The recorder starts another server and connects again; a phone that answers nothing does not delay its end."""
-    recorder = Recorder(tmp_path / "spool")
 
     def conduct() -> Seen:
         seen = _step(lab, recorder, 0, Step(("server-killed",), ("AdbServerError", *LOST)), heals=False)
@@ -219,7 +154,8 @@ def test_the_server_dies_and_the_phone_sleeps_when_it_ends(tmp_path: Path, monke
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         try:
-            summary, (seen,) = recorder.record(lab, tmp_path, (f"tcp:{lab.serials[0]}",), [conduct])
+            recorder = Recorder(lab, tmp_path, SINGLE)
+            summary, (seen,) = recorder.record([conduct], (f"tcp:{lab.serials[0]}",), every=False)
             lab.heal("suspend")
         finally:
             with contextlib.suppress(BridgeError):
@@ -248,7 +184,7 @@ def test_an_adb_server_of_another_version_is_left_alone(tmp_path: Path) -> None:
 def _step(lab: Lab, recorder: Recorder, index: int, step: Step, heals: bool = True) -> Seen:
     """Have a fault: begin when pictures come, end when it was noticed, wait until pictures come again."""
     serial = lab.serials[index]
-    before = recorder.wait(serial, _recording, f"a recording before {step}")
+    before = recorder.wait(serial, recording, f"a recording before {step}")
     before = recorder.wait(serial, _more(before), f"pictures before {step}")
     began_ms = CLOCK.now().wall_ms
     for fault in step.faults:
@@ -267,12 +203,8 @@ def _step(lab: Lab, recorder: Recorder, index: int, step: Step, heals: bool = Tr
     healed = recorder.device(serial)
     if step.reasons:
         recorder.wait(serial, lambda now: now["gaps"] > before["gaps"], f"a gap of {step}")
-    recorder.wait(serial, lambda now: _recording(now) and _more(healed)(now), f"pictures after {step}")
+    recorder.wait(serial, lambda now: recording(now) and _more(healed)(now), f"pictures after {step}")
     return Seen(serial, step, began_ms, CLOCK.now().wall_ms)
-
-
-def _recording(now: Mapping[str, Any]) -> bool:
-    return now["state"] == "recording" and now["session_id"] is not None
 
 
 def _more(before: Mapping[str, Any], pictures: int = 2) -> Callable[[Mapping[str, Any]], bool]:

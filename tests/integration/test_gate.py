@@ -6,26 +6,22 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.collecting import collecting
-from fakes.wait import until
+from fakes.recorder import Recorder, recording
 
 from agent.collector.answers import Answer
 from agent.collector.app import make_app
 from agent.collector.config import RemoteConfig
 from agent.collector.server import Server
-from agent.commands.attach import record
 from agent.outbox.wire import SKIP_HEADER
 from agent.runtime.control import SOCKET, ask
-from agent.settings import Settings, load
 from agent.store.recording import Recording
 from bridge.emulated.lab import Lab
-
-SHOP = "com.northbay.shop"
 
 
 @pytest.fixture
@@ -34,16 +30,24 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-def settings(lab: Lab, folder: Path, **plugin: object) -> Settings:
-    given = {f"plugin.{name}": value for name, value in plugin.items()}
-    return load({"spool": folder / "spool", "adb.port": lab.port, "replay.segment_seconds": 2.0, **given}).settings
+def flags(**plugin: object) -> dict[str, object]:
+    return {"replay.segment_seconds": 2.0, **{f"plugin.{name}": value for name, value in plugin.items()}}
 
 
-def run(given: Settings, sink: str, seconds: float) -> dict[str, Any]:
-    summary = record(given, (), True, SHOP, [sink], seconds)
+def run(
+    lab: Lab, folder: Path, given: Mapping[str, object], watch: Callable[[Recorder, str], object], sink: str = ""
+) -> Mapping[str, Any]:
+    """Record until `watch`, called with the recorder and the phone's serial, returns; the facts of the phone."""
+    recorder = Recorder(lab, folder, given, sink)
+    summary, _ = recorder.record([lambda: watch(recorder, lab.serials[0])])
     (device,) = summary["devices"]
-    found: dict[str, Any] = device
+    found: Mapping[str, Any] = device
     return found
+
+
+def pause(seconds: float) -> None:
+    """Time for what must not happen."""
+    threading.Event().wait(seconds)
 
 
 def gaps(folder: Path) -> list[dict[str, Any]]:
@@ -53,7 +57,11 @@ def gaps(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_rate_of_nothing_records_nothing_and_says_so(lab: Lab, tmp_path: Path) -> None:
-    device = run(settings(lab, tmp_path, sample_rate=0.0), f"dir:{tmp_path / 'r'}", 4)
+    def watch(recorder: Recorder, serial: str) -> None:
+        recorder.wait(serial, lambda now: now["paused"] == "not in the sample", "the session")
+        pause(2.0)
+
+    device = run(lab, tmp_path, flags(sample_rate=0.0), watch)
     assert device["segments"] == 0
     assert device["paused"] == "not in the sample"
     assert device["losses"]["session: not in the sample"] >= 1
@@ -61,7 +69,11 @@ def test_a_rate_of_nothing_records_nothing_and_says_so(lab: Lab, tmp_path: Path)
 
 @pytest.mark.parametrize("plugin", [{"opt_out": True}, {"auto_start": False}])
 def test_what_forbids_capture_stops_capture_itself(lab: Lab, tmp_path: Path, plugin: dict[str, object]) -> None:
-    device = run(settings(lab, tmp_path, **plugin), f"dir:{tmp_path / 'r'}", 2)
+    def watch(recorder: Recorder, serial: str) -> None:
+        recorder.wait(serial, lambda now: now["state"] == "recording" and now["paused"], "the phone")
+        pause(1.5)
+
+    device = run(lab, tmp_path, flags(**plugin), watch)
     assert (device["frames"], device["hierarchies"], device["touches"], device["logs"]) == (0, 0, 0, 0)
     assert device["segments"] == 0
     assert device["paused"] in ("opted out", "not started")
@@ -74,11 +86,19 @@ def test_the_remote_config_rules(lab: Lab, tmp_path: Path) -> None:
             Recording.create(folder / "collector"), api_key="k", config=RemoteConfig(enabled, rate, "conservative")
         )
         with Server(app) as server:
-            given = load({
-                "spool": folder / "spool", "adb.port": lab.port, "upload.api_key": "k", "plugin.remote_config": True,
-                "plugin.remote_url": f"{server.url}/config", "plugin.sample_rate": 0.5,
-            }).settings  # fmt: skip
-            device = run(given, f"dir:{folder / 'r'}", 3)
+            given = {
+                "upload.api_key": "k", "plugin.remote_config": True, "plugin.remote_url": f"{server.url}/config",
+                "plugin.sample_rate": 0.5,
+            }  # fmt: skip
+
+            def watch(recorder: Recorder, serial: str, some: bool = some) -> None:
+                if some:
+                    recorder.wait(serial, lambda now: recording(now) and now["frames"] >= 2, "pictures")
+                else:
+                    recorder.wait(serial, lambda now: now["state"] == "recording" and now["paused"], "the rule")
+                    pause(1.5)
+
+            device = run(lab, folder, given, watch)
         app.state.collector.close()
         assert (device["segments"] > 0) is some, (enabled, rate, device)
         if not enabled:
@@ -87,60 +107,37 @@ def test_the_remote_config_rules(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_a_remote_config_that_cannot_be_had_captures_nothing(lab: Lab, tmp_path: Path) -> None:
-    given = load({
-        "spool": tmp_path / "spool", "adb.port": lab.port, "upload.api_key": "k", "plugin.remote_config": True,
-        "plugin.remote_url": "http://127.0.0.1:9/config", "plugin.remote_form": "web",
-    }).settings  # fmt: skip
-    device = run(given, f"dir:{tmp_path / 'r'}", 2)
+    given = {
+        "upload.api_key": "k", "plugin.remote_config": True, "plugin.remote_url": "http://127.0.0.1:9/config",
+        "plugin.remote_form": "web",
+    }  # fmt: skip
+
+    def watch(recorder: Recorder, serial: str) -> None:
+        recorder.wait(serial, lambda now: now["state"] == "recording" and now["paused"], "the phone")
+        pause(1.5)
+
+    device = run(lab, tmp_path, given, watch)
     assert device["frames"] == 0
     assert device["paused"].startswith("remote config not available")
-
-
-def beside(work: Callable[[], None]) -> Callable[[], None]:
-    """Run `work` on a thread; what comes back joins it and raises what it raised."""
-    errors: list[AssertionError] = []
-
-    def run() -> None:
-        try:
-            work()
-        except AssertionError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def join() -> None:
-        thread.join(30)
-        assert not thread.is_alive()
-        if errors:
-            raise errors[0]
-
-    return join
 
 
 def test_stopped_and_started_while_running(lab: Lab, tmp_path: Path) -> None:
     socket = tmp_path / "spool" / "1" / SOCKET
 
-    def device() -> dict[str, Any]:
-        answer = ask(socket, "status")
-        return answer["devices"][0] if answer and answer["devices"] else {"frames": 0, "segments": 0, "paused": ""}
-
-    def remote() -> None:
-        until(lambda: device()["frames"] >= 2 and device()["session_id"], "a recording", 20)
+    def watch(recorder: Recorder, serial: str) -> None:
+        recorder.wait(serial, lambda now: recording(now) and now["frames"] >= 2, "a recording")
         answer = ask(socket, "stop")
         assert answer is not None
         assert answer["reason"] == "stopped"
-        until(lambda: device()["paused"] == "stopped", "the pause")
-        before = device()["frames"]
-        threading.Event().wait(1.0)
-        assert device()["frames"] <= before + 1
+        before = recorder.wait(serial, lambda now: now["paused"] == "stopped", "the pause")["frames"]
+        # The gap begins when the call that is under way is over.
+        pause(2.0)
+        assert recorder.device(serial)["frames"] <= before + 1
         ask(socket, "start")
-        until(lambda: device()["frames"] > before + 1, "pictures again", 20)
+        recorder.wait(serial, lambda now: now["frames"] > before + 1, "pictures again")
 
-    join = beside(remote)
-    run(settings(lab, tmp_path), f"dir:{tmp_path / 'r'}", 9)
-    join()
-    (gap,) = [gap for gap in gaps(tmp_path / "r") if gap["stage"] == "capture"]
+    run(lab, tmp_path, flags(), watch)
+    (gap,) = [gap for gap in gaps(tmp_path / "replays") if gap["stage"] == "capture"]
     assert gap["reason"] == "stopped"
     assert 900 < gap["ms"] < 8000
     assert not socket.exists()
@@ -154,25 +151,27 @@ def test_signals_stop_and_start(lab: Lab, tmp_path: Path) -> None:
         answer = ask(socket, "status")
         return answer["reason"] if answer and answer["devices"] else None
 
-    def remote() -> None:
-        until(lambda: reason() == "", "a recording", 20)
+    def watch(recorder: Recorder, serial: str) -> None:
+        recorder.until(lambda: reason() == "", "a recording")
         os.kill(os.getpid(), signal.SIGUSR2)
-        until(lambda: reason() == "stopped", "the pause")
+        recorder.until(lambda: reason() == "stopped", "the pause")
         os.kill(os.getpid(), signal.SIGUSR1)
-        until(lambda: reason() == "", "the recording")
+        recorder.until(lambda: reason() == "", "the recording")
 
-    join = beside(remote)
-    run(settings(lab, tmp_path), f"dir:{tmp_path / 'r'}", 5)
-    join()
+    run(lab, tmp_path, flags(), watch)
 
 
 def test_uploads_announce_the_rate_of_the_remote_config(lab: Lab, tmp_path: Path) -> None:
     with collecting(tmp_path / "c", api_key="k") as collector:
-        given = load({
-            "spool": tmp_path / "spool", "adb.port": lab.port, "upload.api_key": "k", "plugin.remote_config": True,
-            "plugin.remote_url": f"{collector.url}/config", "plugin.sample_rate": 0.0,
-        }).settings  # fmt: skip
-        run(given, f"collector:{collector.url}", 4)
+        given = {
+            "upload.api_key": "k", "plugin.remote_config": True, "plugin.remote_url": f"{collector.url}/config",
+            "plugin.sample_rate": 0.0,
+        }  # fmt: skip
+
+        def watch(recorder: Recorder, serial: str) -> None:
+            recorder.wait(serial, lambda now: recording(now) and now["frames"] >= 2, "pictures")
+
+        run(lab, tmp_path, given, watch, f"collector:{collector.url}")
         seen = collector.answers.seen
     assert seen
     assert {upload.headers["x-client-sample-rate"] for upload in seen} == {"1"}
@@ -180,9 +179,14 @@ def test_uploads_announce_the_rate_of_the_remote_config(lab: Lab, tmp_path: Path
 
 @pytest.mark.parametrize("code", ["4004", "4005"])
 def test_the_server_s_word_stops_capture_of_the_session(lab: Lab, tmp_path: Path, code: str) -> None:
+    def watch(recorder: Recorder, serial: str) -> None:
+        recorder.wait(serial, lambda now: code in now["paused"], "the server's word")
+        # Time for the segment that would be next.
+        pause(4.0)
+
     with collecting(tmp_path / "c") as collector:
         collector.answers.add(*[Answer(headers={SKIP_HEADER: code}, store=False)] * 4)
-        device = run(settings(lab, tmp_path), f"collector:{collector.url}", 8)
+        device = run(lab, tmp_path, flags(), watch, f"collector:{collector.url}")
         sent = len(collector.answers.seen)
     assert any(code in reason for reason in device["losses"]), device["losses"]
     assert sent <= 3

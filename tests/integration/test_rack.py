@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from fakes.recorder import Recorder, recording
 from fakes.wait import until
 
-from agent.commands.attach import record
-from agent.settings import load
 from agent.store.recording import Recording
 from bridge.emulated.lab import Lab
 
 DEVICES = 10
-SECONDS = 28
-SHOP = "com.northbay.shop"
 
 
 def _files() -> Counter[str]:
@@ -36,11 +35,20 @@ def _children() -> set[str]:
     return set(task.read_text().split())
 
 
+def well(device: Mapping[str, Any]) -> bool:
+    """Whether a phone was recorded for some seconds, and still is."""
+    return recording(device) and device["frames"] >= 8
+
+
 def test_ten_phones_at_once_end_clean(tmp_path: Path) -> None:
     threads, files, children = set(threading.enumerate()), _files(), _children()
+
+    def conduct() -> None:
+        recorder.until(lambda: sum(map(well, recorder.devices())) == DEVICES, "pictures of all", 80)
+
     with Lab(DEVICES, profile="small", scenario="shop") as lab:
-        settings = load({"spool": tmp_path / "spool", "adb.port": lab.port}).settings
-        summary = record(settings, (), True, SHOP, [f"dir:{tmp_path / 'replays'}"], SECONDS)
+        recorder = Recorder(lab, tmp_path)
+        summary, _ = recorder.record([conduct])
         sent = {
             serial: {(event.session_id, event.device_id) for event in events} for serial, events in lab.sent().items()
         }

@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fakes.recorder import SHOP, Recorder
 from fakes.relaying import RelayProcess, free_port
 from fakes.segment_api import SETTINGS, Say, SegmentApi
 from fakes.wait import until
 
-from agent.commands.attach import record
-from agent.runtime.control import SOCKET, ask
-from agent.settings import load
 from agent.store.recording import Recording
 from bridge.emulated.lab import Lab
 
 PORT = 8378
-SHOP = "com.northbay.shop"
 
 
 def event(number: int, **more: Any) -> dict[str, Any]:
@@ -142,26 +139,21 @@ def test_attach_puts_uploads_beside_the_log_each_event_once(tmp_path: Path) -> N
     posted: list[str] = []
 
     with SegmentApi() as segment, Lab(1, profile="small", scenario="shop") as lab:
-        settings = load(
-            {
-                "spool": tmp_path / "spool",
-                "adb.port": lab.port,
-                "relay.upstream": segment.url,
-                "relay.folder": tmp_path / "relay",
-                "relay.enrichment": "legacy",
-            }
-        ).settings
-        ended = threading.Event()
+        flags = {
+            "relay.upstream": segment.url,
+            "relay.folder": tmp_path / "relay",
+            "relay.enrichment": "legacy",
+        }
+        recorder = Recorder(lab, tmp_path, flags)
 
         def app() -> None:
-            until(lambda: led(lab, 0) or ended.is_set(), "the listener", 40)
+            recorder.until(lambda: led(lab, 0), "the listener", 40)
             # What was sent before the recording began is no part of it.
-            until(lambda: recording(tmp_path / "spool") or ended.is_set(), "the recording", 40)
+            recorder.wait(lab.serials[0], lambda now: now["frames"] > 0, "a picture")
             known: Callable[[], list[Any]] = lambda: lab.sent()[lab.serials[0]]  # noqa: E731
             start = len(known())
-            until(lambda: len(known()) > start or ended.is_set(), "events", 40)
-            if ended.wait(2):
-                return
+            recorder.until(lambda: len(known()) > start, "events", 40)
+            threading.Event().wait(2)
             sent = known()[-1]
             when = _iso(sent.wall_ms)
             ids = {
@@ -174,14 +166,9 @@ def test_attach_puts_uploads_beside_the_log_each_event_once(tmp_path: Path) -> N
             foreign = event(2, **ids, context={"app": {"namespace": "com.other"}})
             assert from_phone(lab, 0, "POST /v1/b", body(seen, silent, foreign))[0] == 200
             posted.extend((sent.message_id, f"{sent.device_id}/{sent.session_id}"))
+            recorder.until(lambda: segment.posts, "the batch at Segment")
 
-        phone = threading.Thread(target=app)
-        phone.start()
-        try:
-            summary = record(settings, (), False, SHOP, [f"dir:{tmp_path / 'replays'}"], 30, relay=True)
-        finally:
-            ended.set()
-            phone.join(60)
+        summary, _ = recorder.record([app], every=False, relay=True)
     assert len(posted) == 2
     assert summary["relay"]["passed on"] == 1
     (upload,) = segment.posts
@@ -197,11 +184,6 @@ def test_attach_puts_uploads_beside_the_log_each_event_once(tmp_path: Path) -> N
     assert shown["m2"] == 0
     assert shown[posted[0]] == 1
     assert set(shown.values()) == {1}
-
-
-def recording(spool: Path) -> bool:
-    answer = ask(spool / "1" / SOCKET, "status")
-    return answer is not None and any(device["frames"] for device in answer["devices"])
 
 
 def _iso(wall_ms: int) -> str:
