@@ -184,6 +184,7 @@ def _record(
     from agent.outbox.spool import open_free
     from agent.outbox.uploader import BACKOFFS, Uploader
     from agent.runtime.control import serving
+    from agent.runtime.heap import share_heaps
     from agent.runtime.stage import Stage
     from agent.runtime.supervisor import Supervisor
     from bridge import decoder
@@ -191,6 +192,7 @@ def _record(
     from bridge.registry import Registry
     from bridge.smartsocket import AdbServer
 
+    share_heaps()
     began, cpu = time.monotonic(), time.process_time()
     clock = HostClock()
     plugin, api_key = settings.plugin, settings.upload.api_key.get_secret_value()
