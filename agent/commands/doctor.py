@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import shlex
 import shutil
+import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,12 +19,15 @@ from agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from agent.model import Finding, ParseFailure, SegmentEvent
-    from agent.settings import Capture, Loaded, Upload
+    from agent.settings import Capture, Loaded, Log, Metrics, Upload
     from bridge.ports import Device
     from bridge.registry import Listed, Registry
     from bridge.types import Gap, LogEntry, Stamp
 
 MIN_FREE_BYTES = 1 << 30
+PROBE_BYTES = 1 << 16
+# Of the time that a segment may wait: what has waited longer is in danger.
+LATE_SHARE = 0.75
 LISTEN_SECONDS = 20.0
 SAY_SECONDS = 5.0
 QUEUED = 4096
@@ -57,7 +62,8 @@ def doctor(
         bool, typer.Option("--json", help="One JSON object a check, then one a finding, then one a setting.")
     ] = False,
 ) -> None:
-    """Check adb, the device, its logs, tree, picture and clock, the spool and the sinks. Exit code 1 when one fails.
+    """Check this host (spool, what waits in it, who reads it, log, figures, sinks), adb and the device (its logs, tree,
+    picture and clock). Exit code 1 when one fails.
 
     With --app the log is heard for a while (use the app meanwhile, best from its start): what is wrong with its
     Segment and Amplitude instrumentation is told with the line that proves it, and the fix. Ctrl-C ends the listening.
@@ -74,7 +80,7 @@ def doctor(
     loaded = load({}, config)
     checks = []
     heard: list[Finding] = []
-    for check in _checks(loaded, device, app, sink or [], listen, heard):
+    for check in _checks(loaded, config, device, app, sink or [], listen, heard):
         checks.append(check)
         if as_json:
             put_json({"check": check.name} | asdict(check))
@@ -101,7 +107,13 @@ def doctor(
 
 
 def _checks(
-    loaded: Loaded, serial: str | None, app: str | None, sinks: list[str], listen: float, heard: list[Finding]
+    loaded: Loaded,
+    config: Path | None,
+    serial: str | None,
+    app: str | None,
+    sinks: list[str],
+    listen: float,
+    heard: list[Finding],
 ) -> Iterator[Check]:
     from bridge.clock import HostClock
     from bridge.registry import Registry
@@ -110,6 +122,10 @@ def _checks(
     settings = loaded.settings
     yield _packages()
     yield _spool(settings.spool)
+    yield _waiting(settings.spool, settings.upload.keep_hours, HostClock().now().wall_ms / 1000)
+    yield _access(loaded, config)
+    yield _log(settings.log)
+    yield _metrics(settings.metrics)
     yield _video(settings.capture)
     for spec in sinks:
         yield _sink(spec, settings.upload)
@@ -136,13 +152,98 @@ def _spool(folder: Path) -> Check:
     place = folder
     while not place.exists():
         place = place.parent
-    if not os.access(place, os.W_OK | os.X_OK):
+    try:
+        # Rights are not all: a file system may be mounted read-only, or full.
+        with tempfile.TemporaryFile(dir=place) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except OSError as error:
         return Check(
-            "spool", False, f"{folder} cannot be written", "Set ANDROID_REPLAY_SPOOL to a folder that you can write."
+            "spool",
+            False,
+            f"{folder} cannot be written: {error.strerror}",
+            "Set ANDROID_REPLAY_SPOOL to a folder that you can write.",
         )
     free = shutil.disk_usage(place).free
     roomy = free >= MIN_FREE_BYTES
     return Check("spool", roomy, f"{folder}, {free / 1e9:.1f} GB free", "" if roomy else "Free some disk space.")
+
+
+def _waiting(folder: Path, keep_hours: float, now_s: float) -> Check:
+    """What earlier runs left to upload, and whether its time comes to an end."""
+    times = []
+    for file in folder.glob("*/queue/segments/*.json"):
+        # A recorder may be at work there, and done with one just now.
+        with contextlib.suppress(OSError):
+            times.append(file.stat().st_mtime)
+    limit = f"given up after {keep_hours:g} h" if keep_hours else "never given up"
+    if not times:
+        return Check("waiting", True, f"nothing waits to be uploaded; what waits is {limit}")
+    hours = max(0.0, now_s - min(times)) / 3600
+    late = bool(keep_hours) and hours > keep_hours * LATE_SHARE
+    fix = "`android-replay upload` delivers it, and says what keeps it from being delivered."
+    return Check("waiting", not late, f"{len(times)} segments, the oldest for {hours:.1f} h; {limit}", fix)
+
+
+def _access(loaded: Loaded, config: Path | None) -> Check:
+    """Whether others on this host can read our secrets or what was recorded."""
+    settings = loaded.settings
+    secret = [file for file in (settings.upload.api_key_file, settings.metrics.token_file) if file is not None]
+    if config is not None and "file" in (loaded.origins.get(name) for name in ("upload.api_key", "metrics.token")):
+        secret.append(config)
+    open_to_others = []
+    for place in (*secret, settings.spool):
+        with contextlib.suppress(OSError):
+            if stat.S_IMODE(place.stat().st_mode) & 0o077:
+                open_to_others.append(str(place))
+    if open_to_others:
+        return Check(
+            "access",
+            False,
+            f"other users of this host may read {', '.join(open_to_others)}",
+            f"chmod go= {' '.join(map(shlex.quote, open_to_others))}",
+        )
+    return Check("access", True, "what is private is this user's alone")
+
+
+def _log(log: Log) -> Check:
+    """Where the log goes, and whether it can."""
+    if log.file is None:
+        return Check("log", True, f"{log.format} on standard error")
+    there = log.file.exists()
+    try:
+        with log.file.open("ab"):
+            pass
+        if not there:
+            log.file.unlink()
+    except OSError as error:
+        return Check(
+            "log",
+            False,
+            f"{log.file} cannot be written: {error.strerror}",
+            "Set log.file to a file in a folder of yours.",
+        )
+    return Check("log", True, f"{log.format} in {log.file}")
+
+
+def _metrics(settings: Metrics) -> Check:
+    """Whether the figures can be told at the port that is set."""
+    if settings.port is None:
+        return Check("metrics", True, "off, as metrics.port is not set")
+    from agent import metrics
+    from agent.collector.server import listen
+    from agent.errors import AddressTaken
+
+    try:
+        metrics.check(settings)
+        listen(settings.host, settings.port).close()
+    except AddressTaken as error:
+        return Check(
+            "metrics", False, error.message, "If it is no recorder of ours, stop it, or choose another metrics.port."
+        )
+    except ConfigError as error:
+        return Check("metrics", False, error.message, error.hint)
+    guarded = "for the token" if settings.token.get_secret_value() else "for this host, without a token"
+    return Check("metrics", True, f"{settings.host}:{settings.port or 'a free port'} {guarded}")
 
 
 def _video(capture: Capture) -> Check:

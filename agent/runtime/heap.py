@@ -11,7 +11,7 @@ ARENAS = 2
 
 
 def share_heaps() -> bool:
-    """Let all threads take their memory from ARENAS heaps; whether that could be told. Of a process, before its threads.
+    """Let all threads take their memory from ARENAS heaps; whether that could be told. Before there are threads.
 
     glibc gives threads up to 8 heaps a core and gives little of them back: each grows until it has held the most that
     its threads ever held at once, and with five threads a phone and pictures of megabytes that goes on for hours. The

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import time
 from pathlib import Path
 
 import pytest
 from fakes.adb_server import FakeAdbServer
 from fakes.refusing import refusing
+from fakes.segments import segment
 
 from agent.commands import doctor
+from agent.outbox.spool import Spool
 
 
 @pytest.fixture
@@ -122,3 +127,87 @@ def test_amplitude_is_looked_at_without_a_replay_and_without_the_key(
     assert (found["ok"], "first upload" in str(found["found"])) == (True, True)
     assert [(post.method, post.body) for post in proxy.posts] == [("HEAD", b"")]
     assert "31337" not in ended.out + ended.err + str(proxy.posts)
+
+
+def test_what_waits_too_long_is_told(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def waiting() -> dict[str, object]:
+        return checks(call("doctor", "--json").out)["waiting"]
+
+    assert (waiting()["ok"], "nothing waits" in str(waiting()["found"])) == (True, True)
+    spool = Spool(tmp_path / "spool" / "1")
+    spool.put(segment(), ["dir:x"])
+    spool.close()
+    assert waiting()["ok"]
+    assert "1 segments, the oldest for 0.0 h; given up after 72 h" in str(waiting()["found"])
+    (file,) = (tmp_path / "spool" / "1" / "queue" / "segments").glob("*.json")
+    old = time.time_ns() // 1_000_000_000 - 60 * 3600
+    os.utime(file, (old, old))
+    late = waiting()
+    assert (late["ok"], "android-replay upload" in str(late["fix"])) == (False, True)
+    monkeypatch.setenv("ANDROID_REPLAY_UPLOAD__KEEP_HOURS", "0")
+    assert waiting()["ok"]
+
+
+def test_secrets_and_recordings_that_others_can_read_are_told(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key, config = tmp_path / "the key", tmp_path / "settings.toml"
+    key.write_text("canary-key\n")
+    monkeypatch.setenv("ANDROID_REPLAY_UPLOAD__API_KEY_FILE", str(key))
+    key.chmod(0o600)
+    assert checks(call("doctor", "--json").out)["access"]["ok"]
+    key.chmod(0o640)
+    told = checks(call("doctor", "--json").out)["access"]
+    assert (told["ok"], told["fix"]) == (False, f"chmod go= '{key}'")
+    key.chmod(0o600)
+    config.write_text('[metrics]\ntoken = "canary-token"\n')
+    config.chmod(0o644)
+    told = checks(call("doctor", "--json", "--config", str(config)).out)["access"]
+    assert (told["ok"], str(config) in str(told["found"])) == (False, True)
+    config.write_text('[log]\nformat = "json"\n')
+    assert checks(call("doctor", "--json", "--config", str(config)).out)["access"]["ok"]
+    (tmp_path / "spool").mkdir(mode=0o755)
+    assert not checks(call("doctor", "--json").out)["access"]["ok"]
+
+
+def test_a_log_file_that_cannot_be_is_told(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def log() -> dict[str, object]:
+        return checks(call("doctor", "--json").out)["log"]
+
+    assert log()["found"] == "text on standard error"
+    monkeypatch.setenv("ANDROID_REPLAY_LOG__FILE", str(tmp_path / "rack.log"))
+    assert (log()["ok"], log()["found"]) == (True, f"text in {tmp_path / 'rack.log'}")
+    assert not (tmp_path / "rack.log").exists()
+    monkeypatch.setenv("ANDROID_REPLAY_LOG__FILE", str(tmp_path / "none" / "rack.log"))
+    assert (log()["ok"], "log.file" in str(log()["fix"])) == (False, True)
+
+
+def test_a_port_for_the_figures_that_is_taken_or_open_to_all_is_told(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def metrics() -> dict[str, object]:
+        return checks(call("doctor", "--json").out)["metrics"]
+
+    assert "off" in str(metrics()["found"])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("ANDROID_REPLAY_METRICS__PORT", str(port))
+        assert (metrics()["ok"], "metrics.port" in str(metrics()["fix"])) == (False, True)
+    assert (metrics()["ok"], metrics()["found"]) == (True, f"127.0.0.1:{port} for this host, without a token")
+    monkeypatch.setenv("ANDROID_REPLAY_METRICS__HOST", "0.0.0.0")
+    assert (metrics()["ok"], "METRICS__TOKEN" in str(metrics()["fix"])) == (False, True)
+    monkeypatch.setenv("ANDROID_REPLAY_METRICS__TOKEN", "canary-token")
+    told = call("doctor", "--json")
+    assert checks(told.out)["metrics"]["found"] == f"0.0.0.0:{port} for the token"
+    assert "canary" not in told.out + told.err
+
+
+def test_a_disk_that_takes_nothing_is_told(call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A folder in which nobody, root included, can make a file.
+    monkeypatch.setenv("ANDROID_REPLAY_SPOOL", "/proc/self/spool")
+    told = checks(call("doctor", "--json").out)["spool"]
+    assert (told["ok"], "ANDROID_REPLAY_SPOOL" in str(told["fix"])) == (False, True)
