@@ -45,6 +45,7 @@ START_SECONDS = 20.0
 HIERARCHY_SECONDS = 20.0
 RECONNECT_SECONDS = 5.0
 CONNECT_SECONDS = 0.5
+OWN_VARIABLES = "ANDROID_REPLAY_"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 USABLE = "device"
 
@@ -355,6 +356,8 @@ def start_server(server: AdbServer, deadline: Deadline) -> None:
     op = "start the adb server"
     # Without USB hardware the libusb back end delays the start by seconds; the native one does not (adb 36).
     environment = {**os.environ, "ADB_LIBUSB": "0", "ANDROID_ADB_SERVER_PORT": str(server.port)}
+    # The server outlives this program, and our settings, keys among them, are none of its business.
+    environment = {name: value for name, value in environment.items() if not name.startswith(OWN_VARIABLES)}
     try:
         program = adbutils.adb_path()
         subprocess.run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,14 +70,30 @@ def view(
     if not is_loopback(host):
         token = token or new_token()
 
-    def ready(server: Server) -> None:
-        address = f"{server.url}/?{urlencode({TOKEN: token})}" if token else server.url
-        put(address)
-        opened = open_browser and webbrowser.open(address)
-        say("Ctrl-C ends." if opened or not open_browser else "Open the address in a browser. Ctrl-C ends.")
+    with opened(path) as shown, ExitStack() as stack:
 
-    with opened(path) as shown:
+        def ready(server: Server) -> None:
+            address = f"{server.url}/?{urlencode({TOKEN: token})}" if token else server.url
+            put(address)
+            there = open_browser and webbrowser.open(stack.enter_context(_door(address)) if token else address)
+            say("Ctrl-C ends." if there or not open_browser else "Open the address in a browser. Ctrl-C ends.")
+
         serve(make_app(shown, hosts=[host, *(name or ())], token=token), host, port, ready)
+
+
+@contextmanager
+def _door(address: str) -> Iterator[str]:
+    """A file of this user's alone that leads a browser to the address: every user of a host may see what a program, a
+    browser too, was started with."""
+    import tempfile
+    from html import escape
+
+    with tempfile.TemporaryDirectory(prefix="android-replay-") as folder:
+        file = Path(folder) / "open.html"
+        file.touch(0o600)
+        page = '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>Replay</title>'
+        file.write_text(f'{page}<meta http-equiv="refresh" content="0; url={escape(address)}">', encoding="utf-8")
+        yield file.as_uri()
 
 
 def _check(path: Path, as_json: bool) -> None:

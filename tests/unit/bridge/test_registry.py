@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import AdbMissing, AdbServerError, DeviceGone, DeviceUnauthorized, ServerPortTaken
-from bridge.registry import FLAP_NS, AdbServer, Attached, Detached, Listed, Presence, Registry, listing
+from bridge.registry import FLAP_NS, AdbServer, Attached, Detached, Listed, Presence, Registry, listing, start_server
 
 LONG = """\
 R58M123ABC             device usb:1-4 product:beyond1 model:SM_G973F device:beyond1 transport_id:3
@@ -249,6 +249,21 @@ def test_adb_that_fails_to_start_speaks(server: FakeAdbServer, monkeypatch: pyte
     monkeypatch.setenv("ADBUTILS_ADB_PATH", str(program))
     with pytest.raises(AdbServerError, match="cannot bind"):
         Registry(AdbServer(port=server.port), HostClock(), start=True).list(soon())
+
+
+def test_the_server_that_is_started_knows_none_of_our_settings(
+    server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It outlives us, and one of them is a key."""
+    program, seen = tmp_path / "adb", tmp_path / "seen"
+    program.write_text(f"#!/bin/sh\nenv >{seen}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("ADBUTILS_ADB_PATH", str(program))
+    monkeypatch.setenv("ANDROID_REPLAY_UPLOAD__API_KEY", "canary-key")
+    monkeypatch.setenv("ADB_TRACE", "1")
+    start_server(AdbServer(port=server.port), soon())
+    assert "canary" not in seen.read_text()
+    assert {"ADB_TRACE=1", f"ANDROID_ADB_SERVER_PORT={server.port}"} <= set(seen.read_text().splitlines())
 
 
 def test_open_of_an_absent_device(registry: Registry) -> None:

@@ -9,10 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import url2pathname
 
 import httpx
 import pytest
 from fakes.segments import segment
+from fakes.wait import until
 
 from agent.commands.export import Format, export
 from agent.commands.view import recording, view
@@ -61,6 +63,28 @@ def test_other_machines_need_a_token(shop: Path, given: str) -> None:
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=20)
     assert token not in told
+
+
+def test_the_token_is_not_among_the_words_that_a_browser_is_started_with(shop: Path, tmp_path: Path) -> None:
+    """Every user of a host may read those."""
+    words, browser = tmp_path / "words", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$@" >{words}.new && mv {words}.new {words}\n')
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "agent.cli", "view", str(shop), "--host", "0.0.0.0"]
+    env = {**os.environ, "BROWSER": f"{browser} %s"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        until(words.exists, "the browser to be started", 20)
+        said = words.read_text().strip()
+        assert parse_qs(urlsplit(address).query)["token"][0] not in said
+        door = Path(url2pathname(urlsplit(said).path))
+        assert address in door.read_text()
+        assert stat.S_IMODE(door.stat().st_mode) == 0o600
+        assert stat.S_IMODE(door.parent.stat().st_mode) == 0o700
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert not door.parent.exists()
 
 
 def test_a_token_that_is_not_there_is_named(shop: Path) -> None:
