@@ -141,19 +141,9 @@ def record(
     relay: bool = False,
 ) -> dict[str, Any]:
     """Record until the duration ends or a signal comes, then flush. Says and returns the closing summary."""
-    import contextlib
+    from agent.commands.console import logged
 
-    from agent import log
-    from agent.commands.console import saying
-
-    secrets = [secret.get_secret_value() for secret in (settings.upload.api_key, settings.metrics.token)]
-    logs = settings.log
-    with contextlib.ExitStack() as stack:
-        told = stack.enter_context(
-            log.shown(settings.plugin.log_level, secrets, logs.format, logs.file, logs.repeat_seconds)
-        )
-        if logs.format == "json" and logs.file is None:
-            stack.enter_context(saying(told))
+    with logged(settings):
         return _record(settings, specs, every, app, sinks, duration, relay)
 
 

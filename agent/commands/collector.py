@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+WARNINGS = 2
+
 
 def collector(
     folder: Annotated[Path, typer.Option(help="Where to keep what comes in.")] = Path("collected"),
@@ -28,6 +30,7 @@ def collector(
 
     Example: android-replay collector --folder sessions, then android-replay attach --sink collector:http://127.0.0.1:8377
     """
+    from agent import log
     from agent.collector.app import make_app
     from agent.collector.server import Server, serve
     from agent.commands.console import put_json, say
@@ -56,6 +59,7 @@ def collector(
         say(f"Collecting into {folder}. Viewer and uploads: {server.url} (Ctrl-C ends it)")
 
     try:
-        serve(app, host, port, ready)
+        with log.shown(WARNINGS, [api_key]):
+            serve(app, host, port, ready)
     finally:
         app.state.collector.close()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
 
 _told: list[Callable[[str], None]] = []
 
@@ -29,6 +32,26 @@ def saying(told: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _told.pop()
+
+
+@contextmanager
+def logged(settings: Settings, level: int | None = None) -> Iterator[None]:
+    """Our log goes where the settings say, without our secrets, and so does what is said if that is JSON on standard
+    error. `level` counts before that of the settings. Raises StorageDenied."""
+    from agent import log
+
+    secrets = [secret.get_secret_value() for secret in (settings.upload.api_key, settings.metrics.token)]
+    wanted = settings.log
+    with ExitStack() as stack:
+        told = stack.enter_context(
+            log.shown(
+                settings.plugin.log_level if level is None else level,
+                secrets, wanted.format, wanted.file, wanted.repeat_seconds,
+            )
+        )  # fmt: skip
+        if wanted.format == "json" and wanted.file is None:
+            stack.enter_context(saying(told))
+        yield
 
 
 def structured() -> bool:

@@ -55,7 +55,7 @@ def relay(
     from types import FrameType
 
     from agent.commands.attach import choose
-    from agent.commands.console import put_json, say
+    from agent.commands.console import logged, put_json, say
     from agent.settings import load
     from bridge.clock import HostClock
     from bridge.registry import Registry
@@ -86,6 +86,7 @@ def relay(
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with ExitStack() as stack:
+            stack.enter_context(logged(settings))
             if listen is None:
                 registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock, start=True)
                 stack.callback(registry.close)

@@ -49,15 +49,13 @@ def upload(
 
     Example: android-replay upload --sink collector:http://127.0.0.1:8377
     """
-    from agent import log
-    from agent.commands.console import put_json, say
+    from agent.commands.console import logged, put_json, say
     from agent.errors import SinkError
     from agent.settings import load
 
     settings = load({"spool": spool, "upload.conformance": conformance}, config).settings
     # What would be warned of stands in the receipts.
-    logs, key = settings.log, settings.upload.api_key.get_secret_value()
-    with log.shown(ERRORS, [key], logs.format, logs.file, logs.repeat_seconds):
+    with logged(settings, ERRORS):
         summary = run(settings, tuple(sink or ()), patience, as_json)
     if as_json:
         put_json(summary)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import logging
+from pathlib import Path
 
 import pytest
 
-from agent.commands.console import put, put_json, say, saying, structured, table
+from agent.commands.console import logged, put, put_json, say, saying, structured, table
+from agent.settings import load
 
 
 def test_words_go_to_stderr_and_facts_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,6 +29,30 @@ def test_words_go_where_the_log_goes(capsys: pytest.CaptureFixture[str]) -> None
     say("after")
     assert (heard, structured()) == (["hello"], False)
     assert capsys.readouterr().err == "after\n"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_command_s_log_goes_where_the_settings_say(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    settings = load({"log.format": form, "upload.api_key": "canary-key", "metrics.token": "canary-token"}).settings
+    logger = logging.getLogger("agent.somewhere")
+    with logged(settings):
+        logger.warning("no canary-key, no canary-token")
+        say("hello")
+    with logged(settings, 1):
+        logger.warning("not told")
+    first, second = capsys.readouterr().err.splitlines()
+    assert "no *****, no *****" in first
+    assert (second == "hello") is (form == "text")
+    assert json.loads(second)["message"] == "hello" if form == "json" else True
+
+
+def test_words_of_json_logs_in_a_file_are_for_people(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    settings = load({"log.format": "json", "log.file": tmp_path / "log"}).settings
+    with logged(settings):
+        logging.getLogger("agent.somewhere").warning("kept")
+        say("hello")
+    assert capsys.readouterr().err == "hello\n"
+    assert json.loads((tmp_path / "log").read_text())["message"] == "kept"
 
 
 def test_a_table_aligns_all_but_the_last_column() -> None:
