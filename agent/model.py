@@ -155,11 +155,15 @@ class Canvas(Protocol):
         ...
 
     def changes(self, before: Canvas) -> tuple[Bounds, ...]:
-        """Boxes, from top to bottom, outside which it is the same as `before`; none when it is the same."""
+        """Boxes that do not overlap, outside which it is the same as `before`; none when it is the same."""
         ...
 
-    def alike(self, before: Canvas) -> bool:
-        """Whether a sparse look finds no change from `before`. True says little, False that there is one."""
+    def unlike(self, before: Canvas) -> float:
+        """Which share of it a sparse look finds changed from `before`. 0 says little, more that there is a change."""
+        ...
+
+    def patched(self, boxes: Iterable[Bounds], source: Canvas) -> Canvas:
+        """A copy that has what is in `boxes` from `source`, a canvas of its kind and size."""
         ...
 
     def webp(self, box: Bounds, quality: int) -> bytes:

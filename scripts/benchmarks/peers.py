@@ -92,8 +92,8 @@ def decoded_only(clip: Clip, width: int, meter: Meter) -> int:
 
 
 def decoded_frames(clip: Clip, width: int) -> list[Pixels]:
-    """What a device's encoder makes of each shot, RGB."""
-    return [frame.to_ndarray(format="rgb24") for frame in _frames(clip.stream(width))]
+    """What a device's encoder makes of each shot: the planes Y, U, V one after the other."""
+    return [frame.to_ndarray(format="yuv420p").reshape(-1) for frame in _frames(clip.stream(width))]
 
 
 def masked_changes(clip: Clip, width: int, fps: float) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from agent.replay.canvas import I420Canvas
 from benchmarks.checks import BRACKET_NS, Quality, readable
 from benchmarks.clips import EPOCH_NS, MICROSECOND, SIZE, Clip, Pixels, clip
 from benchmarks.likeness import luma
@@ -21,13 +21,13 @@ from benchmarks.measure import Result, result
 from benchmarks.peers import decoded_frames
 from benchmarks.rehearsal import Take, rehearse
 from benchmarks.screens import say
+from bridge.types import Bounds, Size
 
 WIDTH = 540
 WEBP_QUALITY, JPEG_QUALITY, BIT_RATE = 50, 30, 75_000
 LIMIT = 0.75
 # Pictures are of equal quality when the text in them differs by less than this from what the screen showed.
 EQUAL = 0.01
-GREY = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,12 @@ def run() -> list[Result]:
     session = clip("session")
     take = rehearse(session, f"h264-{WIDTH}", 2, 5)
     say("session, default rates", take, 2)
+    size = Size(WIDTH, session.height(WIDTH))
     video = decoded_frames(session, WIDTH)
 
     def shown(at_ms: int, mask: Mapping[str, Any]) -> Shown:
         index = session.index(at_ms * 1_000_000 - EPOCH_NS)
-        return Shown(at_ms, index, _masked(video[index], mask))
+        return Shown(at_ms, index, _masked(video[index], size, mask))
 
     same: list[Shown] = []
     for state in take.states():
@@ -77,11 +78,11 @@ def run() -> list[Result]:
             note=f"ours has text SSIM {mine.text:.3f}; its events, uncompressed, are {events:.2f} MB/min more{equal}",
         )
     ]
-    for name, (size, other) in {
+    for name, (count, other) in {
         f"JPEG q{JPEG_QUALITY} at 1 fps": _stills(session, seconds, "JPEG", quality=JPEG_QUALITY),
         f"H.264 at {BIT_RATE // 1000} kbit/s": _video(session, same),
     }.items():
-        rows.append(result("size/session", ours, size * a_minute, f"{name}: text SSIM {other.text:.3f}", "MB/min", 0))
+        rows.append(result("size/session", ours, count * a_minute, f"{name}: text SSIM {other.text:.3f}", "MB/min", 0))
     return rows
 
 
@@ -98,13 +99,10 @@ def _ours(take: Take) -> Quality:
     return _quality(found)
 
 
-def _masked(pixels: Pixels, mask: Mapping[str, Any]) -> Pixels:
-    """RGB of the video's size with what the recording says it covered."""
-    burnt = pixels.copy()
-    x, y = pixels.shape[1] / SIZE.width, pixels.shape[0] / SIZE.height
-    for left, top, right, bottom, _ in mask.get("rects", ()):
-        burnt[int(top * y) : math.ceil(bottom * y), int(left * x) : math.ceil(right * x)] = GREY
-    return burnt
+def _masked(planes: Pixels, size: Size, mask: Mapping[str, Any]) -> Pixels:
+    """RGB of a frame in which is covered what the recording says it covered, as it covers it."""
+    covers = [Bounds(*edges) for *edges, _ in mask.get("rects", ())]
+    return I420Canvas(planes, size, SIZE).masked(covers, size.width).rgb()
 
 
 def _stills(clip: Clip, pictures: Sequence[Shown], form: str, **options: int) -> tuple[int, Quality]:

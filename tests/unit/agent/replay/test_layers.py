@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from agent.replay.canvas import RgbaCanvas, covered
-from agent.replay.layers import MAX_LAYERS, Layers, Stack
+from agent.replay.canvas import I420Canvas, RgbaCanvas, covered
+from agent.replay.layers import KEPT_SCREENS, MAX_LAYERS, Layers, Stack
 from agent.replay.picture import PictureEncoder
 from bridge.types import Bounds, Size
 
@@ -100,7 +100,52 @@ def test_a_covered_screen_lies_over_what_comes_back() -> None:
     assert hidden.layers[-1].box == Bounds(0, 0, 80, 160)
     assert to.show(RgbaCanvas(with_box(ground(), Bounds(10, 20, 30, 50), 40))) is before
     to.show(covered(SIZE, 540), covered=True)
-    assert not to.show(RgbaCanvas(with_box(ground(), Bounds(0, 0, 5, 5), 1))).layers
+    # What is shown after the cover lies on what was there before it, not on the cover.
+    changed = with_box(ground(), Bounds(0, 0, 5, 5), 1)
+    after = to.show(RgbaCanvas(changed))
+    assert after.base is before.base
+    assert all(layer.box != Bounds(0, 0, 80, 160) for layer in after.layers)
+    assert np.abs(composed(after).astype(int) - changed[..., :3]).mean() < 2
+
+
+def screen(seed: int) -> NDArray[np.uint8]:
+    """A screen that is like no other."""
+    return np.random.default_rng(seed).integers(0, 255, (SIZE.height, SIZE.width, 4), dtype=np.uint8)
+
+
+def test_a_screen_that_was_left_comes_back_without_a_picture() -> None:
+    to = layers()
+    first = to.show(RgbaCanvas(screen(1)))
+    with_dialog = to.show(RgbaCanvas(with_box(screen(1), Bounds(10, 20, 30, 50), 40)))
+    second = to.show(RgbaCanvas(screen(2)))
+    assert second.base != first.base
+    back = to.show(RgbaCanvas(with_box(screen(1), Bounds(10, 20, 30, 50), 40)))
+    assert back is with_dialog
+    almost = to.show(RgbaCanvas(with_box(screen(2), Bounds(40, 100, 50, 110), 9)))
+    assert (almost.base, [layer.box for layer in almost.layers]) == (second.base, [Bounds(40, 100, 50, 110)])
+
+
+def test_only_the_last_screens_are_remembered() -> None:
+    to = layers()
+    shown = [to.show(RgbaCanvas(screen(n))) for n in range(KEPT_SCREENS + 1)]
+    assert to.show(RgbaCanvas(screen(1))) is shown[1]
+    assert to.show(RgbaCanvas(screen(0))) is not shown[0]
+
+
+def test_what_small_changes_add_up_to_is_drawn() -> None:
+    size = Size(64, 64)
+    to = layers()
+    base = np.full(64 * 64 * 3 // 2, 100, np.uint8)
+    base[64 * 64 :] = 128
+    to.show(I420Canvas(base, size, size))
+    shown = []
+    for step in range(1, 4):
+        faded = base.copy()
+        # To the one before it is noise, to what was encoded it is not for long. Elsewhere each is another picture.
+        faded[: 64 * 16] += 2 * step
+        faded[64 * 40 : 64 * 44] = 100 + 40 * step
+        shown.append(to.show(I420Canvas(faded, size, size)))
+    assert [any(layer.box.top == 0 for layer in stack.layers) for stack in shown] == [False, True, True]
 
 
 def test_another_size_starts_anew() -> None:
