@@ -110,7 +110,7 @@ class RgbaCanvas:
         if not isinstance(before, RgbaCanvas) or before.size != self.size:
             return 1.0
         differs = self._words()[::SPARSE, ::SPARSE] != before._words()[::SPARSE, ::SPARSE]
-        return np.count_nonzero(differs) / differs.size
+        return float(np.count_nonzero(differs) / differs.size)
 
     def patched(self, boxes: Iterable[Bounds], source: Canvas) -> RgbaCanvas:
         """A copy that has what is in `boxes` from `source`."""
@@ -201,7 +201,7 @@ class I420Canvas:
             return 1.0
         now, then = self._y[::SPARSE, ::SPARSE], before._y[::SPARSE, ::SPARSE]
         differs = np.maximum(now, then) - np.minimum(now, then) > SPIKE
-        return np.count_nonzero(differs) / differs.size
+        return float(np.count_nonzero(differs) / differs.size)
 
     def patched(self, boxes: Iterable[Bounds], source: Canvas) -> I420Canvas:
         """A copy that has what is in `boxes` from `source`."""
@@ -346,8 +346,10 @@ class _Cut:
 
     @classmethod
     def of(cls, flags: NDArray[np.bool_], top: int, left: int, bottom: int, right: int) -> _Cut:
-        part = flags[top:bottom, left:right]
-        across, down = _stretch(part.any(axis=0)), _stretch(part.any(axis=1))
+        part: NDArray[np.bool_] = flags[top:bottom, left:right]
+        columns: NDArray[np.bool_] = part.any(axis=0)
+        rows: NDArray[np.bool_] = part.any(axis=1)
+        across, down = _stretch(columns), _stretch(rows)
         saved = (across[1] - across[0]) * (bottom - top), (down[1] - down[0]) * (right - left)
         first, second = down if saved[1] >= saved[0] else across
         return cls(top, left, bottom, right, max(saved), saved[1] >= saved[0], first, second)

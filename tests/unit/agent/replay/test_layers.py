@@ -71,13 +71,15 @@ def test_a_large_change_is_a_key_picture() -> None:
 
 def test_the_sixteenth_layer_is_a_key_picture() -> None:
     to = layers()
-    pixels = ground()
+    pixels = np.full((1200, 540, 4), 240, np.uint8)
     first = to.show(RgbaCanvas(pixels))
-    for i in range(MAX_LAYERS):
-        pixels = with_box(pixels, Bounds(0, i * 10, 10, i * 10 + 5), 30 + i)
+    # So far apart that no two of them are worth one picture.
+    spots = [Bounds(i % 2 * 500, i * 70, i % 2 * 500 + 10, i * 70 + 5) for i in range(MAX_LAYERS + 1)]
+    for i, spot in enumerate(spots[:MAX_LAYERS]):
+        pixels = with_box(pixels, spot, 30 + i)
         stack = to.show(RgbaCanvas(pixels))
         assert (stack.base, len(stack.layers)) == (first.base, i + 1)
-    stack = to.show(RgbaCanvas(with_box(pixels, Bounds(40, 0, 50, 5), 9)))
+    stack = to.show(RgbaCanvas(with_box(pixels, spots[MAX_LAYERS], 9)))
     assert not stack.layers
 
 
@@ -133,17 +135,17 @@ def test_only_the_last_screens_are_remembered() -> None:
 
 
 def test_what_small_changes_add_up_to_is_drawn() -> None:
-    size = Size(64, 64)
+    size = Size(64, 640)
     to = layers()
-    base = np.full(64 * 64 * 3 // 2, 100, np.uint8)
-    base[64 * 64 :] = 128
+    base = np.full(64 * 640 * 3 // 2, 100, np.uint8)
+    base[64 * 640 :] = 128
     to.show(I420Canvas(base, size, size))
     shown = []
     for step in range(1, 4):
         faded = base.copy()
         # To the one before it is noise, to what was encoded it is not for long. Elsewhere each is another picture.
         faded[: 64 * 16] += 2 * step
-        faded[64 * 40 : 64 * 44] = 100 + 40 * step
+        faded[64 * 560 : 64 * 564] = 100 + 40 * step
         shown.append(to.show(I420Canvas(faded, size, size)))
     assert [any(layer.box.top == 0 for layer in stack.layers) for stack in shown] == [False, True, True]
 
