@@ -63,6 +63,10 @@ class Recorder:
     def _stop_after(self, working: list[Future[T]]) -> float:
         """Ask for the end, as Ctrl-C does; when that was (monotonic seconds)."""
         wait(working)
+        # Who ends it before it listens to signals ends the tests.
+        until(
+            lambda: self._ended.is_set() or self.devices(), "the recording's begin", LONGEST_SECONDS, ASK_STEP_SECONDS
+        )
         if not self._ended.is_set():
             os.kill(os.getpid(), signal.SIGINT)
         return time.monotonic()

@@ -9,12 +9,12 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
+from fakes.recorder import Recorder, recording
 from fakes.wait import until
 
-from agent.commands.attach import check_display, record
+from agent.commands.attach import check_display
 from agent.errors import ConfigError
 from agent.replay.validator import validate
-from agent.settings import load
 from agent.store.recording import Recording
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
@@ -178,15 +178,26 @@ def test_a_fold_goes_on_on_the_other_panel() -> None:
 
 
 def test_a_recording_goes_on_over_a_fold(tmp_path: Path) -> None:
-    with Lab(1, profile="fold", scenario="scroll", faults=["fold@9:5"]) as lab:
-        settings = load({"spool": tmp_path / "spool", "adb.port": lab.port}).settings
-        record(settings, (), True, PACKAGE, [f"dir:{tmp_path / 'replays'}"], 18)
+    def more(pictures: int) -> None:
+        known = recorder.wait(lab.serials[0], recording, "a recording")["frames"]
+        recorder.wait(lab.serials[0], lambda now: now["frames"] >= known + pictures, "pictures")
+
+    def conduct() -> None:
+        more(4)
+        lab.fault("fold")
+        more(8)
+        lab.heal("fold")
+        more(8)
+
+    with Lab(1, profile="fold", scenario="scroll") as lab:
+        recorder = Recorder(lab, tmp_path)
+        recorder.record([conduct])
         assert lab.gaps == []
-    recording = Recording.open(tmp_path / "replays")
+    stored = Recording.open(recorder.replays)
     sizes: list[tuple[int, int]] = []
-    for manifest in sorted(recording.manifests(), key=lambda manifest: manifest.start_ms):
-        events = [json.loads(event) for event in recording.events(manifest.id)]
-        assert validate(recording.events(manifest.id)) == []
+    for manifest in sorted(stored.manifests(), key=lambda manifest: manifest.start_ms):
+        events = [json.loads(event) for event in stored.events(manifest.id)]
+        assert validate(stored.events(manifest.id)) == []
         meta = events[0]["data"]
         sizes.append((meta["width"], meta["height"]))
         gaps = [event["data"]["payload"] for event in events if event["data"].get("tag") == "gap"]

@@ -14,13 +14,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from fakes.instrumented import EXACT, PACKAGE, UID
+from fakes.recorder import Recorder
 from fakes.wait import until
 
 from agent.analytics.doctor import SILENCE_NS
-from agent.commands.attach import record
 from agent.commands.doctor import Ear
 from agent.model import Finding
-from agent.settings import load
 from agent.store.recording import Recording
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
@@ -150,9 +149,14 @@ def test_doctor_listens_until_ctrl_c_and_fails_for_ci() -> None:
 
 
 def test_attach_marks_the_fault_in_the_recording(tmp_path: Path) -> None:
+    def conduct() -> None:
+        recorder.wait(lab.serials[0], lambda now: bool(now["findings"]), "the fault")
+        # Time for what should not be told.
+        threading.Event().wait(3)
+
     with Lab(1, scenario="negative-session-id") as lab:
-        settings = load({"spool": tmp_path / "spool", "adb.port": lab.port}).settings
-        summary = record(settings, (), True, PACKAGE, [f"dir:{tmp_path / 'replays'}"], 12)
+        recorder = Recorder(lab, tmp_path)
+        summary, _ = recorder.record([conduct])
     (device,) = summary["devices"]
     assert set(device["findings"]) == {"error: negative-session-id"}
     recording = Recording.open(tmp_path / "replays")
