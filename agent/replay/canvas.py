@@ -347,9 +347,7 @@ class _Cut:
     @classmethod
     def of(cls, flags: NDArray[np.bool_], top: int, left: int, bottom: int, right: int) -> _Cut:
         part: NDArray[np.bool_] = flags[top:bottom, left:right]
-        columns: NDArray[np.bool_] = part.any(axis=0)
-        rows: NDArray[np.bool_] = part.any(axis=1)
-        across, down = _stretch(columns), _stretch(rows)
+        across, down = _stretch(np.flatnonzero(part.any(axis=0))), _stretch(np.flatnonzero(part.any(axis=1)))
         saved = (across[1] - across[0]) * (bottom - top), (down[1] - down[0]) * (right - left)
         first, second = down if saved[1] >= saved[0] else across
         return cls(top, left, bottom, right, max(saved), saved[1] >= saved[0], first, second)
@@ -370,9 +368,8 @@ class _Cut:
         return _Cut.of(flags, *one), _Cut.of(flags, *other)
 
 
-def _stretch(line: NDArray[np.bool_]) -> tuple[int, int]:
-    """The longest stretch in which nothing is set; the ends of the line are set."""
-    where = np.flatnonzero(line)
+def _stretch(where: NDArray[np.intp]) -> tuple[int, int]:
+    """The longest stretch in which nothing is set, `where` being what is."""
     gaps = np.diff(where)
     if not gaps.size:
         return 0, 0
