@@ -292,25 +292,6 @@ def client(server: AdbServer, deadline: Callable[[], Deadline]) -> Any:
     return made
 
 
-def library_device(
-    server: AdbServer, serial: str, deadline: Callable[[], Deadline], started: Callable[[Any], None]
-) -> Any:
-    """An adbutils device on such a client. A process that it starts and streams from has no deadline: its connection
-    is handed to `started`, whose owner ends it."""
-    device = client(server, deadline).device(serial)
-    shell = device.shell
-
-    def streaming(command: Any, stream: bool = False, **options: Any) -> Any:
-        answer = shell(command, stream=stream, **options)
-        if stream:
-            answer.conn.settimeout(None)
-            started(answer)
-        return answer
-
-    device.shell = streaming
-    return device
-
-
 @contextlib.contextmanager
 def translated(serial: str, op: str) -> Iterator[None]:
     """Turn what adbutils raises into errors of the bridge."""

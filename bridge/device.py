@@ -36,6 +36,8 @@ RESTART_SECONDS = 5.0
 # A picture that is asked for and takes longer than this is late; what takes less is tried instead.
 SLOW_NS = 350_000_000
 MEASURED = 3
+# After a picture that did not come in time the next one is preceded by a question that is answered at once.
+ECHO_SECONDS = 0.4
 # An encoded picture of one colour is a fraction of any other (36 pixels to a byte in a JPEG without subsampling): only
 # such a small one is decoded to see if it is black.
 PIXELS_PER_BYTE = 32
@@ -100,6 +102,7 @@ class Screen:
         self._failures = [0] * len(polled)
         self._taken_ns: list[deque[int]] = [deque(maxlen=MEASURED) for _ in polled]
         self._seen = 0
+        self._hung = False
         self._closed = False
         self.name = polled[0].name
 
@@ -127,12 +130,18 @@ class Screen:
         source = self._polled[at]
         self.name = source.name
         try:
+            if self._hung:
+                self._shell.exec("echo", Deadline(min(ECHO_SECONDS, deadline.remaining())))
+                self._hung = False
             frame = source.capture(deadline)
             self._check(frame, deadline)
         except ScreenBlocked:
             raise
         except (CaptureFailed, BridgeTimeout, DeviceBusy) as error:
-            self._fail(at, error)
+            # One source after the other would hang: none of them is to blame until the device answers.
+            if not self._hung:
+                self._fail(at, error)
+            self._hung = isinstance(error, BridgeTimeout)
             if isinstance(error, DeviceBusy):
                 raise CaptureFailed(error.serial, error.op, error.detail) from error
             raise

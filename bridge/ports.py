@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from bridge.deadline import Deadline
-from bridge.types import ClockFix, DeviceInfo, Foreground, Frame, Gap, Hierarchy, LogEntry, Stamp, Touch
+from bridge.types import ClockFix, DeviceInfo, Foreground, Frame, Gap, Hierarchy, LogEntry, Stamp, Touch, Trace
 
 
 class Clock(Protocol):
@@ -73,6 +73,26 @@ class TouchSource(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Notebook(Protocol):
+    """Where it is noted what is changed on devices, durably and before it is. Any thread."""
+
+    def made(self, serial: str, trace: Trace) -> None:
+        """This is about to be changed."""
+        ...
+
+    def undone(self, serial: str, trace: Trace) -> None:
+        """It is as it was."""
+        ...
+
+    def left(self, serial: str) -> tuple[Trace, ...]:
+        """What runs of before changed and did not undo."""
+        ...
+
+    def ours(self, serial: str) -> tuple[Trace, ...]:
+        """What this run changed."""
+        ...
 
 
 class Device(Protocol):

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from bridge import decoder, emulator
-from bridge.adb import AdbShell, Screencap, ScreencapPng, library_device
+from bridge.adb import AdbShell, Screencap, ScreencapPng
 from bridge.clock import ClockProbe, DeviceClock, HostClock
 from bridge.deadline import Deadline
 from bridge.device import AndroidDevice, MakeSource, Screen
@@ -29,10 +29,11 @@ from bridge.errors import (
     ServerPortTaken,
 )
 from bridge.picture import Display
-from bridge.ports import ScreenSource
+from bridge.ports import Notebook, ScreenSource
 from bridge.scrcpy import Scrcpy
 from bridge.screenrecord import Screenrecord
 from bridge.smartsocket import AdbServer, SmartSocket, Stream
+from bridge.traces import Unnoted, undo
 from bridge.types import DisplayInfo
 from bridge.uia import UiaHierarchy, UiaScreen, UiaServer
 from bridge.video import VideoSettings
@@ -43,9 +44,15 @@ FLAP_NS = 250_000_000
 ANSWER_SECONDS = 5.0
 START_SECONDS = 20.0
 HIERARCHY_SECONDS = 20.0
-RECONNECT_SECONDS = 5.0
+FACTS_SECONDS = 8.0
+# How often network devices that are away are asked for, and how often when they did not come so many times.
+RECONNECT_SECONDS = 1.0
+RECONNECTS = 60
+RARELY_SECONDS = 5.0
 CONNECT_SECONDS = 0.5
 OWN_VARIABLES = "ANDROID_REPLAY_"
+# What adb 29 to 36 say they are.
+SERVER_VERSION = 41
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 USABLE = "device"
 
@@ -99,7 +106,8 @@ class Registry:
 
     With `start`, a server that does not answer on this host is started with adbutils' adb. None is ever killed. With
     `video`, devices are asked for video where this host can decode it; without, for single pictures only. `display` is
-    the one that devices are opened for, 0 the default one.
+    the one that devices are opened for, 0 the default one. What is changed on devices is noted in `notebook`; what one
+    of before has left is undone when a device is opened.
     """
 
     def __init__(
@@ -109,21 +117,27 @@ class Registry:
         start: bool = False,
         video: VideoSettings | None = None,
         display: int = 0,
+        notebook: Notebook | None = None,
     ) -> None:
         self._server = server
         self._clock = clock
         self._start = start
         self._display = display
         self._video = video
+        self._notebook = notebook or Unnoted()
         self._socket = SmartSocket(server)
         self._addresses: dict[str, None] = {}
         self._reconnect_ns = 0
+        self._reconnects = 0
+        self._opened: set[str] = set()
+        self._version = SERVER_VERSION
         self._closed = False
 
     def list(self, deadline: Deadline) -> tuple[Listed, ...]:
         """Every device that the server knows. Raises AdbServerError, AdbMissing, ServerPortTaken, BridgeTimeout."""
         self._ready(deadline)
-        return listing(self._socket.query("host:devices-l", deadline))
+        with self._spoken():
+            return listing(self._socket.query("host:devices-l", deadline))
 
     def android(self, serial: str, deadline: Deadline) -> str:
         """The Android version that a usable device tells, "" when it tells none in time."""
@@ -151,7 +165,8 @@ class Registry:
             if self._closed:
                 return
             yield from presence.lose()
-            raise
+            with self._spoken():
+                raise
 
     def connect(self, address: str, deadline: Deadline) -> str:
         """Let the server connect to a device on the network and keep it connected; its serial.
@@ -159,7 +174,8 @@ class Registry:
         Raises DeviceUnauthorized or DeviceGone in the server's words.
         """
         self._ready(deadline)
-        answer = self._socket.query(f"host:connect:{address}", deadline).strip()
+        with self._spoken():
+            answer = self._socket.query(f"host:connect:{address}", deadline).strip()
         found = _CONNECTED.search(answer)
         # "failed to connect to ..." and "unable to connect to ..." do not match: they say "connect", not "connected".
         if found is None:
@@ -171,31 +187,30 @@ class Registry:
     def open(self, serial: str, deadline: Deadline) -> AndroidDevice:
         """Open a device: its facts, its clock, its uiautomator2 server.
 
-        A device whose view tree cannot be had (another tool holds UiAutomation) opens all the same. Raises DeviceGone,
-        DeviceUnauthorized, CommandFailed, AdbServerError, BridgeTimeout.
+        A device whose view tree cannot be had (another tool holds UiAutomation) opens all the same. The server of one
+        that was open before is started by its first dump: pictures are missed meanwhile, and that is told. Raises
+        DeviceGone, DeviceUnauthorized, CommandFailed, AdbServerError, BridgeTimeout.
         """
         self._ready(deadline)
+        facts = Deadline(min(FACTS_SECONDS, deadline.remaining()))
         socket = SmartSocket(self._server)
         shell = AdbShell(socket, serial)
         clock = DeviceClock(self._clock)
         probe = ClockProbe(serial, clock, shell.stream)
         try:
-            info = shell.info(deadline)
-            probe.measure(deadline)
+            if serial not in self._opened:
+                undo(socket, self._notebook, serial, self._notebook.left(serial), facts)
+            info = shell.info(facts)
+            probe.measure(facts)
             display = Display(info.size, id=self._display)
-            density = shell.settle(display, info.size if display.id == 0 else None, deadline)
-            rotation = shell.foreground(self._clock, display, deadline).rotation
+            density = shell.settle(display, info.size if display.id == 0 else None, facts)
+            rotation = shell.foreground(self._clock, display, facts).rotation
             info = replace(info, rotation=rotation, size=display.natural, density=density or info.density)
         except BaseException:
             probe.close()
             socket.close()
             raise
-        server = UiaServer(
-            serial,
-            socket,
-            lambda until, started: library_device(self._server, serial, until, started),
-            self._clock,
-        )
+        server = UiaServer(shell, self._clock, self._notebook)
         polled: list[ScreenSource] = [Screencap(shell, self._clock, display), ScreencapPng(shell, self._clock, display)]
         if not display.physical:
             # It knows the default display only, and of a fold maybe the wrong half.
@@ -215,14 +230,22 @@ class Registry:
         hierarchy = UiaHierarchy(serial, server, self._clock, display)
         device = AndroidDevice(info, shell, clock, probe, display, server, screen, hierarchy)
         try:
-            server.start(Deadline(min(HIERARCHY_SECONDS, deadline.remaining())))
+            if serial not in self._opened:
+                server.start(Deadline(min(HIERARCHY_SECONDS, deadline.remaining())))
         except (DeviceBusy, CaptureFailed, BridgeTimeout):
             # The first dump says so again, to someone who can note it.
             pass
         except BaseException:
             device.close()
             raise
+        self._opened.add(serial)
         return device
+
+    def leave(self, serial: str, deadline: Deadline) -> None:
+        """Undo what was changed on a device that is no longer used. Raises BridgeError for one that is away: what is
+        left is undone when a later run opens it."""
+        undo(SmartSocket(self._server), self._notebook, serial, self._notebook.ours(serial), deadline)
+        self._opened.discard(serial)
 
     def _streams(self, shell: AdbShell, clock: DeviceClock, display: Display) -> tuple[MakeSource, ...]:
         """How the sources are made that send video, best first: none without a decoder."""
@@ -230,8 +253,9 @@ class Registry:
         # A video is of the first physical display, whatever is shown there.
         if video is None or display.physical or not decoder.available():
             return ()
-        screenrecord = partial(Screenrecord, shell, self._clock, display, video)
-        return (partial(Scrcpy, shell, clock, display, video), screenrecord) if video.scrcpy_server else (screenrecord,)
+        screenrecord = partial(Screenrecord, shell, self._clock, display, video, self._notebook)
+        scrcpy = partial(Scrcpy, shell, clock, display, video, self._notebook)
+        return (scrcpy, screenrecord) if video.scrcpy_server else (screenrecord,)
 
     def close(self) -> None:
         """End every `watch`."""
@@ -241,6 +265,8 @@ class Registry:
     def _changes(self, presence: Presence) -> Iterator[Attached | Detached | Listed]:
         deadline = Deadline(START_SECONDS)
         self._ready(deadline)
+        # A server that has just been started knows none of them.
+        self._reconnect_ns = self._reconnects = 0
         states: dict[str, str] = {}
         with self._socket.request("host:track-devices", deadline) as stream:
             while not self._closed:
@@ -265,26 +291,43 @@ class Registry:
 
     def _reconnect(self, presence: Presence) -> None:
         """Ask again for network devices that are away: the server forgets one in a minute, and all when it restarts."""
-        if time.monotonic_ns() < self._reconnect_ns:
+        now_ns = time.monotonic_ns()
+        if now_ns < self._reconnect_ns:
             return
-        self._reconnect_ns = time.monotonic_ns() + int(RECONNECT_SECONDS * 1e9)
-        for address in self._addresses:
-            if address not in presence.serials:
-                # The server goes on trying after we stopped waiting; the answer is the device's appearance.
-                with contextlib.suppress(BridgeTimeout):
-                    self._socket.query(f"host:connect:{address}", Deadline(CONNECT_SECONDS))
+        away = [address for address in self._addresses if address not in presence.serials]
+        self._reconnects = self._reconnects + 1 if away else 0
+        seconds = RECONNECT_SECONDS if self._reconnects < RECONNECTS else RARELY_SECONDS
+        self._reconnect_ns = now_ns + int(seconds * 1e9)
+        deadline = Deadline(CONNECT_SECONDS)
+        # The server goes on trying after we stopped waiting; the answer is the device's appearance.
+        with contextlib.ExitStack() as asked, contextlib.suppress(BridgeTimeout):
+            streams = [asked.enter_context(self._socket.request(f"host:connect:{each}", deadline)) for each in away]
+            for stream in streams:
+                self._socket.read_block(stream, deadline)
 
     def _ready(self, deadline: Deadline) -> None:
         """Make sure that an adb server answers, starting one if that was asked for."""
         try:
-            self._socket.version(deadline)
+            self._version = self._socket.version(deadline)
         except ServerPortTaken:
             raise
         except AdbServerError:
             if not self._start or self._closed or self._server.host not in LOOPBACK:
                 raise
             start_server(self._server, deadline)
-            self._socket.version(deadline)
+            self._version = self._socket.version(deadline)
+
+    @contextlib.contextmanager
+    def _spoken(self) -> Iterator[None]:
+        """A server of another version may understand us all the same; when it does not, that is why."""
+        try:
+            yield
+        except AdbServerError as error:
+            if self._version == SERVER_VERSION:
+                raise
+            other = f"the adb server at {self._server} is of version {self._version}, not {SERVER_VERSION}"
+            fix = "another adb started it: end it with that one's `kill-server`, or set adb.port"
+            raise AdbServerError(error.serial, error.op, f"{error.detail}: {other}; {fix}") from error
 
 
 class Presence:

@@ -25,8 +25,9 @@ from bridge.deadline import Deadline
 from bridge.decoder import Decoder
 from bridge.errors import BridgeError, CaptureFailed, DeviceGone, FrameMalformed, ServiceRefused
 from bridge.picture import Display
+from bridge.ports import Notebook
 from bridge.smartsocket import SmartSocket, Stream
-from bridge.types import Bounds, Frame, Size
+from bridge.types import Bounds, Frame, Size, Trace
 from bridge.video import Held, Shown, VideoSettings, content, failed, screen_size, turned
 
 MAIN = "com.genymobile.scrcpy.Server"
@@ -185,8 +186,11 @@ class Scrcpy:
 
     name = "scrcpy"
 
-    def __init__(self, shell: AdbShell, clock: DeviceClock, display: Display, settings: VideoSettings) -> None:
+    def __init__(
+        self, shell: AdbShell, clock: DeviceClock, display: Display, settings: VideoSettings, notebook: Notebook
+    ) -> None:
         self._shell = shell
+        self._notebook = notebook
         self._display = display
         self._settings = settings
         self._held = Held(shell.serial, self.name, clock.host, display)
@@ -228,6 +232,7 @@ class Scrcpy:
         self._shell.look(self._display, Deadline(LOOK_SECONDS))
         id_ = f"{secrets.randbits(31):08x}"
         jar = f"{FOLDER}/android-replay-{id_}.jar"
+        self._notebook.made(self._shell.serial, Trace("file", jar))
         try:
             self._shell.push(source, jar, Deadline(PUSH_SECONDS))
             self._serve(version, id_, jar)
@@ -347,6 +352,7 @@ class Scrcpy:
         shell = AdbShell(SmartSocket(self._shell.socket.server), self._shell.serial)
         with contextlib.suppress(BridgeError):
             shell.exec(f"rm -f {jar}", Deadline(REMOVE_SECONDS))
+            self._notebook.undone(self._shell.serial, Trace("file", jar))
 
     def _error(self, detail: str) -> CaptureFailed:
         """What went wrong, with the server's own words when it had any of interest."""

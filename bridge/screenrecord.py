@@ -29,8 +29,9 @@ from bridge.errors import (
 )
 from bridge.h264 import AccessUnit, Splitter
 from bridge.picture import Display
+from bridge.ports import Notebook
 from bridge.smartsocket import Stream
-from bridge.types import Frame, Size
+from bridge.types import Frame, Size, Trace
 from bridge.video import Held, Shown, VideoSettings, content, failed, looks_turned, screen_size, turned
 
 LATENCY_NS = 150_000_000
@@ -77,8 +78,11 @@ class Screenrecord:
 
     name = "screenrecord"
 
-    def __init__(self, shell: AdbShell, clock: HostClock, display: Display, settings: VideoSettings) -> None:
+    def __init__(
+        self, shell: AdbShell, clock: HostClock, display: Display, settings: VideoSettings, notebook: Notebook
+    ) -> None:
         self._shell = shell
+        self._notebook = notebook
         self._clock = clock
         self._display = display
         self._settings = settings
@@ -138,10 +142,12 @@ class Screenrecord:
         screen = screen_size(self._display)
         video = video_size(screen, self._settings.width, self._display)
         command = (
-            f"exec:screenrecord --output-format=h264 --size {video.width}x{video.height} "
+            f"screenrecord --output-format=h264 --size {video.width}x{video.height} "
             f"--bit-rate {self._settings.bit_rate} --time-limit {max(1, round(self._settings.limit_seconds))} -"
         )
-        stream = self._shell.stream(command, Deadline(OPEN_SECONDS))
+        # It has no terminal: when we are killed it notices with the next picture that nobody reads it.
+        self._notebook.made(self._shell.serial, Trace("process", command))
+        stream = self._shell.stream(f"exec:{command}", Deadline(OPEN_SECONDS))
         now_ns = time.monotonic_ns()
         run = _Run(stream, screen, now_ns, Decoder(self._shell.serial), idle_ns=now_ns)
         self._runs.append(run)

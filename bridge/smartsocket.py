@@ -222,20 +222,6 @@ class SmartSocket:
         except ValueError as error:
             raise AdbServerError("", "host:version", f"answered {answer[:40]!r}") from error
 
-    def forward(self, serial: str, local: str, remote: str, deadline: Deadline) -> int:
-        """Let the server listen at `local` (`tcp:0` picks a port) for the device's `remote`; the port, 0 if not TCP."""
-        request = f"host-serial:{serial}:forward:{local};{remote}"
-        with self.request(request, deadline, serial) as stream:
-            # The first OKAY says that the device was found, the second that the listener was installed.
-            self._status(stream, deadline)
-            rest = bytes(stream.read_all(deadline))
-        return int(rest[4:]) if rest[4:].isdigit() else 0
-
-    def remove_forward(self, serial: str, local: str, deadline: Deadline) -> None:
-        """Stop listening at `local`."""
-        with self.request(f"host-serial:{serial}:killforward:{local}", deadline, serial) as stream:
-            self._status(stream, deadline)
-
     def reverse(self, serial: str, remote: str, local: str, deadline: Deadline) -> int:
         """Let the device listen at `remote` (`tcp:0` picks a port) for this host's `local`; the port, 0 if not TCP."""
         with self.service(serial, f"reverse:forward:{remote};{local}", deadline) as stream:

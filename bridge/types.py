@@ -261,6 +261,16 @@ class ClockFix:
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """Something that we changed on a device and that is to be undone: a `file` that was put there (its path), a
+    `process` that may outlive us (its whole command line), a `reverse` listener ("tcp:8378 tcp:40001", the device's
+    address and this host's)."""
+
+    kind: Literal["file", "process", "reverse"]
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceInfo:
     """What is known of a device at open. `size` is the natural (rotation 0) size in pixels, `density` in dpi."""
 

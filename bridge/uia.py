@@ -1,24 +1,25 @@
-"""The uiautomator2 server of one device: view trees and JPEG pictures over our own JSON-RPC, driving over its library.
+"""The uiautomator2 server of one device: view trees and JPEG pictures over our own JSON-RPC.
 
-The server is one process on the phone that listens on its port 9008 and holds the phone's only UiAutomation. The
-library installs and starts it; calls go straight to the port through the adb server, with a deadline that works.
+The server is one process on the phone that listens on its port 9008 and holds the phone's only UiAutomation. It comes
+with the library uiautomator2 as a jar, which is pushed under a name of our own; calls go straight to the port through
+the adb server, with a deadline that works. (The library's own start looks every half second whether it is up, leaves
+its jar behind, and its calls have no deadline.)
 """
 
 from __future__ import annotations
 
-import atexit
 import base64
 import binascii
-import contextlib
-import socket
-from collections.abc import Callable
+import hashlib
 from dataclasses import replace
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
 
 import orjson
 import xxhash
 
 from bridge import hierarchy, picture
+from bridge.adb import AdbShell
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import (
@@ -33,39 +34,52 @@ from bridge.errors import (
     ServiceRefused,
 )
 from bridge.picture import Display
-from bridge.smartsocket import SmartSocket, Stream, refusal
-from bridge.types import Frame, Hierarchy
+from bridge.ports import Notebook
+from bridge.smartsocket import Stream
+from bridge.types import Frame, Hierarchy, Trace
 
 PORT = 9008
+JAR = "/data/local/tmp/android-replay-u2.jar"
+# As the library starts it, in a terminal, whose end is the process's end.
+COMMAND = f"CLASSPATH={JAR} app_process / com.wetest.uia2.Main -p {PORT}"
+PUSH_SECONDS = 20.0
+LOOK_SECONDS = 0.05
+WORDS_BYTES = 4_000
+TAKEN = "already registered"
+START = "start the uiautomator2 server"
 MAX_DEPTH = 50
 MAX_BODY = 64 << 20
 HEAD_BYTES = 1 << 16
 # After a failed start, and after each that follows it: the other tool may be gone in a moment, or hold on for hours.
-RETRY_SECONDS = (3.0, 8.0, 15.0, 30.0)
+RETRY_SECONDS = (*(0.3,) * 10, 1.0, 3.0, 8.0, 15.0, 30.0)
+START_SECONDS = 20.0
+# After a call that was not answered the next one is preceded by a question that costs the server nothing.
+PING_SECONDS = 0.4
+# A server that we started and that answered none of so many calls in such a time hangs.
 TIMEOUTS = 3
+HANGS_NS = 8_000_000_000
 SCALE = 1.0  # masks are in screen pixels
 QUALITY = 80
-MakeDevice = Callable[[Callable[[], Deadline], Callable[[Any], None]], Any]
 LOST = ("UiAutomation not connected", "DeadObjectException", "DeadSystemRuntimeException", "DeadSystemException")
 
 
 class UiaServer:
-    """Starts, calls and stops the server. One thread; `close` from any.
+    """Starts, calls and stops the server. One thread; `close` from any. The jar stays until the notebook is undone."""
 
-    `make_device` makes the adbutils device on which uiautomator2 works: it takes the deadline of the moment and whom
-    to give the connections of started processes to.
-    """
-
-    def __init__(self, serial: str, smart: SmartSocket, make_device: MakeDevice, clock: HostClock) -> None:
-        self._serial = serial
-        self._socket = smart
-        self._make_device = make_device
+    def __init__(self, shell: AdbShell, clock: HostClock, notebook: Notebook) -> None:
+        self._shell = shell
+        self._serial = shell.serial
+        self._socket = shell.socket
         self._clock = clock
-        self._deadline = Deadline(0)
-        self._processes: list[Any] = []
+        self._notebook = notebook
+        self._process: Stream | None = None
         self._refused: tuple[int, BridgeError] | None = None
         self._refusals = 0
         self._timeouts = 0
+        self._answered_ns = 0
+        self._down = False
+        # Whether it has answered since it was started last; what runs before us is taken to work.
+        self._proved = True
         self._closed = False
 
     def start(self, deadline: Deadline) -> None:
@@ -79,43 +93,55 @@ class UiaServer:
         try:
             self._launch(deadline)
         except (DeviceBusy, CaptureFailed) as error:
-            wait = RETRY_SECONDS[min(self._refusals, len(RETRY_SECONDS) - 1)]
-            self._refused = (now_ns + int(wait * 1e9), error)
-            self._refusals += 1
+            self._wait(error)
             raise
-        self._refused = None
+        self._refused, self._down, self._proved = None, False, False
+
+    def revive(self) -> None:
+        """Start the server again if the last call found it down; it has START_SECONDS for that, however little a call
+        has. Raises as `start`."""
+        if self._down:
+            self.start(Deadline(START_SECONDS))
 
     def call(self, method: str, params: list[object], deadline: Deadline) -> object:
-        """The result of one RPC; a server that died, or that we started and that hangs, is started again.
+        """The result of one RPC. A server that is down, or that we started and that hangs, fails the call, so that
+        somebody can tell what was missed; the next call starts it again.
 
         Raises DeviceBusy, ScreenBlocked, HierarchyMalformed, CaptureFailed, BridgeTimeout, DeviceGone.
         """
+        self.revive()
         try:
+            if self._timeouts:
+                self._http(b"GET", "/ping", b"", Deadline(min(PING_SECONDS, deadline.remaining())))
             result = self._rpc(method, params, deadline)
         except BridgeTimeout:
             self._timeouts += 1
-            if self._timeouts >= TIMEOUTS:
-                self._stop()
+            if self._timeouts >= TIMEOUTS and self._clock.now().mono_ns - self._answered_ns > HANGS_NS:
+                self._end(down=True)
             raise
-        except (ServiceRefused, _Lost):
-            self._stop()
-            self.start(deadline)
-            try:
-                result = self._rpc(method, params, deadline)
-            except (ServiceRefused, _Lost) as error:
-                raise CaptureFailed(self._serial, method, error.detail) from error
+        except (ServiceRefused, _Lost) as error:
+            self._end(down=True)
+            failure = CaptureFailed(self._serial, method, f"the uiautomator2 server is down: {error.detail}")
+            if not self._proved:
+                # It was started, and that has helped nothing.
+                self._wait(failure)
+            self._proved = False
+            raise failure from error
         self._timeouts = self._refusals = 0
+        self._proved = True
+        self._answered_ns = self._clock.now().mono_ns
         return result
-
-    def driver(self, deadline: Deadline) -> Any:
-        """uiautomator2's own device object, to launch, tap, type and select with until the deadline."""
-        return self._connect(deadline)
 
     def close(self) -> None:
         """Stop the server if this object started it; one that was running before is left alone."""
         self._closed = True
-        self._deadline = Deadline(0)
-        self._stop()
+        self._end()
+
+    def _wait(self, error: BridgeError) -> None:
+        """No start for a while, each time for longer: calls fail with this meanwhile."""
+        seconds = RETRY_SECONDS[min(self._refusals, len(RETRY_SECONDS) - 1)]
+        self._refused = (self._clock.now().mono_ns + int(seconds * 1e9), error)
+        self._refusals += 1
 
     def _alive(self, deadline: Deadline) -> bool:
         try:
@@ -123,50 +149,49 @@ class UiaServer:
         except (ServiceRefused, CaptureFailed):
             return False
 
-    def _stop(self) -> None:
-        """End what we started: the device ends a process with its stream."""
+    def _end(self, down: bool = False) -> None:
+        """End what we started: the device ends a process with its stream. `down` = the next call starts it again."""
         self._timeouts = 0
-        while self._processes:
-            connection = self._processes.pop()
-            # The library's thread reads from it: a shutdown of both directions wakes it, a plain close does not.
-            with contextlib.suppress(OSError):
-                connection.conn.shutdown(socket.SHUT_RDWR)
-            connection.close()
+        self._down = down
+        process, self._process = self._process, None
+        if process is not None:
+            process.close()
 
     def _launch(self, deadline: Deadline) -> None:
         if self._closed:
-            raise DeviceGone(self._serial, "start the uiautomator2 server", "closed by us")
+            raise DeviceGone(self._serial, START, "closed by us")
         try:
-            self._connect(deadline)
+            self._provide(deadline)
+            self._run(deadline)
+        except ServiceRefused as error:
+            self._end(down=True)
+            raise CaptureFailed(self._serial, START, error.detail) from error
         except BaseException:
-            self._stop()
+            self._end(down=True)
             raise
 
-    def _connect(self, deadline: Deadline) -> Any:
-        # Imported here: it costs half a second, and a server that runs needs none of it.
-        import adbutils
-        import uiautomator2
+    def _provide(self, deadline: Deadline) -> None:
+        """Put the jar on the phone if it is not there. Raises CaptureFailed when there is no room for it."""
+        jar = _jar()
+        digest = hashlib.md5(jar.read_bytes(), usedforsecurity=False).hexdigest()
+        if digest in self._shell.text(f"md5sum {JAR}", deadline):
+            return
+        self._notebook.made(self._serial, Trace("file", JAR))
+        self._shell.push(jar, JAR, Deadline(min(PUSH_SECONDS, deadline.remaining())))
 
-        op = "start the uiautomator2 server"
-        self._deadline = deadline
-        try:
-            driver = uiautomator2.connect(self._make_device(lambda: self._deadline, self._processes.append))
-        except uiautomator2.exceptions.AccessibilityServiceAlreadyRegisteredError as error:
-            raise DeviceBusy(self._serial, op, "another tool holds UiAutomation") from error
-        except uiautomator2.exceptions.BaseException as error:
-            raise CaptureFailed(self._serial, op, _one_line(error)) from error
-        except (adbutils.AdbTimeout, TimeoutError) as error:
-            raise BridgeTimeout(self._serial, op, "no answer within the deadline") from error
-        except adbutils.AdbError as error:
-            failure = refusal(self._serial, op, _one_line(error))
-            if isinstance(failure, ServiceRefused):
-                failure = CaptureFailed(self._serial, op, failure.detail)
-            raise failure from error
-        except (OSError, EOFError) as error:
-            raise DeviceGone(self._serial, op, _one_line(error)) from error
-        # The library would stop the server at exit, after our own close and on a device that may be gone.
-        atexit.unregister(driver.stop_uiautomator)
-        return driver
+    def _run(self, deadline: Deadline) -> None:
+        """Start the process and wait until it answers."""
+        process = self._process = self._socket.service(self._serial, f"shell:{COMMAND}", deadline)
+        said = b""
+        while not self._alive(deadline):
+            if process.readable(Deadline(min(LOOK_SECONDS, deadline.remaining()))):
+                data = process.read_some(deadline)
+                said = (said + data)[-WORDS_BYTES:]
+                if TAKEN.encode() in said:
+                    raise DeviceBusy(self._serial, START, "another tool holds UiAutomation")
+                if not data:
+                    words = _one_line(said.decode("utf-8", "replace"))
+                    raise CaptureFailed(self._serial, START, words or "it ended at once")
 
     def _rpc(self, method: str, params: list[object], deadline: Deadline) -> object:
         body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
@@ -186,7 +211,7 @@ class UiaServer:
         fields = error if isinstance(error, dict) else {}
         words = f"{fields.get('message', error)} {fields.get('data', '')}"
         message = _one_line(fields.get("message", error))
-        if "already registered" in words:
+        if TAKEN in words:
             return DeviceBusy(self._serial, method, "another tool holds UiAutomation")
         if any(lost in words for lost in LOST):
             return _Lost(self._serial, method, message)
@@ -228,6 +253,7 @@ class UiaHierarchy:
 
         Raises HierarchyEmpty, HierarchyMalformed, CaptureFailed, DeviceBusy, BridgeTimeout, DeviceGone.
         """
+        self._server.revive()
         began = self._clock.now()
         result = self._server.call("dumpWindowHierarchy", [False, MAX_DEPTH], deadline)
         ended = self._clock.now()
@@ -272,6 +298,7 @@ class UiaScreen:
 
         Raises CaptureFailed (ScreenBlocked for none), DeviceBusy, BridgeTimeout, DeviceGone.
         """
+        self._server.revive()
         began = self._clock.now()
         result = self._server.call("takeScreenshot", [SCALE, QUALITY], deadline)
         ended = self._clock.now()
@@ -291,6 +318,15 @@ class UiaScreen:
     def close(self) -> None:
         """The server is closed by the device."""
         self._last = None
+
+
+def _jar() -> Path:
+    """The library's jar; the library itself is not loaded, which takes half a second."""
+    spec = find_spec("uiautomator2")
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
+        raise RuntimeError("uiautomator2 is not installed")
+    return Path(folders[0]) / "assets" / "u2.jar"
 
 
 def _response(stream: Stream, deadline: Deadline) -> bytes:

@@ -11,9 +11,12 @@ import typer
 from agent.commands.masking import Block, Mask, Unmask, rules
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from agent.analytics.gate import Gate
     from agent.runtime.status import DeviceStatus
     from agent.settings import Capture, Settings
+    from agent.store.traces import Traces
     from bridge.registry import Registry
     from bridge.video import VideoSettings
 
@@ -206,7 +209,8 @@ def _record(
         video = video_settings(settings.capture)
         if video is not None and video.scrcpy_server is not None and not decoder.available():
             say("capture.scrcpy_server needs PyAV: install android-replay-agent[video]. Single pictures are taken.")
-        registry = Registry(server, clock, start=True, video=video, display=settings.capture.display)
+        notebook = traces(settings, stack)
+        registry = Registry(server, clock, start=True, video=video, display=settings.capture.display, notebook=notebook)
         stack.callback(registry.close)
         wanted = () if every else choose(registry, specs)
         check_display(registry, wanted, settings.capture.display)
@@ -252,7 +256,7 @@ def _record(
 
         relaying = opened(settings, heard, stack, lambda session: not gate.refusal(session)) if relay else None
         if relaying is not None:
-            lead(settings, registry, wanted, relaying, stack)
+            lead(settings, registry, wanted, relaying, stack, notebook)
         uploader = Uploader(spool, targets, BACKOFFS[settings.upload.conformance], ended=gate.end)
         stack.callback(uploader.stop)
         uploader.start()
@@ -316,6 +320,19 @@ def _record(
     if refused:
         say(f"{refused} deliveries were refused and are kept: `android-replay upload` says why and tries them again.")
     return summary
+
+
+def traces(settings: Settings, stack: ExitStack) -> Traces:
+    """What is changed on devices, noted until the stack ends and after. Raises StorageError."""
+    from agent.errors import StorageDenied
+    from agent.store.traces import Traces
+
+    try:
+        notebook = Traces(settings.spool / "devices")
+    except StorageDenied as error:
+        raise StorageDenied(error.message, "Set ANDROID_REPLAY_SPOOL to a folder that you can write.") from error
+    stack.callback(notebook.close)
+    return notebook
 
 
 def video_settings(capture: Capture) -> VideoSettings | None:

@@ -30,6 +30,7 @@ PROBE_BYTES = 1 << 16
 LATE_SHARE = 0.75
 LISTEN_SECONDS = 20.0
 SAY_SECONDS = 5.0
+LEAVE_SECONDS = 3.0
 QUEUED = 4096
 LISTENING = "instrumentation"
 
@@ -341,6 +342,8 @@ def _device(
                 yield Check("touches", True, unseen if names else "nobody but people seems to tap")
     finally:
         device.close()
+        with contextlib.suppress(BridgeError):
+            registry.leave(chosen, Deadline(LEAVE_SECONDS))
 
 
 class Ear:

@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from agent.relay.server import RelayServer
     from agent.settings import Settings
+    from agent.store.traces import Traces
 
 Tell = Callable[[str, Sequence[Mapping[str, object]]], None]
 HOST_DOOR = "host"
@@ -54,7 +55,7 @@ def relay(
     import threading
     from types import FrameType
 
-    from agent.commands.attach import choose
+    from agent.commands.attach import choose, traces
     from agent.commands.console import logged, put_json, say
     from agent.settings import load
     from bridge.clock import HostClock
@@ -92,7 +93,7 @@ def relay(
                 stack.callback(registry.close)
                 wanted = () if every else choose(registry, tuple(device or ()))
                 server = opened(settings, tell, stack)
-                lead(settings, registry, wanted, server, stack)
+                lead(settings, registry, wanted, server, stack, traces(settings, stack))
                 say(f"Waiting for the app on localhost:{settings.relay.port} of the phone (Ctrl-C ends it).")
             else:
                 server = opened(settings, tell, stack)
@@ -149,7 +150,14 @@ def opened(
     return server
 
 
-def lead(settings: Settings, registry: Any, wanted: tuple[str, ...], server: RelayServer, stack: ExitStack) -> None:
+def lead(
+    settings: Settings,
+    registry: Any,
+    wanted: tuple[str, ...],
+    server: RelayServer,
+    stack: ExitStack,
+    notebook: Traces,
+) -> None:
     """Lead the phones' port to the relay until the stack ends. Raises ConfigError when adb's server is elsewhere."""
     from agent.commands.console import say
     from agent.errors import ConfigError
@@ -169,6 +177,7 @@ def lead(settings: Settings, registry: Any, wanted: tuple[str, ...], server: Rel
         settings.relay.port,
         server.open,
         say,
+        notebook,
     )
     stack.callback(tunnels.stop)
     tunnels.start()

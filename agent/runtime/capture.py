@@ -11,16 +11,14 @@ from typing import Protocol
 
 from agent.model import Snapshot
 from agent.replay.motion import LATE_NS, SETTLING_NS, enclosed, still
+from agent.runtime.outage import Outages, Patience
 from agent.settings import Capture
-from bridge.deadline import Deadline
-from bridge.errors import BridgeTimeout, CaptureFailed, DeviceBusy
+from bridge.errors import BridgeError, BridgeTimeout, CaptureFailed, DeviceBusy
 from bridge.ports import Clock, HierarchySource, ScreenSource
 from bridge.types import Frame, Gap, Hierarchy, Stamp
 
 log = logging.getLogger(__name__)
 
-CALL_SECONDS = 5.0
-BUSY_SECONDS = 5.0
 PAUSED_SECONDS = 0.2
 TOUCH_TAIL_NS = 1_000_000_000
 # A screen that stood still for so long is looked at with the beat of the tree.
@@ -113,7 +111,8 @@ class CaptureLoop:
         self._changed_ns = 0
         self._told: int | None = None
         self._moved_ns = 0
-        self._tree_blocked_until_ns = 0
+        self._outages = Outages(emit)
+        self._patience = {"screen": Patience(), "hierarchy": Patience()}
         self._dumps = Dumps(int(settings.tree_interval * 1.25e9))
 
     def touched(self) -> None:
@@ -136,7 +135,7 @@ class CaptureLoop:
             self._run_pictures(self._screen)
 
     def _run_pictures(self, screen: ScreenSource) -> None:
-        last = self._dump()
+        last = self._dump() or self._dump()
         shown: int | None = None
         settled = sure = False
         # When the first dump ended that was around a picture: masking knows nothing of what the screen did before it.
@@ -228,30 +227,37 @@ class CaptureLoop:
         return before != self._known_level
 
     def _picture(self, screen: ScreenSource, started: Stamp) -> Frame | None:
+        """A picture; None when there is none, which becomes a gap."""
+        patience = self._patience["screen"]
         try:
-            return screen.capture(Deadline(CALL_SECONDS))
+            frame = screen.capture(patience.deadline())
         except (CaptureFailed, BridgeTimeout) as error:
-            self._emit(Gap(started, self._clock.now(), "screen", type(error).__name__, error.detail))
+            self._failed("screen", error, started)
             return None
+        patience.took((self._clock.now().mono_ns - started.mono_ns) / 1e9)
+        self._outages.over("screen", started)
+        return frame
 
     def _dump(self) -> Hierarchy | None:
         """A dump, noted among the last ones; None when there is none, which becomes a gap."""
-        started = self._clock.now()
-        if started.mono_ns < self._tree_blocked_until_ns:
-            return None
+        started, patience = self._clock.now(), self._patience["hierarchy"]
         try:
-            tree = self._hierarchy.dump(Deadline(CALL_SECONDS))
-        except DeviceBusy as error:
-            self._tree_blocked_until_ns = started.mono_ns + int(BUSY_SECONDS * 1e9)
-            self._emit(Gap(started, self._clock.now(), "hierarchy", type(error).__name__, error.detail))
+            tree = self._hierarchy.dump(patience.deadline())
+        except (CaptureFailed, BridgeTimeout, DeviceBusy) as error:
+            self._failed("hierarchy", error, started)
             return None
-        except (CaptureFailed, BridgeTimeout) as error:
-            self._emit(Gap(started, self._clock.now(), "hierarchy", type(error).__name__, error.detail))
-            return None
+        # Not since the call began: that may have started the device's server first.
+        patience.took(2 * tree.bound_ns / 1e9)
+        self._outages.over("hierarchy", tree.stamp)
         self._dumps.add(tree)
         if tree.digest != self._told:
             self._told, self._moved_ns = tree.digest, tree.stamp.mono_ns + tree.bound_ns
         return tree
+
+    def _failed(self, stage: str, error: BridgeError, started: Stamp) -> None:
+        if isinstance(error, BridgeTimeout):
+            self._patience[stage].timed_out()
+        self._outages.failed(stage, error, started, self._clock.now())
 
     def _let_pass(self, since: Stamp) -> None:
         """Wait until a dump tells what the screen showed at `since`: what is drawn is told a little later.
@@ -281,9 +287,10 @@ class CaptureLoop:
         """
         while not self._stopped:
             self._wake.clear()
-            now_ns = self._clock.now().mono_ns
+            now = self._clock.now()
+            now_ns = now.mono_ns
             interval_ns = int(1e9 / self._settings.rate)
-            if now_ns - self._touched_ns < TOUCH_TAIL_NS:
+            if now_ns - self._touched_ns < TOUCH_TAIL_NS or self._outages.recent(now):
                 interval_ns = int(1e9 / self._settings.touch_rate)
             elif costly and now_ns - self._changed_ns > IDLE_NS:
                 interval_ns = max(interval_ns, int(self._settings.tree_interval * 1e9))

@@ -15,6 +15,7 @@ from agent.model import Loss, Relayed, Snapshot
 from agent.runtime.capture import CaptureLoop
 from agent.runtime.channel import Channel, ChannelClosed
 from agent.runtime.lane import start_lane
+from agent.runtime.restarts import BRIEF_NS, BUDGET, Restarts
 from agent.runtime.stage import Stage, StageItem
 from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
@@ -26,7 +27,10 @@ from bridge.types import Foreground, Gap, Hierarchy, LogEntry, Stamp
 log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 40.0
-REOPEN_SECONDS = 2.0
+LEAVE_SECONDS = 3.0
+# A device that was away for so long and came back was plugged in anew by somebody.
+REPLUGGED_SECONDS = 3.0
+REST_STEP_SECONDS = 0.25
 CALL_SECONDS = 5.0
 CONTEXT_SECONDS = 2.0
 # A question about what is in front costs the phone up to 300 ms.
@@ -56,8 +60,10 @@ class Pipeline:
         settings: Settings,
         workers: ThreadPoolExecutor,
         status: DeviceStatus,
+        leave_device: Callable[[str, Deadline], None],
     ) -> None:
         self._serial = serial
+        self._leave_device = leave_device
         self._open_device = open_device
         self._stage = stage
         self._clock = clock
@@ -70,6 +76,7 @@ class Pipeline:
         self._boot_id = ""
         self._posted: deque[Relayed] = deque()
         self._unposted = 0
+        self._restarts = Restarts()
         self.attached = asyncio.Event()
 
     def post(self, item: Relayed) -> None:
@@ -82,7 +89,7 @@ class Pipeline:
     def explain(self, reason: str, detail: str) -> None:
         """Why the device is away, where somebody knows better than its broken streams say. Loop thread."""
         self._cause = self._clock.now(), reason, detail
-        if self._status.state != "recording":
+        if self._status.state not in ("recording", "resting"):
             self._status.problem = detail
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -95,13 +102,18 @@ class Pipeline:
                 if stop.is_set() or not self.attached.is_set():
                     # It may have come and gone before this task had its turn.
                     continue
+                began_ns = self._clock.now().mono_ns
                 try:
                     device = await self._open()
                 except BridgeError as error:
                     self._note_loss("device", error)
-                    await _pause(stop, REOPEN_SECONDS)
+                    await self._rest(stop)
                     continue
                 await self._record(device, stop)
+                if self._clock.now().mono_ns - began_ns > BRIEF_NS:
+                    self._restarts.worked()
+                elif not stop.is_set():
+                    await self._rest(stop)
         finally:
             left = self._take_posted()
             gap = self._outage()
@@ -109,7 +121,15 @@ class Pipeline:
                 left.append(gap)
             await loop.run_in_executor(self._workers, self._stage.process, left)
             await loop.run_in_executor(self._workers, self._stage.finish)
+            await self._leave()
             self._status.state = "stopped"
+
+    async def _leave(self) -> None:
+        """Undo what was changed on the device; what cannot be, the next run does."""
+        try:
+            await start_lane(f"leave:{self._serial}", lambda: self._leave_device(self._serial, Deadline(LEAVE_SECONDS)))
+        except BridgeError as error:
+            log.info("left as it is until the next run: %s", error)
 
     async def _open(self) -> Device:
         self._status.state = "opening"
@@ -119,13 +139,38 @@ class Pipeline:
         )
         return opened[0]
 
+    async def _rest(self, stop: asyncio.Event) -> None:
+        """Wait for the next try after one that came to nothing."""
+        seconds = self._restarts.failed(self._clock.now().mono_ns)
+        if not self._restarts.used_up(self._clock.now().mono_ns):
+            await _pause(stop, seconds)
+            return
+        self._status.state = "resting"
+        self._status.problem = (
+            f"{self._status.problem}; it was lost {BUDGET} times in five minutes, and is tried once a minute from now "
+            "on. Take its cable out, wait a moment and plug it in again to go on at once."
+        )
+        log.warning("the device rests: %s", self._status.problem)
+        until_ns = self._clock.now().mono_ns + int(seconds * 1e9)
+        gone_ns: int | None = None
+        while not stop.is_set() and (now_ns := self._clock.now().mono_ns) < until_ns:
+            if not self.attached.is_set():
+                gone_ns = now_ns if gone_ns is None else gone_ns
+            elif gone_ns is not None and now_ns - gone_ns > REPLUGGED_SECONDS * 1e9:
+                self._restarts.forget()
+                return
+            else:
+                gone_ns = None
+            await _pause(stop, REST_STEP_SECONDS)
+
     async def _record(self, device: Device, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         channel: Channel[StageItem] = Channel(loop, CHANNEL_ITEMS)
         run = _Run(device, channel, self._clock, self._settings, self._last_entry, self._stage)
         consumer: asyncio.Task[None] | None = None
         try:
-            await loop.run_in_executor(self._workers, self._stage.attach, device)
+            # It asks the device: one that hangs must not hold a worker that all devices share.
+            await start_lane(f"attach:{self._serial}", lambda: self._stage.attach(device))
             self._status.state = "recording"
             self._status.problem = ""
             info = device.info
@@ -152,6 +197,7 @@ class Pipeline:
             stopping = asyncio.create_task(stop.wait())
             ends: list[asyncio.Future[Any]] = [*lanes, stopping, consumer]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            broke = self._clock.now()
             stopping.cancel()
             run.stop()
             if consumer.done():
@@ -160,7 +206,7 @@ class Pipeline:
             for lane in lanes:
                 error = lane.exception()
                 if isinstance(error, BridgeError) and not stop.is_set():
-                    self._note_loss("device", error)
+                    self._note_loss("device", error, broke)
                 elif error is not None and not isinstance(error, BridgeError | ChannelClosed):
                     raise error
         except BridgeError as error:
@@ -207,12 +253,12 @@ class Pipeline:
             _, reason, detail = cause
         return Gap(since, self._clock.now(), "device", reason, detail)
 
-    def _note_loss(self, stage: str, error: BridgeError) -> None:
+    def _note_loss(self, stage: str, error: BridgeError, at: Stamp | None = None) -> None:
         log.warning("%s lost: %s", stage, error)
         self._status.state = "lost"
         self._status.problem = str(error)
         if self._lost is None:
-            self._lost = (self._clock.now(), type(error).__name__, error.detail)
+            self._lost = (at or self._clock.now(), type(error).__name__, error.detail)
 
 
 class _Run:
@@ -283,6 +329,7 @@ class _Run:
         shown: Foreground | None = None
         next_clock_ns = self._clock.now().mono_ns
         while not self._stopped.is_set():
+            asked = self._clock.now()
             try:
                 # The rotation is needed all the time; which app is in front is nobody's business in a pause.
                 found = self._device.foreground(Deadline(CALL_SECONDS))
@@ -293,8 +340,7 @@ class _Run:
                     next_clock_ns = self._clock.now().mono_ns + int(CLOCK_SECONDS * 1e9)
                     self._channel.put(self._device.clock_fix(Deadline(CALL_SECONDS)))
             except BridgeTimeout as error:
-                now = self._clock.now()
-                self._channel.put(Gap(now, now, "context", type(error).__name__, error.detail))
+                self._channel.put(Gap(asked, self._clock.now(), "context", type(error).__name__, error.detail))
             # Asked at a low rate, and again soon after the log says that something else may be in front.
             self._stopped.wait(CONTEXT_LEAST_SECONDS)
             if self._turned.wait(CONTEXT_SECONDS - CONTEXT_LEAST_SECONDS):

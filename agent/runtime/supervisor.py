@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from agent.errors import StorageError
 from agent.log import about
 from agent.model import Relayed
 from agent.runtime.lane import Workers, start_lane
@@ -21,7 +22,9 @@ from bridge.registry import Attached, Detached, Listed, Registry
 
 log = logging.getLogger(__name__)
 
-REWATCH_SECONDS = 1.0
+REWATCH_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+# A watch that lasted for longer was a good one.
+LASTED_NS = 5_000_000_000
 # States of a listed device that say why it is away, and the reason that its gap gets; the others pass by themselves.
 TELLING = {
     "unauthorized": DeviceUnauthorized.__name__,
@@ -67,11 +70,18 @@ class Supervisor:
                     status = self.statuses[serial] = DeviceStatus(serial)
                     stage = self._make_stage(status)
                     pipeline = Pipeline(
-                        serial, self._registry.open, stage, self._clock, self._settings, workers, status
+                        serial,
+                        self._registry.open,
+                        stage,
+                        self._clock,
+                        self._settings,
+                        workers,
+                        status,
+                        self._registry.leave,
                     )
                     self._pipelines[serial] = pipeline
                     with about(status):
-                        group.create_task(pipeline.run(stop), name=f"pipeline:{serial}")
+                        group.create_task(self._contained(pipeline, status, stop), name=f"pipeline:{serial}")
                     return pipeline
 
                 def changed(event: Attached | Detached | Listed) -> None:
@@ -93,6 +103,19 @@ class Supervisor:
 
                 await self._watch(stop, tell)
 
+    async def _contained(self, pipeline: Pipeline, status: DeviceStatus, stop: asyncio.Event) -> None:
+        """Run a pipeline; what is wrong with one device ends its recording, and the others go on. What ends all of them
+        is an error of the storage that they share, or of the only one."""
+        try:
+            await pipeline.run(stop)
+        except StorageError:
+            raise
+        except Exception as error:
+            if all(other is status or other.state == "failed" for other in self.statuses.values()):
+                raise
+            status.state, status.problem = "failed", f"{error} Its recording has ended; start again to try again."
+            log.exception("the recording of %s has failed", status.serial)
+
     async def _watch(self, stop: asyncio.Event, tell: Callable[[Attached | Detached | Listed], None]) -> None:
         """Follow attach and detach; a watch that breaks (the adb server went away) is started again."""
 
@@ -102,8 +125,10 @@ class Supervisor:
 
         stopping = asyncio.create_task(stop.wait())
         lane: asyncio.Future[None] | None = None
+        broken = 0
         try:
             while not stop.is_set():
+                began_ns = self._clock.now().mono_ns
                 lane = start_lane("watch", watch)
                 ends: list[asyncio.Future[Any]] = [lane, stopping]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -114,7 +139,9 @@ class Supervisor:
                     log.warning("adb tells of no devices: %s", error)
                     for pipeline in self._pipelines.values():
                         pipeline.explain(type(error).__name__, str(error))
-                    await asyncio.wait({stopping}, timeout=REWATCH_SECONDS)
+                    lasted = self._clock.now().mono_ns - began_ns > LASTED_NS
+                    broken = 0 if lasted else min(broken + 1, len(REWATCH_SECONDS) - 1)
+                    await asyncio.wait({stopping}, timeout=REWATCH_SECONDS[broken])
                 else:
                     lane.result()
         finally:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError
+from bridge.ports import Notebook
 from bridge.registry import Registry
 from bridge.smartsocket import AdbServer, SmartSocket
+from bridge.traces import Unnoted, lives, undo
+from bridge.types import Trace
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +22,6 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 FULL_LOOKS = 10
 CALL_SECONDS = 5.0
-PROBE_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -45,14 +46,16 @@ class Tunnels:
         phone_port: int,
         port_of: Callable[[str], int],
         tell: Callable[[str], None],
+        notebook: Notebook | None = None,
     ) -> None:
-        """`wanted` is empty for every device."""
+        """`wanted` is empty for every device. Listeners are noted in `notebook`."""
         self._registry = registry
         self._socket = SmartSocket(server)
         self._wanted = wanted
         self._remote = f"tcp:{phone_port}"
         self._port_of = port_of
         self._tell = tell
+        self._notebook = notebook or Unnoted()
         self._devices: dict[str, _Device] = {}
         self._made: dict[str, str] = {}
         self._stopped = threading.Event()
@@ -76,6 +79,7 @@ class Tunnels:
             try:
                 if self._socket.reverses(serial, Deadline(CALL_SECONDS)).get(self._remote) == local:
                     self._socket.remove_reverse(serial, self._remote, Deadline(CALL_SECONDS))
+                self._notebook.undone(serial, Trace("reverse", f"{self._remote} {local}"))
             except BridgeError as error:
                 # A device that has gone has no listener.
                 log.debug("the listener of %s: %s", serial, error)
@@ -113,23 +117,13 @@ class Tunnels:
     def _keep(self, serial: str) -> str:
         """Make the listener if it is not there; what is in the way, "" for nothing. Raises BridgeError."""
         local = f"tcp:{self._port_of(serial)}"
+        undo(self._socket, self._notebook, serial, self._notebook.left(serial), Deadline(CALL_SECONDS))
         held = self._socket.reverses(serial, Deadline(CALL_SECONDS)).get(self._remote)
         if held == local:
             return ""
-        if held is not None and _lives(held):
+        if held is not None and lives(held):
             return f"{self._remote} of the phone leads to another program on this host ({held}); take another port."
         self._made[serial] = local
+        self._notebook.made(serial, Trace("reverse", f"{self._remote} {local}"))
         self._socket.reverse(serial, self._remote, local, Deadline(CALL_SECONDS))
         return ""
-
-
-def _lives(local: str) -> bool:
-    """Whether somebody listens at an address of this host; one that we cannot try counts as living."""
-    kind, _, port = local.rpartition(":")
-    if kind != "tcp" or not port.isdigit():
-        return True
-    try:
-        socket.create_connection(("127.0.0.1", int(port)), PROBE_SECONDS).close()
-    except OSError:
-        return False
-    return True

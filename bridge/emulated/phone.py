@@ -27,6 +27,7 @@ class Process:
     pid: int
     name: str
     task: asyncio.Future[int]
+    command: str = ""
     killed: bool = False
 
 
@@ -139,10 +140,10 @@ class Phone:
         if seconds > 0:
             await asyncio.sleep(seconds * self.rng.uniform(0.9, 1.2))
 
-    def spawn(self, name: str, task: asyncio.Future[int]) -> Process:
+    def spawn(self, name: str, task: asyncio.Future[int], command: str = "") -> Process:
         """Enter a running program in the process table. The caller removes it with `reap`."""
         self._next_pid += 1
-        process = Process(self._next_pid, name, task)
+        process = Process(self._next_pid, name, task, command or name)
         self.processes[process.pid] = process
         return process
 

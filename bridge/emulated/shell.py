@@ -450,7 +450,7 @@ class Shell:
 
     async def _spawn(self, name: str, program: Program, io: ProcessIo) -> int:
         task = asyncio.ensure_future(program(io, self.phone))
-        process = self.phone.spawn(name, task)
+        process = self.phone.spawn(name, task, " ".join(io.argv))
         try:
             return await task & 0xFF
         except asyncio.CancelledError:

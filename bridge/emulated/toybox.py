@@ -399,8 +399,17 @@ async def kill(io: Io, phone: Phone) -> int:
 
 
 async def pkill(io: Io, phone: Phone) -> int:
-    names = [word for word in io.argv[1:] if not word.startswith("-")]
-    return 0 if sum(phone.kill(name) for name in names) else 1
+    patterns = [re.compile(word) for word in io.argv[1:] if not word.startswith("-")]
+    whole = "-f" in io.argv
+    found = [
+        process
+        for process in phone.processes.values()
+        if process.command != " ".join(io.argv)
+        and any(pattern.search(process.command if whole else process.name) for pattern in patterns)
+    ]
+    for process in found:
+        phone.end(process)
+    return 0 if found else 1
 
 
 async def reboot(io: Io, phone: Phone) -> int:

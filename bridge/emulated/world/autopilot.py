@@ -63,7 +63,7 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     ),
     "idle": ("launch", "wait 1.2", "tap permission"),
     "login": _LOGIN,
-    "scroll": (*_LOGIN, *(("wait 0.3", "fling", "wait 0.3", "fling back") * 40)),
+    "scroll": (*_LOGIN, *(("wait 0.3", "fling", "wait 0.3", "fling back") * 1000)),
     "rotate": (*_LOGIN, *(("wait 1.5", "rotate 1", "wait 1.5", "rotate 0") * 10)),
     "crash": (*_LOGIN, "wait 1", "crash", "wait 1.5", "launch", *_BROWSE),
     "background": (*_LOGIN, "wait 1", "home", "wait 0.5", "sleep 301", "launch", *_BROWSE),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,7 @@ def test_the_first_source_is_used(server: FakeAdbServer) -> None:
     "error", [CaptureFailed("SERIAL", "x"), FrameMalformed("SERIAL", "x"), BridgeTimeout("SERIAL", "x")]
 )
 def test_three_failures_in_a_row_make_room_for_the_next(server: FakeAdbServer, error: BridgeError) -> None:
+    server.services["exec:echo"] = says(b"\n")
     bad, good = Source("bad", error), Source("good", still())
     made = screen(server, bad, good)
     for _ in range(FAILURES):
@@ -104,6 +106,28 @@ def test_three_failures_in_a_row_make_room_for_the_next(server: FakeAdbServer, e
     assert made.name == "good"
     assert made.capture(soon()) == still()
     assert bad.calls == FAILURES
+
+
+def test_a_device_that_does_not_answer_is_asked_little_and_no_source_is_blamed(server: FakeAdbServer) -> None:
+    hung = threading.Event()
+
+    def silent(peer: Peer) -> None:
+        hung.wait(10)
+
+    server.services["exec:echo"] = silent
+    late = BridgeTimeout("SERIAL", "x")
+    one = Source("one", late, still())
+    made = screen(server, one, Source("two", still()))
+    began = time.monotonic()
+    for _ in range(FAILURES + 1):
+        with pytest.raises(BridgeTimeout):
+            made.capture(soon())
+    assert time.monotonic() - began < 4
+    assert (one.calls, made.name) == (1, "one")
+    hung.set()
+    server.services["exec:echo"] = says(b"\n")
+    assert made.capture(soon()) == still()
+    assert made.name == "one"
 
 
 def test_a_success_between_failures_keeps_the_source(server: FakeAdbServer) -> None:

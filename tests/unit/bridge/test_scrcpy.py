@@ -24,6 +24,7 @@ from bridge.errors import BridgeError, CaptureFailed, DeviceGone, FrameMalformed
 from bridge.picture import Display
 from bridge.scrcpy import Composed, Demuxer, Packet, Scrcpy, max_size, supported, version_of
 from bridge.smartsocket import AdbServer, SmartSocket
+from bridge.traces import Unnoted
 from bridge.types import Frame, Size
 from bridge.video import VideoSettings
 
@@ -248,7 +249,8 @@ def source(phone: Phone, tmp_path: Path, name: str) -> Iterator[tuple[Scrcpy, Fu
     jar = tmp_path / name
     jar.write_bytes(b"PK")
     shell = AdbShell(SmartSocket(AdbServer(port=phone.server.port)), "SERIAL")
-    made = Scrcpy(shell, device_clock(), Display(Size(WIDTH, HEIGHT)), VideoSettings(width=WIDTH, scrcpy_server=jar))
+    settings = VideoSettings(width=WIDTH, scrcpy_server=jar)
+    made = Scrcpy(shell, device_clock(), Display(Size(WIDTH, HEIGHT)), settings, Unnoted())
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(made.run)
         try:
@@ -351,7 +353,7 @@ def test_a_server_that_never_listens(phone: Phone, tmp_path: Path, monkeypatch: 
 def test_a_jar_that_is_gone(phone: Phone, tmp_path: Path) -> None:
     shell = AdbShell(SmartSocket(AdbServer(port=phone.server.port)), "SERIAL")
     settings = VideoSettings(scrcpy_server=tmp_path / "scrcpy-server-v4.1")
-    made = Scrcpy(shell, device_clock(), Display(Size(WIDTH, HEIGHT)), settings)
+    made = Scrcpy(shell, device_clock(), Display(Size(WIDTH, HEIGHT)), settings, Unnoted())
     made.run()
     with pytest.raises(CaptureFailed, match="No such file"):
         made.capture(soon())

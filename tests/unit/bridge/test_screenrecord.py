@@ -21,6 +21,7 @@ from bridge.errors import BridgeError, CaptureFailed, DeviceGone, FrameMalformed
 from bridge.picture import Display
 from bridge.screenrecord import LATENCY_NS, Screenrecord, video_size
 from bridge.smartsocket import AdbServer, SmartSocket
+from bridge.traces import Unnoted
 from bridge.types import Frame, Rotation, Size
 from bridge.video import VideoSettings
 
@@ -79,7 +80,7 @@ def tool() -> Iterator[Tool]:
 def recording(tool: Tool, limit: float = 180.0) -> Iterator[tuple[Screenrecord, Display, Future[None]]]:
     shell = AdbShell(SmartSocket(AdbServer(port=tool.server.port)), "SERIAL")
     display = Display(SCREEN)
-    made = Screenrecord(shell, HostClock(), display, VideoSettings(width=WIDTH, limit_seconds=limit))
+    made = Screenrecord(shell, HostClock(), display, VideoSettings(width=WIDTH, limit_seconds=limit), Unnoted())
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(made.run)
         try:

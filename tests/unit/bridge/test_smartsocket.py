@@ -303,13 +303,9 @@ def test_no_server_says_what_to_do(server: FakeAdbServer, smart: SmartSocket) ->
         smart.version(soon())
 
 
-def test_forward_and_reverse(server: FakeAdbServer, smart: SmartSocket) -> None:
-    server.services["host-serial:SERIAL:forward:tcp:0;tcp:9008"] = sends(b"OKAY", b"000540001")
-    server.services["host-serial:SERIAL:killforward:tcp:40001"] = sends(b"OKAY")
+def test_reverse(server: FakeAdbServer, smart: SmartSocket) -> None:
     server.services["reverse:forward:tcp:0;tcp:80"] = sends(b"OKAY00047002")
     server.services["reverse:killforward:tcp:7002"] = sends(b"FAIL0016listener 'x' not found")
-    assert smart.forward("SERIAL", "tcp:0", "tcp:9008", soon()) == 40001
-    smart.remove_forward("SERIAL", "tcp:40001", soon())
     assert smart.reverse("SERIAL", "tcp:0", "tcp:80", soon()) == 7002
     with pytest.raises(ServiceRefused, match="listener"):
         smart.remove_reverse("SERIAL", "tcp:7002", soon())

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ import pytest
 import simplejpeg
 from fakes.adb_server import FakeAdbServer, Peer
 
-from bridge.adb import library_device
+from bridge.adb import AdbShell
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import (
@@ -24,8 +25,9 @@ from bridge.errors import (
 )
 from bridge.picture import Display
 from bridge.smartsocket import AdbServer, SmartSocket
+from bridge.traces import Unnoted
 from bridge.types import Size
-from bridge.uia import UiaHierarchy, UiaScreen, UiaServer
+from bridge.uia import JAR, UiaHierarchy, UiaScreen, UiaServer, _jar
 
 DUMP = (
     "<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>\r\n<hierarchy rotation=\"1\">"
@@ -88,12 +90,8 @@ class Rig:
         address = AdbServer(port=server.port)
         self.clock = HostClock()
         self.display = Display(Size(10, 20))
-        self.server = UiaServer(
-            "SERIAL",
-            SmartSocket(address),
-            lambda until, started: library_device(address, "SERIAL", until, started),
-            self.clock,
-        )
+        self.notes = Unnoted()
+        self.server = UiaServer(AdbShell(SmartSocket(address), "SERIAL"), self.clock, self.notes)
         self.tree = UiaHierarchy("SERIAL", self.server, self.clock, self.display)
         self.screen = UiaScreen("SERIAL", self.server, self.clock, self.display)
 
@@ -226,27 +224,11 @@ class Launcher:
         self.words = words
         self.launched = 0
         self._server = server
-        server.services["host:tport:serial:SERIAL"] = self.transport
-        server.services["shell:toybox md5sum"] = self.digest
+        server.services["exec:md5sum"] = self.digest
         server.services["shell:CLASSPATH="] = self.launch
 
-    def transport(self, peer: Peer) -> None:
-        peer.send(b"\1" + bytes(7))
-        name = peer.request()
-        service = next((s for prefix, s in self._server.services.items() if name.startswith(prefix)), None)
-        self._server.requests.append(name)
-        if service is None:
-            peer.fail("closed")
-            return
-        peer.okay()
-        service(peer)
-
     def digest(self, peer: Peer) -> None:
-        import hashlib
-        from importlib.resources import files
-
-        jar = (files("uiautomator2") / "assets" / "u2.jar").read_bytes()
-        peer.send(hashlib.md5(jar).hexdigest().encode() + b"  /data/local/tmp/u2.jar\n")
+        peer.send(hashlib.md5(_jar().read_bytes()).hexdigest().encode() + f"  {JAR}\n".encode())
 
     def launch(self, peer: Peer) -> None:
         self.launched += 1
@@ -272,14 +254,28 @@ def test_start_launches_the_server_and_close_ends_it(server: FakeAdbServer, rig:
         rig.server.start(soon())
 
 
-def test_dead_server_is_started_again(server: FakeAdbServer, rig: Rig) -> None:
+def test_dead_server_is_told_and_started_again(server: FakeAdbServer, rig: Rig) -> None:
     launcher = Launcher(server)
-    assert rig.tree.dump(soon()).roots
+    with pytest.raises(CaptureFailed, match="server is down"):
+        rig.tree.dump(soon())
+    assert launcher.launched == 0
+    began = rig.clock.now()
+    tree = rig.tree.dump(soon())
+    assert tree.roots
     assert launcher.launched == 1
+    # What starting it took is not part of when the dump was taken.
+    assert tree.bound_ns < (rig.clock.now().mono_ns - began.mono_ns) / 4
+
+
+def down(rig: Rig) -> None:
+    """A call finds that the server is not there."""
+    with pytest.raises(CaptureFailed, match="server is down"):
+        rig.tree.dump(soon())
 
 
 def test_taken_uiautomation_is_busy_and_not_asked_again_at_once(server: FakeAdbServer, rig: Rig) -> None:
     launcher = Launcher(server, b"java.lang.IllegalStateException: UiAutomationService@5dalready registered!\n")
+    down(rig)
     for _ in range(2):
         with pytest.raises(DeviceBusy, match="another tool"):
             rig.tree.dump(soon())
@@ -291,6 +287,7 @@ def test_each_refused_start_makes_the_next_wait_longer(
 ) -> None:
     monkeypatch.setattr("bridge.uia.RETRY_SECONDS", (0.0, 0.0, 60.0))
     launcher = Launcher(server, b"java.lang.IllegalStateException: UiAutomationService@5dalready registered!\n")
+    down(rig)
     for _ in range(5):
         with pytest.raises(DeviceBusy):
             rig.tree.dump(soon())
@@ -304,6 +301,7 @@ def test_a_tool_that_leaves_is_noticed_and_the_waits_begin_anew(
     words = b"java.lang.IllegalStateException: UiAutomationService@5dalready registered!\n"
     launcher = Launcher(server, words)
     for _ in range(2):
+        down(rig)
         launcher.words = words
         with pytest.raises(DeviceBusy):
             rig.tree.dump(soon())
@@ -318,8 +316,12 @@ def test_server_that_does_not_come_up(server: FakeAdbServer, rig: Rig) -> None:
         rig.server.start(soon())
 
 
-def test_lost_uiautomation_restarts_once(server: FakeAdbServer, uia: Uia, rig: Rig) -> None:
+def test_a_server_whose_uiautomation_stays_lost_is_started_less_and_less_often(
+    server: FakeAdbServer, uia: Uia, rig: Rig
+) -> None:
     uia.answer = lambda call: failure("java.lang.IllegalStateException: UiAutomation not connected!")
-    with pytest.raises(CaptureFailed, match="not connected"):
-        rig.tree.dump(soon())
+    for _ in range(4):
+        with pytest.raises(CaptureFailed, match="not connected"):
+            rig.tree.dump(soon())
+    # The last two came within a second of a start that had not helped.
     assert len(uia.calls) == 2

@@ -136,12 +136,22 @@ def test_a_moving_tree_is_shown_again_when_it_has_settled() -> None:
 
 def test_a_broken_picture_is_a_gap_with_its_reason() -> None:
     broken = FrameMalformed("s", "screencap", "cut")
-    assert Script([1, broken, 1], [10]).run() == [(1, 10, 10), "FrameMalformed", (1, 10, 10)]
+    script = Script([1, broken, broken, 1], [10])
+    told = script.run()
+    assert [item for item in told if item != "FrameMalformed"] == [(1, 10, 10), (1, 10, 10)]
+    gaps = [item for item in script.emitted if isinstance(item, Gap)]
+    # From the first failure to when the picture was asked for that came, with no hole between.
+    assert len(gaps) == 3
+    assert all(earlier.end == later.start for earlier, later in pairwise(gaps))
+    last = next(item for item in reversed(script.emitted) if isinstance(item, Snapshot))
+    assert gaps[0].start < gaps[-1].end < last.frame.stamp
 
 
 def test_no_tree_still_gives_the_picture_for_a_blocked_frame() -> None:
-    shown = Script([1, 2], [DeviceBusy("s", "dump", "taken")]).run()
-    assert shown == ["DeviceBusy", (1, None, None), (2, None, None)]
+    script = Script([1, 2], [DeviceBusy("s", "dump", "taken")])
+    assert [item for item in script.run() if item != "DeviceBusy"] == [(1, None, None), (2, None, None)]
+    gaps = [item for item in script.emitted if isinstance(item, Gap)]
+    assert all(earlier.end == later.start for earlier, later in pairwise(gaps))
 
 
 def test_a_pause_takes_nothing_and_is_a_gap_with_its_reason() -> None:
@@ -326,12 +336,12 @@ def test_without_pictures_each_new_dump_is_told() -> None:
 
     loop = CaptureLoop(None, script, script.clock, Capture(rate=30, touch_rate=30), emit)
     loop.run()
-    assert [item.digest if isinstance(item, Hierarchy) else "gap" for item in emitted] == [10, "gap", 11]
+    assert [item.digest if isinstance(item, Hierarchy) else "gap" for item in emitted] == [10, "gap", "gap", 11]
 
 
 def test_a_tree_that_fails_once_is_asked_again() -> None:
     shown = Script([1, 2], [10, BridgeTimeout("s", "dump", "late"), 10]).run()
-    assert shown == ["BridgeTimeout", (1, 10, 10), (2, 10, 10)]
+    assert shown == ["BridgeTimeout", "BridgeTimeout", (1, 10, 10), (2, 10, 10)]
 
 
 def test_another_level_of_masking_takes_a_screen_again_that_stands_still() -> None:

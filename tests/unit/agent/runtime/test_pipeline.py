@@ -38,6 +38,7 @@ class Bench:
         self.status = DeviceStatus("fake-1")
         self.opened: list[FakeDevice] = []
         self.refusals: list[Exception] = []
+        self.left: list[str] = []
         self.panel = True
         self.boot_id = "boot"
         self.numbers = count(1)
@@ -63,7 +64,16 @@ class Bench:
 
         async def both() -> None:
             stop = asyncio.Event()
-            pipeline = Pipeline("fake-1", self.open_device, self.stage, self.clock, SETTINGS, self.workers, self.status)
+            pipeline = Pipeline(
+                "fake-1",
+                self.open_device,
+                self.stage,
+                self.clock,
+                SETTINGS,
+                self.workers,
+                self.status,
+                lambda serial, deadline: self.left.append(serial),
+            )
             async with asyncio.timeout(30), asyncio.TaskGroup() as group:
                 group.create_task(pipeline.run(stop))
                 group.create_task(self._scripted(script, pipeline, stop))
@@ -75,6 +85,7 @@ class Bench:
         finally:
             self.workers.shutdown()
         assert all(device.closed for device in self.opened)
+        assert self.left == ["fake-1"]
 
     async def _scripted(
         self, script: Callable[[Pipeline, asyncio.Event], Awaitable[None]], pipeline: Pipeline, stop: asyncio.Event
@@ -243,6 +254,39 @@ def test_a_device_that_will_not_open_is_tried_again() -> None:
 
     bench.run(script)
     assert problems == ["fake-1: open: not yet"]
+
+
+def test_a_device_that_never_opens_rests_and_goes_on_when_it_is_plugged_in_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agent.runtime.restarts.FIRST_SECONDS", 0.0)
+    monkeypatch.setattr("agent.runtime.restarts.BUDGET", 5)
+    monkeypatch.setattr("agent.runtime.pipeline.REPLUGGED_SECONDS", 0.1)
+    monkeypatch.setattr("agent.runtime.pipeline.REST_STEP_SECONDS", 0.01)
+    bench = Bench()
+    bench.refusals = [DeviceGone("fake-1", "open", "no screen") for _ in range(5)]
+    problems: list[str] = []
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.state == "resting", "the rest")
+        problems.append(bench.status.problem)
+        assert bench.refusals == []
+        # A link that breaks for a moment is no reason to go on.
+        pipeline.attached.clear()
+        await asyncio.sleep(0.02)
+        pipeline.attached.set()
+        await asyncio.sleep(0.1)
+        assert bench.status.state == "resting"
+        pipeline.attached.clear()
+        await asyncio.sleep(0.3)
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.frames >= 1, "a picture")
+        assert bench.status.problem == ""
+
+    bench.run(script)
+    assert "no screen" in problems[0]
+    assert "plug it in again" in problems[0]
 
 
 def test_single_failures_are_gaps_and_capture_goes_on() -> None:

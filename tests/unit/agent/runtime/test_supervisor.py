@@ -10,7 +10,7 @@ from fakes.device import APP, FakeDevice
 from fakes.lines import event_line
 from fakes.wait import until_async
 
-from agent.errors import AgentError, StorageFull
+from agent.errors import AgentError, ConfigError, StorageFull
 from agent.model import SealedSegment
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
@@ -19,6 +19,7 @@ from agent.settings import Capture, Settings
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import AdbServerError, BridgeError, DeviceGone
+from bridge.ports import Device
 from bridge.registry import Attached, Detached, Listed
 from bridge.types import Stamp
 
@@ -53,6 +54,9 @@ class FakeRegistry:
         device = self.devices[serial] = FakeDevice(serial, self._now)
         device.picture = lambda: next(numbers) % 250
         return device
+
+    def leave(self, serial: str, deadline: Deadline) -> None:
+        assert self.devices[serial].closed if serial in self.devices else True
 
     def close(self) -> None:
         self._changes.put(None)
@@ -143,6 +147,35 @@ def test_a_bad_device_does_not_hurt_the_others() -> None:
     bench.run(script)
 
 
+def test_what_is_wrong_with_one_recording_ends_that_one_only() -> None:
+    """A device without the app, or one that sends what we do not understand."""
+    bench = Bench()
+    make_stage = bench.make_stage
+
+    class Broken(Stage):
+        def attach(self, device: Device) -> None:
+            raise ConfigError("the app is not installed on it.", "Install it.")
+
+    def staged(status: DeviceStatus) -> Stage:
+        if status.serial == "good":
+            return make_stage(status)
+        return Broken(APP, SETTINGS, lambda sealed: None, status, bench.clock.now)
+
+    bench.supervisor._make_stage = staged
+
+    async def script() -> None:
+        bench.attach("good")
+        await until_async(lambda: bench.frames("good") >= 1, "a picture")
+        bench.attach("bad")
+        statuses = bench.supervisor.statuses
+        await until_async(lambda: "bad" in statuses and statuses["bad"].state == "failed", "the failure")
+        frames = bench.frames("good")
+        await until_async(lambda: bench.frames("good") >= frames + 2, "pictures of the good one")
+        assert "not installed" in bench.supervisor.statuses["bad"].problem
+
+    bench.run(script)
+
+
 @pytest.mark.parametrize("state", ["unauthorized", "recovery", "offline"])
 def test_a_listed_device_says_why_it_is_away(state: str) -> None:
     bench = Bench()
@@ -187,7 +220,7 @@ def test_detach_waits_and_attach_goes_on() -> None:
 
 
 def test_a_watch_that_breaks_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.runtime.supervisor.REWATCH_SECONDS", 0.01)
+    monkeypatch.setattr("agent.runtime.supervisor.REWATCH_SECONDS", (0.01,))
     bench = Bench()
 
     async def script() -> None:

@@ -1,0 +1,1 @@
+"""The fault table at length: `scripts/faults`."""
