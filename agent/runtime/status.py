@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-State = Literal["waiting", "waiting for the device", "opening", "recording", "lost", "stopped"]
+State = Literal["waiting", "waiting for the device", "opening", "recording", "lost", "resting", "failed", "stopped"]
 STATES: tuple[State, ...] = get_args(State)
 
 
