@@ -25,13 +25,18 @@ def strength(finger: Finger, at_ms: float) -> float:
     return max(0.0, 1.0 - age / FADE_MS)
 
 
-def draw(picture: Image.Image, x: float, y: float, scale: float, shown: float) -> None:
-    """Draw a ring of strength `shown` around a pixel place; `scale` is pixels per dp."""
+def draw(picture: Image.Image, x: float, y: float, scale: float, shown: float) -> tuple[int, int, int, int] | None:
+    """Draw a ring of strength `shown` around a pixel place; `scale` is pixels per dp.
+
+    Gives back where it is drawn (left, top, right, bottom), None for one that is not seen.
+    """
     step = round(shown * STEPS)
     if step <= 0:
-        return
+        return None
     ring = _ring(round(RADIUS_DP * scale), step)
-    picture.paste(ring, (round(x - ring.width / 2), round(y - ring.height / 2)), ring)
+    left, top = round(x - ring.width / 2), round(y - ring.height / 2)
+    picture.paste(ring, (left, top), ring)
+    return left, top, left + ring.width, top + ring.height
 
 
 @lru_cache(maxsize=64)

@@ -19,12 +19,20 @@ MAX_LABEL = 200
 Load = Callable[[str], bytes]
 
 
-def compose(state: State, load: Load, size: tuple[int, int]) -> Image.Image:
+def compose(
+    state: State, load: Load, size: tuple[int, int], below: tuple[State, Image.Image] | None = None
+) -> Image.Image:
     """The window at `size` pixels, RGB. `load` gives the encoded picture of a `src`.
 
     Layers are laid over the base in order, each stretched to its box as a browser does it. A picture that PIL cannot
-    read leaves the ground in its place. Raises what `load` raises.
+    read leaves the ground in its place. `below` is another state and what it was composed to at this size: if `state`
+    is that with more layers on it, only those are laid. Raises what `load` raises.
     """
+    if below is not None and size == below[1].size and on_top(state, below[0]):
+        canvas = below[1].copy()
+        for layer in state.layers[len(below[0].layers) :]:
+            _lay(canvas, layer.source, load, _pixels(layer.box, state, size))
+        return canvas
     canvas = Image.new("RGB", size, GROUND)
     if not state.width or not state.height:
         return canvas
@@ -35,6 +43,12 @@ def compose(state: State, load: Load, size: tuple[int, int]) -> Image.Image:
     for layer in state.layers:
         _lay(canvas, layer.source, load, _pixels(layer.box, state, size))
     return canvas
+
+
+def on_top(state: State, below: State) -> bool:
+    """Whether it is the state `below` with more layers, or none, on the same picture."""
+    same = (state.width, state.height, state.base) == (below.width, below.height, below.base)
+    return bool(state.base) and same and state.layers[: len(below.layers)] == below.layers
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
@@ -58,7 +72,8 @@ def _lay(canvas: Image.Image, source: str, load: Load, place: tuple[int, int, in
         return
     try:
         with Image.open(io.BytesIO(load(source))) as image:
-            picture = image.convert("RGB")
+            picture = image if image.mode == "RGB" else image.convert("RGB")
+            picture.load()
     except (OSError, ValueError):
         return
     size = right - left, bottom - top

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntFlag
 from typing import Any
 
@@ -127,6 +127,8 @@ class Playback:
         self._href = ""
         self._size = (0, 0)
         self._at_ms = 0
+        # The document's last state, until it changes: most events move fingers.
+        self._seen: State | None = None
 
     def feed(self, event: Mapping[str, Any]) -> Change:
         """Play one event; says what it changed."""
@@ -162,6 +164,19 @@ class Playback:
     @property
     def state(self) -> State:
         """What is shown now."""
+        if self._seen is None:
+            self._seen = self._looked()
+        return replace(
+            self._seen,
+            at_ms=self._at_ms,
+            href=self._href,
+            width=self._size[0],
+            height=self._size[1],
+            fingers=self.fingers,
+            mask=self._mask,
+        )
+
+    def _looked(self) -> State:
         base, layers, views = "", [], []
         for node in self._root.walk() if self._root is not None else ():
             classes = node.attributes.get("class", "").split()
@@ -191,7 +206,7 @@ class Playback:
         return Change.WINDOW
 
     def _full(self, data: Mapping[str, Any]) -> Change:
-        self._nodes, self._root = {}, None
+        self._nodes, self._root, self._seen = {}, None, None
         document = data.get("node")
         if isinstance(document, Mapping):
             self._root = self._build(document, deep=True)
@@ -213,6 +228,7 @@ class Playback:
         return change
 
     def _mutation(self, data: Mapping[str, Any]) -> Change:
+        self._seen = None
         change = Change.NONE
         for remove in _mappings(data.get("removes")):
             node = self._nodes.get(_int(remove.get("id")))

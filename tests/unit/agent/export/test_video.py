@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from fakes import patterned
 from fakes.patterned import LENGTH_MS, SESSION
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from agent.errors import BuildError, StorageError
@@ -219,6 +221,30 @@ def test_each_time_shows_the_picture_of_that_time(film: Path) -> None:
             pictures.add(number(frame, flat))
     assert pictures == set(range(21, 31))
     assert len([t for t, _ in found if t < 2 * LENGTH_MS]) > 20
+
+
+def test_a_frame_made_of_the_last_one_is_the_frame_of_its_shot(recording: Recording, part: Part) -> None:
+    stream = Stream(recording, part)
+    size = canvas(stream)
+    film = video._Film(video._Painter(size, stream))
+    changes = 0
+    for shot in shots(stream):
+        made = film.frame(shot).to_ndarray().astype(int)
+        alone = video._Film(video._Painter(size, stream)).frame(shot).to_ndarray().astype(int)
+        assert np.abs(made - alone).max() <= 2
+        changes += len(film._painter.changed) > 0
+    assert changes > 20
+
+
+@given(st.lists(st.tuples(*[st.integers(-30, 230)] * 4), max_size=8))
+def test_boxes_apart_are_even_and_hold_all(boxes: list[tuple[int, int, int, int]]) -> None:
+    held = np.zeros((200, 100), int)
+    for left, top, right, bottom in video._apart(boxes, (100, 200)):
+        assert not any(side % 2 for side in (left, top, right, bottom))
+        held[top:bottom, left:right] += 1
+    assert held.max(initial=0) <= 1
+    for left, top, right, bottom in boxes:
+        assert held[max(0, top) : max(0, bottom), max(0, left) : max(0, right)].all()
 
 
 def test_the_rest_is_dark_and_the_colours_are_right(film: Path) -> None:
