@@ -1,7 +1,8 @@
 // An app that is nothing but its Segment SDK: the real package with the phone's native modules made here.
 //
-// Arguments: the relay's port, how many events, the file that takes the place of AsyncStorage. Prints one JSON line for
-// each event after all plugins, then {"done": true}; goes on flushing until its standard input ends.
+// Arguments: the relay's port, how many events at least, the file that takes the place of AsyncStorage. Prints one JSON
+// line for each event after all plugins; when a line came to its standard input, {"done": true}. Goes on flushing until
+// that input ends.
 const fs = require('node:fs');
 const Module = require('node:module');
 
@@ -69,7 +70,7 @@ const pause = (ms) => new Promise((then) => setTimeout(then, ms));
 
 async function main() {
   await client.identify('user-1', { plan: 'größe \u2028 😀', nested: { deep: [1, 2.5, -0, 1e21, null] } });
-  for (let number = 0; number < Number(count); number += 1) {
+  for (let number = 0; number < Number(count) || !enough; number += 1) {
     if (number % 7 === 3) await client.screen(`Screen ${number}`, { number });
     else if (number % 11 === 5) await client.group(`group-${number}`, { number });
     else await client.track(`Event ${number}`, { number, big: 9007199254740991, 'odd "key"': ['x', { y: null }] });
@@ -78,5 +79,6 @@ async function main() {
   put('{"done": true}\n');
 }
 
-process.stdin.on('end', () => process.exit(0)).resume();
+let enough = false;
+process.stdin.on('data', () => { enough = true; }).on('end', () => process.exit(0));
 main();
