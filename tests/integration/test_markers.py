@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pytest
+from fakes.recorder import Recorder
 
-from agent.commands.attach import record
-from agent.settings import load
 from agent.store.recording import Recording
 from bridge.clock import HostClock
 from bridge.emulated.lab import Lab
 
-SHOP = "com.northbay.shop"
-SECONDS = 26
+EVENTS = 14
 OFFSET_S, DRIFT_PPM = 90.0, 50.0
 # The host's wall clock may be slewed while we look, and this test's clock began at another time than the recorder's.
 SLACK_MS = 1.0
@@ -52,6 +51,10 @@ def marks(recording: Recording) -> dict[str, tuple[int, dict[str, Any]]]:
     return found
 
 
+def enough(devices: list[Mapping[str, Any]]) -> bool:
+    return any(device["events"] >= EVENTS for device in devices)
+
+
 @pytest.fixture(scope="module")
 def marked(tmp_path_factory: pytest.TempPathFactory) -> list[Mark]:
     folder, host = tmp_path_factory.mktemp("markers"), HostClock()
@@ -60,8 +63,8 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> list[Mark]:
         lab.call(lambda: clock.step(OFFSET_S))
         lab.call(lambda: clock.set_drift(DRIFT_PPM))
         base_ns, ahead_ns = lab.call(lambda: (time.monotonic_ns(), clock.truth_offset_ns()))
-        settings = load({"spool": folder / "spool", "adb.port": lab.port}).settings
-        record(settings, (), True, SHOP, [f"dir:{folder / 'replays'}"], SECONDS)
+        recorder = Recorder(lab, folder)
+        recorder.record([lambda: recorder.until(lambda: enough(recorder.devices()), "events", 80)])
         (sent,), (frames,) = lab.sent().values(), lab.truth().values()
 
     def host_ms(wall_ns: int) -> float:
@@ -71,7 +74,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> list[Mark]:
         return host.at(mono_ns).wall_ms + mono_ns % 1_000_000 / 1e6
 
     drawn = [frame.wall_ns for frame in frames]
-    found = marks(Recording.open(folder / "replays"))
+    found = marks(Recording.open(recorder.replays))
     result = []
     for event in sent:
         if event.message_id in found:
