@@ -28,6 +28,7 @@ SCENARIOS = {
     "tree": "a dump of 1000 views, beside xml.etree",
     "size": "a shop session: bytes a minute, beside full pictures, JPEG and H.264",
     "viewer": "half an hour in the viewer: until it shows, until a moment shows, beside rrweb-player alone",
+    "spool": "durable appends and what is read after a crash, beside plain writes, files and SQLite",
     "cpu": "a shop session: CPU time a minute of the whole way, beside three others",
 }
 # Scenarios of one kind stand in one module.
