@@ -32,7 +32,7 @@ from bridge.picture import Display
 from bridge.ports import Notebook
 from bridge.smartsocket import Stream
 from bridge.types import Frame, Size, Trace
-from bridge.video import Held, Shown, VideoSettings, content, failed, looks_turned, screen_size, turned
+from bridge.video import Held, Pulse, Shown, VideoSettings, content, failed, looks_turned, screen_size, turned
 
 LATENCY_NS = 150_000_000
 OPEN_SECONDS = 5.0
@@ -43,6 +43,8 @@ WAIT_SECONDS = 0.03
 WHOLE_SECONDS = 0.02
 # A wait that took longer found nothing there at its beginning.
 BLOCKED_NS = 2_000_000
+# What is under way for longer makes a hole that somebody would see.
+PULSE_SECONDS = 0.15
 # During a hand-over two streams take turns.
 TURN_SECONDS = 0.01
 # How long before its limit the next run is begun, and how long it may take to its first picture.
@@ -87,6 +89,7 @@ class Screenrecord:
         self._display = display
         self._settings = settings
         self._held = Held(shell.serial, self.name, clock, display)
+        self._pulse = Pulse(shell)
         self._runs: list[_Run] = []
         self._short_runs = 0
         self._single = False
@@ -108,12 +111,20 @@ class Screenrecord:
             self._end(*self._runs)
 
     def capture(self, deadline: Deadline) -> Frame:
-        """The newest picture. Raises StreamRestarting, FrameMalformed, CaptureFailed, DeviceGone."""
+        """The newest picture. These have no times: that none is late is known by a byte that goes there and back.
+
+        Raises StreamRestarting, FrameMalformed, CaptureFailed, DeviceGone.
+        """
+        if not self._held.began:
+            return self._held.capture(deadline)
+        if not self._pulse.beat(min(PULSE_SECONDS, deadline.remaining())):
+            raise StreamRestarting(self._shell.serial, self.name, "the pictures come late: the phone, or the way to it")
         return self._held.capture(deadline)
 
     def close(self) -> None:
         """End the recording on the device and wake `run` and `capture`."""
         self._held.close()
+        self._pulse.close()
         for run in list(self._runs):
             run.stream.close()
 

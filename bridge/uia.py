@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import math
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,8 +51,9 @@ START = "start the uiautomator2 server"
 MAX_DEPTH = 50
 MAX_BODY = 64 << 20
 HEAD_BYTES = 1 << 16
-# After a failed start, and after each that follows it: the other tool may be gone in a moment, or hold on for hours.
-RETRY_SECONDS = (*(0.3,) * 10, 1.0, 3.0, 8.0, 15.0, 30.0)
+# How long the next start waits after one that failed, by how long none has helped: the other tool may be gone in a
+# moment, or hold on for hours.
+RETRY_SECONDS = ((8.0, 0.3), (20.0, 1.0), (60.0, 3.0), (180.0, 8.0), (600.0, 15.0), (math.inf, 30.0))
 START_SECONDS = 20.0
 # After a call that was not answered the next one is preceded by a question that costs the server nothing.
 PING_SECONDS = 0.4
@@ -74,7 +76,7 @@ class UiaServer:
         self._notebook = notebook
         self._process: Stream | None = None
         self._refused: tuple[int, BridgeError] | None = None
-        self._refusals = 0
+        self._failing_ns = 0
         self._timeouts = 0
         self._answered_ns = 0
         self._down = False
@@ -88,13 +90,12 @@ class UiaServer:
         now_ns = self._clock.now().mono_ns
         if self._refused is not None and now_ns < self._refused[0]:
             raise self._refused[1]
-        if self._alive(deadline):
-            return
-        try:
-            self._launch(deadline)
-        except (DeviceBusy, CaptureFailed) as error:
-            self._wait(error)
-            raise
+        if not self._alive(deadline):
+            try:
+                self._launch(deadline)
+            except (DeviceBusy, CaptureFailed) as error:
+                self._wait(error)
+                raise
         self._refused, self._down, self._proved = None, False, False
 
     def revive(self) -> None:
@@ -127,7 +128,7 @@ class UiaServer:
                 self._wait(failure)
             self._proved = False
             raise failure from error
-        self._timeouts = self._refusals = 0
+        self._timeouts = self._failing_ns = 0
         self._proved = True
         self._answered_ns = self._clock.now().mono_ns
         return result
@@ -139,9 +140,11 @@ class UiaServer:
 
     def _wait(self, error: BridgeError) -> None:
         """No start for a while, each time for longer: calls fail with this meanwhile."""
-        seconds = RETRY_SECONDS[min(self._refusals, len(RETRY_SECONDS) - 1)]
-        self._refused = (self._clock.now().mono_ns + int(seconds * 1e9), error)
-        self._refusals += 1
+        now_ns = self._clock.now().mono_ns
+        self._failing_ns = self._failing_ns or now_ns
+        age = (now_ns - self._failing_ns) / 1e9
+        seconds = next(wait for limit, wait in RETRY_SECONDS if age < limit)
+        self._refused = (now_ns + int(seconds * 1e9), error)
 
     def _alive(self, deadline: Deadline) -> bool:
         try:

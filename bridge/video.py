@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
+from bridge.adb import AdbShell
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.decoder import Picture
-from bridge.errors import BridgeError, CaptureFailed, DeviceGone, StreamRestarting
+from bridge.errors import BridgeError, BridgeTimeout, CaptureFailed, DeviceGone, ServiceRefused, StreamRestarting
 from bridge.picture import Data, Display
+from bridge.smartsocket import Stream
 from bridge.types import Bounds, Frame, Size
 
 if TYPE_CHECKING:
@@ -63,6 +65,52 @@ class Shown:
     part: Bounds
 
 
+class Pulse:
+    """Whether what a device sends comes in time: a byte goes there and back on a stream of its own, the way that the
+    pictures come, and what was sent before it has come when it is back. `beat` belongs to one thread, `close` to any.
+    """
+
+    def __init__(self, shell: AdbShell) -> None:
+        self._shell = shell
+        self._stream: Stream | None = None
+        self._told = True
+        self._closed = False
+
+    def beat(self, seconds: float) -> bool:
+        """Whether the byte is back in so many seconds. Raises DeviceGone."""
+        deadline = Deadline(seconds)
+        if not self._told:
+            return True
+        try:
+            stream = self._stream
+            if stream is None:
+                stream = self._stream = self._shell.stream("exec:cat", deadline)
+                if self._closed:
+                    stream.close()
+            stream.send(b".", deadline)
+            if stream.read_some(deadline):
+                return True
+            # There is no such program, so nobody tells.
+            self._told = False
+        except ServiceRefused:
+            self._told = False
+        except BridgeTimeout:
+            self._drop()
+            return False
+        self._drop()
+        return True
+
+    def close(self) -> None:
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
+        """What comes back too late must not be taken for the next one."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+
 class Held:
     """The newest of a stream: a picture, or why there is none. One thread puts, another captures, any closes."""
 
@@ -91,6 +139,11 @@ class Held:
     def close(self) -> None:
         self.closed = True
         self._news.put(None)
+
+    @property
+    def began(self) -> bool:
+        """Whether the newest is a picture."""
+        return isinstance(self._now, Shown)
 
     @property
     def wanted(self) -> bool:

@@ -65,7 +65,7 @@ def main() -> int:
 def session(row: Row, times: int, seconds: float, seed: int) -> Session:
     """One recording with one fault."""
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        return run([plan(row, times, seconds, seed)], Path(folder), seed)
+        return run([plan(row, times, seconds, seed)], Path(folder), seed, row.video)
 
 
 _HEAD = (

@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -282,22 +283,32 @@ def test_taken_uiautomation_is_busy_and_not_asked_again_at_once(server: FakeAdbS
     assert launcher.launched == 1
 
 
-def test_each_refused_start_makes_the_next_wait_longer(
+def test_the_longer_starts_are_refused_the_longer_the_next_one_waits(
     server: FakeAdbServer, rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.uia.RETRY_SECONDS", (0.0, 0.0, 60.0))
+    monkeypatch.setattr("bridge.uia.RETRY_SECONDS", ((0.2, 0.0), (math.inf, 60.0)))
     launcher = Launcher(server, b"java.lang.IllegalStateException: UiAutomationService@5dalready registered!\n")
     down(rig)
-    for _ in range(5):
+    began = time.monotonic()
+    while time.monotonic() - began < 0.25:
         with pytest.raises(DeviceBusy):
             rig.tree.dump(soon())
-    assert launcher.launched == 3
+    launched = launcher.launched
+    assert launched > 2
+    with pytest.raises(DeviceBusy):
+        rig.tree.dump(soon())
+    assert launcher.launched <= launched + 1
+    again = launcher.launched
+    for _ in range(3):
+        with pytest.raises(DeviceBusy):
+            rig.tree.dump(soon())
+    assert launcher.launched == again
 
 
 def test_a_tool_that_leaves_is_noticed_and_the_waits_begin_anew(
     server: FakeAdbServer, rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.uia.RETRY_SECONDS", (0.0, 60.0))
+    monkeypatch.setattr("bridge.uia.RETRY_SECONDS", ((math.inf, 0.0),))
     words = b"java.lang.IllegalStateException: UiAutomationService@5dalready registered!\n"
     launcher = Launcher(server, words)
     for _ in range(2):
