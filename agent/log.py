@@ -15,7 +15,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,6 +54,8 @@ class Subject(Protocol):
     def device_id(self) -> str | None: ...
 
 
+# `extra` of a record that is no device's, though a device's work was done.
+NOBODY: Mapping[str, object] = {"serial": None}
 _subject: ContextVar[Subject | None] = ContextVar("subject", default=None)
 
 
@@ -237,7 +239,7 @@ def _times(count: int) -> str:
 def _known(record: logging.LogRecord) -> bool:
     """Notes whose the record is while it is made: later another thread may tell it."""
     subject = _subject.get()
-    if subject is not None:
+    if subject is not None and "serial" not in record.__dict__:
         record.__dict__["serial"] = subject.serial
         if subject.session_id is not None:
             record.__dict__ |= {"session_id": subject.session_id, "device_id": subject.device_id}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent.errors import ConfigError, StorageError
-from agent.log import about
+from agent.log import NOBODY, about
 from agent.model import Delivered, Delivery, Retry, SealedSegment
 from agent.outbox.receipts import Outcome, Receipt
 from agent.outbox.sink import Sink
@@ -221,7 +221,8 @@ class Uploader:
         if isinstance(delivery, Retry):
             attempts = self._spool.attempts(segment, name) + 1
             luck = self._draw()
-            log.warning("%s did not take a segment, which waits: %s", name, delivery.reason)
+            # A sink that is down is nobody's: told once for all devices.
+            log.warning("%s did not take a segment, which waits: %s", name, delivery.reason, extra=NOBODY)
             self._note(lane, segment, "retry", delivery.reason)
             stats.retries += 1
             own = self._backoff.delay(attempts, delivery.after_s, luck)
@@ -236,7 +237,7 @@ class Uploader:
             self._note(
                 lane, segment, "skipped" if delivery.skipped else "delivered", delivery.skipped or delivery.answer
             )
-            log.debug("%s has segment %s: %s", name, segment, delivery.answer)
+            log.debug("%s has segment %s (%s)", name, segment, delivery.answer or "stored")
             stats.delivered += 1
             stats.skipped += bool(delivery.skipped)
             stats.bytes += sealed.manifest.bytes

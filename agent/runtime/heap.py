@@ -10,6 +10,18 @@ _M_ARENA_MAX = -8
 ARENAS = 2
 
 
+def give_back() -> bool:
+    """Return the pages to the system that are free in the heaps; whether there were any.
+
+    glibc returns by itself only what lies free at a heap's end, and somebody's small value comes to lie behind each
+    picture sooner or later.
+    """
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (AttributeError, OSError, TypeError):
+        return False
+
+
 def share_heaps() -> bool:
     """Let all threads take their memory from ARENAS heaps; whether that could be told. Before there are threads.
 

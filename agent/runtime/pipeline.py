@@ -254,7 +254,8 @@ class Pipeline:
         return Gap(since, self._clock.now(), "device", reason, detail)
 
     def _note_loss(self, stage: str, error: BridgeError, at: Stamp | None = None) -> None:
-        log.warning("%s lost: %s", stage, error)
+        # One cause breaks every stream.
+        log.log(logging.WARNING if self._lost is None else logging.DEBUG, "%s lost: %s", stage, error)
         self._status.state = "lost"
         self._status.problem = str(error)
         if self._lost is None:

@@ -403,7 +403,7 @@ class Stage:
         if session > 0:
             known = self._status.session_id, self._status.device_id
             self._status.session_id, self._status.device_id = session, found.device_id
-            if known != (session, found.device_id):
+            if found.device_id is not None and known != (session, found.device_id):
                 log.info("session %d of device %s", session, found.device_id)
         before = self._started is not None and found.stamp < self._started
         if before or self._gate.closed or self._hidden(found.stamp):
