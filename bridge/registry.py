@@ -72,6 +72,8 @@ STATES = {
 _LINE = re.compile(r"^(\S+)\s+(no permissions|\S+)(.*)$")
 _TAG = re.compile(r"\b(product|model|transport_id):(\S+)")
 _CONNECTED = re.compile(r"connected to (\S+)")
+# What adb calls a device on the network: an IPv4 address or a name, or an IPv6 address in brackets, and a port.
+_ADDRESS = re.compile(r"(?:[^\s:]+|\[[^\s\]]+\]):\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,9 @@ class Registry:
             probe.close()
             socket.close()
             raise
+        if _ADDRESS.fullmatch(serial):
+            # Whoever let the server connect to it, after a restart the server knows nothing of it.
+            self._addresses[serial] = None
         server = UiaServer(shell, self._clock, self._notebook)
         polled: list[ScreenSource] = [Screencap(shell, self._clock, display), ScreencapPng(shell, self._clock, display)]
         if not display.physical:
@@ -294,7 +299,7 @@ class Registry:
         now_ns = time.monotonic_ns()
         if now_ns < self._reconnect_ns:
             return
-        away = [address for address in self._addresses if address not in presence.serials]
+        away = [address for address in list(self._addresses) if address not in presence.serials]
         self._reconnects = self._reconnects + 1 if away else 0
         seconds = RECONNECT_SECONDS if self._reconnects < RECONNECTS else RARELY_SECONDS
         self._reconnect_ns = now_ns + int(seconds * 1e9)

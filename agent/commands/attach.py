@@ -275,6 +275,8 @@ def _record(
             async with serving(spool.folder, gate, facts):
                 await _until_stopped(supervisor, gate, duration)
 
+        if not wanted:
+            say("Every device that is or comes attached is recorded.")
         with Progress(supervisor.statuses, uploader) as progress:
             asyncio.run(run())
             progress.note("uploading what is left")
@@ -297,6 +299,8 @@ def _record(
     if relaying is not None:
         summary["relay"] = {**relaying.counts, "waiting": relaying.queue.batches}
         say(relay_summary(relaying))
+    if not supervisor.statuses:
+        say("No device came, nothing was recorded. `android-replay devices` tells what adb sees.")
     for status in supervisor.statuses.values():
         say(
             f"{status.serial}: {status.segments} segments, {status.frames} frames ({status.blocked} blocked), "

@@ -400,3 +400,28 @@ def test_unplugged_device_ends_its_streams_with_an_error(
     assert Detached(device.serial) in (next(watch), next(watch))
     registry.close()
     assert list(watch) == []
+
+
+def test_a_phone_on_the_network_is_asked_for_again_when_the_server_restarted() -> None:
+    """It was connected by somebody else, and the new server knows nothing of it."""
+    with Lab(devices=1, profile="small", autopilot=False) as lab:
+        (serial,) = lab.serials
+        registry = Registry(AdbServer(port=lab.port), HostClock())
+        came = threading.Event()
+
+        def watch() -> None:
+            for event in registry.watch():
+                if isinstance(event, Attached) and event.serial == serial:
+                    came.set()
+
+        watching = threading.Thread(target=watch)
+        try:
+            registry.open(serial, soon()).close()
+            lab.server.restart()
+            assert serial not in {device.serial for device in registry.list(soon())}
+            watching.start()
+            assert came.wait(20)
+        finally:
+            registry.close()
+            if watching.ident is not None:
+                watching.join()

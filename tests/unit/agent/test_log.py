@@ -13,7 +13,7 @@ from fakes.wait import until
 
 from agent import log
 from agent.errors import StorageDenied
-from agent.log import BURST, Damped, about, hidden, shown
+from agent.log import BURST, NOBODY, Damped, about, hidden, shown
 from agent.runtime.lane import Workers
 
 
@@ -168,6 +168,18 @@ def test_whose_it_is_is_noted_when_it_is_said(capsys: pytest.CaptureFixture[str]
         logger.warning("lost")
         subject.session_id = 2
     assert [json.loads(line)["session_id"] for line in capsys.readouterr().err.splitlines()] == [1, 1]
+
+
+def test_what_is_nobody_s_is_told_once_for_all_devices(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("agent.somewhere")
+    with shown(2, form="json"):
+        for serial in ("R58", "R59"):
+            with about(Subject(serial, 17, "dev")):
+                logger.warning("the sink is down", extra=NOBODY)
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert "serial" not in first
+    assert "session_id" not in first
+    assert second["repeats"] == 1
 
 
 def test_workers_know_whose_work_they_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -201,6 +201,21 @@ def test_a_gap_has_the_cause_that_was_told_and_only_its_own() -> None:
     assert _gaps(bench) == [("DeviceUnauthorized", "unlock it"), ("DeviceGone", "the stream ended")]
 
 
+def test_a_loss_and_a_return_are_told_once_each(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        await _until_lost(bench, pipeline)
+        await _until_back(bench, pipeline)
+
+    with caplog.at_level("WARNING", "agent.runtime.pipeline"):
+        bench.run(script)
+    lost, back = caplog.messages
+    assert lost.startswith("device lost: ")
+    assert back.startswith("the device is back after ")
+    assert back.endswith(" s: DeviceGone the stream ended")
+
+
 def test_a_cause_told_long_before_a_loss_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline_module, "CAUSE_NS", 0)
     bench = Bench()

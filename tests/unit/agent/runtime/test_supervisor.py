@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
@@ -11,7 +12,9 @@ from fakes.lines import event_line
 from fakes.wait import until_async
 
 from agent.errors import AgentError, ConfigError, StorageFull
+from agent.log import shown
 from agent.model import SealedSegment
+from agent.runtime import supervisor as module
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
 from agent.runtime.supervisor import Supervisor
@@ -120,6 +123,37 @@ def test_every_device_that_comes_is_recorded() -> None:
     bench.run(script)
     assert {sealed.manifest.device_id for sealed in bench.kept} == {"device-a", "device-b"}
     assert {sealed.manifest.serial for sealed in bench.kept} == {"a", "b"}
+
+
+def test_what_is_logged_says_of_which_device_and_session(capsys: pytest.CaptureFixture[str]) -> None:
+    """Through tasks, lanes and the shared pool."""
+    bench = Bench()
+
+    async def script() -> None:
+        bench.attach("a")
+        await until_async(lambda: bench.frames("a") >= 1, "pictures")
+        bench.registry.devices["a"].say(event_line(bench.clock.now(), 1_760_000_000_000, "device-a", "m-1"))
+        await until_async(lambda: bench.supervisor.statuses["a"].session_id is not None, "the session")
+
+    with shown(4, form="json"):
+        bench.run(script)
+    records = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    opened = next(record for record in records if record["message"].startswith("recording"))
+    assert opened["serial"] == "a"
+    sealed = next(record for record in records if "sealed" in record["message"])
+    assert (sealed["serial"], sealed["recording"]) == ("a", "device-a/1760000000000")
+
+
+def test_free_memory_goes_back_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bool] = []
+    monkeypatch.setattr(module, "TIDY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "give_back", lambda: given.append(True))
+    bench = Bench()
+
+    async def script() -> None:
+        await until_async(lambda: len(given) >= 2, "the second time")
+
+    bench.run(script)
 
 
 def test_only_wanted_devices_are_recorded() -> None:
