@@ -121,6 +121,7 @@ def _drain(
     """Deliver one spool's segments, adding to the figures of the summary. Raises ConfigError, StorageError."""
     from agent.commands.console import say
     from agent.errors import ConfigError
+    from agent.outbox.journal import drafts
     from agent.outbox.pace import Pace
     from agent.outbox.sink import parse_sink
     from agent.outbox.uploader import BACKOFFS, Uploader
@@ -157,7 +158,8 @@ def _drain(
         summary["skipped"] += stats.skipped
         summary["dropped"] += stats.dropped
     summary["rejected"] += len(spool.rejections())
-    summary["waiting"] += spool.pending()
+    # A full disk keeps what a killed recorder left open from being sealed: it waits, too.
+    summary["waiting"] += spool.pending() + len(drafts(spool.folder))
     summary["bytes"] += pace.taken
     summary["expired"] += len(spool.expired)
     summary["recovered"] += spool.recovery.sealed

@@ -36,7 +36,7 @@ from agent.outbox.receipts import Receipt, Receipts
 from agent.replay.segment import draft_id, recovered
 from agent.store import disk
 from agent.store.disk import FolderLock, guarded, make_folder
-from agent.store.recording import Recording
+from agent.store.recording import Recording, Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ BUDGET_BYTES = 4_000_000_000
 RESERVE_BYTES = 50_000_000
 KEEP_SECONDS = 72 * 3600.0
 EXPIRY_SECONDS = 60.0
+DISK_SECONDS = 5.0
 # What may wait in memory until a full disk has room again.
 HELD_BYTES = 64_000_000
 NOTES = 1000
@@ -144,18 +145,19 @@ class Spool:
                 self._expire()
             undo.pop_all()
 
-    def append(self, draft: Draft, sinks: Iterable[str]) -> None:
+    def append(self, draft: Draft, sinks: Iterable[str]) -> bool:
         """Keep what was written into an open segment, so that it outlives this process; `put` of the segment ends it.
 
-        A disk that refuses it is told of once, and asked again by the next append.
+        False when the disk refused it: that is told of once, and it is written with the next append.
         """
         try:
             self._journal.append(draft, tuple(sinks))
         except StorageError as error:
             self._trouble(error)
-        else:
-            if self._held:
-                self._store()
+            return False
+        if self._held:
+            self._store()
+        return True
 
     def keep(self, sealed: SealedSegment, sinks: Iterable[str]) -> None:
         """As `put`, but what a full or failing disk refuses waits in memory and is tried again.
@@ -217,7 +219,8 @@ class Spool:
         """The segment to try now at this sink, None when there is none: the oldest of those that failed least often.
 
         Segments of one session go one after the other, so one that waits for its retry holds its session back, but no
-        other. A segment that cannot be read any more is rejected on the way. The claim ends with ack, reject or retry.
+        other. A segment that is damaged is rejected on the way, one that the disk does not give now waits. The claim
+        ends with ack, reject or retry.
         """
         while True:
             with self._changed:
@@ -229,6 +232,8 @@ class Spool:
                 self._entries[name].sinks[sink].state = "claimed"
             try:
                 return self._queue.sealed(name)
+            except Unreadable as error:
+                self.retry(name, sink, DISK_SECONDS, error.message)
             except RecordingError as error:
                 log.warning("segment %s cannot be sent: %s", name, error)
                 self.reject(name, sink, error.message)
@@ -540,7 +545,9 @@ class Spool:
         for name in finished:
             self._queue.remove(name)
             stored.pop(name, None)
-        for name in [name for name in self._entries if name not in stored]:
+        # What is there and cannot be read is rejected by name when its turn comes.
+        unreadable = {Path(problem.file).stem for problem in problems}
+        for name in [name for name in self._entries if name not in stored and name not in unreadable]:
             del self._entries[name]
             lost += 1
         orphans = [manifest for name, manifest in stored.items() if name not in self._entries]

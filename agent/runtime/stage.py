@@ -80,7 +80,7 @@ class Stage:
         now: Callable[[], Stamp],
         relay: bool = False,
         gate: Gate | None = None,
-        append: Callable[[Draft], None] = lambda draft: None,
+        append: Callable[[Draft], object] = lambda draft: None,
         lost: Callable[[], Iterable[Loss]] = tuple,
     ) -> None:
         self._package = package

@@ -54,6 +54,10 @@ LOCK = "lock"
 REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
 
 
+class Unreadable(RecordingError):
+    """The disk did not give a file that is there; it may the next time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A segment that cannot be used: its file name and why."""
@@ -316,6 +320,8 @@ class Recording:
             stored = read_manifest(_parse(file))
         except FileNotFoundError as error:
             raise RecordingError(f"{self.path} has no segment {segment_id}.") from error
+        except Unreadable as error:
+            raise Unreadable(f"{file}: {error.message}") from error
         except RecordingError as error:
             raise RecordingError(f"{file}: {error.message}", error.hint) from error
         if stored.manifest.id != segment_id:
@@ -380,8 +386,10 @@ def _digest(lines: list[bytes]) -> str:
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
-    except OSError as error:
+    except FileNotFoundError as error:
         raise RecordingError(f"{file}: {error.strerror}.") from error
+    except OSError as error:
+        raise Unreadable(f"{file}: {error.strerror}.") from error
 
 
 def _parse(file: Path) -> object:
@@ -390,5 +398,7 @@ def _parse(file: Path) -> object:
         return orjson.loads(file.read_bytes())
     except FileNotFoundError:
         raise
-    except (OSError, orjson.JSONDecodeError) as error:
+    except OSError as error:
+        raise Unreadable(f"Cannot be read: {error.strerror}.") from error
+    except orjson.JSONDecodeError as error:
         raise RecordingError(f"Damaged: {error}.") from error
