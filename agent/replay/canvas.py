@@ -388,17 +388,15 @@ def _tiles(now: NDArray[np.uint8], then: NDArray[np.uint8], tile: int) -> NDArra
     differs = np.maximum(now, then)
     differs -= np.minimum(now, then)
     height, width = differs.shape
+    if height % tile:
+        differs = np.concatenate((differs, np.zeros((-height % tile, width), np.uint8)))
     columns = range(0, width, tile)
     # Reducing an axis of a reshaped array is vectorised, a list of slices is not: six times faster.
-    whole = height // tile * tile
-    bands = differs[:whole].reshape(-1, tile, width)
-    most = bands.max(axis=1)
-    if whole < height:
-        most = np.concatenate((most, differs[whole:].max(axis=0)[None]))
-    tiles: NDArray[np.uint8] = np.maximum.reduceat(most, columns, axis=1)
-    changed = tiles > SPIKE
-    for row in np.flatnonzero(((tiles > NOISE) & ~changed).any(axis=1)):
-        part = differs[row * tile : (row + 1) * tile]
-        mean = np.add.reduceat(part.sum(axis=0, dtype=np.uint32), columns) / (part.shape[0] * tile)
-        changed[row] |= mean > MEAN_NOISE
+    bands = differs.reshape(-1, tile, width)
+    most: NDArray[np.uint8] = np.maximum.reduceat(bands.max(axis=1), columns, axis=1)
+    changed = most > SPIKE
+    rows = np.flatnonzero(((most > NOISE) & ~changed).any(axis=1))
+    if rows.size:
+        total = np.add.reduceat(bands[rows].sum(axis=1, dtype=np.uint16), columns, axis=1, dtype=np.uint32)
+        changed[rows] |= total > MEAN_NOISE * tile**2
     return changed
