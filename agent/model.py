@@ -262,6 +262,31 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What recording a device cost since the segment before was sealed, to within a second.
+
+    `cpu_ms` and `uploaded` are the device's share of what the whole recorder used and sent (of earlier segments).
+    `captured` bytes came from the phone over adb, `written` went into the spool. `taken` pictures were masked, of them
+    `blocked` whole; `lost` ones could not be had.
+    """
+
+    cpu_ms: int = 0
+    captured: int = 0
+    written: int = 0
+    uploaded: int = 0
+    taken: int = 0
+    blocked: int = 0
+    lost: int = 0
+
+    def since(self, before: Cost) -> Cost:
+        """What came to it after `before`, when both were counted from the start."""
+        return Cost(**{name: getattr(self, name) - getattr(before, name) for name in Cost.__slots__})
+
+
+NO_COST = Cost()
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentManifest:
     """The facts of one replay segment. `id` is also the idempotency key of its delivery.
 
@@ -284,6 +309,7 @@ class SegmentManifest:
     session_from: str = ""
     device_from: str = ""
     supersedes: str = ""
+    cost: Cost = NO_COST
 
 
 @dataclass(frozen=True, slots=True)

@@ -295,6 +295,10 @@ class AndroidDevice:
     def info(self) -> DeviceInfo:
         return self._info
 
+    @property
+    def received(self) -> int:
+        return self.shell.socket.received
+
     def screen(self) -> ScreenSource:
         return self._screen
 

@@ -60,6 +60,13 @@ class ShellResult:
     code: int
 
 
+@dataclass(slots=True)
+class Tally:
+    """Bytes that came so far, for people: of two threads that add at the very same moment one may go uncounted."""
+
+    received: int = 0
+
+
 class Stream:
     """One connection to the server. A single thread reads and writes; `close` may be called from any, twice.
 
@@ -67,13 +74,16 @@ class Stream:
     AdbServerError when it was lost while it still is the server that speaks (`device` is False).
     """
 
-    def __init__(self, sock: socket.socket, serial: str, op: str, closing: Callable[[Stream], None]) -> None:
+    def __init__(
+        self, sock: socket.socket, serial: str, op: str, closing: Callable[[Stream], None], tally: Tally
+    ) -> None:
         self._sock = sock
         self._closing = closing
         self.serial = serial
         self.op = op
         self.device = False
         self.closed = False
+        self._tally = tally
         self._busy = False
 
     def send(self, data: bytes, deadline: Deadline) -> None:
@@ -88,7 +98,9 @@ class Stream:
         """The next bytes, at least one; b"" at the end of the stream."""
         with self._translated():
             self._arm(deadline)
-            return self._sock.recv(limit)
+            data = self._sock.recv(limit)
+            self._tally.received += len(data)
+            return data
 
     def readable(self, deadline: Deadline) -> bool:
         """Wait for data or the end of the stream; False when the deadline passes first."""
@@ -112,6 +124,7 @@ class Stream:
                 if got == 0:
                     raise self._gone(f"the stream ended after {done} of {count} bytes")
                 done += got
+                self._tally.received += got
         return bytes(buffer)
 
     def read_all(self, deadline: Deadline, expect: int = 1 << 16) -> bytearray:
@@ -136,6 +149,7 @@ class Stream:
                 if got == 0:
                     break
                 done += got
+                self._tally.received += got
         if self.closed:
             raise self._gone("closed by us")
         return done
@@ -202,12 +216,18 @@ class SmartSocket:
         # Single operations on a set are atomic in CPython, so threads may open streams while another closes all.
         self._streams: set[Stream] = set()
         self._closed = False
+        self._tally = Tally()
 
     def close(self) -> None:
         """End every open stream, waking whoever waits for one, and refuse new ones. Any thread, twice."""
         self._closed = True
         for stream in list(self._streams):
             stream.close()
+
+    @property
+    def received(self) -> int:
+        """The bytes that came on all streams so far. Any thread."""
+        return self._tally.received
 
     def query(self, request: str, deadline: Deadline, serial: str = "") -> str:
         """A host request whose answer is one length-prefixed text, such as `host:version`."""
@@ -296,7 +316,7 @@ class SmartSocket:
                 serial, where, f"nothing listens at {self.server}; start it with `adb start-server`"
             ) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        stream = Stream(sock, serial, request, self._streams.discard)
+        stream = Stream(sock, serial, request, self._streams.discard, self._tally)
         self._streams.add(stream)
         if self._closed:
             stream.close()

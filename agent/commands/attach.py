@@ -177,6 +177,7 @@ def _record(
     from agent.outbox.spool import open_free
     from agent.outbox.uploader import BACKOFFS, Uploader
     from agent.runtime.control import serving
+    from agent.runtime.cost import Meter
     from agent.runtime.heap import share_heaps
     from agent.runtime.stage import Stage
     from agent.runtime.supervisor import Supervisor
@@ -234,6 +235,8 @@ def _record(
             stack.callback(remote.close)
             remote.start()
 
+        meter = Meter(lambda: pace.taken)
+
         def make_stage(status: DeviceStatus) -> Stage:
             return Stage(
                 app,
@@ -245,6 +248,7 @@ def _record(
                 gate,
                 lambda draft: spool.append(draft, names),
                 spool.take_losses,
+                meter.share(),
             )
 
         supervisor = Supervisor(registry, clock, settings, wanted, make_stage)
@@ -283,8 +287,9 @@ def _record(
             drained = uploader.drain(settings.upload.flush_seconds)
         refused, others = len(spool.rejections()), spool.pending() - sum(map(spool.pending, names))
         unstored, expired = spool.unstored(), len(spool.expired)
+    statuses = list(supervisor.statuses.values())
     summary: dict[str, Any] = {
-        "devices": [status.facts() for status in supervisor.statuses.values()],
+        "devices": [status.facts() for status in statuses],
         "uploads": uploader.stats(),
         "drained": drained,
         "unstored": unstored,
@@ -293,15 +298,20 @@ def _record(
         "cost": {
             "seconds": time.monotonic() - began,
             "cpu_seconds": time.process_time() - cpu,
+            "bytes_captured": sum(status.cost.captured for status in statuses),
+            "bytes_written": sum(status.cost.written for status in statuses),
             "bytes_sent": pace.taken,
+            "frames_taken": sum(status.cost.taken for status in statuses),
+            "frames_blocked": sum(status.cost.blocked for status in statuses),
+            "frames_lost": sum(status.cost.lost for status in statuses),
         },
     }
     if relaying is not None:
         summary["relay"] = {**relaying.counts, "waiting": relaying.queue.batches}
         say(relay_summary(relaying))
-    if not supervisor.statuses:
+    if not statuses:
         say("No device came, nothing was recorded. `android-replay devices` tells what adb sees.")
-    for status in supervisor.statuses.values():
+    for status in statuses:
         say(
             f"{status.serial}: {status.segments} segments, {status.frames} frames ({status.blocked} blocked), "
             f"{status.hierarchies} hierarchies, {status.touches} touches, {status.events} events, "
@@ -314,7 +324,11 @@ def _record(
         for reason, count in status.losses.items():
             say(f"  left out: {count} x {reason}")
     cost = summary["cost"]
-    say(f"It took {cost['cpu_seconds']:.1f} s of CPU in {cost['seconds']:.0f} s and sent {cost['bytes_sent']:,} bytes.")
+    say(
+        f"It took {cost['cpu_seconds']:.1f} s of CPU in {cost['seconds']:.0f} s; {cost['bytes_captured']:,} bytes came "
+        f"from phones, {cost['bytes_written']:,} went to the spool, {cost['bytes_sent']:,} were sent; "
+        f"{cost['frames_lost']} pictures could not be had."
+    )
     if not drained:
         say(f"Not everything was uploaded; it waits in {settings.spool} for the next run or `android-replay upload`.")
     if others:

@@ -262,6 +262,7 @@ def _parts(holding: Holding) -> list[dict[str, Any]]:
             "pictures": len(manifest.pictures),
             "counts": asdict(manifest.counts),
             "losses": [asdict(loss) for loss in manifest.losses],
+            "cost": asdict(manifest.cost),
         }
         for place, replay in holding.parts
         for manifest in replay.segments

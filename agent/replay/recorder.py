@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from agent.model import (
+    NO_COST,
+    Cost,
     Draft,
     Finding,
     Happening,
@@ -114,12 +116,17 @@ class Recorder:
         self._losses: Counter[tuple[str, str]] = Counter()
         self._unreported: Counter[tuple[str, str]] = Counter()
         self._sealed: list[SealedSegment] = []
+        self._cost = self._told_cost = NO_COST
 
     def describe(self, **facts: str) -> None:
         """Facts about the device that changed; in the manifests of the segments that are sealed from now on."""
         self._device = {**self._device, **facts}
         for writer in self._open.values():
             writer.describe(facts)
+
+    def spent(self, cost: Cost) -> None:
+        """What recording this device has cost so far, from the start on."""
+        self._cost = cost
 
     @property
     def ruling(self) -> int | None:
@@ -204,8 +211,8 @@ class Recorder:
 
     def drafts(self) -> list[Draft]:
         """What was written into the open segments since the last call."""
-        losses = _losses(self._unreported)
-        found = [writer.draft(losses if key == self._current else ()) for key, writer in self._open.items()]
+        told = _losses(self._unreported), self._cost.since(self._told_cost)
+        found = [writer.draft(*(told if key == self._current else ((),))) for key, writer in self._open.items()]
         return [draft for draft in found if draft is not None]
 
     def finish(self, reason: SealReason = "stop") -> list[SealedSegment]:
@@ -519,7 +526,8 @@ class Recorder:
         self._closing.pop(key, None)
         losses = _losses(self._unreported)
         self._unreported.clear()
-        self._sealed.append(writer.seal(reason, end_ms, losses))
+        cost, self._told_cost = self._cost.since(self._told_cost), self._cost
+        self._sealed.append(writer.seal(reason, end_ms, losses, cost))
 
     def _take(self) -> list[SealedSegment]:
         sealed, self._sealed = self._sealed, []

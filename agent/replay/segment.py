@@ -10,6 +10,8 @@ import orjson
 import xxhash
 
 from agent.model import (
+    NO_COST,
+    Cost,
     Counts,
     Draft,
     Loss,
@@ -222,21 +224,22 @@ class SegmentWriter:
         """Add to the named fields of `counts`."""
         self.counts = replace(self.counts, **{name: getattr(self.counts, name) + n for name, n in more.items()})
 
-    def seal(self, reason: SealReason, end_ms: int, losses: tuple[Loss, ...]) -> SealedSegment:
+    def seal(self, reason: SealReason, end_ms: int, losses: tuple[Loss, ...], cost: Cost = NO_COST) -> SealedSegment:
         """Close at `end_ms`, or at the last event if that is later."""
-        return _closed(self._manifest(reason, max(end_ms, self.last_ms + 1), losses), self._events, self._pictures)
+        manifest = self._manifest(reason, max(end_ms, self.last_ms + 1), losses, cost)
+        return _closed(manifest, self._events, self._pictures)
 
-    def draft(self, losses: tuple[Loss, ...]) -> Draft | None:
+    def draft(self, losses: tuple[Loss, ...], cost: Cost = NO_COST) -> Draft | None:
         """What was written since the last draft, None when that is nothing and the losses are the same."""
         events, pictures = self._events[self._drafted :], list(self._pictures.values())[self._drafted_pictures :]
         if not events and losses == self._drafted_losses:
             return None
         self._drafted, self._drafted_pictures = len(self._events), len(self._pictures)
         self._drafted_losses = losses
-        manifest = self._manifest("lost", self.last_ms, losses)
+        manifest = self._manifest("lost", self.last_ms, losses, cost)
         return Draft(manifest, tuple(data for _, data in events), {picture.digest: picture for picture in pictures})
 
-    def _manifest(self, reason: SealReason, end_ms: int, losses: tuple[Loss, ...]) -> SegmentManifest:
+    def _manifest(self, reason: SealReason, end_ms: int, losses: tuple[Loss, ...], cost: Cost) -> SegmentManifest:
         key, origin = self.origin.key, self.origin
         assert key.device_id is not None
         return SegmentManifest(
@@ -255,6 +258,7 @@ class SegmentWriter:
             device=dict(self._device),
             session_from=origin.session_from,
             device_from=origin.device_from,
+            cost=cost,
         )
 
     def _put(self, event: Event, pictures: Iterable[Picture] = ()) -> None:
@@ -316,6 +320,7 @@ def _closed(
         "device": dict(m.device),
         "session_from": m.session_from,
         "device_from": m.device_from,
+        "cost": {f: getattr(m.cost, f) for f in Cost.__slots__},
     }
     lines.append(rrweb.dumps(rrweb.custom(m.end_ms, "end", payload)))
     size = sum(map(len, lines)) + sum(len(p.data) for p in pictures.values())

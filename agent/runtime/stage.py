@@ -18,6 +18,7 @@ from agent.analytics.sniffer import Sniffer
 from agent.errors import ConfigError
 from agent.model import (
     Canvas,
+    Cost,
     Draft,
     Finding,
     Happening,
@@ -65,7 +66,7 @@ class Stage:
     """Turns facts of one serial into sealed segments, handed to `keep`. One call at a time; its thread may change.
 
     What is written into segments that are still open is handed to `append` about once a second; what `lost` tells then
-    is counted in the next manifest.
+    is counted in the next manifest. `share` tells what it cost this host so far, in ms of CPU and bytes sent.
 
     Entries older than the first attach are read for ids only: they tell which session was under way, and are not part
     of the recording. `relay` says that the app's uploads come, too.
@@ -82,6 +83,7 @@ class Stage:
         gate: Gate | None = None,
         append: Callable[[Draft], object] = lambda draft: None,
         lost: Callable[[], Iterable[Loss]] = tuple,
+        share: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
         self._package = package
         self._settings = settings
@@ -89,6 +91,11 @@ class Stage:
         self._append = append
         self._lost = lost
         self._appended_ns = 0
+        self._share = share
+        self._received: Callable[[], int] = lambda: 0
+        self._received_before = 0
+        self._written = 0
+        self._missed = 0
         self._status = status
         self._now = now
         self._gate = gate or Gate()
@@ -113,6 +120,9 @@ class Stage:
 
     def attach(self, device: Device) -> None:
         """A device was opened, for the first time or again. Raises BridgeError; ConfigError for an unknown package."""
+        self._received_before += self._received()
+        self._received = lambda: device.received
+        self._count_cost()
         info = device.info
         self._dpi = info.density
         self._size = info.size
@@ -225,18 +235,29 @@ class Stage:
         self._findings(self._doctor.conclude())
         if self._lifecycle is not None:
             self._happened(self._lifecycle.flush())
+        self._count_cost()
         self._kept(self._recorder.finish(reason))
         self._tell_losses()
+
+    def _count_cost(self) -> None:
+        cpu_ms, sent = self._share()
+        captured = self._received_before + self._received()
+        status = self._status
+        status.cost = Cost(cpu_ms, captured, self._written, sent, status.frames, status.blocked, self._missed)
+        if self._recorder is not None:
+            self._recorder.spent(status.cost)
 
     def _draft(self) -> None:
         now_ns = self._now().mono_ns
         if self._recorder is None or now_ns - self._appended_ns < APPEND_NS:
             return
         self._appended_ns = now_ns
+        self._count_cost()
         for loss in self._lost():
             self._recorder.feed(loss)
         for draft in self._recorder.drafts():
             self._append(draft)
+            self._written += _size(draft)
 
     @property
     def _wireframe(self) -> bool:
@@ -418,6 +439,7 @@ class Stage:
     def _feed(self, item: Item) -> None:
         if self._recorder is not None:
             self._kept(self._recorder.feed(item))
+            self._missed += isinstance(item, Gap) and item.stage == "screen"
             if isinstance(item, Gap) and self._recorder.gaps > self._status.gaps:
                 # A run of them counts once, under the reason of its first.
                 name, reasons = f"{item.stage}: {item.reason}", self._status.gap_reasons
@@ -432,8 +454,13 @@ class Stage:
             log.debug("segment %s sealed (%s), %d bytes", manifest.id, manifest.reason, manifest.bytes)
             self._status.segments += 1
             self._status.bytes += segment.manifest.bytes
+            self._written += _size(segment)
             self._tell_losses()
 
     def _tell_losses(self) -> None:
         losses = () if self._recorder is None else self._recorder.losses
         self._status.losses = {f"{loss.stage}: {loss.reason}": loss.count for loss in losses}
+
+
+def _size(part: Draft | SealedSegment) -> int:
+    return sum(map(len, part.events)) + sum(len(shown.data) for shown in part.pictures.values())

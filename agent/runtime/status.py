@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from agent.model import NO_COST, Cost
+
 State = Literal["waiting", "waiting for the device", "opening", "recording", "lost", "resting", "failed", "stopped"]
 STATES: tuple[State, ...] = get_args(State)
 
@@ -31,6 +33,7 @@ class DeviceStatus:
     gap_reasons: dict[str, int] = field(default_factory=dict)
     segments: int = 0
     bytes: int = 0
+    cost: Cost = NO_COST
     losses: dict[str, int] = field(default_factory=dict)
     findings: dict[str, int] = field(default_factory=dict)
     clock_bound_ms: float | None = None

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from agent.errors import RecordingError
-from agent.model import Counts, Loss, SealReason, SegmentManifest
+from agent.model import Cost, Counts, Loss, SealReason, SegmentManifest
 
 SCHEMA = 1
 
@@ -79,6 +79,7 @@ def read_manifest(document: object) -> StoredManifest:
         session_from=_text(fields, "session_from", ""),
         device_from=_text(fields, "device_from", ""),
         supersedes=_text(fields, "supersedes", ""),
+        cost=read_cost(fields.get("cost")),
     )
     return StoredManifest(manifest, _integer(fields, "lines"), _text(fields, "events_digest"))
 
@@ -94,6 +95,12 @@ def read_counts(value: object) -> Counts:
     """Counts from a mapping of names to integers; absent ones are 0, unknown ones are ignored."""
     fields = _mapping(value, "counts")
     return Counts(**{name: _integer(fields, name, 0) for name in Counts.__slots__})
+
+
+def read_cost(value: object) -> Cost:
+    """As `read_counts`."""
+    fields = _mapping(value, "cost")
+    return Cost(**{name: _integer(fields, name, 0) for name in Cost.__slots__})
 
 
 def read_losses(value: object) -> tuple[Loss, ...]:

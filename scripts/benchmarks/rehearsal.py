@@ -189,6 +189,7 @@ class _Device:
     """What the stage asks of a device at its attach."""
 
     info = DeviceInfo(SERIAL, "Pixel 7", "Google", "14", 34, SIZE, DPI, 0, "")
+    received = 0
 
     def __init__(self, screen: Screen, clock: Clock) -> None:
         self._screen = screen

@@ -56,6 +56,7 @@ class FakeDevice:
         self.screens = _Screen(self)
         self.trees = _Trees(self)
         self.boot_id = "boot"
+        self.received = 0
 
     @property
     def serial(self) -> str:

@@ -130,6 +130,10 @@ class Handset:
     def info(self) -> DeviceInfo:
         return DeviceInfo(SERIAL, "Small", "Emulated", "14", 34, self._size, self._density, 0, "boot")
 
+    @property
+    def received(self) -> int:
+        return 0
+
     def screen(self) -> Handset:
         return self
 

@@ -76,6 +76,22 @@ def test_says_what_it_did(demo: Demo) -> None:
     assert set(device["losses"]) <= {"touch: where typing would show"}
 
 
+def test_says_what_it_cost_in_all_and_in_each_segment(demo: Demo) -> None:
+    (device,) = demo.summary["devices"]
+    manifests = demo.recording("recording").manifests()
+    for name in ("cpu_ms", "captured", "written", "uploaded", "taken"):
+        assert device["cost"][name] > 0, name
+        parts = [getattr(manifest.cost, name) for manifest in manifests]
+        assert min(parts) >= 0
+        # The last is sealed after it was counted.
+        assert 0 < sum(parts) <= device["cost"][name]
+    cost = demo.summary["cost"]
+    assert device["cost"]["cpu_ms"] <= 1000 * cost["cpu_seconds"]
+    assert (cost["bytes_captured"], cost["frames_lost"]) == (device["cost"]["captured"], device["cost"]["lost"])
+    assert cost["bytes_captured"] > 100_000
+    assert f"{cost['bytes_captured']:,} bytes came from phones" in demo.ended.stderr
+
+
 def test_two_sessions_each_with_the_right_device(demo: Demo) -> None:
     truth = {(event["session_id"], event["device_id"]) for event in demo.sent.values()}
     found = {(m.session_id, m.device_id) for m in demo.recording("recording").manifests()}

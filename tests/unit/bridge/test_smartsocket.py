@@ -68,6 +68,8 @@ def test_exec_returns_every_byte(server: FakeAdbServer, smart: SmartSocket) -> N
     assert smart.exec("SERIAL", "screencap", soon()) == data
     assert smart.exec("SERIAL", "screencap", soon(), expect=len(data) + 1) == data
     assert smart.exec("SERIAL", "screencap", soon(), expect=len(data)) == data
+    # And counts them, with the few of the server's answers.
+    assert 3 * len(data) < smart.received < 3 * len(data) + 100
 
 
 @pytest.mark.parametrize("length", [0, 1, 5_000, 1_048_575, 1_048_576, 1_048_577, 3_000_000])

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from fakes.views import EPOCH, at
 
-from agent.model import Loss, MaskedNode, MaskedSnapshot, MaskRect, SessionKey
+from agent.model import Cost, Loss, MaskedNode, MaskedSnapshot, MaskRect, SessionKey
 from agent.replay import rrweb
 from agent.replay.canvas import RgbaCanvas
 from agent.replay.layers import Layer, key_picture
@@ -54,7 +54,8 @@ def test_a_segment_opens_with_what_is_shown_and_ends_with_its_facts() -> None:
     first = shown(0, 10, "Pay")
     to = writer(first)
     to.count(frames=1)
-    sealed = to.seal("stop", EPOCH + 5000, (Loss("logs", "x", 2),))
+    cost = Cost(cpu_ms=700, lost=2)
+    sealed = to.seal("stop", EPOCH + 5000, (Loss("logs", "x", 2),), cost)
     assert validate(sealed.events, sealed.pictures) == []
     meta, full, end = map(orjson.loads, sealed.events)
     assert (meta["type"], meta["timestamp"], meta["data"]["width"], meta["data"]["height"]) == (4, EPOCH, 411, 914)
@@ -77,7 +78,9 @@ def test_a_segment_opens_with_what_is_shown_and_ends_with_its_facts() -> None:
         "device": {"model": "m"},
         "session_from": "integrations",
         "device_from": "anonymousId",
+        "cost": {"cpu_ms": 700, "captured": 0, "written": 0, "uploaded": 0, "taken": 0, "blocked": 0, "lost": 2},
     }
+    assert sealed.manifest.cost == cost
     assert sealed.manifest.pictures == tuple(sealed.pictures) == (first.stack.base.digest,)
 
 

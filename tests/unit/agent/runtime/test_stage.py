@@ -110,6 +110,50 @@ def test_what_is_written_is_appended_every_second_and_makes_the_segment_if_nobod
     assert sealed.manifest.losses == (Loss("spool", "a segment", 2),)
 
 
+def test_what_it_cost_is_in_the_manifests() -> None:
+    """Of all segments together what the status has of all; captured bytes go on over a loss of the device."""
+    bench = Bench()
+    appended: list[Draft] = []
+    share = [0, 0]
+    bench.stage = Stage(
+        APP,
+        Settings.model_validate({"replay": {"segment_seconds": 5}}),
+        bench.kept.append,
+        bench.status,
+        bench.now,
+        append=appended.append,
+        share=lambda: (share[0], share[1]),
+    )
+    bench.stage.attach(bench.device)
+    for seconds in range(11, 31):
+        share[:] = share[0] + 20, share[1] + 300
+        bench.device.received += 5000
+        if seconds == 20:
+            bench.device = FakeDevice("fake-1", bench.now)
+            bench.stage.attach(bench.device)
+        bench.stage.process([bench.snapshot(seconds), event_line(at(seconds), SESSION, "device-a", f"m-{seconds}")])
+        if seconds in (15, 25):
+            bench.stage.process([Gap(at(seconds), at(seconds), "screen", "CaptureFailed", "")])
+        bench.stage.advance(bench.now())
+    bench.stage.finish()
+    total = bench.status.cost
+    assert (total.cpu_ms, total.uploaded, total.captured) == (400, 6000, 100_000)
+    assert (total.taken, total.lost) == (bench.status.frames, 2) == (20, 2)
+    assert total.blocked == bench.status.blocked
+    costs = [sealed.manifest.cost for sealed in bench.kept]
+    assert len(costs) >= 4
+    for name in ("cpu_ms", "uploaded", "captured", "taken", "blocked", "lost"):
+        assert sum(getattr(cost, name) for cost in costs) == getattr(total, name)
+        assert all(getattr(cost, name) >= 0 for cost in costs)
+    assert [cost.lost for cost in costs].count(1) == 2
+    # Drafts are written, too, and a segment is after its manifest was made.
+    drafts = sum(len(event) for draft in appended for event in draft.events)
+    drafts += sum(len(shown.data) for draft in appended for shown in draft.pictures.values())
+    assert total.written == drafts + sum(sealed.manifest.bytes for sealed in bench.kept[:-1])
+    # An open segment tells it, too, should it stay open.
+    assert any(draft.manifest.cost.cpu_ms > 0 for draft in appended)
+
+
 def test_an_event_before_the_attach_names_the_session_and_is_no_part_of_it() -> None:
     bench = Bench()
     bench.stage.attach(bench.device)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import RecordingError
-from agent.model import Counts, Loss, SegmentManifest
+from agent.model import Cost, Counts, Loss, SegmentManifest
 from agent.store import schema
 from agent.store.schema import Header, StoredManifest
 
@@ -34,6 +34,7 @@ MANIFESTS = st.builds(
     device=st.dictionaries(st.text(), st.text(), max_size=3),
     session_from=st.text(),
     device_from=st.text(),
+    cost=st.builds(Cost, cpu_ms=st.integers(0, 2**40), lost=st.integers(0, 99)),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
