@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.collector import erasure as collected
-from agent.errors import RecordingError
+from agent.errors import RecordingError, StorageError
 from agent.outbox import erasure as spooled
 from agent.outbox.receipts import Receipt, read_receipts
 from agent.store import erasure
@@ -60,11 +60,16 @@ class Erased:
 def places(path: Path, asked: bool = True) -> list[Place]:
     """The recordings that a path means: a recording's or a collector's folder, a spool, or one of a spool's numbers.
 
-    Raises RecordingError when it is none of these.
+    Raises RecordingError when it is none of these, StorageError when it cannot be read.
     """
-    if (path / HEADER).exists():
-        return [Place(path, Recording.open(path), asked)]
-    spools = [folder for folder in (path, *sorted(path.glob("*"))) if (folder / QUEUE / HEADER).exists()]
+    try:
+        if (path / HEADER).exists():
+            return [Place(path, Recording.open(path), asked)]
+        spools = [folder for folder in (path, *sorted(path.glob("*"))) if (folder / QUEUE / HEADER).exists()]
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be read: {error.strerror}.", "Check the path and who may read it."
+        ) from error
     if not spools and asked:
         what = "no recording, no collector's folder and no spool" if path.is_dir() else "not there"
         raise RecordingError(f"{path} is {what}.", f"A recording is a folder with a {HEADER}.")

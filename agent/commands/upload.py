@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from agent.errors import AgentError
     from agent.outbox.receipts import Receipt
     from agent.outbox.spool import Spool
     from agent.settings import Settings
@@ -45,7 +46,8 @@ def upload(
     recorder was killed are closed first. What a running recorder holds is left to it. Ctrl-C stops in order; what is
     not delivered stays in the spool.
 
-    Exit codes: 0 all is delivered; 11 the disk; 12 something waits or was refused; 130 stopped by Ctrl-C.
+    Exit codes: 0 all is delivered; 2 no such spool or sink; 11 the disk, a newer version's spool; 12 something waits
+    or was refused; 130 stopped by Ctrl-C.
 
     Example: android-replay upload --sink collector:http://127.0.0.1:8377
     """
@@ -56,7 +58,7 @@ def upload(
     settings = load({"spool": spool, "upload.conformance": conformance}, config).settings
     # What would be warned of stands in the receipts.
     with logged(settings, ERRORS):
-        summary = run(settings, tuple(sink or ()), patience, as_json)
+        summary, problem = run(settings, tuple(sink or ()), patience, as_json)
     if as_json:
         put_json(summary)
     say(
@@ -70,6 +72,8 @@ def upload(
         say(f"{summary['expired']} deliveries had waited for more than {settings.upload.keep_hours:g} hours: deleted.")
     if summary["interrupted"]:
         raise KeyboardInterrupt
+    if problem is not None:
+        raise problem
     if summary["waiting"] or summary["rejected"]:
         raise SinkError(
             f"Not everything was delivered; it stays in {settings.spool}.",
@@ -77,41 +81,66 @@ def upload(
         )
 
 
-def run(settings: Settings, sinks: tuple[str, ...], patience: float, as_json: bool = False) -> dict[str, Any]:
-    """Drain each spool that no other process holds. Raises ConfigError, StorageError."""
+def run(
+    settings: Settings, sinks: tuple[str, ...], patience: float, as_json: bool = False
+) -> tuple[dict[str, Any], AgentError | None]:
+    """Drain each spool that no other process holds; the summary, and the last of what kept a spool from being drained,
+    the others said. Raises ConfigError, StorageError."""
     from agent.commands.console import say
-    from agent.errors import ConfigError
+    from agent.errors import AgentError, ConfigError
     from agent.outbox.spool import Spool
     from agent.store.disk import FolderTaken
 
     began, cpu = time.monotonic(), time.process_time()
     names = ("delivered", "skipped", "rejected", "dropped", "waiting", "bytes", "expired", "recovered")
-    summary: dict[str, Any] = {"spools": 0, "in_use": 0, **dict.fromkeys(names, 0), "interrupted": False}
-    if not settings.spool.is_dir():
-        raise ConfigError(f"There is no spool {settings.spool}.", "Name the folder with --spool.")
-    for place in _places(settings.spool):
+    summary: dict[str, Any] = {
+        "spools": 0,
+        "in_use": 0,
+        "undrained": 0,
+        **dict.fromkeys(names, 0),
+        "interrupted": False,
+    }
+    places = _places(settings.spool)
+    if not places:
+        raise ConfigError(f"There is no spool {settings.spool}, nor any in it.", "Name the folder with --spool.")
+    problem: AgentError | None = None
+    for place in places:
+        spool = None
         try:
             spool = Spool(place, keep_seconds=settings.upload.keep_hours * 3600)
+            summary["spools"] += 1
+            _drain(spool, settings, sinks, patience, summary, as_json)
         except FolderTaken as error:
             say(f"{error.message} It uploads by itself.")
             summary["in_use"] += 1
-            continue
-        try:
-            summary["spools"] += 1
-            _drain(spool, settings, sinks, patience, summary, as_json)
+        except AgentError as error:
+            # One that cannot be opened, or goes nobody knows where, does not keep the others from being drained.
+            if problem is not None:
+                say(f"{problem} {problem.hint}")
+            summary["undrained"] += 1
+            problem = error
         finally:
-            spool.close()
+            if spool is not None:
+                spool.close()
         if summary["interrupted"]:
             break
     summary["seconds"], summary["cpu_seconds"] = time.monotonic() - began, time.process_time() - cpu
-    return summary
+    return summary, problem
 
 
 def _places(folder: Path) -> list[Path]:
-    """The spools in the folder, or the folder when it is one."""
-    if (folder / "queue").is_dir():
-        return [folder]
-    numbered = (place for place in folder.iterdir() if place.name.isdigit() and (place / "queue").is_dir())
+    """The spools in the folder, or the folder when it is one. Raises StorageError."""
+    from agent.errors import StorageError
+
+    try:
+        if (folder / "queue").is_dir():
+            return [folder]
+        inside = list(folder.iterdir()) if folder.is_dir() else []
+        numbered = [place for place in inside if place.name.isdecimal() and (place / "queue").is_dir()]
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be read: {error.strerror}.", "Check the path and who may read it."
+        ) from error
     return sorted(numbered, key=lambda place: int(place.name))
 
 

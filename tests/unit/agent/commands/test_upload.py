@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +120,31 @@ def test_what_nobody_can_know_is_asked(call, place: Path) -> None:
     assert "--sink" in ended.err
     assert call("upload", "--sink", f"dir:{place.parent / 'out'}").code == 0
     assert call("upload", "--spool", str(place / "absent")).code == 2
+
+
+@pytest.mark.parametrize("name", ["absent", "file", "empty", "x" * 300])
+def test_what_is_no_spool_is_said(call, place: Path, name: str) -> None:
+    (place / "file").touch()
+    (place / "empty" / "\N{SUPERSCRIPT TWO}").mkdir(parents=True)
+    ended = call("upload", "--spool", str(place / name))
+    assert ended.code == (11 if len(name) > 255 else 2)
+    assert "Traceback" not in ended.err
+    assert name in ended.err
+
+
+def test_a_spool_that_cannot_be_opened_does_not_stop_the_others(call, collector: Collecting, place: Path) -> None:
+    for name in ("1", "2", "3", "4"):
+        leave(place / name, f"collector:{collector.url}", segments=[segment(int(name))])
+    newer = b'{"schema":99}'
+    (place / "1/ledger.jsonl").write_bytes(b"%08x %s\n" % (zlib.crc32(newer), newer))
+    (place / "2/queue/recording.json").write_bytes(newer)
+    (place / "3/ledger.jsonl").unlink()
+    ended = call("upload", "--json")
+    assert ended.code == 2
+    assert ended.err.count("newer version") >= 2
+    assert "Say it with --sink." in ended.err
+    summary = json.loads(ended.out.splitlines()[-1])
+    assert (summary["spools"], summary["undrained"], summary["delivered"]) == (2, 3, 1)
 
 
 def test_ctrl_c_ends_in_order(place: Path) -> None:
