@@ -167,6 +167,9 @@ class _Wire:
         self._clock.forward(PICTURE_NS // 2)
         return data
 
+    def revive(self) -> None:
+        """It never goes down."""
+
     def text(self, command: str, deadline: Deadline) -> str:
         raise AssertionError(f"the screen's size is known: {command}")
 

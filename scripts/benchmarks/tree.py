@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 from xml.etree import ElementTree
 
@@ -28,6 +29,9 @@ class _Server:
 
     def __init__(self) -> None:
         self.answer = ""
+
+    def revive(self) -> None:
+        """It never goes down."""
 
     def call(self, method: str, params: list[Any], deadline: Deadline) -> str:
         return self.answer
@@ -57,12 +61,12 @@ def run() -> list[Result]:
 
     texts = [data.decode() for data in dumps]
     same()
-    unchanged_ms, peer_ms = alternating(same, lambda: _peer(dumps[0]), ROUNDS, repeat=3)
-    changed_ms, peer_too_ms = alternating(changed, lambda: _peer(dumps[0]), ROUNDS, repeat=3)
+    unchanged_ms, peer_ms = alternating(same, lambda: _peer(dumps[0]), ROUNDS, 3, time.process_time)
+    changed_ms, peer_too_ms = alternating(changed, lambda: _peer(dumps[0]), ROUNDS, 3, time.process_time)
     kilobytes = len(dumps[0]) // 1000
     return [
-        result(f"tree/unchanged ({kilobytes} kB)", unchanged_ms, peer_ms, PEER, "ms", 200),
-        result(f"tree/changed ({kilobytes} kB)", changed_ms, peer_too_ms, PEER, "ms", 1),
+        result(f"tree/unchanged ({kilobytes} kB)", unchanged_ms, peer_ms, PEER, "CPU ms", 200),
+        result(f"tree/changed ({kilobytes} kB)", changed_ms, peer_too_ms, PEER, "CPU ms", 1),
     ]
 
 

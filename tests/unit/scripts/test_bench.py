@@ -116,3 +116,20 @@ def test_an_interrupt_prints_what_there_is(
 
     assert run(bench, monkeypatch, long=long, never=lambda: [1]) == 130
     assert "long/first" in capsys.readouterr().out
+
+
+def test_the_rehearsal_is_what_the_product_asks_of_a_device(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av", reason="no PyAV: the extra `video` is not installed")
+    clips, rehearsal = (importlib.import_module(f"benchmarks.{name}") for name in ("clips", "rehearsal"))
+    script = clips.Script(2, ("launch", "wait 1.2", "tap permission"), skip=4)
+    monkeypatch.setattr(clips, "SCRIPTS", {"short": script})
+    short = clips.clip("short")
+    for source in ("jpeg", "h264-270"):
+        take = rehearsal.rehearse(short, source)
+        assert any(not state.blocked for state in take.states()), source
+
+
+def test_the_readers_of_dumps_agree(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = importlib.import_module("benchmarks.tree")
+    monkeypatch.setattr(tree, "ROUNDS", 1)
+    assert [row.scenario.split(" ")[0] for row in tree.run()] == ["tree/unchanged", "tree/changed"]
