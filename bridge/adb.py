@@ -102,6 +102,11 @@ class AdbShell:
             display.resized(dumpsys.shown_size(window))
         if display.natural != before:
             self.settle(display, display.natural, deadline)
+        natural = display.natural
+        if display.id == 0 and display.density and display.measured != natural:
+            # The other panel of a fold has a density of its own.
+            display.density = dumpsys.density(self.text("wm density", deadline)) or display.density
+            display.measured = natural
         return Foreground(
             stamp=picture.middle(began, ended),
             package=front.package,
@@ -110,6 +115,7 @@ class AdbShell:
             rotation=display.rotation,
             awake=dumpsys.awake(everything),
             size=display.natural,
+            density=display.density,
         )
 
     def look(self, display: Display, deadline: Deadline) -> None:
@@ -144,7 +150,10 @@ class AdbShell:
         if mine is not None:
             # The default display needs no name, as long as there is no other to take for it.
             display.physical = mine.physical if display.id or len(dumpsys.physical(flinger)) > 1 else ""
-        return mine.density if mine is not None and display.id else None
+        if mine is None or not display.id:
+            return None
+        display.density = mine.density
+        return mine.density
 
     def package_uid(self, package: str, deadline: Deadline) -> int | None:
         """The uid of an installed package, None when it is not installed."""

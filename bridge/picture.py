@@ -41,11 +41,16 @@ class Display:
     """The geometry of one display of a device: its natural size and the rotation that was seen last.
 
     `id` is Android's number of it, 0 the default one. `physical` is what `screencap -d` calls it, "" on a device that
-    has no other. Shared by the device's sources; each value is replaced whole, so any thread may write it.
+    has no other. `density` in dpi is that of the size `measured`, 0 and None before it was read. Shared by the device's
+    sources; each value is replaced whole, so any thread may write it.
     """
 
-    def __init__(self, natural: Size, rotation: Rotation = 0, id: int = 0, physical: str = "") -> None:
+    def __init__(
+        self, natural: Size, rotation: Rotation = 0, id: int = 0, physical: str = "", density: int = 0
+    ) -> None:
         self.natural = natural
+        self.density = density
+        self.measured = natural if density else None
         self.rotation = rotation
         self.id = id
         self.physical = physical

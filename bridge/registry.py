@@ -204,7 +204,7 @@ class Registry:
                 undo(socket, self._notebook, serial, self._notebook.left(serial), facts)
             info = shell.info(facts)
             probe.measure(facts)
-            display = Display(info.size, id=self._display)
+            display = Display(info.size, id=self._display, density=info.density)
             density = shell.settle(display, info.size if display.id == 0 else None, facts)
             rotation = shell.foreground(self._clock, display, facts).rotation
             info = replace(info, rotation=rotation, size=display.natural, density=density or info.density)

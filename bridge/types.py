@@ -215,7 +215,7 @@ class DisplayInfo:
 @dataclass(frozen=True, slots=True)
 class Foreground:
     """What the window manager says is in front. `awake`: whether the screen is on, `size`: the display's at
-    rotation 0; None when it does not say."""
+    rotation 0; None when it does not say. `density` in dpi, 0 when it is not known."""
 
     stamp: Stamp
     package: str
@@ -224,6 +224,7 @@ class Foreground:
     rotation: Rotation
     awake: bool | None = None
     size: Size | None = None
+    density: int = 0
 
 
 @dataclass(frozen=True, slots=True)

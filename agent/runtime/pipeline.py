@@ -360,7 +360,7 @@ class _Run:
 
 
 def _facts(state: Foreground) -> tuple[object, ...]:
-    return state.package, state.activity, state.keyboard_shown, state.rotation, state.awake, state.size
+    return state.package, state.activity, state.keyboard_shown, state.rotation, state.awake, state.size, state.density
 
 
 async def _either(first: asyncio.Event, second: asyncio.Event) -> None:

@@ -204,6 +204,7 @@ class Stage:
                         self._unseen(self._drivers.held(item.end))
                 elif isinstance(item, Foreground) and self._lifecycle is not None:
                     self._size = item.size or self._size
+                    self._dpi = item.density or self._dpi
                     self._happened(self._lifecycle.see(item))
                 if isinstance(item, Touch):
                     self._status.touches += item.kind == "down"

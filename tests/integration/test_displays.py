@@ -162,11 +162,15 @@ def test_a_fold_goes_on_on_the_other_panel() -> None:
             until(lambda: lab.call(lambda: world.on_touch), "the touch stream")
             for fault, size in (("", INNER), ("fold", COVER), ("", INNER)):
                 if fault:
+                    assert device.foreground(soon()).density == device.info.density == 210
+                    # The other panel is another display to the phone, with other settings.
+                    device.shell.shell("wm density 333", soon(), check=True)
                     lab.fault(fault)
                 else:
                     lab.heal("fold")
                 until(lambda size=size: captured(device, size), f"a picture of {size}")
-                assert device.foreground(soon()).size == size
+                front = device.foreground(soon())
+                assert (front.size, front.density) == (size, 333 if fault else front.density)
                 tap(lab, world, 60, size.height - 200)
                 x, y = fingers.down()
                 assert abs(x - 60) < 1
