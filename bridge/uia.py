@@ -53,7 +53,7 @@ MAX_BODY = 64 << 20
 HEAD_BYTES = 1 << 16
 # How long the next start waits after one that failed, by how long none has helped: the other tool may be gone in a
 # moment, or hold on for hours.
-RETRY_SECONDS = ((8.0, 0.3), (20.0, 1.0), (60.0, 3.0), (180.0, 8.0), (600.0, 15.0), (math.inf, 30.0))
+RETRY_SECONDS = ((8.0, 0.2), (20.0, 1.0), (60.0, 3.0), (180.0, 8.0), (600.0, 15.0), (math.inf, 30.0))
 START_SECONDS = 20.0
 # After a call that was not answered the next one is preceded by a question that costs the server nothing.
 PING_SECONDS = 0.4

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -41,6 +42,8 @@ REST_SECONDS = 2.0
 LIMIT_SECONDS, SERVER_LIMIT_SECONDS = 2.0, 5.0
 GAP_LIMIT_SECONDS = 0.5
 
+# In the names of files that come and go.
+_NUMBER = re.compile(r"[0-9a-f]{32}")
 Step = tuple[float, "Row", float]
 """How many seconds are waited, which fault comes then, how many seconds it lasts."""
 Kind = Literal["device", "server", "pictures", "tree", "asleep", "partly", "goes on"]
@@ -211,7 +214,7 @@ class Recorder:
             now: Counter[str] = Counter(thread=len(list(Path(f"/proc/{self.process.pid}/task").iterdir())))
             for descriptor in Path(f"/proc/{self.process.pid}/fd").iterdir():
                 with contextlib.suppress(FileNotFoundError):
-                    now[str(descriptor.readlink()).split(":[")[0]] += 1
+                    now[_NUMBER.sub("*", str(descriptor.readlink()).split(":[")[0])] += 1
             found = now if found is None else found & now
             time.sleep(0.1)
         assert found is not None
