@@ -4,7 +4,8 @@
 
 A file only grows, by whole records: 4 bytes that name the form, the body's length and its xxh3_64 (8 bytes each, big
 endian), the body. A body is a line of JSON (`sinks`, `manifest` of all so far, sizes of what follows), events one a
-line, pictures. Each record stands for a whole append: what a crash tears off the end is one append at most.
+line, pictures; after it zeros up to whole blocks, since a disk writes no less. Each record stands for a whole append: what
+a crash tears off the end is one append at most.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ SUFFIX = ".draft"
 SYNC_SECONDS = 5.0
 _FORM = b"ARD1"
 _RECORD = struct.Struct(">4sQQ")
+_BLOCK_BYTES = 4096
 # An empty id is none; nobody sees this one.
 _NO_ID = "0" * 32
 
@@ -132,7 +134,9 @@ def encode(draft: Draft, sinks: Iterable[str]) -> list[bytes]:
     content = xxhash.xxh3_64()
     for piece in pieces:
         content.update(piece)
-    return [_RECORD.pack(_FORM, sum(map(len, pieces)), content.intdigest()), *pieces]
+    size = sum(map(len, pieces))
+    padding = bytes(-(_RECORD.size + size) % _BLOCK_BYTES)
+    return [_RECORD.pack(_FORM, size, content.intdigest()), *pieces, padding]
 
 
 def read(file: Path) -> Opened | None:
@@ -168,7 +172,7 @@ def read(file: Path) -> Opened | None:
             break
         events += more
         pictures |= shown
-        at += _RECORD.size + size
+        at += -(-(_RECORD.size + size) // _BLOCK_BYTES) * _BLOCK_BYTES
     return None if manifest is None else Opened(manifest, sinks, tuple(events), pictures, torn, damaged)
 
 

@@ -19,11 +19,14 @@ and the collector see to it), in which any thread may call.
 from __future__ import annotations
 
 import base64
+import os
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import orjson
@@ -76,6 +79,8 @@ class Recording:
         self._pictures = path / "pictures"
         self._writing = threading.Lock()
         self._known: dict[str, StoredManifest] = {}
+        # How many segments show a picture; None until a removal asks.
+        self._shown: Counter[str] | None = None
 
     @classmethod
     def open(cls, path: Path) -> Recording:
@@ -129,6 +134,8 @@ class Recording:
                 write_files(self._pictures, dict(files).items())
             write_files(self._segments, [(f"{name}.jsonl", lines)])
             write_files(self._segments, [(f"{name}.json", [document])])
+            if self._shown is not None:
+                self._shown.update(set(manifest.pictures))
 
     def manifests(self) -> tuple[SegmentManifest, ...]:
         """The readable manifests, by device id, session id, sequence number, start."""
@@ -140,13 +147,7 @@ class Recording:
 
     def scan(self) -> tuple[tuple[SegmentManifest, ...], tuple[Problem, ...]]:
         """Both of the above, from one look at the folder."""
-        found: list[SegmentManifest] = []
-        problems: list[Problem] = []
-        for file in sorted(self._segments.glob("*.json")):
-            try:
-                found.append(self._stored(file.stem).manifest)
-            except RecordingError as error:
-                problems.append(Problem(file.name, error.message))
+        found, problems = self._found()
         # A redacted copy counts as soon as it is there, whatever a crash left of what it was made from.
         gone = {manifest.supersedes for manifest in found if manifest.supersedes} | self.condemned()
         found = [manifest for manifest in found if manifest.id not in gone]
@@ -154,6 +155,21 @@ class Recording:
             key=lambda manifest: (manifest.device_id, manifest.session_id, manifest.seq, manifest.start_ms, manifest.id)
         )
         return tuple(found), tuple(problems)
+
+    def _found(self) -> tuple[list[SegmentManifest], list[Problem]]:
+        """All manifests that are there, redacted and condemned ones included."""
+        found: list[SegmentManifest] = []
+        problems: list[Problem] = []
+        for name in _names(self._segments):
+            stem, dot, suffix = name.partition(".")
+            if dot + suffix != ".json":
+                continue
+            try:
+                # Its file was in the folder just now.
+                found.append((self._known.get(stem) or self._read_stored(stem)).manifest)
+            except RecordingError as error:
+                problems.append(Problem(name, error.message))
+        return found, problems
 
     def manifest(self, segment_id: str) -> SegmentManifest:
         """Raises RecordingError when there is no such segment, or its manifest is damaged."""
@@ -204,14 +220,27 @@ class Recording:
                 dropped = set(self._stored(name).manifest.pictures)
             except RecordingError:
                 dropped = set()
+            uses = self._uses() if dropped else None
             (self._segments / f"{name}.json").unlink(missing_ok=True)
             sync_folder(self._segments)
             (self._segments / f"{name}.jsonl").unlink(missing_ok=True)
             self._known.pop(name, None)
-            if dropped:
-                manifests, problems = self.scan()
-                if not problems:
-                    self._drop_pictures(dropped.difference(*(manifest.pictures for manifest in manifests)))
+            if uses is not None:
+                uses.subtract(dropped)
+                gone = {digest for digest in dropped if uses[digest] <= 0}
+                self._drop_pictures(gone)
+                for digest in gone:
+                    del uses[digest]
+
+    def _uses(self) -> Counter[str] | None:
+        """How many segments show which picture; None while one cannot be read, which may show any. Counted once: who
+        removes has the folder alone."""
+        if self._shown is None:
+            manifests, problems = self._found()
+            if problems:
+                return None
+            self._shown = Counter(digest for manifest in manifests for digest in set(manifest.pictures))
+        return self._shown
 
     def condemn(self, segment_ids: Iterable[str]) -> None:
         """From here on these segments count as not there: `destroy` removes them, `acquit` ends it. Raises
@@ -267,6 +296,7 @@ class Recording:
                 overwrite(file.replace(aside))
             for folder in (self._segments, self._pictures):
                 sync_folder(folder)
+            self._shown = None
             self._known = {name: stored for name, stored in self._known.items() if name in names}
             return len(stray), size
 
@@ -282,8 +312,8 @@ class Recording:
                 return 0
             names = {manifest.id for manifest in manifests}
             digests = {digest for manifest in manifests for digest in manifest.pictures}
-            stray = [file for file in self._segments.iterdir() if file.suffix == PART or file.stem not in names]
-            stray += [file for file in self._pictures.iterdir() if file.suffix == PART or file.stem not in digests]
+            stray = [self._segments / name for name in _names(self._segments) if _is_stray(name, names)]
+            stray += [self._pictures / name for name in _names(self._pictures) if _is_stray(name, digests)]
             for file in stray:
                 file.unlink()
             return len(stray)
@@ -313,9 +343,12 @@ class Recording:
     def _stored(self, segment_id: str) -> StoredManifest:
         """The manifest document; kept once read, since it never changes. Not when written: who writes for days would
         hold all of them."""
-        file = self._segments / f"{check_id(segment_id)}.json"
-        if segment_id in self._known and file.exists():
+        if segment_id in self._known and (self._segments / f"{segment_id}.json").exists():
             return self._known[segment_id]
+        return self._read_stored(segment_id)
+
+    def _read_stored(self, segment_id: str) -> StoredManifest:
+        file = self._segments / f"{check_id(segment_id)}.json"
         try:
             stored = read_manifest(_parse(file))
         except FileNotFoundError as error:
@@ -376,6 +409,19 @@ def inline(event: bytes, uris: dict[bytes, bytes]) -> bytes:
     return REFERENCE.sub(replaced, event)
 
 
+def _names(folder: Path) -> list[str]:
+    """The names in a folder, in order; none when it is not there. A full spool has thousands. Raises StorageError."""
+    with guarded(folder):
+        try:
+            return sorted(os.listdir(folder))
+        except FileNotFoundError:
+            return []
+
+
+def _is_stray(name: str, owned: set[str]) -> bool:
+    return name.endswith(PART) or name.partition(".")[0] not in owned
+
+
 def _digest(lines: list[bytes]) -> str:
     state = xxhash.xxh3_64()
     for line in lines:
@@ -385,17 +431,23 @@ def _digest(lines: list[bytes]) -> str:
 
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return _bytes(file)
     except FileNotFoundError as error:
         raise RecordingError(f"{file}: {error.strerror}.") from error
     except OSError as error:
         raise Unreadable(f"{file}: {error.strerror}.") from error
 
 
+def _bytes(file: Path) -> bytes:
+    """A whole file, without a buffer between: a spool is opened by reading thousands of small ones."""
+    with FileIO(file) as stream:
+        return stream.readall()
+
+
 def _parse(file: Path) -> object:
     """Raises FileNotFoundError, RecordingError."""
     try:
-        return orjson.loads(file.read_bytes())
+        return orjson.loads(_bytes(file))
     except FileNotFoundError:
         raise
     except OSError as error:
