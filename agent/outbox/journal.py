@@ -4,8 +4,8 @@
 
 A file only grows, by whole records: 4 bytes that name the form, the body's length and its xxh3_64 (8 bytes each, big
 endian), the body. A body is a line of JSON (`sinks`, `manifest` of all so far, sizes of what follows), events one a
-line, pictures; after it zeros up to whole blocks, since a disk writes no less. Each record stands for a whole append: what
-a crash tears off the end is one append at most.
+line, pictures; after it zeros up to whole blocks, since a disk writes no less. Each record stands for a whole append:
+what a crash tears off the end is one append at most.
 """
 
 from __future__ import annotations

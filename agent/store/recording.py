@@ -413,7 +413,8 @@ def _names(folder: Path) -> list[str]:
     """The names in a folder, in order; none when it is not there. A full spool has thousands. Raises StorageError."""
     with guarded(folder):
         try:
-            return sorted(os.listdir(folder))
+            with os.scandir(folder) as entries:
+                return sorted(entry.name for entry in entries)
         except FileNotFoundError:
             return []
 
