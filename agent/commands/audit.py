@@ -63,7 +63,7 @@ def _audit(stored: Recording, path: Path, as_json: bool) -> None:
     )
     if problems:
         for problem in problems:
-            say(f"Not read: {problem.file}: {problem.reason}")
+            say(f"Not read: {problem}")
         raise RecordingError(
             f"{len(problems)} {'part' if len(problems) == 1 else 'parts'} of {path} could not be read.",
             "What these show is not in the list: get an undamaged copy, or delete them.",

@@ -106,7 +106,7 @@ def _write(
             segments = bundle.pack(recording, aside)
         yield {"file": str(file), "format": form.value, "segments": segments, "bytes": file.stat().st_size}
         return
-    problems += [f"{problem.file}: {problem.reason}" for problem in recording.problems()]
+    problems += [str(problem) for problem in recording.problems()]
     if form is Format.HTML:
         file = out / f"{recording.path.resolve().name}.html" if _is_folder(out) else out
         check_free(file, force)

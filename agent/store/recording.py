@@ -68,6 +68,10 @@ class Problem:
     file: str
     reason: str
 
+    def __str__(self) -> str:
+        """Both in a line, the file once."""
+        return self.reason if self.file in self.reason else f"{self.file}: {self.reason}"
+
 
 class Recording:
     """The folder as an object. Make one with `open` or `create`."""

@@ -19,8 +19,9 @@ from agent.viewer.page import single_file
 pytestmark = pytest.mark.browser
 
 START = SESSION + 1000
-COUNT = 2000
-STEP_MS = 4
+COUNT, HALF = 2000, 1000
+# Half of the events to each of the two segments.
+STEP_MS = patterned.LENGTH_MS // HALF
 ROWS = """() => [...document.querySelectorAll("#events > li")].map(row => {
   const {top, bottom} = row.getBoundingClientRect();
   return {at: Number(row.ariaPosInSet), size: Number(row.ariaSetSize), top, bottom}; })"""
@@ -31,15 +32,18 @@ SETTLED = "() => new Promise(done => requestAnimationFrame(() => requestAnimatio
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two thousand events, one in three of them high, one in a hundred very high."""
     folder = tmp_path_factory.mktemp("long")
-    extra = []
-    for n in range(1, COUNT):
-        at = START + n * STEP_MS
-        if n % 3:
-            extra.append(rrweb.custom(at, "note", {"text": f"Note {n} " + "and so on " * (40 if n % 100 == 50 else 0)}))
-        else:
-            extra.append(patterned.segment_event(at, "screen", f"Note {n} "))
     recording = Recording.create(folder / "long")
-    recording.write(patterned.segment(0, START, range(1, 11), extra=extra))
+    for seq in range(2):
+        extra = []
+        for n in range(seq * HALF + 1, (seq + 1) * HALF):
+            at = START + n * STEP_MS
+            if n % 3:
+                text = f"Note {n} " + "and so on " * (40 if n % 100 == 50 else 0)
+                extra.append(rrweb.custom(at, "note", {"text": text}))
+            else:
+                extra.append(patterned.segment_event(at, "screen", f"Note {n} "))
+        start = START + seq * patterned.LENGTH_MS
+        recording.write(patterned.segment(seq, start, range(10 * seq + 1, 10 * seq + 11), extra=extra))
     made = folder / "long.html"
     made.write_bytes(b"".join(single_file(recording)))
     return made
@@ -67,19 +71,36 @@ def rows(page: Page) -> list[dict[str, Any]]:
     return list(found)
 
 
-def test_a_list_of_thousands_holds_the_rows_in_view(page: Page) -> None:
-    expect(page.locator("#events-count")).to_have_text(f"{COUNT:,}")
+def place(n: int) -> int:
+    """Where a note stands: after 4 s of each segment comes an event of its own, at its end no note."""
+    return n + (n % HALF > 4000 // STEP_MS)
+
+
+def in_view(page: Page, at: int) -> bool:
     box = page.locator("#events-box").bounding_box()
     assert box is not None
-    for n in (COUNT - 1, 50, 1200, 51, 1):
+    row = next(row for row in rows(page) if row["at"] == at)
+    return bool(row["top"] >= box["y"] - 1 and row["bottom"] <= box["y"] + box["height"] + 1)
+
+
+def test_what_is_in_view_stays_there_while_more_is_read(open_page: Callable[..., Page], file: Path) -> None:
+    # The first segment is read after this one, and stands above it.
+    page = open_page(f"{file.as_uri()}#t={1500 * STEP_MS}")
+    expect(page.locator("#events [aria-current=true]")).to_contain_text("Note 1500 ")
+    assert in_view(page, place(1500))
+    page.get_by_role("tab", name="Gaps and findings").click()
+    page.get_by_role("tab", name="Events").click()
+    assert in_view(page, place(1500))
+
+
+def test_a_list_of_thousands_holds_the_rows_in_view(page: Page) -> None:
+    expect(page.locator("#events-count")).to_have_text(f"{COUNT:,}")
+    for n in (COUNT - 1, 50, 1250, 51, 1):
         seek(page, n * STEP_MS)
         there = rows(page)
         assert len(there) < 40
         expect(page.locator("#events [aria-current=true]")).to_contain_text(f"Note {n} ")
-        # The event of every patterned segment stands among them.
-        at = next(row for row in there if row["at"] == n + (n * STEP_MS > 4000))
-        assert at["top"] >= box["y"] - 1
-        assert at["bottom"] <= box["y"] + box["height"] + 1
+        assert in_view(page, place(n))
 
 
 def test_a_list_is_scrolled_through_by_hand(page: Page) -> None:
@@ -131,7 +152,7 @@ def test_a_list_is_one_stop_of_the_tab_key(page: Page) -> None:
     # A row that has the focus stays, however far away the list is scrolled.
     page.keyboard.press("Shift+Tab")
     page.locator("#events-box").evaluate("box => { box.scrollTop = 0; }")
-    assert {row["at"] for row in rows(page)} >= {1, 601}
+    assert {row["at"] for row in rows(page)} >= {1, place(601)}
     expect(focused).to_contain_text("Note 601 ")
 
 
@@ -139,5 +160,5 @@ def test_kinds_that_are_hidden_leave_no_hole(page: Page) -> None:
     page.get_by_role("button", name="Note", exact=True).click()
     page.evaluate(SETTLED)
     found = page.evaluate(ROWS)
-    assert {row["size"] for row in found} == {1 + (COUNT - 1) // 3}
+    assert {row["size"] for row in found} == {2 + (COUNT - 1) // 3}
     assert [row["at"] for row in found][:3] == [1, 2, 3]

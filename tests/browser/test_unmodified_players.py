@@ -246,17 +246,19 @@ def misplaced(replayer: Replayer, state: State) -> Iterator[tuple[object, ...]]:
 def test_nothing_blank_is_ever_composited(browser: Browser, package: Path, lists: list[Listed]) -> None:
     blank: list[object] = []
     frames = 0
-    for listed in lists:
-        begin, end = busy(listed)
+    # Where every picture is covered whole there is nothing but one colour to see.
+    watched = [(listed, begin, end) for listed in lists for begin, end in [busy(listed)] if end > begin]
+    assert len(watched) >= 0.75 * len(lists)
+    for listed, begin, end in watched:
         with Replayer(browser, package, listed.events, pixels=1) as replayer:
             for n, seen in enumerate(replayer.played(begin, end)):
                 frames += 1
                 if deviation(seen) < FLAT:
                     blank.append((listed.name, n))
             blank += [(listed.name, fault) for fault in replayer.faults]
-    print(f"{package.name}: {frames} composited frames of {len(lists)} lists")
+    print(f"{package.name}: {frames} composited frames of {len(watched)} of {len(lists)} lists")
     assert blank == []
-    assert frames > 3 * len(lists)
+    assert frames > 3 * len(watched)
 
 
 def test_a_blank_would_be_seen(browser: Browser, package: Path, lists: list[Listed]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -419,10 +420,42 @@ def test_a_screen_tried_again_and_again_is_one_gap(open_page: Callable[..., Page
         expect(page.locator("#notices .name")).to_have_text(["screen blocked, 1.2 s", "screen blocked, 200 ms"])
 
 
+def test_a_phone_without_a_picture_has_a_reason(open_page: Callable[..., Page], folder: Path) -> None:
+    start = SESSION + 1000
+    away = {
+        "stage": "device",
+        "reason": "DeviceGone",
+        "detail": "",
+        "from_ms": start,
+        "to_ms": start + 9000,
+        "ms": 9000,
+    }
+    sealed = patterned.segment(0, start, range(1, 2))
+    lines = (sealed.events[0], rrweb.dumps(rrweb.custom(start, "gap", away)), sealed.events[-1])
+    recording = Recording.create(folder)
+    recording.write(replace(sealed, events=lines, pictures={}, manifest=replace(sealed.manifest, pictures=())))
+    with Server(make_app(recording)) as server:
+        page = open_page(server.url)
+        expect(page.locator("#veil")).to_have_text(re.compile("No picture . device gone"))
+        seek(page, 9500)
+        expect(page.locator("#veil")).to_have_text("No picture of this moment")
+
+
+def test_a_recording_that_cannot_be_read_says_why(open_page: Callable[..., Page], folder: Path) -> None:
+    recording = Recording.create(folder)
+    recording.write(sealed := patterned.segment(0, SESSION + 1000, range(1, 2)))
+    (folder / "segments" / f"{sealed.manifest.id}.jsonl").write_bytes(b"{}\n")
+    with Server(make_app(Recording.open(folder))) as server:
+        page = open_page(server.url, ready=False, strict=False)
+        expect(page.get_by_role("status")).to_contain_text("The session cannot be shown: Segment 0 cannot be read: ")
+
+
 @pytest.mark.parametrize("width", [360, 768])
 def test_a_small_window_scrolls_one_way_only(open_page: Callable[..., Page], address: str, width: int) -> None:
     page = open_page(f"{address}/#session={SESSION}", viewport={"width": width, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for ms in (DURATION_MS, 0):
+        seek(page, ms)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     box = page.locator(".rr-player__frame").bounding_box()
     assert box is not None
     assert box["height"] > 740 * 0.45

@@ -52,7 +52,7 @@ export class Playhead {
       throw error;
     }
     if (signal.aborted) return null;
-    if (!session.size) throw new Error("nothing of it can be read");
+    if (!session.size) throw new Error(session.harm ?? "nothing of it can be read");
     this.session = session;
     session.gather();
     this.stage.load(session);

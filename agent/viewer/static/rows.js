@@ -25,7 +25,10 @@ export class Rows {
     this.t = 0;
     this.current = -1;
     list.addEventListener("keydown", (event) => this.step(event));
-    list.addEventListener("focusin", (event) => this.sheet.pin(this.sheet.indexOf(event.target)));
+    list.addEventListener("focusin", (event) => {
+      this.sheet.pin(this.sheet.indexOf(event.target));
+      this.sheet.draw();
+    });
   }
 
   load(items) {
@@ -39,8 +42,7 @@ export class Rows {
     this.hidden = hidden;
     this.items = this.all.filter(({ kind }) => !hidden.has(kind));
     this.current = this.inForce(this.t);
-    this.sheet.load(this.items);
-    if (this.sheet.pinned < 0) this.sheet.pin(Math.max(0, this.current));
+    this.sheet.load(this.items, Math.max(0, this.current));
   }
 
   build(item) {
@@ -53,7 +55,9 @@ export class Rows {
   dress(element, index) {
     if (index === this.current) element.setAttribute("aria-current", "true");
     else element.removeAttribute("aria-current");
-    for (const stop of element.querySelectorAll(".row, summary, pre")) stop.tabIndex = index === this.sheet.pinned ? 0 : -1;
+    const stop = index === this.sheet.pinned ? 0 : -1;
+    if (element.firstChild.tabIndex === stop) return;
+    for (const each of element.querySelectorAll(".row, summary")) each.tabIndex = stop;
   }
 
   step(event) {
@@ -64,6 +68,7 @@ export class Rows {
     const at = this.sheet.indexOf(event.target) + way;
     if (!this.items[at]) return;
     this.sheet.pin(at);
+    this.sheet.draw();
     const button = this.sheet.row(at).querySelector(".row");
     button.focus({ preventScroll: true });
     button.click();

@@ -33,7 +33,7 @@ export class Search {
     const found = words ? this.all.filter((item) => item.text.toLowerCase().includes(words)).slice(0, MOST + 1) : [];
     this.list.replaceChildren(...found.slice(0, MOST).map((item, index) => this.option(item, index, words)));
     this.choose(found.length ? 0 : -1);
-    const many = found.length > MOST ? `the first ${MOST} are listed` : `${found.length} found`;
+    const many = found.length > MOST ? `The first ${MOST} are listed: write more to find less.` : `${found.length} found`;
     this.status.textContent = words ? many : "Events, log lines, gaps, findings, and what views say.";
   }
 
@@ -89,13 +89,14 @@ export class Search {
   }
 }
 
-/** All that a session says, in order of time; a view's words count once for each time that they come up. */
+/** All that a session says, in order of time; words of views count once for each time that they come up. */
 export function said({ facts, logs, notices, labels }) {
+  const spoken = new Map(labels.map((label) => [`${label.t} ${label.text}`, label]));
   const all = [
     ...facts.map((item) => ({ t: item.t, kind: item.kind, text: `${item.name} ${JSON.stringify(item.payload)}` })),
     ...logs.map((line) => ({ t: line.t, kind: "log", text: `${line.level}/${line.tag}: ${line.text}` })),
     ...notices.map((notice) => ({ t: notice.t, kind: notice.kind, text: notice.text })),
-    ...labels.map((label) => ({ t: label.t, kind: "view", text: label.text })),
+    ...[...spoken.values()].map((label) => ({ t: label.t, kind: "view", text: label.text })),
   ];
   return all.sort((a, b) => a.t - b.t);
 }

@@ -148,6 +148,11 @@ export class Session {
     this.fresh.push(...part.events);
   }
 
+  /** What the first part says that could not be read; null when all could. */
+  get harm() {
+    return this.parts.flatMap((part) => part?.notices ?? []).find(({ kind }) => kind === "lost")?.text ?? null;
+  }
+
   /** Put what was read into the lists; returns the events that were not in them before. */
   gather() {
     const read = this.parts.filter(Boolean);

@@ -1,6 +1,8 @@
 // A long list of which only the rows in view are in the document, each at the place that it has among all.
 
-const SPARE_PX = 160;
+// Rows above and below those in view, so that a list can be scrolled before the next are made: there once the hand rests.
+const SPARE_PX = 300;
+const REST_MS = 120;
 
 export class Sheet {
   /**
@@ -25,13 +27,26 @@ export class Sheet {
     this.sizes.observe(box);
   }
 
-  load(items) {
+  /**
+   * The pinned row stays so, wherever it is in the new list; `otherwise` is pinned where there is none. What was brought
+   * into view, or is first in view, keeps its place there.
+   */
+  load(items, otherwise = -1) {
     const held = this.items[this.pinned];
-    this.pinned = held ? items.findIndex((item) => same(item, held)) : -1;
-    this.goal = -1;
+    const goal = this.items[this.goal];
+    const first = this.at(this.scroll);
+    const anchor = goal ?? this.items[first];
+    const below = this.scroll - this.tops[goal ? this.goal : first];
+    const find = (wanted) => (wanted ? items.findIndex((item) => same(item, wanted)) : -1);
+    this.pinned = find(held);
+    if (this.pinned < 0) this.pinned = otherwise;
     this.items = items;
     this.arrange();
-    this.draw();
+    const now = find(anchor);
+    this.goal = goal ? now : -1;
+    const to = now < 0 ? 0 : Math.max(0, Math.min(this.tops[now] + below, this.tops[items.length] - this.height));
+    if (this.scroll !== to) this.move(to);
+    this.draw(true);
   }
 
   /** The row of an item, when it is in the document. */
@@ -44,19 +59,21 @@ export class Sheet {
     return row && this.list.contains(row) ? Number(row.ariaPosInSet) - 1 : -1;
   }
 
-  /** This row is in the document wherever the list is scrolled to. */
+  /** This row is in the document wherever the list is scrolled to; seen at the next `draw` or `reveal`. */
   pin(index) {
     this.pinned = index;
-    this.draw();
   }
 
   /** Bring a row into view if it is not; the list's beginning for -1. Scrolls with the next frame, all lists at once. */
   reveal(index) {
     this.goal = index;
     const to = this.due(index);
-    if (to === this.scroll) return this.draw();
-    this.scroll = to;
+    if (to !== this.scroll) this.move(to);
     this.draw();
+  }
+
+  move(to) {
+    this.scroll = to;
     cancelAnimationFrame(this.frame);
     this.frame = requestAnimationFrame(() => (this.box.scrollTop = this.scroll));
   }
@@ -72,9 +89,10 @@ export class Sheet {
 
   scrolled() {
     const { scrollTop } = this.box;
-    if (Math.abs(scrollTop - this.scroll) > 1) this.goal = -1;
+    if (Math.abs(scrollTop - this.scroll) <= 1) return;
+    this.goal = -1;
     this.scroll = scrollTop;
-    this.draw();
+    this.draw(true);
   }
 
   /** Rows that turn out to be higher or lower than thought must not move what is read. */
@@ -103,6 +121,7 @@ export class Sheet {
     // A box that was hidden has lost its place.
     if (to !== this.scroll || resized) this.box.scrollTop = this.scroll = to;
     // Rows that come into view are put there in a frame of their own: made here, they would be measured too late.
+    if (!changed && !resized) return;
     cancelAnimationFrame(this.late);
     this.late = requestAnimationFrame(() => this.draw());
   }
@@ -130,14 +149,19 @@ export class Sheet {
     return Math.max(0, Math.min(low, this.items.length - 1));
   }
 
-  draw() {
+  /** Put the rows in view into the document; more around them later, unless they are asked for `now`. */
+  draw(now = false) {
+    clearTimeout(this.rest);
+    if (!now) this.rest = setTimeout(() => this.draw(true), REST_MS);
     const { items, list, rows } = this;
-    const first = this.at(this.scroll - SPARE_PX);
-    const last = items.length ? this.at(this.scroll + this.height + SPARE_PX) : -1;
+    const [first, last] = this.range(0);
+    const [low, high] = this.range(SPARE_PX);
     const due = [];
-    if (this.pinned >= 0 && this.pinned < first) due.push(this.pinned);
-    for (let index = first; index <= last; index++) due.push(index);
-    if (this.pinned > last && this.pinned < items.length) due.push(this.pinned);
+    if (this.pinned >= 0 && this.pinned < low) due.push(this.pinned);
+    for (let index = low; index <= high; index++) {
+      if (now || (first <= index && index <= last) || index === this.pinned || rows.has(index)) due.push(index);
+    }
+    if (this.pinned > high && this.pinned < items.length) due.push(this.pinned);
     const shown = new Map(due.map((index) => [index, this.rowOf(items[index])]));
     const kept = new Set(shown.values());
     for (const row of rows.values()) {
@@ -155,6 +179,12 @@ export class Sheet {
         this.sizes.observe(row);
       }
     }
+  }
+
+  /** The first and the last row in view, with so many pixels around it. */
+  range(around) {
+    const last = this.items.length ? this.at(this.scroll + this.height + around) : -1;
+    return [this.at(this.scroll - around), last];
   }
 
   rowOf(item) {

@@ -15,6 +15,7 @@ import { source } from "./source.js";
 import { Stage } from "./stage.js";
 import { neighbour, stepped } from "./steering.js";
 import { Tabs } from "./tabs.js";
+import { lastAt } from "./time.js";
 import { Views } from "./views.js";
 
 const $ = (selector) => document.querySelector(selector);
@@ -22,6 +23,7 @@ const JUMP_MS = 5000;
 const LEAP_MS = 10_000;
 const REFRESH_MS = 300;
 const ADDRESS_MS = 200;
+const EYES = new Set(["screen", "device", "capture", "recording"]);
 
 const state = { all: [], chosen: null, holes: [], refreshed: 0, due: 0 };
 
@@ -152,7 +154,7 @@ function seek(ms) {
 /** More of the session is known. */
 function list(session) {
   // What keeps the phone's picture from being that of the moment.
-  state.holes = session.notices.filter(({ kind, stage: at }) => kind === "blocked" || kind === "lost" || at === "screen");
+  state.holes = session.notices.filter(({ kind, stage: at }) => kind === "blocked" || kind === "lost" || EYES.has(at));
   events.load(session.facts);
   notices.load(session.notices);
   masks.load(session.masks);
@@ -171,7 +173,8 @@ function show(t, sought) {
   log.show(t, sought);
   masks.show(t);
   const hole = state.holes.findLast((item) => item.t <= t && inForce(item, t));
-  $("#veil").textContent = hole ? hole.short : "";
+  const blank = lastAt(head.session.pictures, t) < 0 ? "No picture of this moment" : "";
+  $("#veil").textContent = hole ? hole.short : blank;
   const now = performance.now();
   if (head.playing && !sought && now - state.refreshed < REFRESH_MS) return;
   state.refreshed = now;

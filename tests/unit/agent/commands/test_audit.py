@@ -56,7 +56,8 @@ def test_a_damaged_segment_is_named_and_the_others_are_read(call, shop: Recordin
     ended = call("audit", str(shop.path))
     assert ended.code == 11
     assert "Pay" in ended.out
-    assert f"Not read: {name}.jsonl" in ended.err
+    (line,) = [line for line in ended.err.splitlines() if line.startswith("Not read: ")]
+    assert line.count(f"{name}.jsonl") == 1
     assert "1 segments" in ended.err
     assert "1 part of" in ended.err
     told = call("audit", str(shop.path), "--json")
