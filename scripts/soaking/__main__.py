@@ -36,6 +36,7 @@ READY_SECONDS = 120.0
 END_SECONDS = 180.0
 # An event counts from when its device surely is heard, and until so long before the end: it is told up to 1.5 s late.
 HEARD_MS, TAIL_MS = 1000, 4000
+LEAST_EVENTS, EVENTS_SECONDS = 4, 60.0
 SHOWN_WRONG = 20
 
 
@@ -121,10 +122,12 @@ class Child:
 
 def _soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANDROID_REPLAY_")}
-    environment["XDG_STATE_HOME"] = str(folder / "state")
     truth = folder / "truth.jsonl"
     emulate = ("emulate", "--devices", str(options.devices), "--scenario", "errands", "--profile", "small")
     with ExitStack() as stack:
+        # A socket's path has an end soon.
+        state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
+        environment["XDG_STATE_HOME"] = str(state)
         collector = stack.enter_context(
             Child(
                 folder / "collector.txt", "collector", "--folder", str(folder / "collected"), "--port", "0", "--json",
@@ -150,9 +153,11 @@ def _soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 environment=environment,
             )
         )  # fmt: skip
-        spool = folder / "state" / "android-replay" / "spool"
+        spool = state / "android-replay" / "spool"
         heard = _heard(spool, recorder, facts["serials"])
+        before = _events(spool)
         samples = list(_watch(options, recorder, spool))
+        _some_events(spool, before)
         until = _now_ms() - TAIL_MS
         recorder.end()
         summary = recorder.line()
@@ -221,6 +226,20 @@ def _watch(options: argparse.Namespace, recorder: Child, spool: Path) -> Iterato
             states = sorted({device["state"] for device in devices})
             _say(options.json, _minute_line(sample, figures, states), {**asdict(sample), **figures, "states": states})
         time.sleep(max(0.0, began + at + options.every - time.monotonic()))
+
+
+def _some_events(spool: Path, before: int) -> None:
+    """After a run so short that there may be none: wait until some events surely count, as long as that is worth it."""
+    deadline = time.monotonic() + EVENTS_SECONDS
+    fresh = _events(spool) < before + LEAST_EVENTS
+    while _events(spool) < before + LEAST_EVENTS and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if fresh:
+        time.sleep(TAIL_MS / 1000 + 1)
+
+
+def _events(spool: Path) -> int:
+    return sum(device["events"] for device in _devices(spool))
 
 
 def _devices(spool: Path) -> list[dict[str, Any]]:

@@ -91,7 +91,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                 shown = json.dumps(ask(control, "status")).encode()
                 assert stat.S_IMODE(control.stat().st_mode) == 0o600
                 address = f"http://127.0.0.1:{port}/metrics"
-                until(lambda: "recording" in told_of(control), "the device to be recorded", 20)
+                until(lambda: "recording" in told_of(control), "the device to be recorded", 40)
                 shown += httpx.get(address).content
                 figures = httpx.get(address, headers={"Authorization": f"Bearer {TOKEN}"}).content
                 assert b'state="recording"} 1.0' in figures

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECONDS = os.environ.get("SOAK_SECONDS", "9")
+SECONDS = os.environ.get("SOAK_SECONDS", "8")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="what a process holds is read from /proc")
