@@ -317,6 +317,10 @@ class AndroidDevice:
         self._tails.append(touch)
         return touch
 
+    def step_aside(self, whom: str) -> None:
+        """Let somebody else have UiAutomation: no view trees until it is "", nobody. Any thread."""
+        self.server.step_aside(whom)
+
     def clock_fix(self, deadline: Deadline) -> ClockFix:
         """Measure the clocks now and use the result for all later stamps."""
         return self._probe.measure(deadline)

@@ -122,6 +122,11 @@ class Device(Protocol):
 
     def touch(self) -> TouchSource: ...
 
+    def step_aside(self, whom: str) -> None:
+        """Let somebody else have UiAutomation, of which there is one: dumps raise DeviceBusy until it is "", nobody.
+        Any thread."""
+        ...
+
     def clock_fix(self, deadline: Deadline) -> ClockFix:
         """Measure the clocks now and use the result for all later stamps."""
         ...

@@ -80,6 +80,7 @@ class UiaServer:
         self._timeouts = 0
         self._answered_ns = 0
         self._down = False
+        self._aside = ""
         # Whether it has answered since it was started last; what runs before us is taken to work.
         self._proved = True
         self._closed = False
@@ -87,6 +88,7 @@ class UiaServer:
     def start(self, deadline: Deadline) -> None:
         """Make the server answer. Raises DeviceBusy when another tool holds UiAutomation, CaptureFailed when it does
         not start; after a failure the next attempts fail alike for a while, because each costs the phone a process."""
+        self._make_way(START)
         now_ns = self._clock.now().mono_ns
         if self._refused is not None and now_ns < self._refused[0]:
             raise self._refused[1]
@@ -97,6 +99,17 @@ class UiaServer:
                 self._wait(error)
                 raise
         self._refused, self._down, self._proved = None, False, False
+
+    def step_aside(self, whom: str) -> None:
+        """Let somebody else have UiAutomation, of which a phone has one; "" when nobody needs it any more. Any thread.
+
+        What we started is ended at once: who asks while we hold it is refused.
+        """
+        self._aside = whom
+        process = self._process
+        if whom and process is not None:
+            self._down = True
+            process.close()
 
     def revive(self) -> None:
         """Start the server again if the last call found it down; it has START_SECONDS for that, however little a call
@@ -110,6 +123,7 @@ class UiaServer:
 
         Raises DeviceBusy, ScreenBlocked, HierarchyMalformed, CaptureFailed, BridgeTimeout, DeviceGone.
         """
+        self._make_way(method)
         self.revive()
         try:
             if self._timeouts:
@@ -137,6 +151,10 @@ class UiaServer:
         """Stop the server if this object started it; one that was running before is left alone."""
         self._closed = True
         self._end()
+
+    def _make_way(self, op: str) -> None:
+        if self._aside:
+            raise DeviceBusy(self._serial, op, f"{self._aside} needs UiAutomation: stepped aside")
 
     def _wait(self, error: BridgeError) -> None:
         """No start for a while, each time for longer: calls fail with this meanwhile."""
@@ -187,6 +205,7 @@ class UiaServer:
         process = self._process = self._socket.service(self._serial, f"shell:{COMMAND}", deadline)
         said = b""
         while not self._alive(deadline):
+            self._make_way(START)
             if process.readable(Deadline(min(LOOK_SECONDS, deadline.remaining()))):
                 data = process.read_some(deadline)
                 said = (said + data)[-WORDS_BYTES:]

@@ -34,6 +34,8 @@ _PROGRAMS = {
     "com.android.commands.input.Input": "`input`",
     "com.genymobile.scrcpy.Server": "scrcpy",
 }
+# These do without it, and who holds it already is seen by that.
+_WITHOUT = frozenset((*_PROGRAMS.values(), _UIAUTOMATION))
 _ENTRY = re.compile(r"Calling main entry (\S+)")
 _INSTRUMENT = re.compile(r"Force stopping (\S+) .*: (start instr|finished inst)$", re.MULTILINE)
 _STARTED = re.compile(r"Start proc (\d{1,10}):([^/\s]+)/")
@@ -57,6 +59,11 @@ class Drivers:
     def names(self) -> tuple[str, ...]:
         """Who is at work now."""
         return tuple(dict.fromkeys(self._at_work.values()))
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Who of them needs UiAutomation, of which a phone has one: instrumentations do, or may at any moment."""
+        return tuple(name for name in self.names if name not in _WITHOUT)
 
     def hear(self, entry: LogEntry) -> list[Gap]:
         """One entry, of whomever."""

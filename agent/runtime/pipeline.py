@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from agent.analytics import lifecycle
+from agent.analytics.drivers import Drivers
 from agent.model import Loss, Relayed, Snapshot
 from agent.runtime.capture import CaptureLoop
 from agent.runtime.channel import Channel, ChannelClosed
@@ -289,6 +290,9 @@ class _Run:
             self._screen, device.hierarchy(), clock, settings.capture, self._emit, stage.paused, stage.level
         )
         self._clock = clock
+        self._began = clock.now()
+        self._drivers = Drivers()
+        self._aside = ""
         self.last_entry = since
 
     def stop(self) -> None:
@@ -301,11 +305,26 @@ class _Run:
 
     def logs(self) -> None:
         for item in self._log.entries():
+            self._make_way(item)
             self._channel.put(item)
             if isinstance(item, LogEntry):
                 self.last_entry = item
                 if lifecycle.turns(item):
                     self._turned.set()
+
+    def _make_way(self, item: LogEntry | Gap) -> None:
+        """Step aside for a test runner that begins, before it asks for what we hold; who began before us has had it."""
+        if isinstance(item, Gap):
+            # Who is at work may have said goodbye in it.
+            self._drivers = Drivers()
+        elif item.stamp >= self._began:
+            self._drivers.hear(item)
+        whom = ", ".join(self._drivers.holders)
+        if whom != self._aside:
+            self._aside = whom
+            self._device.step_aside(whom)
+            if whom:
+                log.warning("stepped aside for %s, which needs UiAutomation: pictures stay covered until it ends", whom)
 
     def touches(self) -> None:
         for item in self._touch.touches():

@@ -57,6 +57,7 @@ class FakeDevice:
         self.trees = _Trees(self)
         self.boot_id = "boot"
         self.received = 0
+        self.aside: list[str] = []
 
     @property
     def serial(self) -> str:
@@ -87,6 +88,9 @@ class FakeDevice:
                 raise self._end
             if self.closed:
                 raise DeviceGone(self._serial, "read", "closed")
+
+    def step_aside(self, whom: str) -> None:
+        self.aside.append(whom)
 
     def screen(self) -> _Screen:
         return self.screens

@@ -95,6 +95,7 @@ ROWS: tuple[Row, ...] = (
     Row("uiautomator2 server dies", ("u2-dies",), "partly", (0.0, 0.0)),
     Row("uiautomator2 stalls", ("u2-stall=20",), "tree", (2.0, 4.0)),
     Row("UiAutomation taken", ("u2-taken", "u2-dies"), "tree"),
+    Row("test runner at work", ("test-runner",), "tree"),
     Row("empty hierarchy", ("u2-dump=empty",), "tree"),
     Row("view tree too deep", ("u2-dump=stack-overflow",), "tree"),
     Row("UiAutomation dead", ("u2-dump=dead-object",), "tree"),

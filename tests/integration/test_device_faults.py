@@ -22,7 +22,7 @@ PHONES = (
     ("offline", "hung dump", "UiAutomation not connected"),
     ("plugged in unauthorized, then accepted", "slow shell", "view tree too deep"),
     ("hung stream", "acknowledgements stop", "disk full", "empty hierarchy"),
-    ("service refused", "screen off", "read-only /data", "clock drifts"),
+    ("service refused", "test runner at work", "screen off", "read-only /data", "clock drifts"),
 )
 
 

@@ -287,6 +287,7 @@ def test_a_secure_window_is_a_blocked_screen(lab: Lab, world: World, tmp_path: P
         picture_of(device, of("screenrecord"), "the app again")
 
 
+@pytest.mark.timeout(SOAK_SECONDS + 120)
 def test_forced_restarts_leave_no_hole(tmp_path: Path) -> None:
     told: dict[str, int] = {}
     seen: list[tuple[int, int]] = []

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import simplejpeg
 from fakes.adb_server import FakeAdbServer, Peer
+from fakes.wait import until
 
 from bridge.adb import AdbShell
 from bridge.clock import HostClock
@@ -319,6 +320,21 @@ def test_a_tool_that_leaves_is_noticed_and_the_waits_begin_anew(
         launcher.words = b""
         assert rig.tree.dump(soon()).roots
         server.services.pop("tcp:9008")
+
+
+def test_it_steps_aside_at_once_for_who_needs_uiautomation_and_comes_back(server: FakeAdbServer, rig: Rig) -> None:
+    launcher = Launcher(server)
+    down(rig)
+    assert rig.tree.dump(soon()).roots
+    rig.server.step_aside("Appium")
+    until(lambda: "tcp:9008" not in server.services, "the end of our server")
+    for _ in range(2):
+        with pytest.raises(DeviceBusy, match="Appium needs UiAutomation"):
+            rig.tree.dump(soon())
+    assert launcher.launched == 1
+    rig.server.step_aside("")
+    assert rig.tree.dump(soon()).roots
+    assert launcher.launched == 2
 
 
 def test_server_that_does_not_come_up(server: FakeAdbServer, rig: Rig) -> None:

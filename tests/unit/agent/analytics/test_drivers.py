@@ -135,6 +135,19 @@ def test_uiautomation_in_other_hands_until_it_is_free() -> None:
     assert len(drivers.held(at(40))) == 1
 
 
+def test_who_instruments_needs_uiautomation_and_who_injects_touches_does_not() -> None:
+    drivers = Drivers()
+    drivers.hear(line("AndroidRuntime", f"{ENTRY}com.android.commands.monkey.Monkey"))
+    drivers.held(at(3))
+    assert drivers.holders == ()
+    drivers.hear(stopping(APPIUM, "start instr"))
+    drivers.hear(stopping(APP, "start instr"))
+    assert drivers.holders == ("Appium", "an instrumented test")
+    drivers.hear(stopping(APPIUM, "finished inst"))
+    drivers.hear(stopping(APP, "finished inst"))
+    assert drivers.holders == ()
+
+
 def test_our_own_mirror_only_looks() -> None:
     drivers = Drivers(frozenset(("scrcpy",)))
     assert told(*STRETCHES["scrcpy"][1], drivers=drivers) == []

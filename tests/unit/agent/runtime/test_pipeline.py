@@ -23,6 +23,7 @@ from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import CaptureFailed, DeviceGone, DeviceUnauthorized
 from bridge.ports import Device
+from bridge.types import Gap, LogEntry, Stamp
 
 SESSION = 1_760_000_000_123
 SETTINGS = Settings(capture=Capture(rate=30, touch_rate=30))
@@ -302,6 +303,31 @@ def test_a_device_that_never_opens_rests_and_goes_on_when_it_is_plugged_in_anew(
     bench.run(script)
     assert "no screen" in problems[0]
     assert "plug it in again" in problems[0]
+
+
+def test_it_makes_way_for_a_test_runner_that_begins_and_not_for_one_of_before() -> None:
+    bench = Bench()
+
+    def manager(stamp: Stamp, what: str) -> LogEntry:
+        text = f"Force stopping {APP} appid=10123 user=0: {what}"
+        return entry(stamp, text, "ActivityManager", 1000)
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        before = bench.clock.now()
+        pipeline.attached.set()
+        await until_async(lambda: bench.opened and bench.status.frames >= 1, "a picture")
+        device = bench.opened[0]
+        device.say(manager(before, "start instr"))
+        device.say(manager(bench.clock.now(), "start instr"))
+        await until_async(lambda: device.aside, "the way to be made")
+        device.say(manager(bench.clock.now(), "finished inst"))
+        await until_async(lambda: len(device.aside) == 2, "the end of it")
+        device.say(manager(bench.clock.now(), "start instr"))
+        device.say(Gap(before, before, "log", "overwritten"))
+        await until_async(lambda: len(device.aside) == 4, "the end of what nobody knows")
+
+    bench.run(script)
+    assert bench.opened[0].aside == ["an instrumented test", "", "an instrumented test", ""]
 
 
 def test_single_failures_are_gaps_and_capture_goes_on() -> None:
