@@ -71,7 +71,7 @@ def places(path: Path, asked: bool = True) -> list[Place]:
             f"{path} cannot be read: {error.strerror}.", "Check the path and who may read it."
         ) from error
     if not spools and asked:
-        what = "no recording, no collector's folder and no spool" if path.is_dir() else "not there"
+        what = "no recording, no collector's folder and no spool" if path.exists() else "not there"
         raise RecordingError(f"{path} is {what}.", f"A recording is a folder with a {HEADER}.")
     return [Place(folder, Recording.open(folder / QUEUE), asked) for folder in spools]
 

@@ -66,6 +66,8 @@ def upload(
         f"{summary['dropped']} dropped, {summary['waiting']} wait; {summary['seconds']:.1f} s, "
         f"{summary['cpu_seconds']:.1f} s of CPU"
     )
+    if summary["undrained"]:
+        say(f"{summary['undrained']} spools were not drained; what waits in them is not counted.")
     if summary["recovered"]:
         say(f"{summary['recovered']} segments were still open when their recorder ended; they lack their last second.")
     if summary["expired"]:

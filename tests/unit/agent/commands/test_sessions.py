@@ -271,11 +271,15 @@ def test_dsar_has_names_times_and_ids_and_nothing_else(call, host: Host, tmp_pat
         (("dsar", "PATH", "--user", "nobody"), "No such session is here"),
         (("list", "NOTHING"), "not there"),
         (("list", "EMPTY"), "no recording, no collector's folder and no spool"),
+        (("list", "FILE"), "no recording, no collector's folder and no spool"),
+        (("list", "x" * 300), "cannot be read"),
     ],
 )
 def test_what_it_cannot_do_is_said(call, host: Host, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     (tmp_path / "empty").mkdir()
-    known = {"PATH": str(host.recording), "NOTHING": str(tmp_path / "nothing"), "EMPTY": str(tmp_path / "empty")}
+    (tmp_path / "file").touch()
+    known = {"PATH": str(host.recording)}
+    known |= {name.upper(): str(tmp_path / name) for name in ("nothing", "empty", "file")}
     ended = call("sessions", *(known.get(word, word) for word in words))
     assert ended.code in (2, 11)
     assert said in ended.err

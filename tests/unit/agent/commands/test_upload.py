@@ -143,6 +143,7 @@ def test_a_spool_that_cannot_be_opened_does_not_stop_the_others(call, collector:
     assert ended.code == 2
     assert ended.err.count("newer version") >= 2
     assert "Say it with --sink." in ended.err
+    assert "3 spools were not drained" in ended.err
     summary = json.loads(ended.out.splitlines()[-1])
     assert (summary["spools"], summary["undrained"], summary["delivered"]) == (2, 3, 1)
 
