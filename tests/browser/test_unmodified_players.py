@@ -184,9 +184,11 @@ def test_the_lists_are_good_and_of_all_kinds(lists: list[Listed]) -> None:
     for listed in lists:
         playback = Playback()
         for event in listed.events:
-            playback.feed(event)
-            layers += len(playback.state.layers)
-            sizes.add((playback.state.width, playback.state.height))
+            if not playback.feed(event):
+                continue
+            state = playback.state
+            layers += len(state.layers)
+            sizes.add((state.width, state.height))
         fingers += sum(event["type"] == 3 and event["data"]["source"] == 2 for event in listed.events)
         wireframes += not playback.state.base
     assert layers
@@ -287,9 +289,10 @@ def busy(listed: Listed) -> tuple[int, int]:
     best: tuple[int, int] = (0, 0)
     since: int | None = None
     flat: dict[object, bool] = {}
+    state = playback.state
     for event in listed.events:
-        playback.feed(event)
-        at, state = event["timestamp"] - listed.start, playback.state
+        state = playback.state if playback.feed(event) else state
+        at = event["timestamp"] - listed.start
         key = (state.sources, state.layers, () if state.base else tuple((view.box, view.text) for view in state.views))
         if key not in flat:
             flat[key] = bool(not state.width or deviation(expected(state, 0.5)) < 2 * FLAT)
