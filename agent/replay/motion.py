@@ -100,7 +100,8 @@ def enclosed(s: Snapshot) -> bool:
     since, until = s.since, s.until
     if since is None or until is None:
         return False
-    return any(_first(x) >= since.mono_ns + LATE_NS and _last(x) <= until.mono_ns for x in (s.before, *s.between))
+    shown_ns = since.mono_ns + s.frame.bound_ns + LATE_NS
+    return any(_first(x) >= shown_ns and _last(x) <= until.mono_ns for x in (s.before, *s.between))
 
 
 def still(s: Snapshot) -> bool:
@@ -116,11 +117,12 @@ def _last(tree: Hierarchy) -> int:
     return tree.stamp.mono_ns + tree.bound_ns
 
 
-def moved(surveys: Sequence[Survey]) -> list[MaskRect] | None:
-    """What to block because private views moved from dump to dump; None = everything.
+def moved(surveys: Sequence[Survey]) -> list[MaskRect]:
+    """What to block because private views moved from dump to dump.
 
-    A private view that moved inside a scrolling one may have been anywhere in it. A scrolling view whose content was
-    replaced entirely may have shown something that neither dump saw.
+    A private view that moved inside a scrolling one may have been anywhere in it. Any other came or went with its
+    screen, or was pushed by what did: it may be drawn anywhere in its rows and below. A scrolling view whose content
+    was replaced entirely may have shown something that neither dump saw.
     """
     moving: list[MaskRect] = []
     for before, after in pairwise(surveys):
@@ -131,9 +133,10 @@ def moved(surveys: Sequence[Survey]) -> list[MaskRect] | None:
         lone = _lone(before, after)
         if lone:
             container = _container(lone, before, after)
-            if container is None:
-                return None
-            moving.append(MaskRect(container, "block", "moving"))
+            if container is not None:
+                moving.append(MaskRect(container, "block", "moving"))
+            else:
+                moving += _below([p.bounds for p in lone], (*before.app, *after.app), "moving")
     return moving
 
 
@@ -151,11 +154,7 @@ def unsettled(surveys: Sequence[Survey], screen: Size) -> list[MaskRect]:
         # A screen of the same build: its inputs stand where those of the one before did.
         always = set()
     young = [p.bounds for found in surveys for p in found.private if _place(p) not in always]
-    covers = [
-        MaskRect(Bounds(app.left, max(app.top, top - app.height // ZOOM), app.right, app.bottom), "block", "settling")
-        for app in now.app
-        if (top := min((b.top for b in young if not b.intersect(app).empty), default=None)) is not None
-    ]
+    covers = _below(young, now.app, "settling")
     steady = set.intersection(*({*found.covers} for found in surveys))
     for found in surveys:
         for cover in found.covers:
@@ -166,6 +165,15 @@ def unsettled(surveys: Sequence[Survey], screen: Size) -> list[MaskRect]:
                 else:
                     covers.append(MaskRect(Bounds(b.left, b.top, b.right, screen.height), "block", cover.rule))
     return covers
+
+
+def _below(views: Sequence[Bounds], windows: Sequence[Bounds], rule: str) -> list[MaskRect]:
+    """Each of the app's windows from the highest of the views in it down."""
+    return [
+        MaskRect(Bounds(app.left, max(app.top, top - app.height // ZOOM), app.right, app.bottom), "block", rule)
+        for app in dict.fromkeys(windows)
+        if (top := min((b.top for b in views if not b.intersect(app).empty), default=None)) is not None
+    ]
 
 
 def _replaced(before: Survey, after: Survey) -> bool:

@@ -16,6 +16,9 @@ _SHEETS = frozenset((
 _KEYBOARD_WORDS = ("inputmethod", "keyboard", "swiftkey", "honeyboard", ".latin", ".ime")
 PICTURES = ("ImageView", "ImageButton", "SurfaceView", "TextureView", "WebView")
 _STATUS_BAR_DP = _NAVIGATION_BAR_DP = 48
+# AOSP status_bar_height is 24 dp, the bar of gestures is 16 dp high on some phones.
+_LEAST_BAR_DP = 16
+_GROUNDS = "android:id/statusBarBackground", "android:id/navigationBarBackground"
 # A keyboard with its suggestions and key previews, over a navigation bar.
 _KEYBOARD_DP = 420
 # A key that is down shows its letter above the keyboard, in a window of which no tree tells (AOSP LatinIME draws it
@@ -60,9 +63,10 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int) -> Windo
         silent += hull([b for b in drawn if rule != "system-ui" or not _is_bar(b, whole)])
     if own and len(own) == len(owners) and max(r.bounds.area for r in own) * 10 > whole.area * 9:
         # A dump of the active window alone tells neither of the bars that lie over it nor of a keyboard.
-        strip = min(_STATUS_BAR_DP * dpi // 160, screen.height)
+        strip, low = _bars(own, screen, dpi)
+        if _typing(own):
+            low = screen.height - _KEYBOARD_DP * dpi // 160
         covers.append(MaskRect(Bounds(0, 0, screen.width, strip), "block", "status-bar"))
-        low = screen.height - (_KEYBOARD_DP if _typing(own) else _NAVIGATION_BAR_DP) * dpi // 160
         covers.append(MaskRect(Bounds(0, max(0, low), screen.width, screen.height), "block", "navigation-bar"))
     return Windows(target if own else "", own, tuple(covers), tuple(silent))
 
@@ -74,6 +78,23 @@ def _typing(own: tuple[Node, ...]) -> bool:
         for root in own
         for node in root.walk()
     )
+
+
+def _bars(own: tuple[Node, ...], screen: Size, dpi: int) -> tuple[int, int]:
+    """Down to where the status bar may lie over the app's windows, and from where on the navigation bar.
+
+    A window that is not drawn under the bars paints their ground, by views of just their size (AOSP DecorView).
+    """
+    least = _LEAST_BAR_DP * dpi // 160
+    upper, lower = min(_STATUS_BAR_DP * dpi // 160, screen.height), screen.height - _NAVIGATION_BAR_DP * dpi // 160
+    for node in (node for root in own for node in root.walk() if node.resource_id in _GROUNDS):
+        b = node.bounds
+        if b.left <= 0 and b.right >= screen.width and least <= b.height <= 2 * _STATUS_BAR_DP * dpi // 160:
+            if node.resource_id == _GROUNDS[0] and b.top <= 0:
+                upper = b.bottom
+            elif node.resource_id == _GROUNDS[1] and b.bottom >= screen.height:
+                lower = b.top
+    return upper, lower
 
 
 def owner(root: Node) -> str:

@@ -53,14 +53,16 @@ class Dumps:
         """What comes has nothing to do with what was."""
         self._kept.clear()
 
-    def before(self, frame: Frame, until: Stamp) -> tuple[Hierarchy, ...]:
+    def before(self, frame: Frame, until: Stamp, shown: Stamp) -> tuple[Hierarchy, ...]:
         """The last dump that had ended when the screen began to show `frame`, and all that came after it.
 
         Without such a one: all from the first on that was taken while the screen showed the frame, which was still the
-        newest at `until`. None of either: an empty tuple.
+        newest at `until`. None of either: an empty tuple. A dump counts for a while, and as long as every picture is
+        the same as that which the screen has shown since before it, at `shown`.
         """
         drawn = frame.stamp.mono_ns - frame.bound_ns
-        kept = [tree for tree in self._kept if tree.stamp.mono_ns >= drawn - self._oldest_ns]
+        same_ns = min(drawn - self._oldest_ns, shown.mono_ns + frame.bound_ns + LATE_NS)
+        kept = [tree for tree in self._kept if tree.stamp.mono_ns - tree.bound_ns >= same_ns]
         for i in reversed(range(len(kept))):
             if kept[i].stamp.mono_ns + kept[i].bound_ns <= drawn:
                 return tuple(kept[i:])
@@ -170,7 +172,7 @@ class CaptureLoop:
                     # What is told is that the screen shows it still.
                     frame = _still(frame, until)
                 if changed or not settled or self._tree_is_old(last, costly=not held):
-                    earlier = self._dumps.before(frame, until)
+                    earlier = self._dumps.before(frame, until, since)
                     self._let_pass(until)
                     after = self._dump() or self._dump()
                     same_tree = bool(earlier) and all(_digest(tree) == _digest(after) for tree in earlier)

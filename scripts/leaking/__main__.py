@@ -1,8 +1,9 @@
 """`scripts/leaks`: emulated screens are recorded, and what is stored is searched for what is private on them.
 
-N pictures of each level are spread over the worlds and the ways in which view trees come late, half or not at all. Each
-picture goes through the capture loop, masking and the recorder in virtual time; all stored pictures and texts are
-searched. Exit code 1 when one pixel or word is found, or when a still screen is blocked or covered too much.
+N pictures of each level are spread over the worlds, the sources (single pictures, video in two ways) and the ways in
+which view trees come late, half or not at all. Each picture goes through the capture loop, masking and the recorder in
+virtual time; all stored pictures and texts are searched. Exit code 1 when one pixel or word is found, or when a still
+screen is blocked or covered too much.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 
-from fakes.leaks import LEVELS, SCREENS, TREES, UNTOLD, WORLDS, Outcome, faults, search
+from fakes.leaks import LEVELS, SCREENS, SOURCES, TREES, UNTOLD, WORLDS, Outcome, faults, search
 
 
 def main() -> int:
@@ -25,12 +26,15 @@ def main() -> int:
     parser.add_argument("--level", action="append", choices=LEVELS, help="medium and conservative")
     parser.add_argument("--world", action="append", choices=WORLDS, metavar="WORLD", help=", ".join(WORLDS))
     parser.add_argument("--trees", action="append", choices=TREES, help=", ".join(TREES))
+    parser.add_argument("--source", action="append", choices=SOURCES, help=", ".join(SOURCES))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one a core)")
     parser.add_argument("--json", action="store_true", help="one JSON line a run on stdout")
     options = parser.parse_args()
-    chosen = itertools.product(options.level or LEVELS, options.world or WORLDS, options.trees or TREES)
-    runs = [(level, world, trees) for level, world, trees in chosen if (world, trees) not in UNTOLD]
+    chosen = itertools.product(
+        options.level or LEVELS, options.world or WORLDS, options.trees or TREES, options.source or SOURCES
+    )
+    runs = [run for run in chosen if run[1:3] not in UNTOLD]
     if not runs:
         parser.error("a dump of the active window tells nothing of a notification: take other worlds or trees")
     share = -(-options.frames * len(options.level or LEVELS) // len(runs))
@@ -38,8 +42,8 @@ def main() -> int:
     found: list[Outcome] = []
     with ProcessPoolExecutor(options.jobs) as pool:
         jobs = [
-            pool.submit(search, world, level, trees, share, *SCREENS[number % len(SCREENS)], options.seed)
-            for number, (level, world, trees) in enumerate(runs)
+            pool.submit(search, world, level, trees, share, *SCREENS[number // 2 % len(SCREENS)], options.seed, source)
+            for number, (level, world, trees, source) in enumerate(runs)
         ]
         for job in jobs:
             outcome = job.result()
@@ -64,7 +68,7 @@ def main() -> int:
 def _line(o: Outcome) -> str:
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(o.reasons.items()))
     return (
-        f"{o.level:12} {o.world:14} {o.trees:8} {o.frames:6} masked  blocked {o.blocked:6.1%}  "
+        f"{o.level:12} {o.world:14} {o.trees:8} {o.source:12} {o.frames:6} masked  blocked {o.blocked:6.1%}  "
         f"over-masked {o.overmasked:6.1%}  leaks {len(o.leaks)}  {reasons}"
     )
 

@@ -2,7 +2,8 @@
 
 Time is virtual: the world goes on while a call to the phone lasts, and no call lasts for real. What is private is drawn
 in a colour that nothing else has (see `bridge.emulated.world.paint`), so that one stray pixel is found in the stored
-pictures; private words are looked for in every byte of text, in every writing.
+pictures; a video, whose codec blurs colours, is also compared with one of other secrets (see `fakes.footage`). Private
+words are looked for in every byte of text, in every writing.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from urllib.parse import quote
 
 import numpy as np
 import xxhash
+from fakes.footage import Footage, told
 from numpy.typing import NDArray
 from PIL import Image
 
 from agent.model import MaskedSnapshot, MaskLevel, SealedSegment, Snapshot
-from agent.replay.canvas import RgbaCanvas
+from agent.replay.canvas import I420Canvas, RgbaCanvas
 from agent.runtime.capture import CaptureLoop
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
@@ -36,7 +38,7 @@ from bridge.emulated.world import hazards, paint, shop
 from bridge.emulated.world.lively import LivelyWorld
 from bridge.emulated.world.views import View, Window
 from bridge.emulated.world.world import APP_UID
-from bridge.errors import CaptureFailed
+from bridge.errors import CaptureFailed, StreamRestarting
 from bridge.hierarchy import parse
 from bridge.types import (
     ClockFix,
@@ -52,7 +54,10 @@ from bridge.types import (
     Touch,
     TouchKind,
 )
+from bridge.video import PATIENCE_SECONDS, POLL_SECONDS
 
+Source = Literal["screencap", "screenrecord", "scrcpy"]
+SOURCES: tuple[Source, ...] = ("screencap", "screenrecord", "scrcpy")
 Trees = Literal["prompt", "slow", "failing", "active", "lagging"]
 TREES: tuple[Trees, ...] = ("prompt", "slow", "failing", "active", "lagging")
 LEVELS: tuple[MaskLevel, ...] = ("medium", "conservative")
@@ -88,6 +93,7 @@ class Outcome:
     world: str
     level: MaskLevel
     trees: Trees
+    source: Source
     taken: int = 0
     frames: int = 0
     blocked: float = 0.0
@@ -105,16 +111,19 @@ class _Over(Exception):
 class Handset:
     """A lively phone on virtual time, as the device that the stage attaches to and as clock, screen and view trees.
 
-    A picture shows what was drawn at some instant of the call, up to two frames late; a dump tells the tree of some
-    instant of its call, by `trees` slowly, not at all half of the time, of the active window only, or some frames late.
+    A screencap shows what was drawn at some instant of the call, up to two frames late; a video is `Footage`. A dump
+    tells the tree of some instant of its call, by `trees` slowly, not at all half of the time, of the active window
+    only, or some frames late.
     """
 
-    name = "emulated"
     serial = SERIAL
 
-    def __init__(self, world: str, level: MaskLevel, trees: Trees, size: Size, density: int, seed: int) -> None:
+    def __init__(
+        self, world: str, level: MaskLevel, trees: Trees, source: Source, size: Size, density: int, seed: int
+    ) -> None:
         self.ns = START_NS
-        self._rng = random.Random(f"{world} {trees} {seed}")
+        self.name = source
+        self._rng = random.Random(f"{world} {trees} {source} {seed}")
         self._trees = trees
         self._clock = DeviceClock(host=lambda: self.ns)
         self.on_capture: Callable[[], None] = lambda: None
@@ -123,7 +132,9 @@ class Handset:
         self._size, self._density = size, density
         self.world = LivelyWorld(self._clock, size, density, world, seed, self._log, marks=marks(level))
         self.world.on_touch.append(self._touched)
-        self._last: Hierarchy | None = None
+        self.footage: Footage | None = None
+        if source != "screencap":
+            self.footage = Footage(source, self.world, self.at, self._rng, altered)
         self._painted: tuple[object, NDArray[np.uint8], int] = (None, np.zeros((0, 0, 4), np.uint8), 0)
 
     @property
@@ -153,23 +164,34 @@ class Handset:
     def close(self) -> None: ...
 
     def now(self) -> Stamp:
-        return Stamp(self.ns, self._clock.wall_ns() // _MS)
+        return self.at(self.ns)
+
+    def at(self, mono_ns: int) -> Stamp:
+        """The stamp of an instant of the host's clock."""
+        return Stamp(mono_ns, (self._clock.wall_ns() + mono_ns - self.ns) // _MS)
 
     def live(self, seconds: float) -> None:
         """Let the world go on."""
-        until = self.ns + int(seconds * 1e9)
+        until, footage = self.ns + int(seconds * 1e9), self.footage
         while True:
             due = self.world.next_due_ns()
             at = until if due is None else max(self.ns + 1, due - self._clock.truth_boot_offset_ns())
+            if footage is not None and footage.due_ns is not None:
+                at = min(at, max(self.ns + 1, footage.due_ns))
             if at >= until:
                 break
             self.ns = at
             self.world.tick()
+            if footage is not None:
+                footage.drawn(self.world.at(self._clock.boot_ns()))
+                footage.tick(at)
         self.ns = until
 
     def capture(self, deadline: Deadline) -> Frame:
         self.on_capture()
         self.live(CALL_S)
+        if self.footage is not None:
+            return self._held(self.footage)
         began = self.now()
         self.live(self._rng.uniform(0.015, 0.09))
         ended = self.now()
@@ -183,6 +205,17 @@ class Handset:
         bound = (ended.mono_ns - began.mono_ns + 1) // 2
         data = memoryview(pixels).cast("B")
         return Frame(stamp, bound, scene.size, scene.size, scene.rotation, "image/x-rgba", data, digest, self.name)
+
+    def _held(self, footage: Footage) -> Frame:
+        """What the host was sent last, as `bridge.video` waits for it."""
+        until = self.ns + int(PATIENCE_SECONDS * 1e9)
+        while True:
+            try:
+                return footage.capture()
+            except StreamRestarting:
+                if self.ns >= until:
+                    raise
+            self.live(POLL_SECONDS)
 
     def dump(self, deadline: Deadline) -> Hierarchy:
         self.live(CALL_S)
@@ -199,7 +232,10 @@ class Handset:
         scene = self.world.at(taken + self._clock.truth_boot_offset_ns())
         xml = self.world.tree(scene, only_active=self._trees == "active")
         stamp = Stamp((began.mono_ns + ended.mono_ns) // 2, (began.wall_ms + ended.wall_ms) // 2)
-        return parse(xml, stamp, (ended.mono_ns - began.mono_ns + 1) // 2, SERIAL)
+        tree = parse(xml, stamp, (ended.mono_ns - began.mono_ns + 1) // 2, SERIAL)
+        if self.footage is not None:
+            self.footage.display.rotation = tree.rotation
+        return tree
 
     def wait(self, seconds: float) -> bool:
         self.live(seconds)
@@ -237,10 +273,19 @@ def marks(level: MaskLevel) -> paint.Marks:
     return private
 
 
-def search(world: str, level: MaskLevel, trees: Trees, frames: int, size: Size, density: int, seed: int = 1) -> Outcome:
+def search(
+    world: str,
+    level: MaskLevel,
+    trees: Trees,
+    frames: int,
+    size: Size,
+    density: int,
+    seed: int = 1,
+    source: Source = "screencap",
+) -> Outcome:
     """Record `frames` pictures of a world and look for what is private in all that would be stored."""
-    outcome = Outcome(world, level, trees)
-    handset = Handset(world, level, trees, size, density, seed)
+    outcome = Outcome(world, level, trees, source)
+    handset = Handset(world, level, trees, source, size, density, seed)
     settings = Settings(privacy={"level": level})  # type: ignore[arg-type]
     finder = Finder(level)
     seen: dict[str, int] = {}
@@ -261,7 +306,7 @@ def search(world: str, level: MaskLevel, trees: Trees, frames: int, size: Size, 
     stage = Stage(shop.PACKAGE, settings, keep, DeviceStatus(SERIAL), handset.now)
     stage.attach(handset)
     handset.stage = stage
-    meter = Meter(stage, outcome, handset.ns)
+    meter = Meter(stage, outcome, handset.ns, handset.footage)
 
     def take() -> None:
         if outcome.frames >= frames or outcome.taken >= frames * STILL_TAKES:
@@ -286,9 +331,9 @@ def search(world: str, level: MaskLevel, trees: Trees, frames: int, size: Size, 
 
 
 def faults(outcome: Outcome) -> list[str]:
-    """What is wrong with how much was covered: a still screen whose tree comes is blocked or covered for nothing."""
+    """What is wrong with how much was covered: a still screen is blocked or covered for nothing."""
     found: list[str] = []
-    if outcome.world in hazards.STILL and outcome.trees in ("prompt", "slow", "lagging"):
+    if outcome.world in hazards.STILL:
         if outcome.blocked >= MAX_BLOCKED:
             found.append(f"{outcome.blocked:.1%} of {outcome.world} blocked")
         if outcome.overmasked >= MAX_OVERMASKED:
@@ -299,7 +344,8 @@ def faults(outcome: Outcome) -> list[str]:
 class Meter:
     """Measures what the masker of a stage covers beside what is private in the picture."""
 
-    def __init__(self, stage: Stage, outcome: Outcome, started_ns: int) -> None:
+    def __init__(self, stage: Stage, outcome: Outcome, started_ns: int, footage: Footage | None) -> None:
+        self._footage = footage
         masker = stage._masker
         assert masker is not None
         self._mask = masker.snapshot
@@ -335,22 +381,37 @@ class Meter:
             if count:
                 at = (s.frame.stamp.mono_ns - START_NS) / 1e9
                 self._outcome.leaks.append(f"{count} private pixels at {at:.3f} s in what was masked")
+        if isinstance(canvas, I420Canvas) and self._footage is not None and len(self._outcome.leaks) < MAX_LEAKS:
+            found = told(canvas, self._footage.twins[s.frame.digest], [cover.bounds for cover in result.covers])
+            if found:
+                self._outcome.leaks.append(f"{found} at {(s.frame.stamp.mono_ns - START_NS) / 1e9:.3f} s")
         covered = np.zeros((result.screen.height, result.screen.width), bool)
         for cover in result.covers:
             b = cover.bounds
             covered[max(0, b.top) : b.bottom, max(0, b.left) : b.right] = True
-        over = 0.0
-        if s.frame.media_type == "image/x-rgba":
+        if self._footage is not None:
+            rgba = self._footage.twins[s.frame.digest].drawn
+        else:
             rgba = np.frombuffer(s.frame.data, np.uint8).reshape(s.frame.size.height, s.frame.size.width, 4)
-            over = float((covered & ~tinted(rgba, FAINT)).mean())
+        over = float((covered & ~tinted(rgba, FAINT)).mean()) if rgba.shape[:2] == covered.shape else 0.0
         self._last = bool(result.blocked), over
         return result
 
 
+def altered(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture with other secrets: white letters on black for dark ones on bright."""
+    private = tinted(rgba, FAINT)
+    other = rgba.copy()
+    red = rgba[private][:, :1].astype(np.int16)
+    other[private, :3] = np.clip((255 - red) * 255 // 111, 0, 255).astype(np.uint8)
+    return other
+
+
 def tinted(pixels: NDArray[np.uint8], least: int) -> NDArray[np.bool_]:
     """Where pixels have more red and blue than green: the private ones, also mixed with any others."""
-    red, green, blue = (pixels[..., i].astype(np.int16) for i in range(3))
-    found: NDArray[np.bool_] = np.minimum(red, blue) - green >= least
+    red, green, blue = (pixels[..., i] for i in range(3))
+    lower = np.minimum(red, blue)
+    found: NDArray[np.bool_] = (lower > green) & (lower - green >= least)
     return found
 
 
@@ -384,6 +445,7 @@ class Finder:
 
 
 _ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}|\\+u[0-9A-Fa-f]{4}|\\[nrt]")
+_HEXADECIMAL = re.compile(r"[0-9a-f]+")
 _NOISE = bytes(code for code in range(128) if not chr(code).isalnum())
 
 
@@ -398,7 +460,9 @@ def _pieces(text: str) -> Iterable[str]:
         # Times and ids are digits, too.
         run = 10 if word.isdigit() else 6
         if len(word) >= 10:
-            yield from (word[at : at + run] for at in range(len(word) - run + 1))
+            pieces = [word[at : at + run] for at in range(len(word) - run + 1)]
+            # A hash may hold those that are made of its digits alone.
+            yield from (piece for piece in pieces if word.isdigit() or not _HEXADECIMAL.fullmatch(piece))
 
 
 def _codes(text: str) -> Iterable[str]:

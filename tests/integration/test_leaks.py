@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fakes.leaks import SCREENS, UNTOLD, WORLDS, Trees, faults, search
+from fakes.leaks import SCREENS, UNTOLD, WORLDS, Source, Trees, faults, search
 
 from agent.model import MaskedSnapshot, MaskLevel, MaskRect
-from agent.replay import mask, motion, rules
+from agent.replay import canvas, mask, motion, rules
 from agent.replay.survey import Survey
+from bridge.types import Bounds, Size
 
 TREES_OF = {world: ("prompt", "lagging", "slow", "failing", "active")[i % 5] for i, world in enumerate(WORLDS)}
 
@@ -27,8 +28,24 @@ def test_nothing_private_is_stored(world: str) -> None:
             assert outcome.texts > 1_000
 
 
-def leaks(world: str, frames: int = 60, level: MaskLevel = "medium", trees: Trees = "prompt") -> list[str]:
-    return search(world, level, trees, frames, *SCREENS[0]).leaks
+@pytest.mark.parametrize(
+    ("world", "source", "trees"),
+    [
+        ("paying", "screenrecord", "prompt"),
+        ("slides", "scrcpy", "lagging"),
+        ("turning", "screenrecord", "prompt"),
+        ("still-chat", "scrcpy", "failing"),
+    ],
+)
+def test_nothing_private_is_stored_of_a_video(world: str, source: Source, trees: Trees) -> None:
+    outcome = search(world, "medium", trees, 24, *SCREENS[0], source=source)
+    assert outcome.leaks == []
+    assert faults(outcome) == []
+    assert outcome.pictures
+
+
+def leaks(world: str, frames: int = 60, level: MaskLevel = "medium", source: Source = "screencap") -> list[str]:
+    return search(world, level, "prompt", frames, *SCREENS[0], source=source).leaks
 
 
 def test_an_input_that_is_not_masked_is_found_in_pictures_and_in_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,3 +91,28 @@ def test_a_cover_that_is_dropped_is_found(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(mask, "unsettled", bare)
     assert leaks("still-list")
+
+
+def test_what_a_codec_smears_beside_a_cover_is_found_without_a_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canvas, "RINGING", 0)
+    monkeypatch.setattr(canvas, "BLOCK", 2)
+    assert any("beside covers" in leak for leak in leaks("still-chat", 20, source="screenrecord"))
+
+
+def test_a_cover_of_a_video_that_is_off_by_a_line_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    outer = canvas._outer
+
+    def shifted(b: Bounds, size: Size, screen: Size, grow: int) -> Bounds:
+        found = outer(b, size, screen, grow)
+        return Bounds(found.left, found.top + 16, found.right, found.bottom + 16)
+
+    monkeypatch.setattr(canvas, "_outer", shifted)
+    found = leaks("still-chat", 20, source="scrcpy")
+    assert any("differs by" in leak for leak in found)
+    assert any("in picture" in leak for leak in found)
+
+
+def test_a_screen_that_slides_in_a_video_is_found_without_the_covers_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mask, "unsettled", lambda surveys, screen: [])
+    monkeypatch.setattr(mask, "moved", lambda surveys: [])
+    assert leaks("slides", 30, source="screenrecord")

@@ -111,10 +111,15 @@ class LivelyWorld(World):
         return pixels
 
     def tree(self, scene: Scene, only_active: bool = False) -> bytes:
-        """The dump of a scene; `only_active` leaves out all windows but the one with the focus."""
+        """The dump of a scene; `only_active` leaves out all windows but the one with the focus.
+
+        In that an app's screen has the views that paint the ground of the system's bars, as most have on phones.
+        """
         windows = list(scene.told)
         if only_active:
+            width, height = scene.size.width / self.scale, scene.size.height / self.scale
             windows = [window for window in windows if window.package not in _UNFOCUSED][-1:]
+            windows = [_grounded(window, width, height) for window in windows]
         screen = Bounds(0, 0, scene.size.width, scene.size.height)
         return dump(windows, self.scale, screen, scene.rotation)
 
@@ -359,6 +364,16 @@ class LivelyWorld(World):
         for value in typed.values():
             self._console(f"blob {base64.b64encode(value.encode()).decode()}")
         self._analytics.track("Form Sent", {"form": self._state.screen, **typed})
+
+
+def _grounded(window: Window, width: float, height: float) -> Window:
+    if window.package != shop.PACKAGE or window.root.box[3] < height:
+        return window
+    grounds = (
+        View((0, 0, width, shop.STATUS), res="android:id/statusBarBackground"),
+        View((0, height - shop.NAVIGATION, width, height), res="android:id/navigationBarBackground"),
+    )
+    return replace(window, root=replace(window.root, children=[*window.root.children, *grounds]))
 
 
 def _shifted(window: Window, dx: float, dy: float) -> Window:

@@ -51,6 +51,20 @@ def test_a_dump_of_the_active_window_alone_leaves_room_for_bars_and_for_a_keyboa
         assert covers["navigation-bar"] == Bounds(0, 2400 - height * DPI // 160, 1080, 2400)
 
 
+def test_the_grounds_of_the_bars_say_how_high_they_are() -> None:
+    def bars(*grounds: tuple[str, int, int]) -> tuple[int, int]:
+        views = [view(0, top, 1080, low, resource_id=f"android:id/{name}Background") for name, top, low in grounds]
+        windows = split(tree(app(view(0, 200, 900, 300, text="x"), *views)), APP, SCREEN, DPI)
+        covers = {cover.rule: cover.bounds for cover in windows.covers}
+        return covers["status-bar"].bottom, covers["navigation-bar"].top
+
+    guess = 48 * DPI // 160
+    assert bars(("statusBar", 0, 170), ("navigationBar", 2337, 2400)) == (170, 2337)
+    # What lies elsewhere, is flat or too high is no bar's ground.
+    for odd in (("statusBar", 40, 170), ("statusBar", 0, 20), ("statusBar", 0, 600), ("navigationBar", 2337, 2390)):
+        assert bars(odd) == (guess, 2400 - guess)
+
+
 def test_a_keyboard_that_says_nothing_of_its_keys_is_blocked_whole() -> None:
     package = "com.touchtype.swiftkey"
     mute = view(0, 0, 1080, 2400, children=[view(0, 0, 1080, 2400, package=package)], package=package)

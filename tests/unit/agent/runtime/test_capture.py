@@ -205,11 +205,12 @@ def drawn(at_ms: int, bound_ms: int = 0) -> Frame:
     return Frame(stamp, bound_ms * 1_000_000, Size(1, 1), Size(1, 1), 0, "image/x-rgba", b"\0\0\0\0", at_ms, "video")
 
 
-def around(dumps: list[Hierarchy], frame: Frame, until_ms: int) -> list[int]:
+def around(dumps: list[Hierarchy], frame: Frame, until_ms: int, shown_ms: int | None = None) -> list[int]:
     kept = Dumps(2_500_000_000)
     for tree in dumps:
         kept.add(tree)
-    return [tree.digest for tree in kept.before(frame, Stamp(until_ms * 1_000_000, until_ms))]
+    shown = frame.stamp if shown_ms is None else Stamp(shown_ms * 1_000_000, shown_ms)
+    return [tree.digest for tree in kept.before(frame, Stamp(until_ms * 1_000_000, until_ms), shown)]
 
 
 def test_the_dump_before_a_frame_had_ended_when_the_frame_was_drawn() -> None:
@@ -232,6 +233,13 @@ def test_a_frame_that_the_screen_still_showed_may_come_with_a_dump_of_that_time(
 def test_dumps_of_long_ago_say_nothing() -> None:
     assert around([dump(1000)], drawn(3400), 3410) == [1000]
     assert around([dump(1000)], drawn(3600), 3610) == []
+
+
+def test_a_dump_of_long_ago_speaks_for_a_screen_that_has_not_changed_since() -> None:
+    assert around([dump(1000)], drawn(9000), 9010, shown_ms=900) == [1000]
+    # It may tell of the screen before.
+    assert around([dump(1000)], drawn(9000), 9010, shown_ms=950) == []
+    assert around([dump(1000)], drawn(9000, bound_ms=20), 9010, shown_ms=890) == []
 
 
 class Video(Script):
