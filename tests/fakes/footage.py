@@ -29,6 +29,7 @@ from bridge.picture import Display
 from bridge.scrcpy import _ALL, Scrcpy, max_size
 from bridge.screenrecord import LATENCY_NS, Screenrecord, _Run, video_size
 from bridge.smartsocket import Stream
+from bridge.traces import Unnoted
 from bridge.types import Bounds, Frame, Size, Stamp
 from bridge.video import Shown, VideoSettings, content, screen_size, turned
 
@@ -165,9 +166,11 @@ class Footage:
         settings = VideoSettings(WIDTH)
         clock = _Clock(at)
         if way == "screenrecord":
-            self._source: Screenrecord | Scrcpy = Screenrecord(shell, cast(HostClock, clock), self.display, settings)
+            self._source: Screenrecord | Scrcpy = Screenrecord(
+                shell, cast(HostClock, clock), self.display, settings, Unnoted()
+            )
         else:
-            self._source = Scrcpy(shell, cast(DeviceClock, clock), self.display, settings)
+            self._source = Scrcpy(shell, cast(DeviceClock, clock), self.display, settings, Unnoted())
         self._held = self._source._held
         # Whatever has come by virtual now is taken in.
         self._held.looked(2**62)
