@@ -85,11 +85,15 @@ class Killing:
         """Kill so many times, then see what is there."""
         began = time.monotonic()
         try:
-            for role in ROLES:
+            for role in ("recorder", "collector"):
                 self._start(role)
+            # Before a recorder has made a spool there is none to drain.
+            self._await_work()
+            self._start("uploader")
+            once = self._random.sample(ROLES, len(ROLES))
             for done in range(kills):
                 tell(done)
-                role = self._random.choice(ROLES)
+                role = once.pop() if once else self._random.choice(ROLES)
                 if role == "recorder" and self._random.random() < AT_WORK:
                     self._await_work()
                 time.sleep(self._random.uniform(0, LONGEST_SECONDS))
@@ -114,7 +118,7 @@ class Killing:
     def _await_work(self) -> None:
         """Until the recorder has told something, or a busy host takes too long."""
         with suppress(AssertionError):
-            until(lambda: self._told() > self._began, "a recorder at work")
+            until(lambda: self._told() > self._began, "a recorder at work", 30)
 
     def _told(self) -> int:
         return self.truth.stat().st_size if self.truth.exists() else 0

@@ -21,5 +21,6 @@ def test_every_sealed_segment_is_delivered_once_and_what_is_missing_is_said(tmp_
     assert told["faults"] == []
     assert done.returncode == 0
     assert sum(told["kills"].values()) == KILLS
+    assert len(told["kills"]) == 3
     assert told["appended"] > 0
     assert told["delivered"] > 0
