@@ -68,6 +68,7 @@ _ASSIGNED_AT_MEDIUM = re.compile(
 )
 CUT = 1_000
 _TORN = re.compile(r"""(?:[+(]?\d[\d ().+/-]*|[^\s,;"'`{}\[\]()<>=]+)(?<=[\w@.%+-])$""")
+_DIGIT_RUNS = re.compile("[0-9]+")
 _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16, 17, 18, 19), "6": (16, 17, 18, 19)}
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -155,7 +156,7 @@ def without_torn(text: str) -> str:
 
 def is_card(text: str) -> bool:
     """Whether the digits of `text` are a card number: known first digit, a length of that issuer, right check digit."""
-    digits = "".join(c for c in text if c.isascii() and c.isdigit())
+    digits = "".join(_DIGIT_RUNS.findall(text))
     if len(digits) not in _CARD_LENGTHS.get(digits[:1], ()):
         return False
     total = 0
@@ -405,7 +406,7 @@ def _starred_cards(match: re.Match[str]) -> str:
     first = 0
     while first < len(groups):
         start = groups[first].start()
-        ends = [
+        ends = text[start] in _CARD_LENGTHS and [
             i for i in range(len(groups), first, -1) if is_card(text[start : groups[i - 1].end()].replace("%20", " "))
         ]
         if ends:
