@@ -43,8 +43,6 @@ WAIT_SECONDS = 0.03
 WHOLE_SECONDS = 0.02
 # A wait that took longer found nothing there at its beginning.
 BLOCKED_NS = 2_000_000
-# What is under way for longer makes a hole that somebody would see.
-PULSE_SECONDS = 0.15
 # During a hand-over two streams take turns.
 TURN_SECONDS = 0.01
 # How long before its limit the next run is begun, and how long it may take to its first picture.
@@ -111,13 +109,11 @@ class Screenrecord:
             self._end(*self._runs)
 
     def capture(self, deadline: Deadline) -> Frame:
-        """The newest picture. These have no times: that none is late is known by a byte that goes there and back.
+        """The newest picture. It has no time of its own: that none is under way for long, a byte there and back tells.
 
         Raises StreamRestarting, FrameMalformed, CaptureFailed, DeviceGone.
         """
-        if not self._held.began:
-            return self._held.capture(deadline)
-        if not self._pulse.beat(min(PULSE_SECONDS, deadline.remaining())):
+        if self._held.began and self._pulse.late():
             raise StreamRestarting(self._shell.serial, self.name, "the pictures come late: the phone, or the way to it")
         return self._held.capture(deadline)
 

@@ -34,6 +34,10 @@ REST_SECONDS = 0.05
 # Video range black is 16; a coder leaves a little more or less.
 BLACK = 20
 BAR_ROWS = 8
+# What is under way for longer makes a hole that somebody would see.
+PULSE_SECONDS = 0.15
+GLANCE_SECONDS = 0.001
+OPEN_SECONDS = 1.0
 NOISE = 6
 
 
@@ -67,46 +71,57 @@ class Shown:
 
 class Pulse:
     """Whether what a device sends comes in time: a byte goes there and back on a stream of its own, the way that the
-    pictures come, and what was sent before it has come when it is back. `beat` belongs to one thread, `close` to any.
+    pictures come. Nobody waits for it: it is looked for the next time. `late` belongs to one thread, `close` to any.
     """
 
     def __init__(self, shell: AdbShell) -> None:
         self._shell = shell
         self._stream: Stream | None = None
+        self._sent_ns = 0
         self._told = True
         self._closed = False
 
-    def beat(self, seconds: float) -> bool:
-        """Whether the byte is back in so many seconds. Raises DeviceGone."""
-        deadline = Deadline(seconds)
+    def late(self) -> bool:
+        """Whether the byte of before is under way for too long. Sends the next one. Raises DeviceGone."""
         if not self._told:
-            return True
+            return False
         try:
-            stream = self._stream
-            if stream is None:
-                stream = self._stream = self._shell.stream("exec:cat", deadline)
-                if self._closed:
-                    stream.close()
-            stream.send(b".", deadline)
-            if stream.read_some(deadline):
+            stream = self._stream or self._open()
+            if self._sent_ns and stream.readable(Deadline(GLANCE_SECONDS)):
+                self._sent_ns = 0
+                if not stream.read_some(Deadline(PULSE_SECONDS)):
+                    # There is no such program.
+                    self._told = False
+                    self._drop()
+                    return False
+            now_ns = time.monotonic_ns()
+            if not self._sent_ns:
+                stream.send(b".", Deadline(PULSE_SECONDS))
+                self._sent_ns = now_ns
+            elif now_ns - self._sent_ns > PULSE_SECONDS * 1e9:
+                # What comes back now must not be taken for the next one.
+                self._drop()
                 return True
-            # There is no such program, so nobody tells.
-            self._told = False
         except ServiceRefused:
             self._told = False
+            self._drop()
         except BridgeTimeout:
             self._drop()
-            return False
-        self._drop()
-        return True
+            return True
+        return False
 
     def close(self) -> None:
         self._closed = True
         self._drop()
 
+    def _open(self) -> Stream:
+        stream = self._stream = self._shell.stream("exec:cat", Deadline(OPEN_SECONDS))
+        if self._closed:
+            stream.close()
+        return stream
+
     def _drop(self) -> None:
-        """What comes back too late must not be taken for the next one."""
-        stream, self._stream = self._stream, None
+        stream, self._stream, self._sent_ns = self._stream, None, 0
         if stream is not None:
             stream.close()
 

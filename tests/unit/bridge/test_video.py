@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from fakes.adb_server import FakeAdbServer, Peer
+from fakes.wait import until
 from numpy.typing import NDArray
 
 from bridge import video
+from bridge.adb import AdbShell
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import CaptureFailed, DeviceGone, FrameMalformed, StreamRestarting
 from bridge.picture import Display
+from bridge.smartsocket import AdbServer, SmartSocket
 from bridge.types import Bounds, Frame, Size
-from bridge.video import Held, Shown, content, looks_turned, screen_size, turned
+from bridge.video import Held, Pulse, Shown, content, looks_turned, screen_size, turned
 
 SIZE, SCREEN = Size(8, 16), Size(80, 160)
 ALL = Bounds(0, 0, 8, 16)
@@ -219,3 +224,33 @@ def test_a_screen_that_lies_in_an_upright_picture_is_seen() -> None:
     touched[0] = 90
     assert not looks_turned(touched)
     assert not looks_turned(np.full((64, 60), 16, np.uint8))
+
+
+def test_a_byte_that_does_not_come_back_in_time_says_that_pictures_are_late() -> None:
+    held = threading.Event()
+
+    def cat(peer: Peer) -> None:
+        while byte := peer.read(1):
+            held.wait(10)
+            peer.send(byte)
+
+    with FakeAdbServer() as server:
+        server.services["exec:cat"] = cat
+        smart = SmartSocket(AdbServer(port=server.port))
+        pulse = Pulse(AdbShell(smart, "SERIAL"))
+        assert not pulse.late()
+        until(pulse.late, "the byte to be missed", 5)
+        held.set()
+        # On another stream: what comes back too late is no answer to what is asked then.
+        assert not pulse.late()
+        pulse.close()
+        smart.close()
+
+
+def test_a_device_without_the_program_is_never_late() -> None:
+    with FakeAdbServer() as server:
+        smart = SmartSocket(AdbServer(port=server.port))
+        pulse = Pulse(AdbShell(smart, "SERIAL"))
+        assert not any(pulse.late() for _ in range(3))
+        assert len([request for request in server.requests if request == "exec:cat"]) == 1
+        smart.close()
