@@ -104,7 +104,8 @@ class Layers:
             state = self._returned(canvas, (s for s in self._states if s.stack.base is now.stack.base))
             if state is not None:
                 return state.stack
-            return self._put(_Plan(now, now.stack.layers, (whole,)), canvas)
+            plan = _Plan(now, now.stack.layers, (whole,))
+            return self._put(plan, canvas) if plan.fits else self._key(canvas)
         plan = _Plan.of(now, boxes)
         small = plan.area < SMALL_SHARE * whole.area
         state = self._returned(canvas, (s for s in self._states if s.stack.base is now.stack.base or not small))

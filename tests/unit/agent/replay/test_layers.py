@@ -79,6 +79,10 @@ def test_the_sixteenth_layer_is_a_key_picture() -> None:
         pixels = with_box(pixels, spot, 30 + i)
         stack = to.show(RgbaCanvas(pixels))
         assert (stack.base, len(stack.layers)) == (first.base, i + 1)
+    full = stack
+    # A cover is a layer, too.
+    assert not to.show(covered(Size(540, 1200), 540), covered=True).layers
+    assert to.show(RgbaCanvas(pixels)) is full
     stack = to.show(RgbaCanvas(with_box(pixels, spots[MAX_LAYERS], 9)))
     assert not stack.layers
 
