@@ -48,7 +48,8 @@ def test_ten_times_show_what_the_world_drew_then(playing: Player, truth: Truth) 
     looks = player.compare(playing, truth, player.spread(playing, 10), bound_ms=2, late_ms=600)
     assert [look for look in looks if not look.right] == []
     assert len({look.code for look in looks}) >= 8
-    assert not any(look.covered for look in looks)
+    # What slides in may cover the code for a moment, though not the whole picture.
+    assert sum(look.covered for look in looks) <= 2
 
 
 def test_what_must_not_be_seen_has_no_code(playing: Player, taken: film.Film, truth: Truth) -> None:
