@@ -118,8 +118,10 @@ class Masker:
             # screen over one that no dump told of.
             return self._blocked(s, dpi, "settling")
         moving = moved(found)
+        if moving is None:
+            return self._blocked(s, dpi, "unstable")
         late = [seen.survey for seen in self._motion.since(drawn_ns - LATE_NS) if seen.survey is not None]
-        moving += moved(late)
+        moving += moved(late) or ()
         settling = unsettled([*past, *found], size)
         last = found[-1]
         if last.worded and _black(canvas, last):

@@ -117,12 +117,12 @@ def _last(tree: Hierarchy) -> int:
     return tree.stamp.mono_ns + tree.bound_ns
 
 
-def moved(surveys: Sequence[Survey]) -> list[MaskRect]:
-    """What to block because private views moved from dump to dump.
+def moved(surveys: Sequence[Survey]) -> list[MaskRect] | None:
+    """What to block because private views moved from dump to dump; None = everything.
 
-    A private view that moved inside a scrolling one may have been anywhere in it. Any other came or went with its
-    screen, or was pushed by what did: it may be drawn anywhere in its rows and below. A scrolling view whose content
-    was replaced entirely may have shown something that neither dump saw.
+    A private view that moved inside a scrolling one may have been anywhere in it. Any other may have come from
+    anywhere: a banner slides in from above its place. A scrolling view whose content was replaced entirely may have
+    shown something that neither dump saw.
     """
     moving: list[MaskRect] = []
     for before, after in pairwise(surveys):
@@ -133,10 +133,9 @@ def moved(surveys: Sequence[Survey]) -> list[MaskRect]:
         lone = _lone(before, after)
         if lone:
             container = _container(lone, before, after)
-            if container is not None:
-                moving.append(MaskRect(container, "block", "moving"))
-            else:
-                moving += _below([p.bounds for p in lone], (*before.app, *after.app), "moving")
+            if container is None:
+                return None
+            moving.append(MaskRect(container, "block", "moving"))
     return moving
 
 
@@ -154,7 +153,11 @@ def unsettled(surveys: Sequence[Survey], screen: Size) -> list[MaskRect]:
         # A screen of the same build: its inputs stand where those of the one before did.
         always = set()
     young = [p.bounds for found in surveys for p in found.private if _place(p) not in always]
-    covers = _below(young, now.app, "settling")
+    covers = [
+        MaskRect(Bounds(app.left, max(app.top, top - app.height // ZOOM), app.right, app.bottom), "block", "settling")
+        for app in now.app
+        if (top := min((b.top for b in young if not b.intersect(app).empty), default=None)) is not None
+    ]
     steady = set.intersection(*({*found.covers} for found in surveys))
     for found in surveys:
         for cover in found.covers:
@@ -165,15 +168,6 @@ def unsettled(surveys: Sequence[Survey], screen: Size) -> list[MaskRect]:
                 else:
                     covers.append(MaskRect(Bounds(b.left, b.top, b.right, screen.height), "block", cover.rule))
     return covers
-
-
-def _below(views: Sequence[Bounds], windows: Sequence[Bounds], rule: str) -> list[MaskRect]:
-    """Each of the app's windows from the highest of the views in it down."""
-    return [
-        MaskRect(Bounds(app.left, max(app.top, top - app.height // ZOOM), app.right, app.bottom), "block", rule)
-        for app in dict.fromkeys(windows)
-        if (top := min((b.top for b in views if not b.intersect(app).empty), default=None)) is not None
-    ]
 
 
 def _replaced(before: Survey, after: Survey) -> bool:
