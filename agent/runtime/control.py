@@ -46,8 +46,7 @@ async def serving(folder: Path, gate: Gate, facts: Callable[[], Mapping[str, Any
     server: asyncio.Server | None = None
     try:
         path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(answer, path, limit=REQUEST_BYTES)
-        path.chmod(0o600)
+        server = await asyncio.start_unix_server(answer, sock=_bound(path), limit=REQUEST_BYTES)
     except (OSError, AttributeError, NotImplementedError, ValueError) as error:
         log.warning("no control socket at %s: %s", path, error)
     try:
@@ -57,6 +56,20 @@ async def serving(folder: Path, gate: Gate, facts: Callable[[], Mapping[str, Any
             server.close()
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket of that name that only its owner may open, from the first moment on where the system can (Linux)."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(OSError):
+            os.fchmod(bound.fileno(), 0o600)
+        bound.bind(str(path))
+        path.chmod(0o600)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 def ask(path: Path, verb: str) -> Mapping[str, Any] | None:
