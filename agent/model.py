@@ -142,6 +142,11 @@ class Canvas(Protocol):
         """The box of all of it."""
         ...
 
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        ...
+
     def black(self, bounds: Bounds) -> bool:
         """Whether a part of the screen is black."""
         ...

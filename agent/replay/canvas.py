@@ -68,6 +68,11 @@ class RgbaCanvas:
         """The box of all of it."""
         return Bounds(0, 0, self.size.width, self.size.height)
 
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        return self._pixels.nbytes
+
     def black(self, bounds: Bounds) -> bool:
         """Whether a part of the screen is black to the last pixel."""
         part = self._part(_inner(bounds, self.size, self.screen))[..., :3]
@@ -163,6 +168,11 @@ class I420Canvas:
     def whole(self) -> Bounds:
         """The box of all of it."""
         return Bounds(0, 0, self.size.width, self.size.height)
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        return self._data.nbytes
 
     def black(self, bounds: Bounds) -> bool:
         """Whether a part of the screen is black, give or take what the codec adds."""

@@ -16,9 +16,10 @@ from bridge.types import Bounds, Size
 
 MAX_LAYERS = 15
 KEY_SHARE = 0.6
-# States of one base that may come back, and screens that were left, of each the last state.
+# States of one base that may come back, and bytes of screens that were left, of each the last state: eight of a video
+# of 540 x 1200.
 KEPT = 3
-KEPT_SCREENS = 8
+KEPT_BYTES = 8_000_000
 # A change of less is of the same screen.
 SMALL_SHARE = 0.1
 # Where a sparse look finds more changed another key picture is the better choice.
@@ -144,15 +145,24 @@ class Layers:
 
     def _show(self, state: _State) -> Stack:
         """Make it the present state; what is too much is forgotten, the oldest first."""
-        base = state.stack.base
+        base = state.stack.base.digest
         self._states.append(state)
-        bases: dict[str, int] = {}
+        own, left, others = 0, 0, set[str]()
         kept: list[_State] = []
         for each in reversed(self._states):
             digest = each.stack.base.digest
-            bases[digest] = bases.get(digest, 0) + 1
-            if bases[digest] <= (KEPT if digest == base.digest else 1) and len(bases) <= KEPT_SCREENS:
-                kept.append(each)
+            if digest == base:
+                own += 1
+                if own > KEPT:
+                    continue
+            else:
+                if digest in others:
+                    continue
+                others.add(digest)
+                left += each.canvas.nbytes
+                if left > KEPT_BYTES:
+                    continue
+            kept.append(each)
         self._states = kept[::-1]
         return state.stack
 

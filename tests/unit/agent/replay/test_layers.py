@@ -3,13 +3,15 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from agent.replay import layers as layer_module
 from agent.replay.canvas import I420Canvas, RgbaCanvas, covered
-from agent.replay.layers import KEPT_SCREENS, MAX_LAYERS, Layers, Stack
+from agent.replay.layers import MAX_LAYERS, Layers, Stack
 from agent.replay.picture import PictureEncoder
 from bridge.types import Bounds, Size
 
@@ -131,9 +133,10 @@ def test_a_screen_that_was_left_comes_back_without_a_picture() -> None:
     assert (almost.base, [layer.box for layer in almost.layers]) == (second.base, [Bounds(40, 100, 50, 110)])
 
 
-def test_only_the_last_screens_are_remembered() -> None:
+def test_only_the_last_screens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer_module, "KEPT_BYTES", 4 * screen(0).nbytes)
     to = layers()
-    shown = [to.show(RgbaCanvas(screen(n))) for n in range(KEPT_SCREENS + 1)]
+    shown = [to.show(RgbaCanvas(screen(n))) for n in range(6)]
     assert to.show(RgbaCanvas(screen(1))) is shown[1]
     assert to.show(RgbaCanvas(screen(0))) is not shown[0]
 
