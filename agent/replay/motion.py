@@ -100,8 +100,7 @@ def enclosed(s: Snapshot) -> bool:
     since, until = s.since, s.until
     if since is None or until is None:
         return False
-    shown_ns = since.mono_ns + s.frame.bound_ns + LATE_NS
-    return any(_first(x) >= shown_ns and _last(x) <= until.mono_ns for x in (s.before, *s.between))
+    return any(_first(x) >= since.mono_ns + LATE_NS and _last(x) <= until.mono_ns for x in (s.before, *s.between))
 
 
 def still(s: Snapshot) -> bool:
@@ -120,9 +119,8 @@ def _last(tree: Hierarchy) -> int:
 def moved(surveys: Sequence[Survey]) -> list[MaskRect] | None:
     """What to block because private views moved from dump to dump; None = everything.
 
-    A private view that moved inside a scrolling one may have been anywhere in it. Any other may have come from
-    anywhere: a banner slides in from above its place. A scrolling view whose content was replaced entirely may have
-    shown something that neither dump saw.
+    A private view that moved inside a scrolling one may have been anywhere in it. A scrolling view whose content was
+    replaced entirely may have shown something that neither dump saw.
     """
     moving: list[MaskRect] = []
     for before, after in pairwise(surveys):
