@@ -13,7 +13,7 @@ from agent.model import Canvas, MaskedNode, MaskedSnapshot, MaskLevel, MaskRect,
 from agent.privacy import Rules
 from agent.replay.behind import Behind
 from agent.replay.canvas import covered
-from agent.replay.motion import LATE_NS, SETTLING_NS, Motion, enclosed, moved, still, unsettled
+from agent.replay.motion import LATE_NS, SETTLING_NS, WIDE, Motion, enclosed, moved, passed, returned, still, unsettled
 from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, scrub, without_torn
 from agent.replay.windows import outside
@@ -63,6 +63,8 @@ class Masker:
         self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
         self._behind = Behind()
         self._motion = Motion()
+        self._shown: Canvas | None = None
+        self._wide = False
         self._silent: deque[_Silent] = deque(maxlen=HISTORY)
 
     def tighten(self, level: MaskLevel) -> bool:
@@ -112,7 +114,7 @@ class Masker:
         if any(seen.rotation != s.frame.rotation for seen in recent):
             return self._blocked(s, dpi, "rotation")
         past = [seen.survey for seen in recent if seen.survey is not None and seen.survey.package]
-        missed = not still(s) and any(seen.hole for seen in recent[1:])
+        missed = not still(s) and (any(seen.hole for seen in recent[1:]) or passed(recent, s))
         if len(past) < len(recent) or missed or not self._motion.known(drawn_ns):
             # The app's opening is drawn over what was there, by a tree that shows it in its place already; so is a
             # screen over one that no dump told of.
@@ -122,7 +124,10 @@ class Masker:
             return self._blocked(s, dpi, "unstable")
         late = [seen.survey for seen in self._motion.since(drawn_ns - LATE_NS) if seen.survey is not None]
         moving += moved(late) or ()
-        settling = unsettled([*past, *found], size)
+        if canvas is not self._shown:
+            self._wide = self._shown is None or canvas.unlike(self._shown) > WIDE
+            self._shown = canvas
+        settling = unsettled([*past, *found], size, sliding=self._wide and returned(recent, s))
         last = found[-1]
         if last.worded and _black(canvas, last):
             return self._blocked(s, dpi, "secure")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,6 +19,12 @@ LATE_NS = 100_000_000
 # What a person does to a screen lasts longer: to see a notification and wipe it away (by itself one stays for at least
 # two seconds, AOSP SystemUI heads_up_notification_minimum_time), to open a screen and leave it.
 CLOSE_NS = 600_000_000
+# What an app does by itself may be shorter: a screen that passes on to the next, or that comes back.
+PASSING_NS, RETURN_NS = 300_000_000, 350_000_000
+# What moves is drawn anew each 8 to 17 ms, on a slow phone each 33.
+CALM_NS = 100_000_000
+# Which share of a picture changes when a screen slides, and not when a cursor blinks or a wheel turns.
+WIDE = 0.02
 # Dumps take 20 ms at least.
 KEPT = 64
 # Screens grow or shrink a little as they open: by less than this part of their height.
@@ -103,6 +109,45 @@ def enclosed(s: Snapshot) -> bool:
     return any(_first(x) >= since.mono_ns + LATE_NS and _last(x) <= until.mono_ns for x in (s.before, *s.between))
 
 
+def passed(recent: Sequence[Seen], s: Snapshot) -> bool:
+    """Whether another screen may have come and gone between two of the `recent` dumps and slide out in the picture.
+
+    It did so if the app went on by itself: to another screen, not to other content of a list, which `moved` covers. A
+    picture that stays the same is none of a screen that slides.
+    """
+    return any(
+        before.survey is not None
+        and after.survey is not None
+        and (not after.survey.scrolling or before.survey.scrolling.keys() != after.survey.scrolling.keys())
+        and _replaced(before.survey, after.survey)
+        for before, after in _apart(recent, s, PASSING_NS)
+    )
+
+
+def returned(recent: Sequence[Seen], s: Snapshot) -> bool:
+    """Whether the screen may have been left and come back between two of the `recent` dumps that tell of nothing, and
+    slide in in the picture."""
+    shown_ns = s.frame.stamp.mono_ns + s.frame.bound_ns
+    return any(after.first_ns <= shown_ns for _, after in _apart(recent, s, RETURN_NS))
+
+
+def _apart(recent: Sequence[Seen], s: Snapshot, span_ns: int) -> Iterator[tuple[Seen, Seen]]:
+    """Dumps that lie further apart than that, after which the picture did not stand still."""
+    return (
+        (before, after)
+        for before, after in pairwise(recent)
+        if after.last_ns - before.first_ns > span_ns and not _calm(s, after.last_ns + LATE_NS)
+    )
+
+
+def _calm(s: Snapshot, mono_ns: int) -> bool:
+    """Whether the screen showed the picture for a few frames at and after `mono_ns`, by which a change is drawn."""
+    if s.since is None or s.until is None:
+        return False
+    from_ns, to_ns = s.since.mono_ns + s.frame.bound_ns, s.until.mono_ns - 2 * s.frame.bound_ns
+    return to_ns - max(from_ns, mono_ns) >= CALM_NS
+
+
 def still(s: Snapshot) -> bool:
     """Whether the picture has been the same for so long that nothing in it moves."""
     return s.since is not None and s.until is not None and s.until.mono_ns - s.since.mono_ns >= SETTLING_NS
@@ -137,17 +182,17 @@ def moved(surveys: Sequence[Survey]) -> list[MaskRect] | None:
     return moving
 
 
-def unsettled(surveys: Sequence[Survey], screen: Size) -> list[MaskRect]:
+def unsettled(surveys: Sequence[Survey], screen: Size, *, sliding: bool = False) -> list[MaskRect]:
     """Covers for what came or went in the last moments.
 
     Screens slide in from a side or from below, and out again, by animations that move the drawing and not the bounds in
     the tree: until they are over a private view may be drawn anywhere in its rows, or further down. Windows over the
-    app come from the edge that is nearer.
+    app come from the edge that is nearer. `sliding` says that a screen may do so of which all the dumps tell.
     """
     now = surveys[-1]
     places = [{_place(p) for p in found.private} for found in surveys]
     always = set.intersection(*places)
-    if any(_replaced(before, after) for before, after in pairwise(surveys)):
+    if sliding or any(_replaced(before, after) for before, after in pairwise(surveys)):
         # A screen of the same build: its inputs stand where those of the one before did.
         always = set()
     young = [p.bounds for found in surveys for p in found.private if _place(p) not in always]

@@ -84,8 +84,8 @@ class CaptureLoop:
     each dump that is new.
 
     `paused` says why nothing may be captured now, "" when it may. `level` says how it will be masked: when the answer
-    changes what is shown already is taken again. `run` belongs to one thread; `touched` and `stop` may
-    be called from any.
+    changes what is shown already is taken again. `run` belongs to one thread; `touched`,
+    `masked` and `stop` may be called from any.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class CaptureLoop:
         self._stopped = False
         self._wake: Wake = wake or threading.Event()
         self._touched_ns = -TOUCH_TAIL_NS
+        self._unsettled_ns = -SETTLING_NS
         self._changed_ns = 0
         self._told: int | None = None
         self._moved_ns = 0
@@ -121,6 +122,12 @@ class CaptureLoop:
         """A finger is on the glass: go to the touch rate for a second."""
         self._touched_ns = self._clock.now().mono_ns
         self._wake.set()
+
+    def masked(self, blocked: str) -> None:
+        """What was yielded is masked, "" or why all of it is covered: while it settles, look at the touch rate."""
+        if blocked == "settling":
+            self._unsettled_ns = self._clock.now().mono_ns
+            self._wake.set()
 
     def stop(self) -> None:
         """Make `run` return after the call that it is in."""
@@ -292,7 +299,8 @@ class CaptureLoop:
             now = self._clock.now()
             now_ns = now.mono_ns
             interval_ns = int(1e9 / self._settings.rate)
-            if now_ns - self._touched_ns < TOUCH_TAIL_NS or self._outages.recent(now):
+            opening = now_ns - self._unsettled_ns < SETTLING_NS
+            if opening or now_ns - self._touched_ns < TOUCH_TAIL_NS or self._outages.recent(now):
                 interval_ns = int(1e9 / self._settings.touch_rate)
             elif costly and now_ns - self._changed_ns > IDLE_NS:
                 interval_ns = max(interval_ns, int(self._settings.tree_interval * 1e9))

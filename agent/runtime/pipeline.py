@@ -373,9 +373,14 @@ class _Run:
             self._free.acquire()
             if self._stopped.is_set():
                 return
-            self._channel.put((item, self._free.release))
+            self._channel.put((item, self._masked))
         else:
             self._channel.put(item)
+
+    def _masked(self, blocked: str) -> None:
+        """Any thread."""
+        self._capture.masked(blocked)
+        self._free.release()
 
 
 def _facts(state: Foreground) -> tuple[object, ...]:

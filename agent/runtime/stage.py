@@ -51,9 +51,10 @@ APPEND_NS = 1_000_000_000
 # An app whose uploads pass through the relay need not log its events.
 WITHOUT_RELAY = frozenset(("logger-silenced", "raw-events-only"))
 
-# A snapshot comes with the call that frees the capture lane to take the next one.
+# A snapshot comes with the call that frees the capture lane to take the next one, and that is told why all of it was
+# covered, "" if it was not.
 StageItem = (
-    tuple[Snapshot, Callable[[], None]] | Hierarchy | LogEntry | Touch | Foreground | ClockFix | Gap | Relayed | Loss
+    tuple[Snapshot, Callable[[str], None]] | Hierarchy | LogEntry | Touch | Foreground | ClockFix | Gap | Relayed | Loss
 )
 
 # With a relay the ids may come a flush interval late: nothing is written before they can have come.
@@ -185,10 +186,11 @@ class Stage:
         for item in items:
             if isinstance(item, tuple):
                 snapshot, free = item
+                blocked = ""
                 try:
-                    self._snapshot(snapshot)
+                    blocked = self._snapshot(snapshot)
                 finally:
-                    free()
+                    free(blocked)
             elif isinstance(item, Hierarchy):
                 self._views(item)
             elif isinstance(item, LogEntry):
@@ -291,10 +293,10 @@ class Stage:
         self._status.blocked += bool(masked.blocked)
         self._feed(masked)
 
-    def _snapshot(self, snapshot: Snapshot) -> None:
+    def _snapshot(self, snapshot: Snapshot) -> str:
         masker = self._ready()
         if masker is None:
-            return
+            return ""
         frame = snapshot.frame
         if self._recorder is not None and frame.source != self._status.screen:
             # The source that was first chosen failed, and another took its place.
@@ -305,11 +307,13 @@ class Stage:
         except FrameMalformed as error:
             gap = Gap(frame.stamp, frame.stamp, "screen", type(error).__name__, error.detail)
             self._feed(gap)
-            return
+            return ""
         if snapshot.after is not None:
             self._drivers.free(snapshot.after.stamp)
         self._status.hierarchies += snapshot.after is not None
-        self._show(masker.snapshot(snapshot, picture, self._dpi))
+        masked = masker.snapshot(snapshot, picture, self._dpi)
+        self._show(masked)
+        return masked.blocked
 
     def _decoded(self, frame: Frame) -> Canvas:
         """The frame's canvas, that of the last one again when it has the same bytes: while views settle a screen that

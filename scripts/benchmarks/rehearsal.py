@@ -314,7 +314,7 @@ def _record(
             stage.process([item])
         elif isinstance(item, Snapshot):
             frames += 1
-            stage.process([(item, lambda: None)])
+            stage.process([(item, loop.masked)])
 
     loop = CaptureLoop(screen, hierarchy, any_clock, settings.capture, emit, stage.paused)
     # The only place where the loop waits for time to pass.

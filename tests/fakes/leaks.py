@@ -318,7 +318,7 @@ def search(
             stage.process([item])
         else:
             outcome.frames += 1
-            stage.process([(item, lambda: None)])
+            stage.process([(item, loop.masked)])
 
     loop = CaptureLoop(handset, handset, handset, settings.capture, emit, wake=handset)
     handset.loop = loop

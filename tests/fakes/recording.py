@@ -84,7 +84,7 @@ class Recorder:
         frame = self._device.screens.capture(Deadline(1))
         snapshot = Snapshot(frame, frame_before, self._device.trees.dump(Deadline(1)))
         event = event_line(self.now(), self.session, "device-killed", f"m-{self.session}-{number}")
-        self.stage.process([event, (snapshot, lambda: None)])
+        self.stage.process([event, (snapshot, lambda blocked: None)])
         self.stage.advance(self.now())
 
     def _tell(self, *words: str) -> None:

@@ -549,6 +549,37 @@ def test_an_app_that_comes_back_is_not_shown_while_its_opening_is_drawn_over_ano
     assert visible(masker.snapshot(*still(app(TITLE), status_bar(), seconds=1.7), DPI), TITLE)
 
 
+def test_a_screen_that_comes_long_after_the_last_dump_is_shown_once_it_stands_still() -> None:
+    masker = Masker("medium", APP)
+    other = app(view(0, 500, 1080, 600, text="Your cart"))
+    masker.snapshot(*still(other, status_bar(), seconds=1), DPI)
+    dump = tree(app(TITLE), status_bar(), seconds=1.5)
+    sliding, pixels = painted(other), painted(app(TITLE))
+    early = snapshot(sliding, dump, replace(dump, stamp=at(1.6)), 1.55)
+    early = replace(early, since=at(1.55), until=at(1.56))
+    assert blocked(masker.snapshot(early, RgbaCanvas(sliding), DPI)) == "settling"
+    calm = replace(snapshot(pixels, dump, replace(dump, stamp=at(1.9)), 1.8), since=at(1.65), until=at(1.85))
+    assert visible(masker.snapshot(calm, RgbaCanvas(pixels), DPI), TITLE)
+
+
+def test_inputs_of_a_screen_that_may_have_come_back_are_covered_wherever_they_slide() -> None:
+    masker = Masker("medium", APP)
+    card = view(40, 700, 1040, 820, EDIT, "4111", hint="Card")
+    pay = view(40, 2100, 500, 2200, text="Pay")
+    screen = app(TITLE, card, pay)
+    masker.snapshot(*still(screen, status_bar(), seconds=1), DPI)
+    dump = tree(screen, status_bar(), seconds=1.5)
+    for change, seen in ((app(view(0, 500, 1080, 2000, text="Your cart")), False), (screen, True)):
+        pixels = painted(change)
+        frame = snapshot(pixels, dump, replace(dump, stamp=at(1.6)), 1.55)
+        frame = replace(frame, since=at(1.55), until=at(1.56))
+        result = masker.snapshot(frame, RgbaCanvas(pixels), DPI)
+        assert blocked(result) == ""
+        assert covered(result, card)
+        assert covered(result, pay) is not seen
+        masker.snapshot(*still(screen, status_bar(), seconds=1), DPI)
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_password_field_is_known_again_by_its_place_and_by_its_id(wrapped: bool) -> None:
     masker = Masker("light", APP)

@@ -2,13 +2,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fakes.views import APP, DPI, EDIT, SCREEN, app, at, keyboard, painted, snapshot, status_bar, tree, view
+from fakes.views import APP, DPI, EDIT, SCREEN, SCROLL, app, at, keyboard, painted, snapshot, status_bar, tree, view
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.replay.motion import CLOSE_NS, LATE_NS, SETTLING_NS, Motion, enclosed, moved, still, unsettled
+from agent.model import Snapshot
+from agent.replay.motion import (
+    CLOSE_NS,
+    LATE_NS,
+    SETTLING_NS,
+    Motion,
+    Seen,
+    enclosed,
+    moved,
+    passed,
+    returned,
+    still,
+    unsettled,
+)
 from agent.replay.survey import Survey, survey
-from bridge.types import Bounds, Hierarchy, Node
+from bridge.types import Bounds, Hierarchy, Node, NodeFlag
 
 MS = 1_000_000
 TITLE = view(0, 100, 1080, 240, text="Checkout")
@@ -148,3 +161,52 @@ def test_the_last_dump_always_counts_and_all_that_ended_after_the_moment_do(
     told = motion.since(at(moment).mono_ns)
     assert told[-1] is everything[-1]
     assert set(map(id, (seen for seen in everything if seen.last_ns > at(moment).mono_ns))) <= set(map(id, told))
+
+
+LIST = view(0, 100, 1080, 240, text="Shop")
+
+
+def seen(seconds: float, *roots: Node) -> Seen:
+    return Seen(at(seconds).mono_ns, at(seconds).mono_ns, 0, surveyed(*roots))
+
+
+def taken(seconds: float, since: float, until: float) -> Snapshot:
+    around = dump(seconds - 0.05), dump(seconds + 0.05)
+    return replace(snapshot(painted(app(TITLE)), *around, seconds), since=at(since), until=at(until))
+
+
+def test_between_two_screens_another_may_have_passed_unseen() -> None:
+    far = [seen(1, app(TITLE)), seen(1.4, app(LIST))]
+    near = [seen(1.15, app(TITLE)), seen(1.4, app(LIST))]
+    moving, calm = taken(1.55, 1.55, 1.56), taken(1.9, 1.5, 1.9)
+    assert passed(far, moving)
+    assert not passed(near, moving)
+    # A picture that stands still shows no screen that slides out.
+    assert not passed(far, calm)
+    # Neither does one that was the same only before the dump could be drawn.
+    assert passed(far, taken(1.5, 1.1, 1.55))
+    assert not passed([seen(1, app(TITLE)), seen(1.4, app(TITLE))], moving)
+
+
+def test_a_list_that_shows_other_rows_is_the_same_screen() -> None:
+    def rows(first: int) -> Node:
+        texts = [view(0, 300 + 100 * n, 1080, 400 + 100 * n, text=f"Row {first + n}") for n in range(4)]
+        return app(view(0, 300, 1080, 2000, SCROLL, children=texts, flags=NodeFlag.SCROLLABLE))
+
+    moving = taken(1.55, 1.55, 1.56)
+    assert not passed([seen(1, rows(0)), seen(1.4, rows(50))], moving)
+    assert passed([seen(1, app(TITLE)), seen(1.4, rows(50))], moving)
+
+
+def test_a_screen_may_have_been_left_and_come_back_between_equal_dumps() -> None:
+    apart = [seen(1, app(CARD)), seen(1.5, app(CARD))]
+    assert returned(apart, taken(1.55, 1.55, 1.56))
+    assert not returned([seen(1.2, app(CARD)), seen(1.5, app(CARD))], taken(1.55, 1.55, 1.56))
+    assert not returned(apart, taken(1.9, 1.55, 1.9))
+    # What came after the picture cannot slide in it.
+    assert not returned(apart, taken(1.2, 1.2, 1.21))
+    found = [surveyed(app(CARD))] * 2
+    assert unsettled(found, SCREEN) == []
+    (cover,) = unsettled(found, SCREEN, sliding=True)
+    assert cover.bounds.top <= CARD.bounds.top
+    assert cover.bounds.bottom == SCREEN.height

@@ -333,6 +333,27 @@ def test_a_moving_finger_brings_the_touch_rate_and_no_more() -> None:
     assert 199 < min(gaps_ms) <= max(gaps_ms) < 220
 
 
+def test_while_a_screen_opens_it_is_looked_at_at_the_touch_rate() -> None:
+    script = Script(list(range(1, 42)), [10])
+    script.clock.step_ns = 1000
+    loop = CaptureLoop(script, script, script.clock, Capture(rate=0.5, touch_rate=5), lambda item: masked(item))
+    reasons = ["settling", "settling", "unstable"]
+
+    def masked(item: Snapshot | Hierarchy | Gap) -> None:
+        script.emitted.append(item)
+        if isinstance(item, Snapshot) and reasons:
+            loop.masked(reasons.pop(0))
+
+    fingers = Fingers(script.clock)
+    loop._wake = fingers  # type: ignore[assignment]
+    script.stop = loop.stop
+    loop.run()
+    taken = [item.frame.stamp.mono_ns for item in script.emitted if isinstance(item, Snapshot)]
+    gaps_ms = [round((after - before) / 1e6, -1) for before, after in pairwise(taken)][:5]
+    # The second was not settled: for half a second more.
+    assert gaps_ms == [200, 200, 200, 200, 2000]
+
+
 def test_without_pictures_each_new_dump_is_told() -> None:
     script = Script([], [10, 10, BridgeTimeout("s", "dump", "late"), 11, 11])
     emitted: list[Snapshot | Hierarchy | Gap] = []

@@ -55,7 +55,7 @@ class Bench:
         frame = self.device.screens.capture(Deadline(1))
         return Snapshot(frame, before, self.device.trees.dump(Deadline(1))), self.free
 
-    def free(self) -> None:
+    def free(self, blocked: str) -> None:
         self.freed += 1
 
     def everything(self) -> bytes:
