@@ -114,7 +114,8 @@ class Masker:
         if any(seen.rotation != s.frame.rotation for seen in recent):
             return self._blocked(s, dpi, "rotation")
         past = [seen.survey for seen in recent if seen.survey is not None and seen.survey.package]
-        missed = not still(s) and (any(seen.hole for seen in recent[1:]) or passed(recent, s))
+        resting = still(s)
+        missed = not resting and (any(seen.hole for seen in recent[1:]) or passed(recent, s))
         if len(past) < len(recent) or missed or not self._motion.known(drawn_ns):
             # The app's opening is drawn over what was there, by a tree that shows it in its place already; so is a
             # screen over one that no dump told of.
@@ -127,7 +128,8 @@ class Masker:
         if canvas is not self._shown:
             self._wide = self._shown is None or canvas.unlike(self._shown) > WIDE
             self._shown = canvas
-        settling = unsettled([*past, *found], size, sliding=self._wide and returned(recent, s))
+        sliding = self._wide and not resting and returned(recent, s)
+        settling = unsettled([*past, *found], size, sliding=sliding)
         last = found[-1]
         if last.worded and _black(canvas, last):
             return self._blocked(s, dpi, "secure")
