@@ -15,7 +15,7 @@ NO_SESSION = -1
 
 EventKind = Literal["track", "screen", "identify", "group", "alias"]
 EventStage = Literal["after", "enriched", "before", "raw", "session"]
-SealReason = Literal["time", "size", "session", "resize", "clock", "stop", "lost"]
+SealReason = Literal["time", "size", "session", "resize", "clock", "stop", "lost", "cut"]
 MaskLevel = Literal["light", "medium", "conservative"]
 RemoteForm = Literal["android", "web"]
 Severity = Literal["error", "warning", "info"]
@@ -117,6 +117,20 @@ class Happening:
     name: str
     facts: Mapping[str, object] = field(default_factory=dict)
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A moment that a person or a program marked. UNCLEANED: `name` and `note` are theirs.
+
+    `by` says through what: a key, another terminal, a test runner. `facts` are fixed words and numbers.
+    """
+
+    stamp: Stamp
+    name: str
+    note: str = ""
+    by: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+TOLD = ("start", "stop", "status")
+
 
 def control(
     verb: Annotated[str, typer.Argument(metavar="start|stop|status", help="What to tell the recorder.")],
@@ -21,11 +23,11 @@ def control(
     """
     from agent.commands.console import put, put_json
     from agent.errors import ConfigError
-    from agent.runtime.control import SOCKET, VERBS, ask
+    from agent.runtime.control import SOCKET, ask
     from agent.settings import load
 
-    if verb not in VERBS:
-        raise ConfigError(f"{verb!r} is nothing that a recorder does.", f"Take one of: {', '.join(VERBS)}.")
+    if verb not in TOLD:
+        raise ConfigError(f"{verb!r} is nothing that a recorder does.", f"Take one of: {', '.join(TOLD)}.")
     spool = load({}, config).settings.spool
     answers = [answer for path in sorted(spool.glob(f"*/{SOCKET}")) if (answer := ask(path, verb)) is not None]
     if not answers:

@@ -35,6 +35,7 @@ def demo(
     """
     from agent.commands.attach import record
     from agent.commands.console import put_json, say
+    from agent.commands.rig import Wanted
     from agent.errors import StorageDenied, StorageError
     from agent.settings import load
     from agent.store.disk import make_folder
@@ -54,8 +55,8 @@ def demo(
         ) as phones,
     ):  # fmt: skip
         settings = load({"spool": out / "spool", "adb.port": phones["port"]}).settings
-        sinks = [f"dir:{out / 'recording'}", f"collector:{collector['url']}"]
-        summary = record(settings, tuple(phones["serials"]), False, SHOP, sinks, seconds)
+        sinks = f"dir:{out / 'recording'}", f"collector:{collector['url']}"
+        summary = record(settings, Wanted(tuple(phones["serials"]), app=SHOP, sinks=sinks), seconds)
         _end_by_signal()
         if as_json:
             put_json(summary)

@@ -249,7 +249,7 @@ def _metrics(settings: Metrics) -> Check:
 
 def _video(capture: Capture) -> Check:
     """What pictures are asked for: video, when it is wanted and this host can decode it."""
-    from agent.commands.attach import video_settings
+    from agent.commands.rig import video_settings
     from bridge import decoder, scrcpy
 
     try:
@@ -284,7 +284,7 @@ def _sink(spec: str, upload: Upload) -> Check:
 def _device(
     registry: Registry, serial: str | None, app: str | None, listen: float, api_key: str, heard: list[Finding]
 ) -> Iterator[Check]:
-    from agent.commands.attach import choose
+    from agent.commands.rig import choose
     from agent.errors import NoDevice, next_step
     from bridge.deadline import Deadline
     from bridge.errors import BridgeError

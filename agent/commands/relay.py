@@ -55,8 +55,8 @@ def relay(
     import threading
     from types import FrameType
 
-    from agent.commands.attach import choose, traces
     from agent.commands.console import logged, put_json, say
+    from agent.commands.rig import choose, traces
     from agent.settings import load
     from bridge.clock import HostClock
     from bridge.registry import Registry

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from enum import IntFlag
 from typing import Any
 
-from agent.replay.rrweb import PICTURE_ID, TOUCH
+from agent.replay.rrweb import PICTURE_ID, TOUCH, custom, meta
 
 LAYER_CLASS = "l"
 VIEW_CLASS = "v"
+# rrweb's node types.
+_DOCUMENT, _DOCTYPE, _ELEMENT = 0, 1, 2
 _TOUCH_KINDS = {7: True, 9: False, 10: False}
 
 
@@ -103,6 +105,7 @@ class State:
 class _Node:
     id: int
     tag: str
+    type: int
     attributes: dict[str, str] = field(default_factory=dict)
     text: str = ""
     parent: _Node | None = None
@@ -151,6 +154,16 @@ class Playback:
             finger = data["payload"]
             return self._finger(finger, finger.get("kind") in ("down", "move"), drawn=False)
         return Change.NONE
+
+    def opening(self, at_ms: int) -> list[dict[str, Any]]:
+        """The events of a list that begins now with all that is shown: Meta at `at_ms`; a full snapshot and the masks
+        one ms later, as a player wants it. Nothing when there is no document yet.
+        """
+        if self._root is None:
+            return []
+        data = {"initialOffset": {"top": 0, "left": 0}, "node": _described(self._root)}
+        events = [meta(at_ms, self._href, *self._size), {"type": 2, "timestamp": at_ms + 1, "data": data}]
+        return [*events, custom(at_ms + 1, "mask", self._mask)] if self._mask else events
 
     @property
     def opened(self) -> bool:
@@ -282,7 +295,7 @@ class Playback:
         return built
 
     def _node(self, described: Mapping[str, Any]) -> _Node:
-        node = _Node(_int(described.get("id")), str(described.get("tagName", "")))
+        node = _Node(_int(described.get("id")), str(described.get("tagName", "")), _int(described.get("type")))
         node.text = str(described.get("textContent") or "")
         attributes = described.get("attributes")
         _set(node, attributes if isinstance(attributes, Mapping) else {})
@@ -303,6 +316,25 @@ def _kind(node: _Node) -> Change:
     if VIEW_CLASS in node.attributes.get("class", "").split() or node.text:
         return Change.VIEWS
     return Change.NONE
+
+
+def _described(root: _Node) -> dict[str, Any]:
+    """A node and all below it as rrweb writes it."""
+    made: dict[int, dict[str, Any]] = {}
+    for node in root.walk():
+        described: dict[str, Any] = {"type": node.type, "id": node.id}
+        if node.type == _DOCTYPE:
+            described |= {"name": "html", "publicId": "", "systemId": ""}
+        elif node.type == _ELEMENT:
+            described |= {"tagName": node.tag, "attributes": dict(node.attributes), "childNodes": []}
+        elif node.type == _DOCUMENT:
+            described["childNodes"] = []
+        else:
+            described["textContent"] = node.text
+        made[id(node)] = described
+        if node is not root and node.parent is not None:
+            made[id(node.parent)]["childNodes"].append(described)
+    return made[id(root)]
 
 
 def _set(node: _Node, attributes: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from agent.model import (
     Finding,
     Happening,
     Loss,
+    Marker,
     MaskedSnapshot,
     ParseFailure,
     SealedSegment,
@@ -32,14 +33,27 @@ from agent.replay.touches import TouchWriter
 from agent.replay.tree import NodeIds
 from bridge.types import Foreground, Gap, LogEntry, Size, Stamp, Touch
 
-Item = MaskedSnapshot | Touch | LogEntry | SegmentEvent | ParseFailure | Finding | Happening | Foreground | Gap | Loss
-_Held = Shown | Touch | LogEntry | SegmentEvent | Finding | Happening | Foreground | Gap
+Item = (
+    MaskedSnapshot
+    | Touch
+    | LogEntry
+    | SegmentEvent
+    | ParseFailure
+    | Finding
+    | Happening
+    | Marker
+    | Foreground
+    | Gap
+    | Loss
+)
+_Held = Shown | Touch | LogEntry | SegmentEvent | Finding | Happening | Marker | Foreground | Gap
 
 SETTLE_MS = 2_000
 PREROLL_MS = 60_000
 PREROLL_BYTES = 8_000_000
 MAX_LOGS = 1_000
 MAX_LOG_CHARS = 2_000
+MAX_MARKER_CHARS = 200
 # How soon a piece of a long text follows the one before.
 PIECES_NS = 100_000_000
 MAX_WRITERS = 64
@@ -269,6 +283,8 @@ class Recorder:
             self._place_finding(interval, item)
         elif isinstance(item, Happening):
             self._place_happening(interval, item)
+        elif isinstance(item, Marker):
+            self._place_marker(interval, item)
         else:
             self._place_gap(interval, item)
 
@@ -435,6 +451,11 @@ class Recorder:
             # Cut last: half a secret is no pattern any more.
             payload["text"] = self._masker.text(item.text)[:MAX_LOG_CHARS]
         self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, item.kind, payload)])
+
+    def _place_marker(self, interval: Interval, item: Marker) -> None:
+        name, note = self._masker.text(item.name), self._masker.text(item.note)
+        payload = {"name": name[:MAX_MARKER_CHARS], "note": note[:MAX_LOG_CHARS], "by": item.by, **item.facts}
+        self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, "marker", payload)])
 
     def _place_gap(self, interval: Interval, item: Gap) -> None:
         if item.stage == "device" and interval.key in self._open:

@@ -227,7 +227,7 @@ class SegmentWriter:
     def seal(self, reason: SealReason, end_ms: int, losses: tuple[Loss, ...], cost: Cost = NO_COST) -> SealedSegment:
         """Close at `end_ms`, or at the last event if that is later."""
         manifest = self._manifest(reason, max(end_ms, self.last_ms + 1), losses, cost)
-        return _closed(manifest, self._events, self._pictures)
+        return closed(manifest, self._events, self._pictures)
 
     def draft(self, losses: tuple[Loss, ...], cost: Cost = NO_COST) -> Draft | None:
         """What was written since the last draft, None when that is nothing and the losses are the same."""
@@ -291,10 +291,10 @@ def recovered(manifest: SegmentManifest, events: Iterable[bytes], pictures: Mapp
     counts = replace(manifest.counts, gaps=manifest.counts.gaps + 1)
     losses = (*manifest.losses, Loss("recorder", f"{KILLED}, {TAIL}", 1))
     whole = replace(manifest, end_ms=end_ms + 1, reason="lost", counts=counts, losses=losses)
-    return _closed(whole, [*timed, (end_ms, rrweb.dumps(gap))], pictures)
+    return closed(whole, [*timed, (end_ms, rrweb.dumps(gap))], pictures)
 
 
-def _closed(
+def closed(
     manifest: SegmentManifest, events: Iterable[tuple[int, bytes]], pictures: Mapping[str, Picture]
 ) -> SealedSegment:
     """Events, with their times, in order and closed by the `end` event of `manifest`, whose id and size it finds."""

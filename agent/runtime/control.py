@@ -1,4 +1,4 @@
-"""A running recorder's control socket: start, stop and status, one JSON line each way.
+"""A running recorder's control socket: start, stop, mark and status, one JSON line each way.
 
 The socket lies in the run's spool folder and is for its owner only. `control` of the command line talks to it.
 """
@@ -20,23 +20,29 @@ from agent.analytics.gate import Gate
 log = logging.getLogger(__name__)
 
 SOCKET = "control.sock"
-REQUEST_BYTES = 4096
+REQUEST_BYTES = 16_384
 ANSWER_BYTES = 1 << 20
 ASK_SECONDS = 5.0
-VERBS = ("start", "stop", "status")
+VERBS = ("start", "stop", "status", "mark")
+MAX_NAME, MAX_NOTE = 200, 2_000
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, gate: Gate, facts: Callable[[], Mapping[str, Any]]) -> AsyncIterator[None]:
-    """Answer on `folder`/control.sock while the block runs. Where that cannot be (a path too long, a system without
-    Unix sockets) the recording runs without, and the log says so."""
+async def serving(
+    folder: Path, gate: Gate, facts: Callable[[], Mapping[str, Any]], mark: Callable[[str, str], int]
+) -> AsyncIterator[None]:
+    """Answer on `folder`/control.sock while the block runs.
+
+    `mark` puts a marker of a name and with a note into the recordings and says into how many. Where this cannot be (a
+    path too long, a system without Unix sockets) the recording runs without, and the log says so.
+    """
     path = folder / SOCKET
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 line = await reader.readline()
-                writer.write(json.dumps(_done(line, gate, facts)).encode() + b"\n")
+                writer.write(json.dumps(_done(line, gate, facts, mark)).encode() + b"\n")
                 await writer.drain()
         except (TimeoutError, OSError, ValueError):
             pass
@@ -72,7 +78,7 @@ def _bound(path: Path) -> socket.socket:
     return bound
 
 
-def ask(path: Path, verb: str) -> Mapping[str, Any] | None:
+def ask(path: Path, verb: str, **said: str) -> Mapping[str, Any] | None:
     """What the recorder behind `path` answers; None when none is there any more."""
     if not hasattr(socket, "AF_UNIX"):
         return None
@@ -80,7 +86,7 @@ def ask(path: Path, verb: str) -> Mapping[str, Any] | None:
         sock.settimeout(ASK_SECONDS)
         try:
             sock.connect(os.fspath(path))
-            sock.sendall(json.dumps({"do": verb}).encode() + b"\n")
+            sock.sendall(json.dumps({"do": verb, **said}).encode() + b"\n")
             data = b""
             while not data.endswith(b"\n") and len(data) < ANSWER_BYTES:
                 more = sock.recv(1 << 16)
@@ -93,16 +99,26 @@ def ask(path: Path, verb: str) -> Mapping[str, Any] | None:
     return answer if isinstance(answer, dict) else None
 
 
-def _done(line: bytes, gate: Gate, facts: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+def _done(
+    line: bytes, gate: Gate, facts: Callable[[], Mapping[str, Any]], mark: Callable[[str, str], int]
+) -> dict[str, Any]:
+    more: dict[str, Any] = {}
     try:
         request = json.loads(line)
-        verb = request.get("do") if isinstance(request, dict) else None
     except ValueError:
-        verb = None
+        request = None
+    if not isinstance(request, dict):
+        request = {}
+    verb = request.get("do")
     if verb == "start":
         gate.start()
     elif verb == "stop":
         gate.stop()
+    elif verb == "mark":
+        name, note = request.get("name", ""), request.get("note", "")
+        if not (isinstance(name, str) and isinstance(note, str) and len(name) <= MAX_NAME and len(note) <= MAX_NOTE):
+            return {"ok": False, "error": f"name and note are texts of at most {MAX_NAME} and {MAX_NOTE} characters"}
+        more["marked"] = mark(name, note)
     elif verb != "status":
         return {"ok": False, "error": f"known: {', '.join(VERBS)}"}
-    return {"ok": True, "capturing": not gate.closed, "reason": gate.closed, "pid": os.getpid(), **facts()}
+    return {"ok": True, "capturing": not gate.closed, "reason": gate.closed, "pid": os.getpid(), **more, **facts()}

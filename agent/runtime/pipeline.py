@@ -12,12 +12,12 @@ from typing import Any
 
 from agent.analytics import lifecycle
 from agent.analytics.drivers import Drivers
-from agent.model import Loss, Relayed, Snapshot
+from agent.model import Loss, Snapshot
 from agent.runtime.capture import CaptureLoop
 from agent.runtime.channel import Channel, ChannelClosed
 from agent.runtime.lane import start_lane
 from agent.runtime.restarts import BRIEF_NS, BUDGET, Restarts
-from agent.runtime.stage import Stage, StageItem
+from agent.runtime.stage import Posted, Stage, StageItem
 from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
 from bridge.deadline import Deadline
@@ -75,12 +75,12 @@ class Pipeline:
         self._lost: tuple[Stamp, str, str] | None = None
         self._cause: tuple[Stamp, str, str] | None = None
         self._boot_id = ""
-        self._posted: deque[Relayed] = deque()
+        self._posted: deque[Posted] = deque()
         self._unposted = 0
         self._restarts = Restarts()
         self.attached = asyncio.Event()
 
-    def post(self, item: Relayed) -> None:
+    def post(self, item: Posted) -> None:
         """What came by another way than the lanes; taken while the device is open. Any thread, never blocks."""
         if len(self._posted) < POSTED_ITEMS:
             self._posted.append(item)
@@ -237,7 +237,7 @@ class Pipeline:
     def _take_posted(self) -> list[StageItem]:
         taken: list[StageItem] = [self._posted.popleft() for _ in range(len(self._posted))]
         if self._unposted:
-            taken.append(Loss("relay", "uploads while the device was away", self._unposted))
+            taken.append(Loss("relay", "uploads and markers while the device was away", self._unposted))
             self._unposted = 0
         return taken
 

@@ -23,6 +23,7 @@ from agent.model import (
     Finding,
     Happening,
     Loss,
+    Marker,
     MaskedSnapshot,
     MaskLevel,
     ParseFailure,
@@ -51,10 +52,12 @@ APPEND_NS = 1_000_000_000
 # An app whose uploads pass through the relay need not log its events.
 WITHOUT_RELAY = frozenset(("logger-silenced", "raw-events-only"))
 
+# What comes by another way than from the device.
+Posted = Relayed | Marker
 # A snapshot comes with the call that frees the capture lane to take the next one, and that is told why all of it was
 # covered, "" if it was not.
 StageItem = (
-    tuple[Snapshot, Callable[[str], None]] | Hierarchy | LogEntry | Touch | Foreground | ClockFix | Gap | Relayed | Loss
+    tuple[Snapshot, Callable[[str], None]] | Hierarchy | LogEntry | Touch | Foreground | ClockFix | Gap | Posted | Loss
 )
 
 # With a relay the ids may come a flush interval late: nothing is written before they can have come.
@@ -199,7 +202,7 @@ class Stage:
                 self._relayed(item)
             elif isinstance(item, ClockFix):
                 self._clock(item)
-            elif isinstance(item, Gap) or not self._gate.closed:
+            elif isinstance(item, Gap | Marker) or not self._gate.closed:
                 if isinstance(item, Gap):
                     self._findings(self._doctor.hear(item))
                     if item.stage == "hierarchy" and item.reason == DeviceBusy.__name__:

@@ -10,11 +10,10 @@ from typing import Any
 
 from agent.errors import StorageError
 from agent.log import about
-from agent.model import Relayed
 from agent.runtime.heap import give_back
 from agent.runtime.lane import Workers, start_lane
 from agent.runtime.pipeline import Pipeline
-from agent.runtime.stage import Stage
+from agent.runtime.stage import Posted, Stage
 from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
 from bridge.clock import HostClock
@@ -56,11 +55,12 @@ class Supervisor:
         self._pipelines: dict[str, Pipeline] = {}
         self.statuses: dict[str, DeviceStatus] = {}
 
-    def post(self, serial: str, item: Relayed) -> None:
-        """Hand a device's upload to its pipeline; nothing when it has none. Any thread."""
+    def post(self, serial: str, item: Posted) -> bool:
+        """Hand a device's upload, or a marker, to its pipeline; whether it has one. Any thread."""
         pipeline = self._pipelines.get(serial)
         if pipeline is not None:
             pipeline.post(item)
+        return pipeline is not None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Supervise until `stop`; then every open segment is sealed. Raises AgentError when storing fails."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from fakes.wait import until
 
 from agent.commands.attach import record
+from agent.commands.rig import Wanted
 from agent.runtime.control import ask
 from agent.settings import load
 from bridge.emulated.lab import Lab
@@ -53,7 +54,8 @@ class Recorder:
             working = [pool.submit(conduct) for conduct in conductors]
             stopping = pool.submit(self._stop_after, working)
             try:
-                summary = record(self._settings, specs, every, SHOP, [self._sink], LONGEST_SECONDS, relay)
+                wanted = Wanted(specs, every, SHOP, (self._sink,), relay)
+                summary = record(self._settings, wanted, LONGEST_SECONDS)
             finally:
                 self._ended.set()
             results = [work.result() for work in working]

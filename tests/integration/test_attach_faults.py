@@ -22,6 +22,7 @@ from fakes.recorder import SHOP, Recorder, recording
 from fakes.wait import until
 
 from agent.commands.attach import record
+from agent.commands.rig import Wanted
 from agent.settings import load
 from agent.store.recording import Recording
 from bridge.clock import HostClock
@@ -177,7 +178,7 @@ def test_an_adb_server_of_another_version_is_left_alone(tmp_path: Path) -> None:
         until(lambda: version() == "0028", "the foreign server")
         settings = load({"spool": tmp_path / "spool", "adb.port": lab.port}).settings
         with pytest.raises(AdbServerError, match=r"unsupported: the adb server at .* is of version 40, not 41"):
-            record(settings, (), False, SHOP, [f"dir:{tmp_path / 'replays'}"], duration=1)
+            record(settings, Wanted(app=SHOP, sinks=(f"dir:{tmp_path / 'replays'}",)), duration=1)
         assert version() == "0028"
         lab.heal("foreign-adb")
 

@@ -12,7 +12,7 @@ import pytest
 from fakes.recorder import Recorder, recording
 from fakes.wait import until
 
-from agent.commands.attach import check_display
+from agent.commands.rig import check_display
 from agent.errors import ConfigError
 from agent.replay.validator import validate
 from agent.store.recording import Recording

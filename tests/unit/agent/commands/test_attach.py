@@ -5,10 +5,6 @@ from pathlib import Path
 import pytest
 from fakes.adb_server import FakeAdbServer
 
-from agent.commands.attach import video_settings
-from agent.settings import Capture
-from bridge.video import VideoSettings
-
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAdbServer:
@@ -126,13 +122,3 @@ def test_a_scrcpy_server_that_is_none(
     ended = call("attach", "-s", "SERIAL")
     assert ended.code == 2
     assert words in ended.err
-
-
-def test_what_video_is_asked_for(tmp_path: Path) -> None:
-    jar = tmp_path / "scrcpy-server-v4.1"
-    jar.write_bytes(b"PK")
-    assert video_settings(Capture()) == VideoSettings(540, 2_000_000, 10, None, "")
-    asked = video_settings(Capture(width=720, touch_rate=12, bit_rate=900_000, scrcpy_server=jar))
-    assert asked == VideoSettings(720, 900_000, 24, jar, "")
-    assert video_settings(Capture(video=False)) is None
-    assert video_settings(Capture(quality="text")) is None

@@ -29,7 +29,7 @@ def recorder(spool: Path) -> Iterator[Gate]:
     device = {"serial": "fake-1", "state": "recording", "session_id": 5, "paused": "stopped"}
 
     async def run() -> None:
-        async with serving(folder, gate, lambda: {"devices": [device]}):
+        async with serving(folder, gate, lambda: {"devices": [device]}, lambda name, note: 1):
             await ended.wait()
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))

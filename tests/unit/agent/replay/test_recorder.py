@@ -29,7 +29,17 @@ from fakes.views import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.model import Finding, Happening, Loss, MaskedNode, MaskedSnapshot, ParseFailure, SealedSegment, SessionKey
+from agent.model import (
+    Finding,
+    Happening,
+    Loss,
+    Marker,
+    MaskedNode,
+    MaskedSnapshot,
+    ParseFailure,
+    SealedSegment,
+    SessionKey,
+)
 from agent.replay.canvas import RgbaCanvas
 from agent.replay.mask import Masker
 from agent.replay.recorder import MAX_LOGS, MAX_PROOF_CHARS, Item, Recorder
@@ -356,6 +366,17 @@ def test_what_happened_to_the_app_is_marked_and_its_text_cleaned() -> None:
     assert marked["text"].startswith("FATAL EXCEPTION: no card ")
     assert "4539" not in marked["text"]
     assert tagged(segment, "app") == [{"name": "Pay in front", "state": "front", "activity": f"{APP}.Pay"}]
+
+
+def test_a_marker_stands_in_the_session_of_its_moment_and_its_words_are_cleaned() -> None:
+    early = Marker(at(0.5), "before", by="control")
+    paid = Marker(at(3), "paid", "with 4539578763621486", "key", {"attempt": 2})
+    (segment,) = run([early, picture(1, 1), event(2, ONE), paid], until=9)
+    first, second = tagged(segment, "marker")
+    assert first == {"name": "before", "note": "", "by": "control"}
+    assert (second["name"], second["by"], second["attempt"]) == ("paid", "key", 2)
+    assert second["note"].startswith("with ")
+    assert "4539" not in second["note"]
 
 
 def test_the_page_is_named_by_what_came_to_be_in_front() -> None:

@@ -16,11 +16,15 @@ from agent.runtime.control import SOCKET, ask, serving
 T = TypeVar("T")
 
 
+def mark(name: str, note: str) -> int:
+    return len(name) + len(note)
+
+
 def during(folder: Path, gate: Gate, do: Callable[[], T]) -> T:
     """What `do` gives, on a thread of its own, while the socket is served."""
 
     async def run() -> T:
-        async with serving(folder, gate, lambda: {"devices": []}):
+        async with serving(folder, gate, lambda: {"devices": []}, mark):
             return await asyncio.get_running_loop().run_in_executor(None, do)
 
     return asyncio.run(run())
@@ -45,8 +49,22 @@ def test_stop_start_and_status(tmp_path: Path) -> None:
 def test_an_unknown_word_changes_nothing(tmp_path: Path) -> None:
     gate = Gate()
     (answer,) = told(tmp_path, gate, "fly")
-    assert answer == {"ok": False, "error": "known: start, stop, status"}
+    assert answer == {"ok": False, "error": "known: start, stop, status, mark"}
     assert gate.closed == ""
+
+
+def test_a_marker_is_handed_on(tmp_path: Path) -> None:
+    def do() -> list[Mapping[str, Any] | None]:
+        path = tmp_path / SOCKET
+        return [ask(path, "mark", name="pay", note="slow"), ask(path, "mark"), ask(path, "mark", name="x" * 201)]
+
+    made, bare, long = during(tmp_path, Gate(), do)
+    assert made is not None
+    assert (made["ok"], made["marked"]) == (True, 7)
+    assert bare is not None
+    assert bare["marked"] == 0
+    assert long is not None
+    assert long["ok"] is False
 
 
 def test_the_socket_is_the_owner_s_alone_and_gone_afterwards(tmp_path: Path) -> None:

@@ -448,7 +448,7 @@ def test_what_is_posted_reaches_the_stage_while_the_device_is_silent(monkeypatch
         pipeline.attached.set()
         await until_async(lambda: len(taken) == 3, "what was posted before the device came")
         assert [*taken[:2]] == uploads[:2]
-        assert taken[2] == Loss("relay", "uploads while the device was away", 1)
+        assert taken[2] == Loss("relay", "uploads and markers while the device was away", 1)
         pipeline.post(uploads[3])
         stop.set()
 

@@ -1,0 +1,386 @@
+"""All that recording devices needs, set up and taken down in order: sinks, spool, registry, supervisor, uploader."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.analytics.gate import Gate
+from agent.commands.console import say
+from agent.errors import AgentError, ConfigError, NoDevice, SinkError, StorageDenied
+from agent.model import Marker, Relayed
+from agent.outbox.exchange import trust
+from agent.outbox.pace import Pace
+from agent.outbox.remoteconfig import HOSTS, RemoteConfigClient
+from agent.outbox.sink import Sink, parse_sink
+from agent.outbox.spool import Spool, open_free
+from agent.outbox.uploader import BACKOFFS, Uploader
+from agent.runtime.control import serving
+from agent.runtime.cost import Meter
+from agent.runtime.heap import share_heaps
+from agent.runtime.stage import Stage
+from agent.runtime.status import DeviceStatus
+from agent.runtime.supervisor import Supervisor
+from agent.settings import Capture, Settings
+from agent.store.traces import Traces
+from bridge import decoder, scrcpy
+from bridge.clock import HostClock
+from bridge.deadline import Deadline
+from bridge.registry import Registry
+from bridge.smartsocket import AdbServer
+from bridge.video import VideoSettings
+
+LIST_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
+SMOOTH_RATE = 10
+KEY_HINT = "Set ANDROID_REPLAY_UPLOAD__API_KEY or upload.api_key_file, or give --plugin-config."
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to record and where to send it. `devices` are specs; none and not `every` = the only usable device.
+
+    `app` is a package, None for the app in front. `sinks` are as on the command line.
+    """
+
+    devices: tuple[str, ...] = ()
+    every: bool = False
+    app: str | None = None
+    sinks: tuple[str, ...] = ("dir:replays",)
+    relay: bool = False
+
+
+@dataclass(slots=True)
+class Rig:
+    """A recorder that is set up. `statuses` by serial; `serials` is empty when every device is recorded."""
+
+    settings: Settings
+    wanted: Wanted
+    serials: tuple[str, ...]
+    registry: Registry
+    supervisor: Supervisor
+    gate: Gate
+    spool: Spool
+    uploader: Uploader
+    clock: HostClock
+    pace: Pace
+    relaying: Any = None
+    drained: bool = False
+    _sinks: tuple[str, ...] = ()
+    _began: tuple[float, float] = field(default_factory=lambda: (time.monotonic(), time.process_time()))
+
+    @property
+    def statuses(self) -> dict[str, DeviceStatus]:
+        return self.supervisor.statuses
+
+    def mark(self, marker: Marker, serials: Iterable[str] | None = None) -> int:
+        """Put a marker into the recordings of these devices, or of all; into how many. Any thread."""
+        return sum(self.supervisor.post(serial, marker) for serial in (self.statuses if serials is None else serials))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Record until `stop`; then every open segment is sealed. Raises AgentError when nothing can be stored."""
+
+        def facts() -> Mapping[str, Any]:
+            return {"devices": [status.facts() for status in self.statuses.values()]}
+
+        def mark(name: str, note: str) -> int:
+            return self.mark(Marker(self.clock.now(), name, note, "control"))
+
+        try:
+            async with serving(self.spool.folder, self.gate, facts, mark):
+                await self.supervisor.run(stop)
+        except* AgentError as group:
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
+
+    def flush(self) -> bool:
+        """Upload what is left, for at most `upload.flush_seconds`; whether all of it went."""
+        self.drained = self.uploader.drain(self.settings.upload.flush_seconds)
+        return self.drained
+
+    def summary(self) -> dict[str, Any]:
+        """What was recorded, sent, kept back and spent."""
+        statuses = list(self.statuses.values())
+        began, cpu = self._began
+        made: dict[str, Any] = {
+            "devices": [status.facts() for status in statuses],
+            "uploads": self.uploader.stats(),
+            "drained": self.drained,
+            "unstored": self.spool.unstored(),
+            "expired": len(self.spool.expired),
+            # What recording cost this host.
+            "cost": {
+                "seconds": time.monotonic() - began,
+                "cpu_seconds": time.process_time() - cpu,
+                "bytes_captured": sum(status.cost.captured for status in statuses),
+                "bytes_written": sum(status.cost.written for status in statuses),
+                "bytes_sent": self.pace.taken,
+                "frames_taken": sum(status.cost.taken for status in statuses),
+                "frames_blocked": sum(status.cost.blocked for status in statuses),
+                "frames_lost": sum(status.cost.lost for status in statuses),
+            },
+        }
+        if self.relaying is not None:
+            made["relay"] = {**self.relaying.counts, "waiting": self.relaying.queue.batches}
+        return made
+
+    def tell(self, summary: Mapping[str, Any]) -> None:
+        """Say the summary, and what became of what could not be sent."""
+        from agent.commands.relay import summary as relay_summary
+
+        spool = self.settings.spool
+        if self.relaying is not None:
+            say(relay_summary(self.relaying))
+        if not self.statuses:
+            say("No device came, nothing was recorded. `android-replay devices` tells what adb sees.")
+        for status in self.statuses.values():
+            _tell_device(status)
+        cost = summary["cost"]
+        say(
+            f"It took {cost['cpu_seconds']:.1f} s of CPU in {cost['seconds']:.0f} s; {cost['bytes_captured']:,} bytes "
+            f"came from phones, {cost['bytes_written']:,} went to the spool, {cost['bytes_sent']:,} were sent; "
+            f"{cost['frames_lost']} pictures could not be had."
+        )
+        if not self.drained:
+            say(f"Not everything was uploaded; it waits in {spool} for the next run or `android-replay upload`.")
+        others = self.spool.pending() - sum(map(self.spool.pending, self._sinks))
+        if others:
+            say(f"{others} deliveries of earlier runs go elsewhere: `android-replay upload` makes them.")
+        if summary["expired"]:
+            hours = self.settings.upload.keep_hours
+            say(f"{summary['expired']} deliveries of earlier runs waited for more than {hours:g} hours: deleted.")
+        refused = len(self.spool.rejections())
+        if refused:
+            say(f"{refused} deliveries were refused and are kept: `android-replay upload` says why and tries again.")
+
+
+@contextmanager
+def rigged(settings: Settings, wanted: Wanted) -> Iterator[Rig]:
+    """A recorder, ready to run; taken down at the end of the block.
+
+    Raises NoDevice, ConfigError, BridgeError and StorageError before anything is recorded.
+    """
+    from agent.commands.relay import lead, opened
+
+    share_heaps()
+    clock = HostClock()
+    plugin, api_key = settings.plugin, settings.upload.api_key.get_secret_value()
+    if plugin.remote_config and not api_key:
+        raise ConfigError("The remote config is that of a project's API key, and none is set.", KEY_HINT)
+    with ExitStack() as stack:
+        gate = Gate(
+            sample_rate=plugin.sample_rate,
+            variant=plugin.sampling,
+            opt_out=plugin.opt_out,
+            auto_start=plugin.auto_start,
+            remote=plugin.remote_config,
+            on_session=lambda: remote.refresh() if remote is not None else None,
+        )
+        # What the remote config says of the rate counts, also in what is announced.
+        pace = Pace(settings.upload.bytes_per_second)
+        targets = [parse_sink(spec, settings.upload, lambda: gate.sample_rate, pace) for spec in wanted.sinks]
+        for target in targets:
+            stack.callback(target.close)
+        server = AdbServer(settings.adb.host, settings.adb.port)
+        video = video_settings(settings.capture)
+        if video is not None and video.scrcpy_server is not None and not decoder.available():
+            say("capture.scrcpy_server needs PyAV: install android-replay-agent[video]. Single pictures are taken.")
+        notebook = traces(settings, stack)
+        registry = Registry(server, clock, start=True, video=video, display=settings.capture.display, notebook=notebook)
+        stack.callback(registry.close)
+        serials = () if wanted.every else choose(registry, wanted.devices)
+        check_display(registry, serials, settings.capture.display)
+        spool = _spool(settings, targets)
+        stack.callback(spool.close)
+        names = tuple(target.name for target in targets)
+        remote: RemoteConfigClient | None = None
+        if plugin.remote_config:
+            url = plugin.remote_url or HOSTS[plugin.server_zone]
+            remote = RemoteConfigClient(
+                url, api_key, plugin.remote_form, settings.spool, gate.configure, tls=trust(settings.upload.ca_file)
+            )
+            stack.callback(remote.close)
+            remote.start()
+        meter = Meter(lambda: pace.taken)
+
+        def make_stage(status: DeviceStatus) -> Stage:
+            return Stage(
+                wanted.app,
+                settings,
+                lambda sealed: spool.keep(sealed, names),
+                status,
+                clock.now,
+                wanted.relay,
+                gate,
+                lambda draft: spool.append(draft, names),
+                spool.take_losses,
+                meter.share(),
+            )
+
+        supervisor = Supervisor(registry, clock, settings, serials, make_stage)
+
+        def heard(serial: str, events: Sequence[Mapping[str, object]]) -> None:
+            came = clock.now()
+            for event in events:
+                supervisor.post(serial, Relayed(came, event))
+
+        relaying = opened(settings, heard, stack, lambda session: not gate.refusal(session)) if wanted.relay else None
+        if relaying is not None:
+            lead(settings, registry, serials, relaying, stack, notebook)
+        uploader = Uploader(spool, targets, BACKOFFS[settings.upload.conformance], ended=gate.end)
+        stack.callback(uploader.stop)
+        uploader.start()
+        if settings.metrics.port is not None:
+            from agent.metrics import PATH, Figures, served
+
+            figures = Figures(lambda: supervisor.statuses, uploader.stats, spool, lambda: pace.taken)
+            door = stack.enter_context(served(figures, settings.metrics))
+            say(f"Figures for Prometheus: {door.url}{PATH}")
+        yield Rig(
+            settings, wanted, serials, registry, supervisor, gate, spool, uploader, clock, pace, relaying, _sinks=names
+        )
+
+
+async def until_stopped(rig: Rig, duration: float | None) -> None:
+    """Record until a signal or the duration's end. The first signal stops in order, a second at once.
+
+    SIGUSR1 starts capture and SIGUSR2 stops it, where a system has them.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked)
+    for name, tell in (("SIGUSR1", rig.gate.start), ("SIGUSR2", rig.gate.stop)):
+        if hasattr(signal, name):
+            loop.add_signal_handler(getattr(signal, name), tell)
+    if duration is not None:
+        loop.call_later(duration, stop.set)
+    await rig.run(stop)
+
+
+def traces(settings: Settings, stack: ExitStack) -> Traces:
+    """What is changed on devices, noted until the stack ends and after. Raises StorageError."""
+    try:
+        notebook = Traces(settings.spool / "devices")
+    except StorageDenied as error:
+        raise StorageDenied(error.message, "Set ANDROID_REPLAY_SPOOL to a folder that you can write.") from error
+    stack.callback(notebook.close)
+    return notebook
+
+
+def video_settings(capture: Capture) -> VideoSettings | None:
+    """The video to ask phones for; None when none is wanted. Raises ConfigError for a scrcpy server that is none."""
+
+    if not capture.video or capture.quality == "text":
+        return None
+    jar = capture.scrcpy_server
+    if jar is not None:
+        version = scrcpy.version_of(jar, capture.scrcpy_version)
+        if not jar.is_file():
+            raise ConfigError(f"There is no scrcpy server {jar}.", "Check capture.scrcpy_server.")
+        if not version:
+            raise ConfigError(f"Which version {jar.name} is, its name does not tell.", "Set capture.scrcpy_version.")
+        if not scrcpy.supported(version):
+            raise ConfigError(f"{jar.name} is scrcpy {version}.", "Use the server of a scrcpy 3.x or 4.x.")
+    # Twice as many as are looked at: the newest is then never old.
+    rate = max(SMOOTH_RATE, 2 * round(max(capture.rate, capture.touch_rate)))
+    return VideoSettings(capture.width, capture.bit_rate, rate, jar, capture.scrcpy_version)
+
+
+def choose(registry: Registry, specs: tuple[str, ...]) -> tuple[str, ...]:
+    """The serials that the specs name; the only usable device when there are none.
+
+    Raises NoDevice, with the next step, when none or more than one could be meant; ConfigError for a wrong spec;
+    BridgeError.
+    """
+    named = tuple(_serial(registry, spec) for spec in specs)
+    listed = registry.list(Deadline(LIST_SECONDS))
+    known = {device.serial: device for device in listed}
+    for serial in named:
+        if serial not in known:
+            seen = ", ".join(known) or "none"
+            raise NoDevice(
+                f"adb sees no device {serial} (it sees: {seen}).", "Check the serial with `android-replay devices`."
+            )
+    if named:
+        return named
+    usable = [device for device in listed if device.usable]
+    if len(usable) == 1:
+        return (usable[0].serial,)
+    if usable:
+        names = ", ".join(device.serial for device in usable)
+        raise NoDevice(f"There are {len(usable)} devices: {names}.", "Choose with -s SERIAL, or take all with --all.")
+    if known:
+        first = next(iter(known.values()))
+        raise NoDevice(f"{first.serial} cannot be used: {first.state}.", first.why)
+    raise NoDevice("adb sees no device.", "Connect a phone with USB debugging on, or try `android-replay emulate`.")
+
+
+def check_display(registry: Registry, serials: tuple[str, ...], number: int) -> None:
+    """Raises ConfigError when one of the devices tells its displays and does not have this one."""
+
+    for serial in serials if number else ():
+        numbers = [display.id for display in registry.displays(serial, Deadline(CONNECT_SECONDS))]
+        if numbers and number not in numbers:
+            has = ", ".join(map(str, numbers))
+            raise ConfigError(
+                f"{serial} has no display {number}; it has {has}.", "Choose one that `android-replay devices` lists."
+            )
+
+
+def _serial(registry: Registry, spec: str) -> str:
+
+    kind, colon, rest = spec.partition(":")
+    if kind == "usb" and rest:
+        return rest
+    if kind == "emulator" and rest.isdigit():
+        return f"emulator-{rest}"
+    if kind == "tcp" and rest:
+        return registry.connect(rest, Deadline(CONNECT_SECONDS))
+    if kind in {"usb", "emulator", "tcp"} and colon:
+        raise ConfigError(
+            f"{spec!r} names no device.", "Known forms: SERIAL, usb:SERIAL, emulator:PORT, tcp:HOST:PORT."
+        )
+    return spec
+
+
+def _spool(settings: Settings, targets: Sequence[Sink]) -> Spool:
+    """The spool, with a word on each sink that does not answer."""
+    try:
+        spool = open_free(settings.spool, keep_seconds=settings.upload.keep_hours * 3600)
+    except StorageDenied as error:
+        raise StorageDenied(error.message, "Set ANDROID_REPLAY_SPOOL to a folder that you can write.") from error
+    for target in targets:
+        try:
+            target.check()
+        except SinkError as error:
+            say(f"{error} {error.hint} Segments wait in {settings.spool} until it answers.")
+    return spool
+
+
+def _tell_device(status: DeviceStatus) -> None:
+    say(
+        f"{status.serial}: {status.segments} segments, {status.frames} frames ({status.blocked} blocked), "
+        f"{status.hierarchies} hierarchies, {status.touches} touches, {status.events} events, "
+        f"{status.logs} log lines, {status.gaps} gaps, {status.bytes:,} bytes"
+    )
+    for name, count in status.findings.items():
+        say(f"  instrumentation {name}, {count} times")
+    if status.findings:
+        say(f"  `android-replay doctor --app {status.package}` shows the proof and the fix of each.")
+    for reason, count in status.losses.items():
+        say(f"  left out: {count} x {reason}")
