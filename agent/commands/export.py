@@ -22,9 +22,16 @@ class Format(StrEnum):
     MP4 = "mp4"
     RRWEB = "rrweb"
     REPLAY = "replay"
+    STEPS = "steps"
 
 
-SUFFIXES = {Format.HTML: ".html", Format.MP4: ".mp4", Format.RRWEB: ".json", Format.REPLAY: ".replay"}
+SUFFIXES = {
+    Format.STEPS: ".md",
+    Format.HTML: ".html",
+    Format.MP4: ".mp4",
+    Format.RRWEB: ".json",
+    Format.REPLAY: ".replay",
+}
 
 
 def export(
@@ -49,11 +56,12 @@ def export(
 
     html: the viewer with the recording inside, in one page that needs no network. mp4: a video with the fingers drawn
     (needs PyAV, the extra `video`). rrweb: the plain event list of a session, pictures in line, for any rrweb player.
-    replay: the recording itself as one file, which view, audit and export open.
+    replay: the recording itself as one file, which view, audit and export open. steps: what was done, in sentences that
+    name what was touched, as Markdown for a ticket.
     Pauses of more than a minute are played as 3 seconds in mp4 and rrweb, and say how long they were.
 
     mp4 and rrweb hold one session a file: with several in the recording choose one by --session, or give a folder. A
-    page holds all of them, or those that --session and --device name.
+    page and the steps hold all of them, or those that --session and --device name.
     Masks are part of the stored pictures, so no export shows more than the recording does. Ctrl-C leaves no file.
 
     Exit codes: 0 written; 2 no such session, a bad time, or a file in the way; 11 the recording or the disk, also when
@@ -96,7 +104,9 @@ def _write(
     from agent.export import eventlist, video
     from agent.export.output import check_free, whole
     from agent.export.part import Chosen, parts
+    from agent.export.steps import markdown
     from agent.export.stream import Stream
+    from agent.export.summary import summarize
     from agent.store import bundle
 
     if form is Format.REPLAY:
@@ -114,6 +124,18 @@ def _write(
         with whole(file) as aside, _progress(file.name) as tell:
             _page(chosen, aside, tell, problems)
         yield {"file": str(file), "format": form.value, "bytes": file.stat().st_size}
+        return
+    if form is Format.STEPS:
+        file = out / f"{recording.path.resolve().name}{SUFFIXES[form]}" if _is_folder(out) else out
+        check_free(file, force)
+        summary = summarize(recording, parts(recording, *wanted))
+        if not summary.seconds and summary.problems:
+            raise RecordingError(f"Nothing of {recording.path} can be read: {summary.problems[0]}")
+        problems += summary.problems
+        with whole(file) as aside:
+            aside.write_text(markdown(summary, recording.path.resolve().name), encoding="utf-8")
+        count = sum(step.action for phone in summary.phones for step in phone.steps)
+        yield {"file": str(file), "format": form.value, "steps": count, "bytes": file.stat().st_size}
         return
     files = _files(parts(recording, *wanted), form, out)
     for _, file in files:
@@ -176,9 +198,7 @@ def _page(recording: Recording, file: Path, tell: Callable[[float], None], probl
 def _report(row: dict[str, Any], as_json: bool) -> None:
     from agent.commands.console import put_json, say
 
-    what = (
-        f"{row['frames']:,} frames, " if "frames" in row else f"{row['events']:,} events, " if "events" in row else ""
-    )
+    what = "".join(f"{row[name]:,} {name}, " for name in ("frames", "events", "steps") if name in row)
     length = (
         f"{(row['to_ms'] - row['from_ms']) / 1000:.1f} s of session {row['session_id']}, " if "to_ms" in row else ""
     )

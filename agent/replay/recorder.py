@@ -54,6 +54,8 @@ PREROLL_BYTES = 8_000_000
 MAX_LOGS = 1_000
 MAX_LOG_CHARS = 2_000
 MAX_MARKER_CHARS = 200
+# After such a pause it is told again that fingers touch what is not told.
+UNTOLD_NS = 2_000_000_000
 # How soon a piece of a long text follows the one before.
 PIECES_NS = 100_000_000
 MAX_WRITERS = 64
@@ -114,6 +116,7 @@ class Recorder:
         self._preroll: PreRoll[_Held] = PreRoll(PREROLL_MS * 1_000_000, PREROLL_BYTES)
         self._sessions = Sessions(effective, PREROLL_MS)
         self._touches = TouchWriter(masker)
+        self._untold_ns = -UNTOLD_NS
         self._ids = NodeIds()
         self._open: dict[SessionKey, SegmentWriter] = {}
         self._closing: dict[SessionKey, tuple[int, int]] = {}
@@ -404,6 +407,13 @@ class Recorder:
         events, held_back = self._touches.events(item, screen, dpi)
         if held_back:
             self._lose("touch", "where typing would show")
+            # That it begins is told, not when each key is pressed.
+            if item.kind == "down":
+                if item.stamp.mono_ns - self._untold_ns > UNTOLD_NS:
+                    events = [*events, rrweb.untold(item.stamp.wall_ms)]
+                self._untold_ns = item.stamp.mono_ns
+        else:
+            self._untold_ns = -UNTOLD_NS
         if events:
             self._append(interval, item.stamp, events, touches=0 if held_back else 1)
 

@@ -28,6 +28,7 @@ CUSTOM_TAGS = frozenset((
 ))  # fmt: skip
 CONSOLE = "rrweb/console@1"
 TOUCH = "android/touch@1"
+UNTOLD = "untold"
 _CSS = (
     "html,body{margin:0;background:#111;overflow:hidden}#s{position:absolute;left:0;top:0;width:100vw;height:100vh}"
     ".l,.v{position:absolute}"
@@ -120,6 +121,11 @@ def touch(at_ms: int, kind: TouchKind, x: float, y: float, pointer: int) -> Even
 def other_finger(at_ms: int, kind: TouchKind, x: float, y: float, pointer: int) -> Event:
     """A finger beside the first: kept, but not played, because the player has one cursor."""
     return _plugin(at_ms, TOUCH, {"kind": kind, "x": x, "y": y, "pointer": pointer})
+
+
+def untold(at_ms: int) -> Event:
+    """From here on fingers touch places that are not told: where typing would show."""
+    return _plugin(at_ms, TOUCH, {"kind": UNTOLD})
 
 
 def log(at_ms: int, level: str, text: str) -> Event:

@@ -94,6 +94,21 @@ def test_a_page_of_one_session_holds_nothing_of_another(shop: Path, tmp_path: Pa
     assert str(OTHER_SESSION) not in page
 
 
+def test_the_steps_as_markdown(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "steps.md"
+    done = run(str(shop), "--format", "steps", "-o", str(out), "--json")
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    assert row == {"file": str(out), "format": "steps", "steps": 4, "bytes": out.stat().st_size}
+    page = out.read_text()
+    assert "\n1. `0:02` Press and hold at 180, 160 dp, where no view is known\n" in page
+    assert f"Session `{OTHER_SESSION}`" not in page
+    # A part of it.
+    export(shop, Format.STEPS, tmp_path / "part.md", session=SESSION, begin="5:00")
+    assert "1. `0:0" in (tmp_path / "part.md").read_text()
+    assert "2. " not in (tmp_path / "part.md").read_text()
+
+
 def test_nothing_is_written_over_without_leave(shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.json"
     out.write_text("mine")

@@ -1,0 +1,54 @@
+"""The steps of a recording, a line each for a terminal, or as a Markdown page for a ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from agent.export.prose import MARKDOWN, PLAIN, clock, code, day, escaped, sentence, sight
+from agent.export.summary import Phone, Summary, numbered
+from agent.replay.steps import Step
+
+# A gap that is no longer is of no interest to who does the steps again.
+SHORT_GAP_MS = 1_000
+
+
+def told(steps: Sequence[Step]) -> list[tuple[int, Step]]:
+    """The numbered steps that are told in prose: without gaps that nobody would notice."""
+    return [pair for pair in numbered(steps) if pair[1].kind != "gap" or pair[1].facts["ms"] >= SHORT_GAP_MS]
+
+
+def lines(phone: Phone, from_ms: int) -> Iterator[str]:
+    """The steps for a terminal, a line each; what came of a step stands on its line."""
+    for number, step in told(phone.steps):
+        seen = "".join(f" \N{RIGHTWARDS ARROW} {sight(each, PLAIN)}" for each in step.seen)
+        yield f"{clock(step.at_ms - from_ms):>7}  {f'{number}.' if number else '-':<4}{sentence(step, PLAIN)}{seen}"
+
+
+def markdown(summary: Summary, title: str) -> str:
+    """A Markdown page with the steps of every device."""
+    out = [
+        f"# Steps: {escaped(title)}",
+        "",
+        f"Recorded {day(summary.from_ms)}, {clock(summary.to_ms - summary.from_ms)} long.",
+    ]
+    for phone in summary.phones:
+        out += ["", f"## {escaped(phone.name)} ({code(phone.serial)})" if len(summary.phones) > 1 else "## Steps", ""]
+        out += body(phone, summary.from_ms) or ["No step was recorded."]
+    return "\n".join(out) + "\n"
+
+
+def body(phone: Phone, from_ms: int) -> list[str]:
+    """The steps as Markdown: a numbered list of what was done; what befell stands between, set off."""
+    out: list[str] = []
+    for number, step in told(phone.steps):
+        at = f"`{clock(step.at_ms - from_ms)}`"
+        if number:
+            out.append(f"{number}. {at} {sentence(step, MARKDOWN)}")
+            indent = " " * len(f"{number}. ")
+            out += [f"{indent}- \N{RIGHTWARDS ARROW} {sight(each, MARKDOWN)}" for each in step.seen]
+            continue
+        if out and out[-1]:
+            out.append("")
+        seen = "".join(f" \N{RIGHTWARDS ARROW} {sight(each, MARKDOWN)}" for each in step.seen)
+        out += [f"> {at} {sentence(step, MARKDOWN)}{seen}", ""]
+    return out
