@@ -96,11 +96,19 @@ class Privacy(BaseModel):
 
 
 class Replay(BaseModel):
-    """How a recording is cut into replay segments."""
+    """How a recording is cut into replay segments, and what of it is kept.
+
+    With `ring_seconds` only what is within so many seconds of a trigger is kept (0 = all); `keep_on` names the
+    triggers: crash (or a hang), error (in the app's log), event:NAME, signal. Sessions shorter than `min_seconds` are
+    left out.
+    """
 
     model_config = _FROZEN
     segment_seconds: float = Field(30.0, gt=0, le=600)
     segment_bytes: int = Field(2_000_000, ge=100_000, le=6_000_000)
+    ring_seconds: float = Field(0.0, ge=0, le=900)
+    keep_on: tuple[str, ...] = ("crash", "signal")
+    min_seconds: float = Field(0.0, ge=0, le=3600)
 
 
 class Upload(BaseModel):

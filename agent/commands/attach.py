@@ -26,6 +26,16 @@ def attach(
         typer.Option(help="dir:PATH, collector:URL, amplitude:us|eu|URL; repeatable. Left out: dir:replays."),
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1, help="Stop after so many seconds.")] = None,
+    ring: Annotated[
+        float | None, typer.Option(min=1, help="Keep only what is within so many seconds of a trigger.")
+    ] = None,
+    keep_on: Annotated[
+        list[str] | None,
+        typer.Option(help="A ring's trigger: crash, error, event:NAME or signal; repeatable. Left out: crash, signal."),
+    ] = None,
+    min_duration: Annotated[
+        float | None, typer.Option(min=0, help="Leave out sessions that are shorter than so many seconds.")
+    ] = None,
     relay: Annotated[
         bool, typer.Option("--relay", help="Relay the app's Segment uploads, too (see `snippet relay`).")
     ] = False,
@@ -72,6 +82,9 @@ def attach(
     Ctrl-C stops in order: the open segments are sealed, stored and uploaded. What could not be uploaded waits in the
     spool for the next run. SIGUSR1 starts capture and SIGUSR2 stops it, as `control start` and `control stop` do.
 
+    With --ring nothing reaches the disk or a sink but what lies around a trigger: the app's crash or hang, an error in
+    its log, an event, SIGUSR1 or `android-replay mark`.
+
     Example: android-replay attach --app com.example.shop --sink dir:replays --duration 60
     """
     from agent.commands.console import put_json
@@ -82,6 +95,9 @@ def attach(
     flags = {
         "capture.quality": quality,
         "privacy.level": level,
+        "replay.ring_seconds": ring,
+        "replay.keep_on": tuple(keep_on) if keep_on else None,
+        "replay.min_seconds": min_duration,
         "capture.display": display,
         "privacy.rules": rules(block, mask, unmask),
         "plugin.sample_rate": sample_rate,

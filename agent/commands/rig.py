@@ -5,34 +5,39 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from agent.analytics.gate import Gate
 from agent.commands.console import say
 from agent.errors import AgentError, ConfigError, NoDevice, SinkError, StorageDenied
-from agent.model import Marker, Relayed
+from agent.model import Draft, Marker, Relayed, SealedSegment
 from agent.outbox.exchange import trust
 from agent.outbox.pace import Pace
 from agent.outbox.remoteconfig import HOSTS, RemoteConfigClient
 from agent.outbox.sink import Sink, parse_sink
 from agent.outbox.spool import Spool, open_free
 from agent.outbox.uploader import BACKOFFS, Uploader
+from agent.replay.recorder import Item
 from agent.runtime.control import serving
 from agent.runtime.cost import Meter
 from agent.runtime.heap import share_heaps
+from agent.runtime.least import Least
+from agent.runtime.ring import Ring, Triggers
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
 from agent.runtime.supervisor import Supervisor
-from agent.settings import Capture, Settings
+from agent.settings import Capture, Replay, Settings
 from agent.store.traces import Traces
 from bridge import decoder, scrcpy
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.registry import Registry
 from bridge.smartsocket import AdbServer
+from bridge.types import Stamp
 from bridge.video import VideoSettings
 
 LIST_SECONDS = 30.0
@@ -55,6 +60,55 @@ class Wanted:
     relay: bool = False
 
 
+class _Keeping:
+    """What is kept of what the stages seal: all of it, or what a ring and the least length of a session leave."""
+
+    def __init__(self, replay: Replay, spool: Spool, sinks: tuple[str, ...]) -> None:
+        self._replay = replay
+        self._triggers = Triggers.parse(replay.keep_on)
+        self._spool = spool
+        self._sinks = sinks
+        self._rings: list[Ring] = []
+        self._least: list[Least] = []
+
+    def ways(
+        self, status: DeviceStatus
+    ) -> tuple[Callable[[SealedSegment], None], Callable[[Draft], object], Callable[[Item], None]]:
+        """A device's way for sealed segments and for open ones, and who is told what is recorded."""
+        keep: Callable[[SealedSegment], None] = partial(self._spool.keep, sinks=self._sinks)
+        append: Callable[[Draft], object] = partial(self._spool.append, sinks=self._sinks)
+        if self._replay.min_seconds:
+            reason = f"session: shorter than {self._replay.min_seconds:g} s"
+
+            def short() -> None:
+                status.losses = {**status.losses, reason: status.losses.get(reason, 0) + 1}
+
+            least = Least(self._replay.min_seconds, keep, append, short)
+            self._least.append(least)
+            keep, append = least.keep, least.append
+        if not self._replay.ring_seconds:
+            return keep, append, _unheard
+        ring = Ring(self._replay.ring_seconds, self._triggers, keep)
+        self._rings.append(ring)
+        # What may never be kept is not to reach the disk.
+        return ring.take, _unheard, ring.hear
+
+    def trigger(self, at: Stamp) -> None:
+        for ring in self._rings:
+            ring.trigger(at)
+
+    def finish(self) -> None:
+        for least in self._least:
+            least.finish()
+
+    def facts(self) -> dict[str, Any]:
+        return {"ring": {"triggered": sum(ring.triggered for ring in self._rings)}} if self._rings else {}
+
+
+def _unheard(item: object) -> None:
+    """Told to nobody."""
+
+
 @dataclass(slots=True)
 class Rig:
     """A recorder that is set up. `statuses` by serial; `serials` is empty when every device is recorded."""
@@ -69,9 +123,10 @@ class Rig:
     uploader: Uploader
     clock: HostClock
     pace: Pace
+    _keeping: _Keeping
     relaying: Any = None
-    drained: bool = False
     _sinks: tuple[str, ...] = ()
+    drained: bool = False
     _began: tuple[float, float] = field(default_factory=lambda: (time.monotonic(), time.process_time()))
 
     @property
@@ -81,6 +136,10 @@ class Rig:
     def mark(self, marker: Marker, serials: Iterable[str] | None = None) -> int:
         """Put a marker into the recordings of these devices, or of all; into how many. Any thread."""
         return sum(self.supervisor.post(serial, marker) for serial in (self.statuses if serials is None else serials))
+
+    def keep(self) -> None:
+        """The signal on which a ring keeps what is around this moment, on all devices. Any thread."""
+        self._keeping.trigger(self.clock.now())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record until `stop`; then every open segment is sealed. Raises AgentError when nothing can be stored."""
@@ -94,6 +153,7 @@ class Rig:
         try:
             async with serving(self.spool.folder, self.gate, facts, mark):
                 await self.supervisor.run(stop)
+            self._keeping.finish()
         except* AgentError as group:
             error: BaseException = group
             while isinstance(error, BaseExceptionGroup):
@@ -127,6 +187,7 @@ class Rig:
                 "frames_lost": sum(status.cost.lost for status in statuses),
             },
         }
+        made |= self._keeping.facts()
         if self.relaying is not None:
             made["relay"] = {**self.relaying.counts, "waiting": self.relaying.queue.batches}
         return made
@@ -142,6 +203,10 @@ class Rig:
             say("No device came, nothing was recorded. `android-replay devices` tells what adb sees.")
         for status in self.statuses.values():
             _tell_device(status)
+        if "ring" in summary:
+            times, seconds = summary["ring"]["triggered"], self.settings.replay.ring_seconds
+            kept = f"what is within {seconds:g} s of that was kept" if times else "nothing was kept"
+            say(f"The ring was triggered {times} times: {kept}.")
         cost = summary["cost"]
         say(
             f"It took {cost['cpu_seconds']:.1f} s of CPU in {cost['seconds']:.0f} s; {cost['bytes_captured']:,} bytes "
@@ -209,19 +274,22 @@ def rigged(settings: Settings, wanted: Wanted) -> Iterator[Rig]:
             stack.callback(remote.close)
             remote.start()
         meter = Meter(lambda: pace.taken)
+        keeping = _Keeping(settings.replay, spool, names)
 
         def make_stage(status: DeviceStatus) -> Stage:
+            keep, append, hear = keeping.ways(status)
             return Stage(
                 wanted.app,
                 settings,
-                lambda sealed: spool.keep(sealed, names),
+                keep,
                 status,
                 clock.now,
                 wanted.relay,
                 gate,
-                lambda draft: spool.append(draft, names),
+                append,
                 spool.take_losses,
                 meter.share(),
+                hear,
             )
 
         supervisor = Supervisor(registry, clock, settings, serials, make_stage)
@@ -244,14 +312,26 @@ def rigged(settings: Settings, wanted: Wanted) -> Iterator[Rig]:
             door = stack.enter_context(served(figures, settings.metrics))
             say(f"Figures for Prometheus: {door.url}{PATH}")
         yield Rig(
-            settings, wanted, serials, registry, supervisor, gate, spool, uploader, clock, pace, relaying, _sinks=names
+            settings,
+            wanted,
+            serials,
+            registry,
+            supervisor,
+            gate,
+            spool,
+            uploader,
+            clock,
+            pace,
+            keeping,
+            relaying,
+            names,
         )
 
 
 async def until_stopped(rig: Rig, duration: float | None) -> None:
     """Record until a signal or the duration's end. The first signal stops in order, a second at once.
 
-    SIGUSR1 starts capture and SIGUSR2 stops it, where a system has them.
+    SIGUSR1 starts capture and SIGUSR2 stops it, where a system has them; where a ring keeps on a signal, SIGUSR1 is it.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -264,7 +344,9 @@ async def until_stopped(rig: Rig, duration: float | None) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked)
-    for name, tell in (("SIGUSR1", rig.gate.start), ("SIGUSR2", rig.gate.stop)):
+    replay = rig.settings.replay
+    first = rig.keep if replay.ring_seconds and "signal" in replay.keep_on else rig.gate.start
+    for name, tell in (("SIGUSR1", first), ("SIGUSR2", rig.gate.stop)):
         if hasattr(signal, name):
             loop.add_signal_handler(getattr(signal, name), tell)
     if duration is not None:

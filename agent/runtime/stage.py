@@ -70,7 +70,8 @@ class Stage:
     """Turns facts of one serial into sealed segments, handed to `keep`. One call at a time; its thread may change.
 
     What is written into segments that are still open is handed to `append` about once a second; what `lost` tells then
-    is counted in the next manifest. `share` tells what it cost this host so far, in ms of CPU and bytes sent.
+    is counted in the next manifest. `share` tells what it cost this host so far, in ms of CPU and bytes sent. `hear` is
+    told all that is recorded, as it comes.
 
     Entries older than the first attach are read for ids only: they tell which session was under way, and are not part
     of the recording. `relay` says that the app's uploads come, too.
@@ -88,6 +89,7 @@ class Stage:
         append: Callable[[Draft], object] = lambda draft: None,
         lost: Callable[[], Iterable[Loss]] = tuple,
         share: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        hear: Callable[[Item], None] = lambda item: None,
     ) -> None:
         self._package = package
         self._settings = settings
@@ -96,6 +98,7 @@ class Stage:
         self._lost = lost
         self._appended_ns = 0
         self._share = share
+        self._hear = hear
         self._received: Callable[[], int] = lambda: 0
         self._received_before = 0
         self._written = 0
@@ -446,6 +449,7 @@ class Stage:
 
     def _feed(self, item: Item) -> None:
         if self._recorder is not None:
+            self._hear(item)
             self._kept(self._recorder.feed(item))
             self._missed += isinstance(item, Gap) and item.stage == "screen"
             if isinstance(item, Gap) and self._recorder.gaps > self._status.gaps:

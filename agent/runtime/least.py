@@ -1,0 +1,78 @@
+"""Sessions that are too short to be worth keeping, told from those that are not yet known to be long enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agent.model import Draft, SealedSegment, SegmentManifest
+
+# Sessions go back and forth around a rollover; one that has waited behind so many others is over.
+MAX_WAITING = 4
+
+
+@dataclass(slots=True)
+class _Waiting:
+    start_ms: int
+    end_ms: int
+    items: list[SealedSegment | Draft] = field(default_factory=list)
+
+
+class Least:
+    """Hands on what belongs to sessions that were recorded for `seconds`, all of it and in order; the rest waits.
+
+    `short` hears how often a session was left out for good. One thread at a time, the stage's.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        keep: Callable[[SealedSegment], None],
+        append: Callable[[Draft], object],
+        short: Callable[[], None],
+    ) -> None:
+        self._ms = round(seconds * 1000)
+        self._keep = keep
+        self._append = append
+        self._short = short
+        self._waiting: dict[tuple[int, str], _Waiting] = {}
+        self._long: set[tuple[int, str]] = set()
+
+    def keep(self, sealed: SealedSegment) -> None:
+        """A segment is closed."""
+        self._take(sealed, sealed.manifest)
+
+    def append(self, draft: Draft) -> None:
+        """An open segment has grown."""
+        self._take(draft, draft.manifest)
+
+    def finish(self) -> None:
+        """Nothing more comes: what is too short by now stays so."""
+        while self._waiting:
+            self._leave_out()
+
+    def _take(self, item: SealedSegment | Draft, m: SegmentManifest) -> None:
+        key = m.session_id, m.device_id
+        if key in self._long:
+            self._pass(item)
+            return
+        held = self._waiting.setdefault(key, _Waiting(m.start_ms, m.end_ms))
+        held.start_ms, held.end_ms = min(held.start_ms, m.start_ms), max(held.end_ms, m.end_ms)
+        held.items.append(item)
+        if held.end_ms - held.start_ms >= self._ms:
+            del self._waiting[key]
+            self._long.add(key)
+            for one in held.items:
+                self._pass(one)
+        while len(self._waiting) > MAX_WAITING:
+            self._leave_out()
+
+    def _pass(self, item: SealedSegment | Draft) -> None:
+        if isinstance(item, Draft):
+            self._append(item)
+        else:
+            self._keep(item)
+
+    def _leave_out(self) -> None:
+        del self._waiting[next(iter(self._waiting))]
+        self._short()
