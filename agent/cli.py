@@ -13,6 +13,7 @@ COMMANDS = {
     "devices": "List the devices that adb sees, and why one cannot be used.",
     "doctor": "Check everything a recording needs, each check with its fix.",
     "attach": "Record and upload attached devices until stopped.",
+    "run": "Record while a command runs tests: one recording for each test and attempt.",
     "upload": "Deliver what waits in the spool, with the receipts.",
     "control": "Start or stop capture of a recorder that runs on this host.",
     "events": "Read a saved logcat into Segment events with their ids.",

@@ -10,6 +10,8 @@ AgentError
 ├── SinkError        the operator: a sink's address or credentials are unusable
 ├── AddressTaken     the user: the port to listen on is in use
 ├── NoDevice         the user: no device fits, or more than one does
+├── NoCommand        the user: the command to run cannot be started
+├── GateShut         the tests' owner: a run breaks what --gate asks for
 ├── FaultsFound      the app's developer: the instrumentation has faults of the level that --fail-on names
 ├── InvalidReplay    whoever wrote the replay: it breaks rules of rrweb's player
 └── BuildError       the packager: a built part (the viewer's player) is missing from the installation
@@ -81,6 +83,14 @@ class NoDevice(AgentError):
     """No device fits, or more than one does."""
 
 
+class NoCommand(AgentError):
+    """The command to run beside a recording cannot be started."""
+
+
+class GateShut(AgentError):
+    """A run of tests breaks what the caller asked for by --gate."""
+
+
 class FaultsFound(AgentError):
     """The app's instrumentation has faults, and the caller asked to fail on them."""
 
@@ -106,6 +116,9 @@ EXIT_CODES: dict[type[BaseException], int] = {
     AgentError: 15,
     FaultsFound: 16,
     InvalidReplay: 17,
+    GateShut: 18,
+    # As shells have it.
+    NoCommand: 127,
 }
 
 _STEPS: dict[type[BaseException], str] = {

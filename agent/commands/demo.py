@@ -48,8 +48,8 @@ def demo(
     _end_by_signal()
     say("Starting a collector and an emulated phone behind a real adb server ...")
     with (
-        _child("collector", "--folder", str(out / "collector"), "--port", "0") as collector,
-        _child(
+        child("collector", "--folder", str(out / "collector"), "--port", "0") as collector,
+        child(
             "emulate", "--devices", str(devices), "--scenario", "shop", "--profile", profile,
             *(("--truth", str(truth)) if truth else ()),
         ) as phones,
@@ -85,7 +85,7 @@ def _end_by_signal() -> None:
 
 
 @contextlib.contextmanager
-def _child(*command: str) -> Iterator[dict[str, Any]]:
+def child(*command: str) -> Iterator[dict[str, Any]]:
     """A command of ours in its own process, ended at exit; yields the JSON line that it prints once it is ready."""
     from agent.errors import AgentError
 

@@ -37,7 +37,7 @@ from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.registry import Registry
 from bridge.smartsocket import AdbServer
-from bridge.types import Stamp
+from bridge.types import LogEntry, Stamp
 from bridge.video import VideoSettings
 
 LIST_SECONDS = 30.0
@@ -227,8 +227,10 @@ class Rig:
 
 
 @contextmanager
-def rigged(settings: Settings, wanted: Wanted) -> Iterator[Rig]:
-    """A recorder, ready to run; taken down at the end of the block.
+def rigged(
+    settings: Settings, wanted: Wanted, listen: Callable[[str, LogEntry], object] = lambda serial, entry: None
+) -> Iterator[Rig]:
+    """A recorder, ready to run; taken down at the end of the block. `listen` hears the log of each serial, of all apps.
 
     Raises NoDevice, ConfigError, BridgeError and StorageError before anything is recorded.
     """
@@ -290,6 +292,7 @@ def rigged(settings: Settings, wanted: Wanted) -> Iterator[Rig]:
                 spool.take_losses,
                 meter.share(),
                 hear,
+                lambda entry: listen(status.serial, entry),
             )
 
         supervisor = Supervisor(registry, clock, settings, serials, make_stage)

@@ -74,7 +74,8 @@ class Stage:
     told all that is recorded, as it comes.
 
     Entries older than the first attach are read for ids only: they tell which session was under way, and are not part
-    of the recording. `relay` says that the app's uploads come, too.
+    of the recording. `relay` says that the app's uploads come, too. `listen` hears every entry of the log since then,
+    of whomever.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Stage:
         lost: Callable[[], Iterable[Loss]] = tuple,
         share: Callable[[], tuple[int, int]] = lambda: (0, 0),
         hear: Callable[[Item], None] = lambda item: None,
+        listen: Callable[[LogEntry], object] = lambda entry: None,
     ) -> None:
         self._package = package
         self._settings = settings
@@ -99,6 +101,7 @@ class Stage:
         self._appended_ns = 0
         self._share = share
         self._hear = hear
+        self._listen = listen
         self._received: Callable[[], int] = lambda: 0
         self._received_before = 0
         self._written = 0
@@ -351,6 +354,8 @@ class Stage:
             self._offset_ns, self._bound_ns = entry.time_ns - entry.stamp.mono_ns, entry.stamp.bound_ns
         if self._gate.closed:
             self._shut = entry.stamp
+        if entry.stamp >= self._started:
+            self._listen(entry)
         if self._lifecycle is not None:
             self._happened(self._lifecycle.hear(entry))
         self._caught_up(entry.stamp)

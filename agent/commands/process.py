@@ -1,0 +1,86 @@
+"""A command of the user's in a process group of its own: started, told of signals, ended with all that it left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+
+from agent.errors import NoCommand
+
+TERM_SECONDS = 3.0
+KILL_SECONDS = 1.0
+STEP_SECONDS = 0.02
+STDERR = 2
+_GROUPS = hasattr(os, "killpg")
+
+
+class Process:
+    """The running command. Its standard input is ours; its output goes where ours goes, or to standard error."""
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str], quiet: bool = False) -> None:
+        """`quiet` = nothing of it goes to standard output. Raises NoCommand."""
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - the user's own command
+                list(words),
+                env=dict(environment),
+                stdout=STDERR if quiet else None,
+                # Ctrl-C in a terminal reaches us alone, and we pass it on: who hears it twice ends at once.
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise NoCommand(
+                f"There is no program {words[0]!r} to run.", "Write the command after --, as a shell would start it."
+            ) from error
+        except (OSError, ValueError) as error:
+            words_ = getattr(error, "strerror", None) or str(error)
+            raise NoCommand(f"{words[0]!r} cannot be started: {words_}.", "Check the file's rights.") from error
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait(self) -> int:
+        """Until it has ended; its exit code, 128 + n when signal n ended it, as shells have it."""
+        code = self._process.wait()
+        return code if code >= 0 else 128 - code
+
+    def tell(self, number: int) -> None:
+        """Pass a signal on to it and all that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if _GROUPS:
+                os.killpg(self.pid, number)
+            else:
+                self._process.send_signal(number)
+
+    def end(self, at_once: bool = False) -> bool:
+        """End all that is left of its group, by force if need be; whether anything was left. Idempotent."""
+        left = self._left()
+        if left and not at_once:
+            self.tell(signal.SIGTERM)
+            self._gone(TERM_SECONDS)
+        if self._left():
+            self.tell(getattr(signal, "SIGKILL", signal.SIGTERM))
+            self._gone(KILL_SECONDS)
+        return left
+
+    def _left(self) -> bool:
+        if not _GROUPS:
+            return self._process.poll() is None
+        self._process.poll()
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            # macOS says so of a group of which only dead processes are left.
+            return self._process.poll() is None
+        return True
+
+    def _gone(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self._left() and time.monotonic() < end:
+            time.sleep(STEP_SECONDS)

@@ -1,0 +1,1 @@
+"""Tests beside a recording: which ran when, on which phone, with which outcome, and what of it was kept."""

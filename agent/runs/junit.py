@@ -1,0 +1,240 @@
+"""A JUnit file: what it tells of tests, and the same file with what was recorded of each.
+
+Forms read: `testsuites` or `testsuite` as root, suites in suites; Maven Surefire's `rerunFailure`, `rerunError`,
+`flakyFailure`, `flakyError` for further attempts; a test that stands there several times (Gradle's retries) likewise.
+pytest-rerunfailures writes a test once, with the outcome of its last attempt.
+Sources: the schemas of Jenkins' xUnit plugin and of Maven Surefire; Jenkins and GitLab read `[[ATTACHMENT|path]]`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+from agent.runs.ledger import Attempt, Ledger, Outcome, worse
+from agent.runs.names import Case, read
+
+MAX_BYTES = 64_000_000
+MAX_DEPTH = 50
+MAX_SECONDS = 1e6
+PREFIX = "android-replay."
+ATTACHMENT = "[[ATTACHMENT|{}]]"
+_MAIN: Mapping[str, Outcome] = {"failure": "failed", "error": "error", "skipped": "skipped"}
+_FLAKY: Mapping[str, Outcome] = {"flakyFailure": "failed", "flakyError": "error"}
+_AGAIN: Mapping[str, Outcome] = {"rerunFailure": "failed", "rerunError": "error"}
+# What an XML text may hold (XML 1.0, 2.2).
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Unreadable(ValueError):
+    """A file that is no JUnit file; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """A test case of the file: the outcomes of its attempts in order, and between which times it ran (epoch ms)."""
+
+    case: Case
+    outcomes: tuple[Outcome, ...]
+    message: str
+    span: tuple[int, int] | None
+    element: ElementTree.Element
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A file that was read."""
+
+    root: ElementTree.Element
+    results: tuple[Result, ...]
+
+
+def parse(data: bytes, begin_ms: int, end_ms: int) -> Report:
+    """Read a file that tells of tests which ran between two times. Raises Unreadable."""
+    if not data.strip():
+        raise Unreadable("it is empty")
+    if len(data) > MAX_BYTES:
+        raise Unreadable(f"it has {len(data):,} bytes, more than {MAX_BYTES:,}")
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+        raise Unreadable("it declares a document type, as no JUnit file does")
+    parser = ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True))  # noqa: S314 - no entities
+    try:
+        parser.feed(data)
+        root: ElementTree.Element = parser.close()
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise Unreadable(f"it is broken: {error}") from None
+    _check_depth(root)
+    if _tag(root) not in ("testsuites", "testsuite"):
+        raise Unreadable(f"it begins with <{_tag(root)[:40]}>, not with <testsuites> or <testsuite>")
+    results: list[Result] = []
+    for suite in (element for element in root.iter() if _tag(element) == "testsuite"):
+        cases = [element for element in suite if _tag(element) == "testcase"]
+        results.extend(map(_result, cases, _spans(suite, cases, begin_ms, end_ms)))
+    return Report(root, tuple(results))
+
+
+def merge(report: Report, ledger: Ledger) -> dict[Result, list[Attempt]]:
+    """Join what the file tells with the ledger; which attempts each of its test cases stands for.
+
+    A test that nobody else told of is added: with times when it ran once and the file tells when.
+    """
+    groups: dict[Case, list[Result]] = {}
+    for result in report.results:
+        groups.setdefault(result.case, []).append(result)
+    joined: dict[Result, list[Attempt]] = {}
+    for case, results in groups.items():
+        flat = [(result, outcome) for result in results for outcome in result.outcomes]
+        attempts = sorted(ledger.of(case), key=lambda attempt: (attempt.start_ms or 0, attempt.number))
+        if not attempts:
+            attempts = [
+                _added(ledger, result, outcome, number, whole=len(result.outcomes) == 1)
+                for number, (result, outcome) in enumerate(flat, 1)
+            ]
+        # The last of both is the same one; of retries a runner may tell the last alone.
+        for attempt, (result, outcome) in zip(reversed(attempts), reversed(flat), strict=False):
+            joined.setdefault(result, []).insert(0, attempt)
+            attempt.told.setdefault(("junit", ""), True)
+            attempt.outcome = worse(attempt.outcome, outcome)
+            attempt.message = attempt.message or (result.message if outcome in _MAIN.values() else "")
+            if result.case.file and not attempt.case.file:
+                attempt.case = Case(attempt.case.group, attempt.case.name, result.case.file)
+        more = attempts[: max(len(attempts) - len(flat), 0)]
+        if more and results[0] in joined:
+            joined[results[0]] = more + joined[results[0]]
+    return joined
+
+
+def enriched(report: Report, of: Callable[[Result], list[tuple[int, Mapping[str, str], str]]]) -> bytes:
+    """The file with what was recorded: `of` tells the attempts of a test case as (number, properties, attachment).
+
+    Properties of the last attempt are named `android-replay.NAME`, those of an earlier one
+    `android-replay.attempt-N.NAME`. An attachment is a path, "" for none. Done twice it says the same.
+    """
+    for result in report.results:
+        rows = of(result)
+        if not rows:
+            continue
+        element = result.element
+        holder = next((child for child in element if _tag(child) == "properties"), None)
+        if holder is None:
+            holder = ElementTree.Element(_beside(element, "properties"))
+            element.insert(0, holder)
+        for old in [child for child in holder if child.get("name", "").startswith(PREFIX)]:
+            holder.remove(old)
+        last = rows[-1]
+        for row in rows:
+            prefix = PREFIX if row is last else f"{PREFIX}attempt-{row[0]}."
+            for name, value in row[1].items():
+                tag = _beside(element, "property")
+                ElementTree.SubElement(holder, tag, {"name": prefix + name, "value": _NOT_XML.sub("?", value)})
+        _attach(element, [ATTACHMENT.format(_NOT_XML.sub("?", path)) for _, _, path in rows if path])
+    tags = {_namespace(element) for element in report.root.iter() if isinstance(element.tag, str)}
+    space = tags.pop() if len(tags) == 1 else ""
+    text: bytes = ElementTree.tostring(report.root, "utf-8", xml_declaration=True, default_namespace=space or None)
+    return text + b"\n"
+
+
+def _attach(element: ElementTree.Element, lines: list[str]) -> None:
+    if not lines:
+        return
+    output = next((child for child in element if _tag(child) == "system-out"), None)
+    if output is None:
+        output = ElementTree.SubElement(element, _beside(element, "system-out"))
+    before = output.text or ""
+    fresh = [line for line in lines if line not in before]
+    if fresh:
+        glue = "" if not before or before.endswith("\n") else "\n"
+        output.text = before + glue + "\n".join(fresh) + "\n"
+
+
+def _added(ledger: Ledger, result: Result, outcome: Outcome, number: int, whole: bool) -> Attempt:
+    span = result.span if whole else None
+    start, end = span or (None, None)
+    attempt = Attempt(result.case, number, None, start, end, outcome, result.message, estimated=span is not None)
+    ledger.add(attempt)
+    return attempt
+
+
+def _check_depth(root: ElementTree.Element) -> None:
+    """Raises Unreadable when elements stand too deep in one another to be written again."""
+    level = [root]
+    for _ in range(MAX_DEPTH):
+        level = [child for element in level for child in element]
+        if not level:
+            return
+    raise Unreadable(f"its elements stand more than {MAX_DEPTH} deep in one another")
+
+
+def _result(element: ElementTree.Element, span: tuple[int, int] | None) -> Result:
+    tags = [_tag(child) for child in element]
+    main: Outcome = next((_MAIN[tag] for tag in tags if tag in _MAIN), "passed")
+    flaky = [_FLAKY[tag] for tag in tags if tag in _FLAKY]
+    again = [_AGAIN[tag] for tag in tags if tag in _AGAIN]
+    told = next((child.get("message") for child in element if _tag(child) in (*_MAIN, *_FLAKY)), None)
+    group, name = element.get("classname", ""), element.get("name", "")
+    # Some write a node id, or the class in brackets, as the name.
+    case = read(name) if not group else Case(group, " ".join(name.split()))
+    file = element.get("file") or case.file
+    message = " ".join((told or "").split())[:300]
+    return Result(Case(case.group, case.name, file), (*flaky, main, *again), message, span, element)
+
+
+def _spans(
+    suite: ElementTree.Element, cases: list[ElementTree.Element], begin_ms: int, end_ms: int
+) -> list[tuple[int, int] | None]:
+    """When each case of a suite ran: one after the other, later by what the suite took longer at most."""
+    start = _start(suite.get("timestamp", ""), begin_ms, end_ms)
+    took = [_ms(case.get("time")) for case in cases]
+    if start is None or None in took:
+        return [None] * len(cases)
+    total = sum(ms or 0 for ms in took)
+    whole = _ms(suite.get("time"))
+    spare = max(min(end_ms - start, math.inf if whole is None else whole) - total, 0)
+    spans: list[tuple[int, int] | None] = []
+    at = start
+    for ms in took:
+        spans.append((at, round(at + (ms or 0) + spare)))
+        at += ms or 0
+    return spans
+
+
+def _start(text: str, begin_ms: int, end_ms: int) -> int | None:
+    """When a suite began; None when it does not say so, or says another time than that of the run. Without a zone it
+    is UTC (Gradle) or the host's time (pytest before 8.4): the one that can be."""
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    try:
+        readings = [at] if at.tzinfo else [at.replace(tzinfo=UTC), at.astimezone()]
+        times = [round(reading.timestamp() * 1000) for reading in readings]
+    except (OverflowError, OSError, ValueError):
+        return None
+    # Whole seconds are what most write.
+    return next((max(ms, begin_ms) for ms in times if begin_ms - 1_000 <= ms <= end_ms), None)
+
+
+def _ms(text: str | None) -> int | None:
+    try:
+        seconds = float((text or "").replace(",", ""))
+    except ValueError:
+        return None
+    return round(seconds * 1000) if 0 <= seconds <= MAX_SECONDS else None
+
+
+def _tag(element: ElementTree.Element) -> str:
+    """The tag without its namespace; "" for a comment."""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def _namespace(element: ElementTree.Element) -> str:
+    return element.tag[1:].partition("}")[0] if element.tag.startswith("{") else ""
+
+
+def _beside(element: ElementTree.Element, tag: str) -> str:
+    space = _namespace(element)
+    return f"{{{space}}}{tag}" if space else tag
