@@ -68,6 +68,7 @@ def parse(data: bytes, begin_ms: int, end_ms: int) -> Report:
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise Unreadable(f"it is broken: {error}") from None
     _check_depth(root)
+    _unqualified(root)
     if _tag(root) not in ("testsuites", "testsuite"):
         raise Unreadable(f"it begins with <{_tag(root)[:40]}>, not with <testsuites> or <testsuite>")
     results: list[Result] = []
@@ -121,7 +122,7 @@ def enriched(report: Report, of: Callable[[Result], list[tuple[int, Mapping[str,
         element = result.element
         holder = next((child for child in element if _tag(child) == "properties"), None)
         if holder is None:
-            holder = ElementTree.Element(_beside(element, "properties"))
+            holder = ElementTree.Element("properties")
             element.insert(0, holder)
         for old in [child for child in holder if child.get("name", "").startswith(PREFIX)]:
             holder.remove(old)
@@ -129,12 +130,9 @@ def enriched(report: Report, of: Callable[[Result], list[tuple[int, Mapping[str,
         for row in rows:
             prefix = PREFIX if row is last else f"{PREFIX}attempt-{row[0]}."
             for name, value in row[1].items():
-                tag = _beside(element, "property")
-                ElementTree.SubElement(holder, tag, {"name": prefix + name, "value": _NOT_XML.sub("?", value)})
+                ElementTree.SubElement(holder, "property", {"name": prefix + name, "value": _NOT_XML.sub("?", value)})
         _attach(element, [ATTACHMENT.format(_NOT_XML.sub("?", path)) for _, _, path in rows if path])
-    tags = {_namespace(element) for element in report.root.iter() if isinstance(element.tag, str)}
-    space = tags.pop() if len(tags) == 1 else ""
-    text: bytes = ElementTree.tostring(report.root, "utf-8", xml_declaration=True, default_namespace=space or None)
+    text: bytes = ElementTree.tostring(report.root, "utf-8", xml_declaration=True)
     return text + b"\n"
 
 
@@ -143,7 +141,7 @@ def _attach(element: ElementTree.Element, lines: list[str]) -> None:
         return
     output = next((child for child in element if _tag(child) == "system-out"), None)
     if output is None:
-        output = ElementTree.SubElement(element, _beside(element, "system-out"))
+        output = ElementTree.SubElement(element, "system-out")
     before = output.text or ""
     fresh = [line for line in lines if line not in before]
     if fresh:
@@ -226,15 +224,16 @@ def _ms(text: str | None) -> int | None:
     return round(seconds * 1000) if 0 <= seconds <= MAX_SECONDS else None
 
 
+def _unqualified(root: ElementTree.Element) -> None:
+    """Say the one namespace of all elements once, as files do: else each would get a prefix that no reader knows."""
+    elements = [element for element in root.iter() if isinstance(element.tag, str)]
+    spaces = {element.tag.rpartition("}")[0].removeprefix("{") for element in elements}
+    if len(spaces) == 1 and (space := spaces.pop()):
+        for element in elements:
+            element.tag = _tag(element)
+        root.set("xmlns", space)
+
+
 def _tag(element: ElementTree.Element) -> str:
     """The tag without its namespace; "" for a comment."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
-
-
-def _namespace(element: ElementTree.Element) -> str:
-    return element.tag[1:].partition("}")[0] if element.tag.startswith("{") else ""
-
-
-def _beside(element: ElementTree.Element, tag: str) -> str:
-    space = _namespace(element)
-    return f"{{{space}}}{tag}" if space else tag

@@ -133,7 +133,8 @@ class Ledger:
             same.start_ms = min(same.start_ms or signal.at_ms, signal.at_ms)
             return same, False
         case = known[0].case if known and len(known[0].case.group) > len(signal.case.group) else signal.case
-        made = Attempt(case, len(known) + 1, signal.serial, signal.at_ms, told={teller: False})
+        number = max((attempt.number for attempt in known), default=0) + 1
+        made = Attempt(case, number, signal.serial, signal.at_ms, told={teller: False})
         self._attempts.append(made)
         return made, True
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 MAX_STEM = 100
-_DISPLAY = re.compile(r"(.+)\(([\w.$]+)\)", re.DOTALL)
+_DISPLAY = re.compile(r"(.*\S)\(([\w.$]+)\)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -55,7 +55,7 @@ def read(text: str) -> Case:
         group = ".".join([file.removesuffix(".py").replace("/", "."), *classes])
         return Case(group, name + bracket + parameters, file)
     if (found := _DISPLAY.fullmatch(text)) is not None:
-        return Case(found[2], found[1].strip())
+        return Case(found[2], found[1])
     group, sharp, name = text.partition("#")
     if sharp and name and re.fullmatch(r"[\w.$]+", group):
         return Case(group, name)
