@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from agent.errors import NoCommand
 
@@ -16,6 +18,15 @@ KILL_SECONDS = 1.0
 STEP_SECONDS = 0.02
 STDERR = 2
 _GROUPS = hasattr(os, "killpg")
+
+
+def check(words: Sequence[str]) -> None:
+    """Raises NoCommand when there is no such program: before phones are touched for it."""
+    if not words or not words[0]:
+        raise NoCommand("There is no command to run.", "Write it after --, as a shell would start it.")
+    if shutil.which(words[0]) is None:
+        what = "is no program that may be run" if Path(words[0]).exists() else "is not there, or not on PATH"
+        raise NoCommand(f"{words[0]!r} {what}.", "Write the command after --, as a shell would start it.")
 
 
 class Process:
@@ -31,13 +42,9 @@ class Process:
                 # Ctrl-C in a terminal reaches us alone, and we pass it on: who hears it twice ends at once.
                 start_new_session=True,
             )
-        except FileNotFoundError as error:
-            raise NoCommand(
-                f"There is no program {words[0]!r} to run.", "Write the command after --, as a shell would start it."
-            ) from error
         except (OSError, ValueError) as error:
-            words_ = getattr(error, "strerror", None) or str(error)
-            raise NoCommand(f"{words[0]!r} cannot be started: {words_}.", "Check the file's rights.") from error
+            why = getattr(error, "strerror", None) or str(error)
+            raise NoCommand(f"{words[0]!r} cannot be started: {why}.", "Check the program and its rights.") from error
 
     @property
     def pid(self) -> int:
@@ -78,9 +85,24 @@ class Process:
         except PermissionError:
             # macOS says so of a group of which only dead processes are left.
             return self._process.poll() is None
-        return True
+        return _runs(self.pid)
 
     def _gone(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while self._left() and time.monotonic() < end:
             time.sleep(STEP_SECONDS)
+
+
+def _runs(group: int) -> bool:
+    """Whether any process of a group runs; Linux tells of those that are dead and not yet fetched by their parent."""
+    if not Path("/proc/self/stat").exists():
+        return True
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                state, _, number = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            except (OSError, ValueError):
+                continue
+            if int(number) == group and state not in ("Z", "X"):
+                return True
+    return False

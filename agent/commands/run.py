@@ -129,11 +129,13 @@ def _run(
     from agent.commands.beside import Beside
     from agent.commands.console import say
     from agent.commands.phones import phones
+    from agent.commands.process import check
     from agent.commands.rig import Wanted, rigged
     from agent.runs.shelf import Shelf
     from agent.runs.table import Facts
     from bridge.clock import HostClock
 
+    check(command)
     shelf = Shelf(out, HostClock().now().wall_ms)
     for folder in shelf.left():
         say(f"An earlier run left {folder}: `android-replay view {folder}` opens it.")

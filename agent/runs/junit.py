@@ -1,8 +1,8 @@
 """A JUnit file: what it tells of tests, and the same file with what was recorded of each.
 
 Forms read: `testsuites` or `testsuite` as root, suites in suites; Maven Surefire's `rerunFailure`, `rerunError`,
-`flakyFailure`, `flakyError` for further attempts; a test that stands there several times (Gradle's retries) likewise.
-pytest-rerunfailures writes a test once, with the outcome of its last attempt.
+`flakyFailure`, `flakyError` for further attempts; a test that stands there several times (Gradle's retries, and those
+of pytest-rerunfailures, of which the last alone has its outcome) likewise.
 Sources: the schemas of Jenkins' xUnit plugin and of Maven Surefire; Jenkins and GitLab read `[[ATTACHMENT|path]]`.
 """
 
@@ -73,7 +73,8 @@ def parse(data: bytes, begin_ms: int, end_ms: int) -> Report:
         raise Unreadable(f"it begins with <{_tag(root)[:40]}>, not with <testsuites> or <testsuite>")
     results: list[Result] = []
     for suite in (element for element in root.iter() if _tag(element) == "testsuite"):
-        cases = [element for element in suite if _tag(element) == "testcase"]
+        # pytest-xdist writes one without a name when a worker dies; whose it was stands in the one that has it.
+        cases = [element for element in suite if _tag(element) == "testcase" and element.get("name", "").strip()]
         results.extend(map(_result, cases, _spans(suite, cases, begin_ms, end_ms)))
     return Report(root, tuple(results))
 

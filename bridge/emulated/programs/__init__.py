@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.emulated.phone import Phone
 from bridge.emulated.program import Io, Program
 from bridge.emulated.programs.getevent import getevent
-from bridge.emulated.programs.logcat import logcat
+from bridge.emulated.programs.logcat import log, logcat
 from bridge.emulated.programs.scrcpy import MAIN, scrcpy
 from bridge.emulated.programs.screencap import screencap
 from bridge.emulated.programs.screenrecord import screenrecord
@@ -25,6 +25,7 @@ PROGRAMS: dict[str, Program] = {
     "dumpsys": dumpsys,
     "getevent": getevent,
     "input": input_,
+    "log": log,
     "logcat": logcat,
     "monkey": monkey,
     "pm": pm,

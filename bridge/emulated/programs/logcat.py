@@ -1,4 +1,4 @@
-"""`logcat`: text formats and the binary stream over the phone's rings (AOSP logcat and liblog logprint.cpp)."""
+"""`logcat`: text formats and the binary stream over the phone's rings (AOSP logcat and liblog logprint.cpp); `log`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bridge.emulated.phone import Phone
 from bridge.emulated.program import Io
 
 BATCH_SECONDS = 0.005
+SHELL = 2000
 _LETTERS = "??VDIWEF"
 _SETS = {"default": ("main", "system", "crash"), "all": tuple(BUFFERS)}
 _SIZES = {"K": 1024, "M": 1024 * 1024, "": 1}
@@ -215,3 +216,18 @@ def _moment(text: str, phone: Phone) -> int | None:
     except ValueError:
         return None
     return int(when.timestamp() * 1e6) * 1000
+
+
+async def log(io: Io, phone: Phone) -> int:
+    """Write an entry, as toybox's `log` does: [-p PRI] [-t TAG] MESSAGE..."""
+    words, tag, letter = io.argv[1:], "log", "I"
+    while len(words) > 1 and words[0] in ("-p", "-t"):
+        tag, letter = (words[1], letter) if words[0] == "-t" else (tag, words[1][:1].upper())
+        words = words[2:]
+    if letter not in _LETTERS[2:]:
+        await io.error(b"log: bad -p '%s'\n" % letter.encode())
+        return 1
+    number = 20_000 + phone.clock.mono_ns() // 1_000_000 % 10_000
+    priority, text = _LETTERS.index(letter, 2), " ".join(words).encode()
+    phone.logd.append(Record(phone.clock.wall_ns(), phone.clock.mono_ns(), number, number, SHELL, priority, tag, text))
+    return 0

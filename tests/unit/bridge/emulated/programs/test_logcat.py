@@ -10,7 +10,7 @@ from fakes.programs import ran, ran_raw, running
 from bridge.emulated.logd import MAX_PAYLOAD, Record
 from bridge.emulated.phone import Phone
 from bridge.emulated.program import Io, Program
-from bridge.emulated.programs.logcat import logcat
+from bridge.emulated.programs.logcat import log, logcat
 from bridge.logbinary import BinaryReader
 from bridge.types import LogEntry, Stamp
 
@@ -210,5 +210,18 @@ def test_an_ended_reader_leaves_nothing() -> None:
             await started.saw(5)
         assert started.task.cancelled()
         assert len(asyncio.all_tasks()) == 1
+
+    run(work())
+
+
+def test_a_line_that_a_shell_writes() -> None:
+    async def work() -> None:
+        phone = phone_with()
+        assert await ran(log, phone, "log -p e -t TestRunner started: a(b.C)") == ("", "", 0)
+        assert await ran(log, phone, "log hello") == ("", "", 0)
+        out, _, _ = await ran(logcat, phone, "logcat -d -v brief")
+        lines = [line.partition("(")[0].rstrip() + line.partition(")")[2] for line in out.splitlines()[1:]]
+        assert lines == ["E/TestRunner: started: a(b.C)", "I/log: hello"]
+        assert (await ran(log, phone, "log -p x hello"))[2] == 1
 
     run(work())

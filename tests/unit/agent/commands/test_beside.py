@@ -1,0 +1,93 @@
+"""A command beside a recorder when things end early: signals, and a command that is in nobody's way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes.emulate import wait_gone
+from fakes.wait import until
+
+from agent.store.recording import Recording
+from bridge.emulated.lab import Lab
+
+# Two programs that do not end by the first signal, and say that they run.
+STUBBORN = """
+import os, pathlib, signal, subprocess, sys, time
+signal.signal(signal.SIGINT, lambda number, frame: pathlib.Path("asked").touch())
+child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(2, 1); time.sleep(100)"])
+pathlib.Path("pids.part").write_text(f"{os.getpid()} {child.pid}")
+pathlib.Path("pids.part").rename("pids")
+while True:
+    time.sleep(100)
+"""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(1, profile="small", scenario="login") as lab:
+        yield lab
+
+
+def started(lab: Lab, folder: Path, *command: str) -> subprocess.Popen[str]:
+    (folder / "command.py").write_text(STUBBORN)
+    words = ["run", "--device", lab.serials[0], "--app", "com.northbay.shop", "--", *command]
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "agent.cli", *words],
+        cwd=folder,
+        env={**os.environ, **lab.environment, "ANDROID_REPLAY_SPOOL": str(folder / "spool")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_ctrl_c_is_passed_on_and_twice_ends_all_at_once_with_what_was_recorded(lab: Lab, tmp_path: Path) -> None:
+    with started(lab, tmp_path, sys.executable, "command.py") as run:
+        until((tmp_path / "pids").exists, "the command to run", 60)
+        pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+        run.send_signal(signal.SIGINT)
+        until((tmp_path / "asked").exists, "the command to be asked", 30)
+        assert run.poll() is None
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert "Traceback" not in said
+    assert wait_gone(pids)
+    (working,) = (tmp_path / "replays").iterdir()
+    assert f"android-replay view replays/{working.name}" in said
+    assert Recording.open(working).manifests()
+
+
+def test_without_a_test_the_run_is_one_recording(lab: Lab, tmp_path: Path) -> None:
+    with started(lab, tmp_path, "sh", "-c", "exit 7") as run:
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 7, said
+    assert "No test was heard" in said
+    names = {path.name for path in (tmp_path / "replays").iterdir()}
+    assert names == {"run.replay", "run.json", "run.md", "index.html"}
+    assert json.loads((tmp_path / "replays" / "run.json").read_bytes())["tests"] == []
+
+
+def test_a_wrong_package_ends_before_the_command_begins(lab: Lab, tmp_path: Path) -> None:
+    words = ["run", "--device", lab.serials[0], "--app", "com.example.nothing", "--", "touch", "started"]
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "agent.cli", *words],
+        cwd=tmp_path,
+        env={**os.environ, **lab.environment, "ANDROID_REPLAY_SPOOL": str(tmp_path / "spool")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert "com.example.nothing is not installed" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "started").exists()

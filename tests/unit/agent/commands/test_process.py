@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from fakes.emulate import wait_gone
+from fakes.wait import until
+
+from agent.commands.process import Process, check
+from agent.errors import NoCommand
+
+
+def started(program: str, quiet: bool = False) -> Process:
+    return Process([sys.executable, "-c", program], os.environ, quiet)
+
+
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [
+        ("pass", 0),
+        ("raise SystemExit(5)", 5),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", 139),
+    ],
+)
+def test_its_exit_code_is_a_shell_s(program: str, code: int) -> None:
+    process = started(program)
+    assert process.wait() == code
+    assert process.end() is False
+
+
+def test_a_signal_reaches_all_that_it_started(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    program = f"""
+import signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+def end(number, frame):
+    sys.exit(10 + child.wait(5) * -1)
+signal.signal(signal.SIGINT, end)
+open({str(ready)!r}, "w").close()
+signal.pause()
+"""
+    process = started(program)
+    until(ready.exists, "the command to be ready")
+    process.tell(signal.SIGINT)
+    # Its child ended by the same signal, or by what Python makes of that.
+    assert process.wait() in (10 + signal.SIGINT, 9)
+    assert process.end() is False
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_what_it_left_is_ended(tmp_path: Path, stubborn: bool) -> None:
+    ready = tmp_path / "pid"
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN);" if stubborn else ""
+    child = f"import signal, time, os;{ignore} open({str(ready)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    process = started(f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])")
+    assert process.wait() == 0
+    until(lambda: ready.exists() and ready.read_text(), "the child to be ready")
+    assert process.end(at_once=stubborn) is True
+    assert wait_gone([int(ready.read_text())])
+    assert process.end() is False
+
+
+def test_its_output_can_be_kept_off_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    assert started("print('told')", quiet=True).wait() == 0
+    assert started("print('shown')").wait() == 0
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("shown\n", "told\n")
+
+
+def test_what_is_no_program_is_said(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("no program")
+    for words, why in (
+        ([], "no command"),
+        (["nowhere-at-all"], "not on PATH"),
+        ([str(tmp_path / "notes")], "may be run"),
+    ):
+        with pytest.raises(NoCommand, match=why):
+            check(words)
+    (tmp_path / "notes").chmod(0o700)
+    check([str(tmp_path / "notes")])
+    with pytest.raises(NoCommand, match="cannot be started"):
+        Process([str(tmp_path / "notes")], os.environ)

@@ -1,0 +1,233 @@
+"""The command as a user has it: a real pytest, a real adb server, an emulated phone whose truth is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from fakes.adb_server import FakeAdbServer
+
+from agent.commands.run import Gate, _shut
+from agent.replay.validator import validate
+from agent.store.bundle import unpacked
+from bridge.emulated.lab import Lab
+from bridge.emulated.world.analytics import Sent
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+# What a script does without our package: a test told by HTTP, one by the log of the phone, then pytest.
+SCRIPT = """
+import json, os, subprocess, sys, urllib.request
+
+def tell(**body):
+    request = urllib.request.Request(os.environ["ANDROID_REPLAY_RUN_URL"] + "/tests", json.dumps(body).encode())
+    request.add_header("Authorization", "Bearer " + os.environ["ANDROID_REPLAY_RUN_TOKEN"])
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+def log(text):
+    adb = [os.environ["ADBUTILS_ADB_PATH"], "-s", os.environ["ANDROID_SERIAL"]]
+    subprocess.run([*adb, "shell", f"log -t TestRunner '{text}'"], check=True)
+
+assert tell(name="checkout", event="started")["attempt"] == 1
+log("started: testCart(com.northbay.shop.CartTest)")
+log("failed: testCart(com.northbay.shop.CartTest)")
+log("finished: testCart(com.northbay.shop.CartTest)")
+assert tell(name="checkout", event="finished", outcome="failed", message="no receipt")["outcome"] == "failed"
+pytest = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:cacheprovider"]
+assert subprocess.run([*pytest, "-k", "crashes"]).returncode == 3
+os.execv(sys.executable, [*pytest, "-k", "not crashes", "--reruns", "1", "--junitxml", "out.xml"])
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    folder: Path
+    ended: subprocess.CompletedProcess[str]
+    table: dict[str, Any]
+    sent: list[Sent]
+
+    def rows(self) -> dict[tuple[str, int], dict[str, Any]]:
+        return {(row["name"], row["attempt"]): row for row in self.table["tests"]}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    folder = tmp_path_factory.mktemp("run")
+    shutil.copy(SAMPLES / "suite.py", folder / "test_shop.py")
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "script.py").write_text(SCRIPT)
+    with Lab(1, profile="small", scenario="shop") as lab:
+        words = [
+            "run", "--device", lab.serials[0], "--app", "com.northbay.shop", "--keep", "failed", "--junit", "out.xml",
+            "--json", "--", sys.executable, "script.py",
+        ]  # fmt: skip
+        ended = subprocess.run(
+            [sys.executable, "-P", "-m", "agent.cli", *words],
+            cwd=folder,
+            env={
+                **os.environ, **lab.environment, "SUITE_FOLDER": str(folder), "GITHUB_ACTIONS": "true",
+                "ANDROID_REPLAY_SPOOL": str(folder / "spool"), "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )  # fmt: skip
+        assert ended.stdout, ended.stderr
+        yield Ran(folder, ended, json.loads(ended.stdout), lab.sent()[lab.serials[0]])
+
+
+def test_the_exit_code_is_pytest_s_and_stdout_the_table(ran: Ran) -> None:
+    assert ran.ended.returncode == ran.table["exit_code"] == 1, ran.ended.stderr
+    assert json.loads((ran.folder / "replays" / "run.json").read_bytes()) == ran.table
+    assert "Traceback" not in ran.ended.stderr.partition("short test summary")[2]
+
+
+def test_each_test_and_attempt_is_there_once(ran: Ran) -> None:
+    assert {name: (row["outcome"], row["sources"]) for name, row in ran.rows().items()} == {
+        ("checkout", 1): ("failed", ["http"]),
+        ("testCart", 1): ("failed", ["log"]),
+        ("test_that_passes", 1): ("passed", ["pytest", "junit"]),
+        ("test_that_fails", 1): ("failed", ["pytest", "junit"]),
+        ("test_that_fails", 2): ("failed", ["pytest", "junit"]),
+        ("test_that_is_flaky", 1): ("failed", ["pytest", "junit"]),
+        ("test_that_is_flaky", 2): ("passed", ["pytest", "junit"]),
+        ("test_that_is_skipped", 1): ("skipped", ["pytest", "junit"]),
+        ("test_that_crashes", 1): ("crashed", ["pytest"]),
+    }
+
+
+def test_ids_are_those_that_the_app_sent(ran: Ran) -> None:
+    known = {(event.session_id, event.device_id) for event in ran.sent}
+    for row in ran.table["tests"]:
+        before = [event for event in ran.sent if event.session_id > 0 and event.wall_ms <= row["start_ms"]]
+        during = [
+            event for event in ran.sent if row["start_ms"] < event.wall_ms <= row["end_ms"] and event.session_id > 0
+        ]
+        expected = {event.session_id for event in [*before[-1:], *during]}
+        found = {(session["session_id"], session["device_id"]) for session in row["sessions"]}
+        assert found <= known
+        assert {session for session, _ in found} == expected, row
+
+
+def test_exactly_what_failed_keeps_a_recording_of_its_time(ran: Ran) -> None:
+    replays = {path.name for path in (ran.folder / "replays").glob("*.replay")}
+    bad = [row for row in ran.table["tests"] if row["outcome"] in ("failed", "crashed", "error")]
+    assert {row["replay"] for row in bad} == replays
+    assert len(bad) == len(replays) == 6
+    assert all(row["replay"] is None and "--keep failed" in row["why"] for row in ran.table["tests"] if row not in bad)
+    for row in bad:
+        with unpacked(ran.folder / "replays" / row["replay"]) as recording:
+            manifests = recording.manifests()
+            assert manifests
+            for manifest in manifests:
+                assert row["start_ms"] <= manifest.start_ms
+                # A cut ends a millisecond after what it holds.
+                assert manifest.end_ms <= row["end_ms"] + 1
+                sealed = recording.sealed(manifest.id)
+                assert list(validate([json.loads(event) for event in sealed.events], sealed.pictures)) == []
+
+
+def test_tests_are_marked_in_the_recording(ran: Ran) -> None:
+    row = ran.rows()["checkout", 1]
+    with unpacked(ran.folder / "replays" / row["replay"]) as recording:
+        events = [json.loads(line) for m in recording.manifests() for line in recording.events(m.id)]
+    names = [event["data"]["payload"]["name"] for event in events if event["data"].get("tag") == "marker"]
+    assert "checkout: started" in names
+    assert "com.northbay.shop.CartTest.testCart: failed" in names
+
+
+def test_the_junit_file_names_replay_session_and_device(ran: Ran) -> None:
+    root = ElementTree.parse(ran.folder / "out.xml").getroot()
+    # pytest-rerunfailures has a case for each attempt.
+    cases: dict[tuple[str, int], ElementTree.Element] = {}
+    for case in root.iter("testcase"):
+        name = case.get("name", "")
+        cases[name, sum(known == name for known, _ in cases) + 1] = case
+    assert cases.keys() == {name for name, row in ran.rows().items() if "junit" in row["sources"]}
+    assert len(cases) == 6
+    for (name, attempt), case in cases.items():
+        row = ran.rows()[name, attempt]
+        told = {item.get("name"): item.get("value") for item in case.iter("property")}
+        assert told["android-replay.session_id"] == ",".join(str(s["session_id"]) for s in row["sessions"])
+        assert told["android-replay.device_id"] == row["sessions"][0]["device_id"]
+        assert told["android-replay.attempt"] == str(attempt)
+        if row["replay"]:
+            path = ran.folder / "replays" / row["replay"]
+            assert told["android-replay.replay"] == f"replays/{row['replay']}"
+            assert f"[[ATTACHMENT|{path.resolve()}]]" in (case.findtext("system-out") or "")
+        else:
+            assert "[[ATTACHMENT" not in (case.findtext("system-out") or "")
+
+
+def test_github_is_told(ran: Ran) -> None:
+    lines = ran.ended.stderr.splitlines()
+    assert sum(line.startswith("::error ") for line in lines) == 4
+    assert sum(line.startswith("::warning ") for line in lines) == 1
+    summary = (ran.folder / "summary.md").read_text()
+    assert summary == (ran.folder / "replays" / "run.md").read_text()
+    assert "test\\_that\\_is\\_flaky-attempt1.replay" in summary
+
+
+def test_nothing_else_is_left(ran: Ran) -> None:
+    left = {path.name for path in (ran.folder / "replays").iterdir() if path.suffix != ".replay"}
+    assert left == {"run.json", "run.md", "index.html"}
+    assert "test_that_crashes-attempt1.replay" in (ran.folder / "replays" / "index.html").read_text()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAdbServer]:
+    with FakeAdbServer() as server:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
+        monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "spool"))
+        monkeypatch.chdir(tmp_path)
+        yield server
+
+
+def test_without_a_phone_the_command_is_not_started(call, server: FakeAdbServer, tmp_path: Path) -> None:
+    server.states = {}
+    ended = call("run", "--", "touch", "started")
+    assert ended.code == 3
+    assert "adb sees no device" in ended.err
+    assert not (tmp_path / "started").exists()
+    assert list((tmp_path / "replays").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("run",), 2, "CMD"),
+        (("run", "--", "nowhere-at-all"), 127, "not on PATH"),
+        (("run", "--device", "emulated:holiday", "--", "true"), 2, "no scenario"),
+        (("run", "--keep", "some", "--", "true"), 2, "first-retry"),
+        (("run", "--gate", "luck", "--", "true"), 2, "doctor"),
+        (("run", "--level", "all", "--", "true"), 2, "medium"),
+        (("run", "--out", "file", "--", "true"), 11, "a file is in the way"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    call, server: FakeAdbServer, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ended = call(*words)
+    assert ended.code == code
+    assert said in ended.err
+
+
+def test_gates() -> None:
+    both = [Gate.DOCTOR, Gate.GAPS]
+    assert _shut(both, {"warning: plugin-order": 1}, {"touch: injected touches are not seen": 3}, [], "") == []
+    (doctor,) = _shut(both, {"error: negative-session-id": 2}, {}, [], "")
+    assert "negative-session-id (2 times)" in doctor
+    (gaps,) = _shut(both, {}, {"screen: DeviceGone": 1}, ["S"], "the disk is full")
+    assert all(words in gaps for words in ("screen: DeviceGone (1 times)", "S failed", "the disk is full"))
+    assert _shut([], {"error: negative-session-id": 2}, {"screen: DeviceGone": 1}, ["S"], "x") == []
