@@ -23,6 +23,7 @@ COMMANDS = {
     "redact": "Hide more of a stored recording, and destroy what is hidden.",
     "relay": "Pass an app's Segment settings and batches on, and lose none.",
     "snippet": "Print the lines that an app adds to be heard: log or relay.",
+    "farm": "Run commands on devices of this host, or of many.",
     "view": "Open a recording in the browser.",
     "export": "Turn a recording into a video, a page in one file, or an rrweb event list.",
     "collector": "Receive uploads yourself, with the same wire contract, and view them.",
@@ -56,7 +57,11 @@ def build(names: list[str]) -> typer.Typer:
     for name, line in COMMANDS.items():
         if name in names:
             module = importlib.import_module(f"agent.commands.{name}")
-            app.command(name)(getattr(module, name))
+            command = getattr(module, name)
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name)
+            else:
+                app.command(name)(command)
         else:
             app.command(name, short_help=line)(lambda: None)
     return app

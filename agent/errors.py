@@ -13,6 +13,8 @@ AgentError
 ├── NoCommand        the user: the command to run cannot be started
 ├── GateShut         the tests' owner: a run breaks what --gate asks for
 ├── FaultsFound      the app's developer: the instrumentation has faults of the level that --fail-on names
+├── FarmError        the operator: the farm's broker cannot be reached, or does not do what is asked
+├── JobsFailed       the caller: jobs of the farm did not pass
 ├── InvalidReplay    whoever wrote the replay: it breaks rules of rrweb's player
 └── BuildError       the packager: a built part (the viewer's player) is missing from the installation
 """
@@ -95,6 +97,14 @@ class FaultsFound(AgentError):
     """The app's instrumentation has faults, and the caller asked to fail on them."""
 
 
+class FarmError(AgentError):
+    """The farm's broker cannot be reached, or does not do what is asked."""
+
+
+class JobsFailed(AgentError):
+    """Jobs of the farm did not pass."""
+
+
 class InvalidReplay(AgentError):
     """A replay breaks rules of rrweb's player, and the caller asked for a check."""
 
@@ -117,6 +127,8 @@ EXIT_CODES: dict[type[BaseException], int] = {
     FaultsFound: 16,
     InvalidReplay: 17,
     GateShut: 18,
+    FarmError: 20,
+    JobsFailed: 21,
     # As shells have it.
     NoCommand: 127,
 }

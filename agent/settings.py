@@ -185,6 +185,30 @@ class Metrics(BaseModel):
     token_file: Path | None = None
 
 
+class Farm(BaseModel):
+    """The device farm. `broker` is Redis' URL, which may hold a password and is never printed, or `broker_file` a file
+    with it; `name` = what this host is called there, its own name when left out. `folder` holds the jobs' working
+    folders, the ledger and the devices' health, `leases` who has which device: that is for all farms of this host.
+
+    A device rests after `quarantine_offline` departures in an hour, until it was there for `quarantine_seconds`; and
+    while its battery is hotter than `max_temperature` (°C) or below `min_battery` (per cent), or it has less than
+    `min_storage` bytes. A job's folder is deleted `keep_hours` after its report was delivered (0 = never).
+    """
+
+    model_config = _FROZEN
+    broker: SecretStr = SecretStr("")
+    broker_file: Path | None = None
+    name: str = Field("", max_length=60, pattern=r"^[A-Za-z0-9._-]*$")
+    folder: Path = Field(default_factory=lambda: _state_home() / "farm")
+    leases: Path = Field(default_factory=lambda: _state_home() / "leases")
+    quarantine_offline: int = Field(5, ge=1, le=99)
+    quarantine_seconds: float = Field(600.0, ge=0, le=86_400)
+    max_temperature: float = Field(45.0, gt=0, le=100)
+    min_battery: int = Field(15, ge=0, le=90)
+    min_storage: int = Field(500_000_000, ge=0)
+    keep_hours: float = Field(72.0, ge=0)
+
+
 class Settings(BaseSettings):
     """All settings. Environment names: ANDROID_REPLAY_<SECTION>__<NAME>, for example ANDROID_REPLAY_PRIVACY__LEVEL."""
 
@@ -199,6 +223,7 @@ class Settings(BaseSettings):
     plugin: Plugin = Field(default_factory=Plugin)
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
+    farm: Farm = Field(default_factory=Farm)
 
     @classmethod
     def settings_customise_sources(
@@ -261,7 +286,11 @@ def load(flags: Mapping[str, Any], file: Path | None = None, plugin: Mapping[str
             f"Setting {name} ({origin}): {first['msg']}.",
             "Run `android-replay doctor` to see every setting and its origin.",
         ) from error
-    for section, name, what in (("upload", "api_key", "the project's API key"), ("metrics", "token", "the token")):
+    for section, name, what in (
+        ("upload", "api_key", "the project's API key"),
+        ("metrics", "token", "the token"),
+        ("farm", "broker", "the broker's URL"),
+    ):
         settings = _with_secret(settings, origins, section, name, what)
     return Loaded(settings, origins)
 

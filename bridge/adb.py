@@ -21,7 +21,7 @@ from bridge.errors import (
 )
 from bridge.picture import Display
 from bridge.smartsocket import AdbServer, ShellResult, SmartSocket, Stream, refusal
-from bridge.types import DeviceInfo, DisplayInfo, Foreground, Frame, Size
+from bridge.types import Condition, DeviceInfo, DisplayInfo, Foreground, Frame, Size
 
 MARK = "@@next@@"
 RAW_HEADER_BYTES = 16
@@ -132,6 +132,11 @@ class AdbShell:
     def displays(self, deadline: Deadline) -> tuple[DisplayInfo, ...]:
         """The device's displays; none where `dumpsys display` has a layout that is not known."""
         return dumpsys.displays(self.text("dumpsys display", deadline))
+
+    def condition(self, deadline: Deadline) -> Condition:
+        """Battery and free storage, in one round trip."""
+        battery, _, disk = self.text(f"dumpsys battery; echo {MARK}; df -k /data", deadline).partition(MARK)
+        return dumpsys.condition(battery, disk)
 
     def settle(self, display: Display, size: Size | None, deadline: Deadline) -> int | None:
         """Note a display's size, and what it is called now: a fold puts another panel behind the same number. Gives

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bridge.types import DisplayInfo, Rotation, Size
+from bridge.types import Condition, DisplayInfo, Rotation, Size
 
 _COMPONENT = r"(?P<package>[A-Za-z_][\w.]*)/(?P<activity>[\w.$]+)"
 # mCurrentFocus=Window{41b3 u0 com.app/com.app.Main}; `null` between two windows; one line per display from Android 10.
@@ -50,8 +50,24 @@ _SIZE = re.compile(r"(Physical|Override) size: (\d{1,5})x(\d{1,5})")
 _CURRENT = re.compile(r"\bcur=(\d{1,5})x(\d{1,5})\b")
 _DENSITY = re.compile(r"(Physical|Override) density: (\d{1,5})")
 _PROPERTY = re.compile(r"^\[([^\]\n]+)\]: \[(.*?)\]\r?$", re.MULTILINE | re.DOTALL)
+_BATTERY = re.compile(r"^ +(level|scale|temperature): (-?\d{1,9})\r?$", re.MULTILINE)
+# /dev/block/dm-5 112000000 40000000 72000000 36% /data; a long name may end its line before the numbers.
+_FREE = re.compile(r"\s\d+\s+\d+\s+(\d{1,15})\s+\d{1,3}%\s+/\S*")
 _LISTED = re.compile(r"^package:(\S+) uid:(\d+)", re.MULTILINE)
 _USER_ID = re.compile(r"^\s+(?:userId|appId)=(\d+)", re.MULTILINE)
+
+
+def condition(battery: str, disk: str) -> Condition:
+    """From `dumpsys battery` (its temperature is in tenths of a degree) and `df -k /data`."""
+    # The first of a name counts: what vendors add comes after.
+    told = {name: int(value) for name, value in reversed(_BATTERY.findall(battery))}
+    level, scale, tenths = told.get("level"), told.get("scale", 100), told.get("temperature")
+    free = _FREE.search(disk)
+    return Condition(
+        None if level is None or level < 0 or scale <= 0 else min(100, level * 100 // scale),
+        None if tenths is None else tenths / 10,
+        int(free[1]) * 1024 if free else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from bridge.scrcpy import Scrcpy
 from bridge.screenrecord import Screenrecord
 from bridge.smartsocket import AdbServer, SmartSocket, Stream
 from bridge.traces import Unnoted, undo
-from bridge.types import DisplayInfo
+from bridge.types import Condition, DisplayInfo
 from bridge.uia import UiaHierarchy, UiaScreen, UiaServer
 from bridge.video import VideoSettings
 
@@ -154,6 +154,10 @@ class Registry:
             return AdbShell(self._socket, serial).displays(deadline)
         except BridgeError:
             return ()
+
+    def condition(self, serial: str, deadline: Deadline) -> Condition:
+        """Battery and storage of a usable device. Raises BridgeError."""
+        return AdbShell(self._socket, serial).condition(deadline)
 
     def watch(self) -> Iterator[Attached | Detached | Listed]:
         """Blocks; first the devices that are there, then each change. A device that is away for less than 250 ms was

@@ -197,6 +197,15 @@ class Touch:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """How a device is: its battery in per cent and degrees Celsius, what is free of /data in bytes; None = not told."""
+
+    battery: int | None = None
+    temperature: float | None = None
+    free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DisplayInfo:
     """One of a device's displays. `id` is Android's number, 0 the default one; `size` is that at rotation 0.
 

@@ -38,9 +38,13 @@ def saying(told: Callable[[str], None]) -> Iterator[None]:
 def logged(settings: Settings, level: int | None = None) -> Iterator[None]:
     """Our log goes where the settings say, without our secrets, and so does what is said if that is JSON on standard
     error. `level` counts before that of the settings. Raises StorageDenied."""
+    from urllib.parse import urlsplit
+
     from agent import log
 
+    broker = settings.farm.broker.get_secret_value()
     secrets = [secret.get_secret_value() for secret in (settings.upload.api_key, settings.metrics.token)]
+    secrets += [broker, urlsplit(broker).password or ""]
     wanted = settings.log
     with ExitStack() as stack:
         told = stack.enter_context(

@@ -90,6 +90,7 @@ class Phone:
     phone is plugged in. `ports` maps "tcp:9008" or "localabstract:scrcpy" to a handler; a program that listens adds its
     entry and removes it in `finally`.
     `reverses` maps a device address to the host address of an `adb reverse`. `settings` is (namespace, key) -> value.
+    `battery` is in per cent, `tenths` its temperature in tenths of a degree.
     `encoders` counts the video encoders in use. `gaps` lists what the host asked for and the phone has not: a test
     asserts that it stays empty.
     `on_shut_down` and `on_boot` run at a reboot.
@@ -121,6 +122,7 @@ class Phone:
         self.gaps: list[str] = []
         self.processes: dict[int, Process] = {}
         self.encoders = 0
+        self.battery, self.tenths = 83, 287
         self.on_shut_down: list[Callable[[], None]] = []
         self.on_boot: list[Callable[[], None]] = []
         self.open_host: Callable[[str], Awaitable[tuple[asyncio.StreamReader, Writer]]] | None = None

@@ -29,7 +29,7 @@ from bridge.hierarchy import parse
 from bridge.picture import Display
 from bridge.ports import Device
 from bridge.registry import AdbServer, Attached, Detached, Registry
-from bridge.types import Frame, Gap, LogEntry, Node, Rotation, Size, Stamp, Touch
+from bridge.types import Condition, Frame, Gap, LogEntry, Node, Rotation, Size, Stamp, Touch
 from bridge.uia import UiaScreen
 
 SIZE = Size(540, 1200)
@@ -425,3 +425,10 @@ def test_a_phone_on_the_network_is_asked_for_again_when_the_server_restarted() -
             registry.close()
             if watching.ident is not None:
                 watching.join()
+
+
+def test_how_the_phone_is(lab: Lab, phone: Phone, registry: Registry) -> None:
+    condition = registry.condition(lab.serials[0], Deadline(10))
+    assert condition == Condition(83, 28.7, 72_000_000 * 1024)
+    phone.battery, phone.tenths, phone.faults.disk_full = 7, 461, True
+    assert registry.condition(lab.serials[0], Deadline(10)) == Condition(7, 46.1, 0)

@@ -94,9 +94,8 @@ async def dumpsys(io: Io, phone: Phone) -> int:
     elif what == "input":
         await _inputs(io, phone)
     elif what == "battery":
-        await _say(
-            io, "Current Battery Service state:\n  AC powered: false\n  USB powered: true\n  level: 83\n  scale: 100"
-        )
+        facts = f"level: {phone.battery}\n  scale: 100\n  voltage: 4312\n  temperature: {phone.tenths}"
+        await _say(io, f"Current Battery Service state:\n  AC powered: false\n  USB powered: true\n  {facts}")
     elif what == "SurfaceFlinger":
         for port, panel in enumerate(panels(phone)):
             words = f"(HWC display {port}): port={port} pnpId=GGL"

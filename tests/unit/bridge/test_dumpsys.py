@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from bridge import dumpsys
 from bridge.dumpsys import Front
-from bridge.types import DisplayInfo, Rotation, Size
+from bridge.types import Condition, DisplayInfo, Rotation, Size
 
 ANDROID_8 = """\
 WINDOW MANAGER DISPLAY CONTENTS (dumpsys window displays)
@@ -247,3 +247,28 @@ def test_no_answer_breaks_the_readers_of_displays(text: str) -> None:
     dumpsys.displays(text)
     dumpsys.touch_displays(text)
     dumpsys.display_part(text, 7)
+
+
+@pytest.mark.parametrize(
+    ("battery", "disk", "condition"),
+    [
+        ("  level: 83\n  scale: 100\n  temperature: 287\n", "", Condition(83, 28.7, None)),
+        # What a vendor adds comes after; some count to 255.
+        ("  level: 51\r\n  scale: 255\r\n  temperature: -15\r\n  other\n  level: 1\n", "", Condition(20, -1.5, None)),
+        ("Can't find service: battery", "df: /data: No such file or directory", Condition()),
+        ("  level: -1\n  scale: 0\n", "", Condition()),
+        (
+            "",
+            "Filesystem  1K-blocks  Used Available Use% Mounted on\n/dev/dm-5  112000000 40000000 72000000 36% /data\n",
+            Condition(free_bytes=72_000_000 * 1024),
+        ),
+        (
+            "",
+            "Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/block/bootdevice/by-name/userdata\n"
+            "           112000000 40000000 72000000  36% /data/user/0\n",
+            Condition(free_bytes=72_000_000 * 1024),
+        ),
+    ],
+)
+def test_the_condition(battery: str, disk: str, condition: Condition) -> None:
+    assert dumpsys.condition(battery, disk) == condition

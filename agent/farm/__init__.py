@@ -1,0 +1,1 @@
+"""The device farm: jobs for leased devices, on this host or on many."""

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes.adb_server import FakeAdbServer, says
+from fakes.redis_server import PASSWORD, RedisServer, require_redis
+from fakes.running import PREFIX
+from fakes.wait import until
+
+from agent.commands import farm
+from agent.farm.job import Job, JobReport
+from agent.farm.ledger import Ledger
+from agent.farm.rack import Change
+from agent.settings import load
+
+PASS = (sys.executable, "-S", "-c", "pass")
+AWAY = f"redis://:{PASSWORD}@127.0.0.1:1/0"
+BATTERY = b"  level: 83\n  scale: 100\n  temperature: 287\n"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAdbServer]:
+    """adb with two phones; jobs are done by the stand-in for `run`."""
+    monkeypatch.setenv("FARM_TRUTH", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(farm, "_run_words", lambda config: PREFIX)
+    with FakeAdbServer() as server:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
+        server.states = {"emulator-5554": "device", "R58": "device"}
+        server.services["exec:getprop ro.build.version.release"] = says(b"14\n")
+        yield server
+
+
+def test_without_a_broker_the_phones_of_this_host_do_it(call, server: FakeAdbServer, tmp_path: Path) -> None:
+    script = "import os, sys; sys.exit(int(os.environ['ANDROID_REPLAY_SHARD_INDEX']) == 2)"
+    ended = call("farm", "submit", "--tag", "android-14", "--shard", "3", "--", sys.executable, "-S", "-c", script)
+    assert ended.code == 21
+    assert "1 of 3 jobs did not pass; the first is shard 2" in ended.err
+    assert "[3/3]" in ended.err
+    lines = ended.out.splitlines()
+    assert [line.split()[4] for line in lines[1:4]] == ["passed", "passed", "failed"]
+    assert {line.split()[3] for line in lines[1:4]} <= {"emulator-5554", "R58"}
+    # It ran here, in this folder.
+    assert sum("outcome=passed" in line for line in lines) == 2
+    assert not (tmp_path / "android-replay" / "farm" / "jobs" / "x").exists()
+
+
+def test_reports_as_json(call, server: FakeAdbServer) -> None:
+    ended = call("farm", "submit", "-s", "R58", "--json", "--", *PASS)
+    assert ended.code == 0
+    (report,) = map(json.loads, ended.out.splitlines())
+    assert (report["outcome"], report["serial"], report["exit_code"]) == ("passed", "R58", 0)
+    assert report["table"][0]["outcome"] == "passed"
+
+
+def test_no_device_fits(call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(farm, "FOUND_SECONDS", 1.0)
+    ended = call("farm", "submit", "--tag", "fold", "--", *PASS)
+    assert ended.code == 3
+    assert "has the tags fold" in ended.err
+    assert "android-14" in ended.err
+    server.states = {}
+    ended = call("farm", "submit", "--", *PASS)
+    assert (ended.code, "has no device" in ended.err) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("submit", "--tag", "Not A Tag", "--", "true"),
+        ("submit", "--sink", "ftp:x", "--", "true"),
+        ("submit",),
+        ("stop",),
+        ("stop", "abc", "--host", "x"),
+        ("stop", "abc"),
+        ("status",),
+        ("host", "--all"),
+        ("host", "--all", "--broker", "http://nonsense"),
+        ("fly",),
+    ],
+)
+def test_wrong_words_are_the_users_error(call, server: FakeAdbServer, words: tuple[str, ...]) -> None:
+    ended = call("farm", *words)
+    assert ended.code == 2
+    assert ended.err
+
+
+@pytest.mark.parametrize("words", [("host", "--all"), ("status",), ("stop", "abc"), ("submit", "--", "true")])
+def test_a_broker_that_is_away(call, server: FakeAdbServer, words: tuple[str, ...], tmp_path: Path) -> None:
+    require_redis()
+    file = tmp_path / "broker"
+    file.write_text(AWAY + "\n")
+    before, after = words[:1], words[1:]
+    config = tmp_path / "farm.toml"
+    config.write_text(f'[farm]\nbroker_file = "{file}"\n')
+    ended = call("farm", *before, "--config", str(config), *after)
+    assert ended.code == 20
+    assert "The broker redis://127.0.0.1:1/0 cannot be used" in ended.err
+    assert PASSWORD not in ended.err
+
+
+def test_a_password_among_the_words_is_warned_of(call, server: FakeAdbServer) -> None:
+    require_redis()
+    ended = call("farm", "status", "--broker", AWAY)
+    assert "farm.broker_file" in ended.err
+    assert PASSWORD not in ended.err
+
+
+def test_without_the_extra_it_says_how_to_install_it() -> None:
+    program = (
+        "import sys; sys.modules['celery'] = None; sys.argv = ['android-replay', 'farm', 'status', '--broker', 'redis://h'];"
+        "from agent.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 14
+    assert "android-replay-agent[farm]" in done.stderr
+
+
+def test_what_adb_sees_for_the_rack(server: FakeAdbServer) -> None:
+    devices = farm.AdbDevices(load({}).settings)
+    server.states = {"R58": "device", "0a1": "unauthorized"}
+    changes = devices.watch()
+    found = {change.serial: change for change in (next(changes), next(changes))}
+    assert found["R58"] == Change("attached", "R58")
+    assert (found["0a1"].kind, "accept" in found["0a1"].why) == ("unusable", True)
+    server.services["exec:dumpsys battery; echo @@next@@; df -k /data"] = says(
+        BATTERY + b"@@next@@\n/dev/block/dm-5 112000000 40000000 72000000 36% /data\n"
+    )
+    condition = devices.condition("R58")
+    assert (condition.battery, condition.temperature, condition.free_bytes) == (83, 28.7, 72_000_000 * 1024)
+    assert "android-14" in devices.tags("R58")
+    devices.close()
+    assert list(changes) == []
+
+
+class Slow:
+    """A farm whose jobs end when they are stopped, and that cannot be reached at first."""
+
+    def __init__(self) -> None:
+        self.away = 2
+        self.stopped: list[str] = []
+
+    def report(self, job: str) -> JobReport | None:
+        if self.away:
+            self.away -= 1
+            raise farm_error()
+        return JobReport(job=job, outcome="stopped") if job in self.stopped else None
+
+    def stop(self, job: str) -> bool:
+        self.stopped.append(job)
+        return True
+
+
+def farm_error() -> Exception:
+    from agent.errors import FarmError
+
+    return FarmError("The broker is away.")
+
+
+def test_ctrl_c_stops_the_jobs_and_a_broker_that_goes_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(farm, "AWAY_SECONDS", 0.01)
+    monkeypatch.setattr(farm, "LOOK_SECONDS", 0.01)
+    slow, jobs = Slow(), [Job(command=PASS), Job(command=PASS)]
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    reports = farm.await_reports(slow, jobs, lambda *_: None)  # type: ignore[arg-type]
+    timer.join()
+    assert [report.job for report in reports] == slow.stopped == [job.id for job in jobs]
+    said = capsys.readouterr().err
+    assert said.count("The jobs go on") == said.count("The broker is back.") == 1
+
+
+def test_ctrl_c_twice_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deaf(Slow):
+        def report(self, job: str) -> JobReport | None:
+            if self.stopped:
+                os.kill(os.getpid(), signal.SIGINT)
+            return None
+
+    before = signal.getsignal(signal.SIGINT)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        farm.await_reports(Deaf(), [Job(command=PASS)], lambda *_: None)  # type: ignore[arg-type]
+    timer.join()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_host_from_its_start_to_ctrl_c(call, server: FakeAdbServer, tmp_path: Path, monkeypatch) -> None:
+    """What the commands say of a host; what it does with phones is in tests/integration."""
+    with RedisServer(require_redis(), tmp_path) as redis:
+        monkeypatch.setenv("ANDROID_REPLAY_FARM__BROKER", redis.url)
+        server.states = {}
+        # Of a host that was killed there is a job that began, and its process is gone.
+        ledger, cut = Ledger(tmp_path / "android-replay" / "farm" / "ledger"), Job(command=PASS)
+        ledger.begin(cut, "here", "R58", 5)
+
+        def meanwhile() -> None:
+            # No `call`: that is for the main thread, where signals come.
+            from agent.farm.celery import CeleryFarm
+
+            remote = CeleryFarm(redis.url)
+            until(lambda: remote.report(cut.id), "the report of what was cut off")
+            until(lambda: [host.name for host in remote.status().hosts] == ["here"], "the host")
+            remote.close()
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=meanwhile)
+        thread.start()
+        hosted = call("farm", "host", "--all", "--name", "here")
+        thread.join()
+        assert hosted.code == 0
+        assert f"here offers every device to the farm at redis://127.0.0.1:{redis.port}/0" in hosted.err
+        assert "Stopping: running jobs are ended in order" in hosted.err
+        assert PASSWORD not in hosted.err
+        report = ledger.report(cut.id)
+        assert report is not None
+        assert (report.outcome, report.reason) == ("host-lost", "its worker was killed")
+        # It has said goodbye; what waits can be shown and stopped all the same.
+        assert "No host is or was there" in call("farm", "status").err
+        ended = call("farm", "submit", "--queue", "--tag", "fold", "--", *PASS)
+        job = ended.out.strip()
+        assert (ended.code, len(job)) == (0, 32)
+        shown = next(line for line in call("farm", "status").out.splitlines() if line.startswith(f"  {job[:8]}"))
+        assert shown.split() == [job[:8], "queued", "-", "-", "tags=fold"]
+        assert "told to stop" in call("farm", "stop", job[:6]).err
+        assert "has ended already" in call("farm", "stop", job[:6]).err
+        facts = json.loads(call("farm", "status", "--json").out)
+        assert [each["outcome"] for each in facts["jobs"] if each["id"] == job] == ["stopped"]
+        assert call("farm", "submit", "--", *PASS).code == 3
+        assert call("farm", "stop", "--host", "here").code == 2
+        assert call("farm", "stop", "nothing").code == 2

@@ -1,0 +1,80 @@
+"""What is Celery's own: the broker away, killed consumers and hosts, messages that are no jobs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from fakes.redis_server import PASSWORD, RedisServer, require_redis
+
+from agent.errors import ConfigError, FarmError
+from agent.farm.job import Job
+
+celery = pytest.importorskip("agent.farm.celery", reason="Celery (extra `farm`) is not installed")
+
+PASS = (sys.executable, "-S", "-c", "pass")
+CONSUME = (sys.executable, "-P", "-m", "agent.cli", "farm", "consume")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://h/0", "redis://", "redis://h:x/0", "redis://h:99999999/0", "redis://h/name", "memory://", "amqp://h"],
+)
+def test_what_is_no_redis_url_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"farm\.broker"):
+        celery.check_url(url)
+
+
+@pytest.mark.parametrize("url", ["redis://h", "redis://:pw@h:1/3", "rediss://u:pw@[::1]:6380/0"])
+def test_a_url_is_shown_without_its_password(url: str) -> None:
+    assert celery.check_url(url) == url
+    assert "pw" not in celery.shown(url)
+    assert celery.shown(url).startswith(url.partition("://")[0])
+
+
+def test_nothing_but_json_is_read_and_nothing_is_fetched_early() -> None:
+    conf = celery.application("redis://h").conf
+    assert conf.accept_content == ["json"]
+    assert (conf.task_serializer, conf.task_acks_late) == ("json", False)
+    assert (conf.worker_prefetch_multiplier, conf.worker_disable_prefetch) == (1, True)
+
+
+def test_a_broker_that_is_away_is_told_in_a_sentence() -> None:
+    with pytest.raises(FarmError, match=r"redis://127\.0\.0\.1:1/0 cannot be used") as caught:
+        celery.CeleryFarm(f"redis://:{PASSWORD}@127.0.0.1:1/0")
+    assert PASSWORD not in f"{caught.value}{caught.value.hint}"
+
+
+def test_a_consumer_that_nobody_tells_what_it_is_for_says_so() -> None:
+    with pytest.raises(ConfigError, match="farm host"):
+        celery.Spec.read(b"{}\n")
+
+
+def test_what_redis_lost_is_reported(tmp_path: Path) -> None:
+    with RedisServer(require_redis(), tmp_path) as redis:
+        farm = celery.CeleryFarm(redis.url, patience=0.0)
+        job = Job(command=PASS)
+        farm.submit(job)
+        assert farm.report(job.id) is None
+        redis.kill()
+        with pytest.raises(FarmError):
+            farm.report(job.id)
+        redis.start()
+        found = farm.report(job.id) or farm.report(job.id)
+        assert found is not None
+        assert (found.outcome, found.serial) == ("lost", "")
+        # A host took it and is never seen again.
+        gone = Job(command=PASS)
+        farm.submit(gone)
+        store = celery.Store(redis.url)
+        store.put(f"claim:{gone.id}", b'["there", "B2"]')
+        found = farm.report(gone.id) or farm.report(gone.id)
+        assert (found.outcome, found.host, found.serial) == ("host-lost", "there", "B2")
+        store.close()
+        farm.close()
+
+
+def test_a_wrong_password_is_told(tmp_path: Path) -> None:
+    with RedisServer(require_redis(), tmp_path) as redis, pytest.raises(FarmError, match="does not let us in"):
+        celery.CeleryFarm(redis.url.replace(PASSWORD, "other"))

@@ -1,0 +1,106 @@
+"""What is LocalFarm's own; what every farm promises is in tests/integration/test_farm.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fakes.plugged import Plugged
+from fakes.running import PREFIX
+from fakes.wait import until
+
+from agent.farm.health import HealthRecord
+from agent.farm.job import Job, JobReport
+from agent.farm.ledger import Ledger
+from agent.farm.local import LocalFarm
+from agent.farm.work import Bench, now_ms
+from agent.settings import Farm
+
+PASS = (sys.executable, "-S", "-c", "pass")
+SLEEP = (sys.executable, "-S", "-c", "import time; time.sleep(60)")
+Make = Callable[[], tuple[LocalFarm, Plugged]]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    monkeypatch.setenv("FARM_TRUTH", str(tmp_path))
+    made: list[LocalFarm] = []
+
+    def farm() -> tuple[LocalFarm, Plugged]:
+        devices = Plugged()
+        bench = Bench("here", tmp_path / "jobs", PREFIX, now_ms)
+        record = HealthRecord(tmp_path / "health")
+        made.append(LocalFarm(devices, bench, Ledger(tmp_path / "ledger"), tmp_path / "leases", record, Farm()))
+        return made[-1], devices
+
+    yield farm
+    for each in made:
+        each.close()
+
+
+def _report(farm: LocalFarm, job: Job) -> JobReport:
+    until(lambda: farm.report(job.id), "the report")
+    report = farm.report(job.id)
+    assert report is not None
+    return report
+
+
+def test_what_an_earlier_farm_has_done_is_not_done_again(make: Make) -> None:
+    (first, devices), job = make(), Job(command=PASS)
+    devices.plug("A1")
+    first.submit(job)
+    done = _report(first, job)
+    first.close()
+    second, devices = make()
+    devices.plug("A1")
+    second.submit(job)
+    assert _report(second, job) == done
+
+
+def test_what_an_earlier_farm_has_begun_is_already_started(make: Make, tmp_path: Path) -> None:
+    job = Job(command=PASS)
+    Ledger(tmp_path / "ledger").begin(job, "here", "A1", 5)
+    farm, devices = make()
+    devices.plug("A1")
+    farm.submit(job)
+    report = _report(farm, job)
+    assert (report.outcome, report.reason) == ("refused", "It is already started.")
+
+
+def test_two_farms_of_one_host_never_share_a_device(make: Make, tmp_path: Path) -> None:
+    (first, one), (second, two) = make(), make()
+    one.plug("A1")
+    long, job = Job(command=SLEEP), Job(command=PASS)
+    first.submit(long)
+    until(lambda: first.status().hosts[0].devices and first.status().hosts[0].devices[0].state == "busy", "the job")
+    two.plug("A1")
+    second.submit(job)
+    until(lambda: second.status().hosts[0].devices and second.status().hosts[0].devices[0].state == "waiting", "it")
+    assert "leased by process" in second.status().hosts[0].devices[0].why
+    first.close()
+    assert _report(second, job).outcome == "passed"
+
+
+def test_a_farm_that_closes_reports_all_of_its_jobs(make: Make) -> None:
+    farm, devices = make()
+    devices.plug("A1")
+    running, waiting = Job(command=SLEEP), Job(command=PASS, tags=("nobody",))
+    farm.submit(running)
+    farm.submit(waiting)
+    until(lambda: any(job.state == "running" for job in farm.status().jobs), "the job")
+    farm.close()
+    assert {job.outcome for job in farm.status().jobs} == {"stopped"}
+    assert _report(farm, running).serial == "A1"
+    assert _report(farm, waiting).serial == ""
+
+
+def test_it_is_ended_at_once(make: Make) -> None:
+    farm, devices = make()
+    devices.plug("A1")
+    job = Job(command=SLEEP)
+    farm.submit(job)
+    until(lambda: any(each.state == "running" for each in farm.status().jobs), "the job")
+    farm.kill()
+    assert _report(farm, job).outcome == "stopped"
