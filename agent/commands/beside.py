@@ -34,8 +34,8 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 class Beside:
     """One run of a command. After `run`: `ledger` has the tests, `begin_ms` and `end_ms` say when the command ran
-    (epoch ms), `interrupted` whether somebody asked for its end, `failure` why the recording ended before it, if it
-    did.
+    (epoch ms), `interrupted` whether somebody asked for its end, `killed_by` which signal ended it, `failure` why the
+    recording ended before it, if it did.
     """
 
     def __init__(self, command: Sequence[str], quiet: bool = False) -> None:
@@ -48,7 +48,7 @@ class Beside:
         self._halt: asyncio.Event | None = None
         self._process: Process | None = None
         self.ledger = Ledger()
-        self.failure = ""
+        self.failure = self.killed_by = ""
         self.begin_ms = self.end_ms = 0
 
     @property
@@ -122,7 +122,7 @@ class Beside:
                 await start_lane("ending", lambda: left.append(process.end(at_once)))
                 await lane
             self.end_ms = rig.clock.now().wall_ms
-            code = codes[0]
+            code, self.killed_by = codes[0], process.killed_by
             if left[0] and not at_once:
                 say("The command left processes behind; they were ended.")
             if not self._asked:

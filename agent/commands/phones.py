@@ -14,11 +14,15 @@ PREFIX = "emulated:"
 
 @dataclass(frozen=True, slots=True)
 class Phones:
-    """The settings under which adb sees the phones, the specs that name them, and what programs need to find them."""
+    """The settings under which adb sees the phones, the specs that name them, and what programs need to find them.
+
+    `app` is the package of an emulated phone's app, which is not in front yet when the phone has started.
+    """
 
     settings: Settings
     specs: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    app: str | None = None
 
 
 @contextmanager
@@ -35,6 +39,7 @@ def phones(settings: Settings, specs: Sequence[str]) -> Iterator[Phones]:
     from agent.commands.console import say
     from agent.commands.demo import child
     from bridge.emulated.world.autopilot import SCENARIOS
+    from bridge.emulated.world.shop import PACKAGE
 
     unknown = next((scenario for scenario in emulated if scenario not in SCENARIOS), None)
     if unknown is not None:
@@ -50,4 +55,4 @@ def phones(settings: Settings, specs: Sequence[str]) -> Iterator[Phones]:
         "emulate", "--devices", str(len(emulated)), "--scenario", emulated[0], "--profile", "small"
     ) as started:  # fmt: skip
         adb = settings.adb.model_copy(update={"host": "127.0.0.1", "port": started["port"]})
-        yield Phones(settings.model_copy(update={"adb": adb}), tuple(started["serials"]), started["env"])
+        yield Phones(settings.model_copy(update={"adb": adb}), tuple(started["serials"]), started["env"], PACKAGE)

@@ -55,6 +55,17 @@ class Process:
         code = self._process.wait()
         return code if code >= 0 else 128 - code
 
+    @property
+    def killed_by(self) -> str:
+        """The name of the signal that ended it; "" when none did."""
+        code = self._process.returncode
+        if code is None or code >= 0:
+            return ""
+        try:
+            return signal.Signals(-code).name
+        except ValueError:
+            return f"signal {-code}"
+
     def tell(self, number: int) -> None:
         """Pass a signal on to it and all that it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -125,6 +125,7 @@ def _run(
     """Record, run, then make of it what is kept. What was recorded is kept whole when anything goes wrong."""
     import asyncio
     import signal
+    from contextlib import ExitStack
 
     from agent.commands.beside import Beside
     from agent.commands.console import say
@@ -143,14 +144,16 @@ def _run(
     beside = Beside(command, quiet=as_json)
     notes: list[str] = []
     try:
-        with (
-            phones(settings, specs) as found,
-            rigged(found.settings, Wanted(found.specs, app=app, sinks=(f"dir:{shelf.working}",)), beside.listen) as rig,
-            beside.open(rig, found.environment),
-        ):
+        with ExitStack() as stack:
+            found = stack.enter_context(phones(settings, specs))
+            wanted = Wanted(found.specs, app=app or found.app, sinks=(f"dir:{shelf.working}",))
+            rig = stack.enter_context(rigged(found.settings, wanted, beside.listen))
+            stack.enter_context(beside.open(rig, found.environment))
             code = asyncio.run(beside.run())
             # From here on what ends a job from outside is what Ctrl-C is.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
+            if beside.killed_by:
+                notes.append(f"The command was ended by {beside.killed_by}.")
             if beside.failure:
                 notes.append(f"The recording failed before the end: {beside.failure}")
             stored = rig.flush() and not rig.spool.unstored()
@@ -158,12 +161,15 @@ def _run(
                 notes.append(f"Not all of it could be stored; what is missing waits in {found.settings.spool}.")
             findings, gaps = _sum(rig, "findings"), _sum(rig, "gap_reasons")
             serials, failed = rig.serials, [s.serial for s in rig.statuses.values() if s.state == "failed"]
+            guessed = [] if wanted.app else sorted({s.package for s in rig.statuses.values() if s.package})
         unended = beside.ledger.close(beside.end_ms)
         notes += [f"{attempt.case.title} (attempt {attempt.number}) never ended." for attempt in unended]
         joined = _joined(junit, before, beside, notes)
         rows, whole = _rows(shelf, beside, keep, serials, notes)
         if not rows:
             _tell_nothing(shelf, keep, code, notes)
+        if guessed and rows and not any(row.sessions for row in rows):
+            notes.append(f"Recorded was {', '.join(guessed)}, the app in front at the start: --app PKG names another.")
         for file, (report, attempts) in joined.items():
             _enrich(file, report, attempts, rows, shelf, notes)
         if beside.interrupted or not stored or not whole:

@@ -13,6 +13,7 @@ from agent.settings import load
 def test_an_emulated_phone_is_there_for_the_block() -> None:
     with phones(load({}).settings, ["emulated:idle"]) as found:
         (serial,) = found.specs
+        assert found.app == "com.northbay.shop"
         assert found.settings.adb.port == int(found.environment["ANDROID_ADB_SERVER_PORT"])
         environment = {**os.environ, **found.environment}
         assert f"{serial}\tdevice" in run_adb(environment, "devices").stdout.decode()

@@ -18,17 +18,18 @@ def started(program: str, quiet: bool = False) -> Process:
 
 
 @pytest.mark.parametrize(
-    ("program", "code"),
+    ("program", "code", "name"),
     [
-        ("pass", 0),
-        ("raise SystemExit(5)", 5),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", 139),
+        ("pass", 0, ""),
+        ("raise SystemExit(5)", 5, ""),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137, "SIGKILL"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", 139, "SIGSEGV"),
     ],
 )
-def test_its_exit_code_is_a_shell_s(program: str, code: int) -> None:
+def test_its_exit_code_is_a_shell_s(program: str, code: int, name: str) -> None:
     process = started(program)
     assert process.wait() == code
+    assert process.killed_by == name
     assert process.end() is False
 
 
