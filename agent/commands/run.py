@@ -48,7 +48,9 @@ def run(
         ),
     ] = None,
     app: Annotated[str | None, typer.Option(help="The app's package; the one in front when left out.")] = None,
-    keep: Annotated[Keep, typer.Option(help="Which attempts of tests keep their recording.")] = Keep.ALL,
+    keep: Annotated[
+        Keep, typer.Option(help="Which attempts keep their recording; first-retry: second ones alone.")
+    ] = Keep.ALL,
     out: Annotated[Path, typer.Option(help="Where recordings and tables go; nothing there is written over.")] = Path(
         "replays"
     ),

@@ -110,14 +110,19 @@ def headline(facts: Facts, rows: Sequence[Row]) -> str:
     return f"{many}: {told or 'no test was heard'}; {replays} recordings; exit code {facts.exit_code}."
 
 
-def markdown(facts: Facts, rows: Sequence[Row], limit: int | None = None, base: str = "") -> str:
-    """The table for people. `limit` = the most bytes of UTF-8 it may have: rows that went well are left out first, and
-    it says how many. `base` stands before the names of replays, where they can be fetched."""
+def markdown(facts: Facts, rows: Sequence[Row], limit: int | None = None) -> str:
+    """The table for people, to stand beside the replays, to which it links.
+
+    `limit` = it stands elsewhere, and may have so many bytes of UTF-8: rows that went well are left out first, and it
+    says how many. Phones have a column where there are several.
+    """
     top = f"### Tests and their replays\n\n{_words(headline(facts, rows))}\n\n"
     end = "".join(f"- {_words(note)}\n" for note in (*facts.gates, *facts.notes))
     end = f"\n{end}" if end else ""
-    head = f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}\n"
-    lines = {row.attempt: _line(row, base) for row in rows}
+    phones = len(facts.serials) > 1
+    names = (*HEAD[:-1], "phone", HEAD[-1]) if phones else HEAD
+    head = f"| {' | '.join(names)} |\n|{'---|' * len(names)}\n"
+    lines = {row.attempt: _line(row, phones, "" if limit is None else facts.folder) for row in rows}
     shown = list(rows)
     if limit is not None:
         left = limit - len((top + head + end).encode()) - 200
@@ -134,13 +139,17 @@ def markdown(facts: Facts, rows: Sequence[Row], limit: int | None = None, base: 
     return top + (head if rows else "") + "".join(lines[row.attempt] for row in shown) + more + end
 
 
-def _line(row: Row, base: str) -> str:
+def _line(row: Row, phones: bool, folder: str) -> str:
+    """A row; replays are links, or paths in a `folder`."""
     attempt = row.attempt
     sessions = "<br>".join(str(session.session_id) for session in row.sessions) or "no session"
     devices = "<br>".join(_words(device) for device in dict.fromkeys(s.device_id for s in row.sessions)) or "–"
-    replay = f"[{_words(row.replay)}]({base}{row.replay})" if row.replay else _words(row.why) or "–"
+    named = _words(f"{folder}/{row.replay}") if folder else f"[{_words(row.replay)}]({row.replay})"
+    replay = named if row.replay else _words(row.why) or "–"
+    seen = [attempt.serial] if attempt.serial else sorted({session.serial for session in row.sessions})
     test, outcome = _words(attempt.case.title), attempt.outcome or "unknown"
-    cells = (test, str(attempt.number), outcome, seconds(attempt), sessions, devices, replay)
+    phone = ["<br>".join(map(_words, seen)) or "–"] if phones else []
+    cells = (test, str(attempt.number), outcome, seconds(attempt), sessions, devices, *phone, replay)
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from xml.etree import ElementTree
 import pytest
 from fakes.adb_server import FakeAdbServer
 
-from agent.commands.run import Gate, _shut
+from agent.commands.beside import Beside
+from agent.commands.run import Gate, _joined, _shut, _stamps
 from agent.replay.validator import validate
 from agent.store.bundle import unpacked
 from bridge.emulated.lab import Lab
@@ -174,8 +175,8 @@ def test_github_is_told(ran: Ran) -> None:
     assert sum(line.startswith("::error ") for line in lines) == 4
     assert sum(line.startswith("::warning ") for line in lines) == 1
     summary = (ran.folder / "summary.md").read_text()
-    assert summary == (ran.folder / "replays" / "run.md").read_text()
-    assert "test\\_that\\_is\\_flaky-attempt1.replay" in summary
+    assert "| replays/test\\_shop.test\\_that\\_is\\_flaky-attempt1.replay |" in summary
+    assert len(summary.splitlines()) == len((ran.folder / "replays" / "run.md").read_text().splitlines())
 
 
 def test_nothing_else_is_left(ran: Ran) -> None:
@@ -221,6 +222,52 @@ def test_what_is_wrong_is_said(
     ended = call(*words)
     assert ended.code == code
     assert said in ended.err
+
+
+SUITE = b'<testsuite><testcase classname="A" name="t"><failure/></testcase></testsuite>'
+
+
+def joined(junit: Path, write: Callable[[], object]) -> tuple[dict[Path, Any], list[str], Beside]:
+    """What becomes of JUnit files when a command does that."""
+    beside, notes, before = Beside(["true"]), [], _stamps(junit)
+    write()
+    return dict(_joined(junit, before, beside, notes)), notes, beside
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(None, "wrote no JUnit file"), (b"", "it is empty"), (b"<testsuite><t", "it is broken"), (b"<html/>", "<html>")],
+)
+def test_without_a_good_junit_file_the_table_goes_without(tmp_path: Path, data: bytes | None, words: str) -> None:
+    file = tmp_path / "out.xml"
+    found, (note,), _ = joined(file, lambda: None if data is None else file.write_bytes(data))
+    assert found == {}
+    assert words in note
+    assert str(file) in note
+
+
+def test_a_file_of_an_earlier_run_is_none_of_this(tmp_path: Path) -> None:
+    file = tmp_path / "out.xml"
+    file.write_bytes(SUITE)
+    found, (note,), beside = joined(file, lambda: None)
+    assert (found, len(beside.ledger)) == ({}, 0)
+    assert "older than this run" in note
+    found, notes, beside = joined(file, lambda: file.write_bytes(SUITE + b"\n"))
+    assert (list(found), notes, len(beside.ledger)) == ([file], [], 1)
+
+
+def test_a_folder_of_files(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "old.xml").write_bytes(SUITE)
+
+    def write() -> None:
+        (tmp_path / "a" / "TEST-1.xml").write_bytes(SUITE)
+        (tmp_path / "a" / "TEST-2.xml").write_bytes(SUITE.replace(b'"t"', b'"u"'))
+        (tmp_path / "notes.txt").write_text("no result")
+
+    found, notes, beside = joined(tmp_path, write)
+    assert (len(found), notes) == (2, [])
+    assert [(attempt.case.name, attempt.outcome) for attempt in beside.ledger] == [("t", "failed"), ("u", "failed")]
 
 
 def test_gates() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -61,6 +62,15 @@ def test_the_table_for_people() -> None:
         r"| shop.a\|b\<c\>\* | 1 | failed | 1.5 | 7<br>8 | dev\_1 | [a-attempt1.replay](a-attempt1.replay) |"
     )
     assert lines[7] == r"| shop.quiet | 1 | unknown | 1.5 | no session | – | no session was recorded while it ran |"
+
+
+def test_elsewhere_replays_are_paths_and_several_phones_have_a_column() -> None:
+    facts = replace(FACTS, serials=("S", "T"))
+    rows = [Row(attempt(), (Session(7, "dev", "S"),), "a.replay"), Row(attempt(serial=None), (), "", "not kept")]
+    lines = markdown(facts, rows, 10_000).splitlines()
+    assert lines[4].split(" | ")[-2] == "phone"
+    assert lines[6].endswith("| 7 | dev | S | replays/a.replay |")
+    assert lines[7].endswith("| no session | – | – | not kept |")
 
 
 def test_no_test_is_said() -> None:
