@@ -23,9 +23,11 @@ class Format(StrEnum):
     RRWEB = "rrweb"
     REPLAY = "replay"
     STEPS = "steps"
+    BUNDLE = "bundle"
 
 
 SUFFIXES = {
+    Format.BUNDLE: ".zip",
     Format.STEPS: ".md",
     Format.HTML: ".html",
     Format.MP4: ".mp4",
@@ -49,6 +51,7 @@ def export(
         str | None, typer.Option("--from", help="Begin here: 90, 1:30 or 0:01:30 from the start, or a date and time.")
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="End here, given as --from is.")] = None,
+    title: Annotated[str, typer.Option(help="The title of the bug in a bundle. Left out: the recording's name.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="What was written, a JSON line a file, on stdout.")] = False,
 ) -> None:
@@ -57,7 +60,8 @@ def export(
     html: the viewer with the recording inside, in one page that needs no network. mp4: a video with the fingers drawn
     (needs PyAV, the extra `video`). rrweb: the plain event list of a session, pictures in line, for any rrweb player.
     replay: the recording itself as one file, which view, audit and export open. steps: what was done, in sentences that
-    name what was touched, as Markdown for a ticket.
+    name what was touched, as Markdown for a ticket. bundle: a bug bundle, a folder or FILE.zip: the .replay, the page,
+    the steps, the app's log, device facts, findings, and ticket.md, the text for a tracker.
     Pauses of more than a minute are played as 3 seconds in mp4 and rrweb, and say how long they were.
 
     mp4 and rrweb hold one session a file: with several in the recording choose one by --session, or give a folder. A
@@ -74,17 +78,16 @@ def export(
     from agent.commands.view import opened
     from agent.errors import ConfigError, RecordingError
 
-    if form is Format.REPLAY and (session, device, begin, end) != (None, None, None, None):
-        raise ConfigError(
-            "A .replay file holds the whole recording.", "Leave --session, --device, --from and --to away."
-        )
+    if form in (Format.REPLAY, Format.BUNDLE) and (session, device, begin, end) != (None, None, None, None):
+        what = "A .replay file" if form is Format.REPLAY else "A bug bundle"
+        raise ConfigError(f"{what} holds the whole recording.", "Leave --session, --device, --from and --to away.")
     if form is Format.HTML and (begin, end) != (None, None):
         raise ConfigError("A page holds whole sessions.", "Leave --from and --to away, or take another format.")
     # A job that is ended from outside leaves no half file either.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     problems: list[str] = []
     with opened(path) as recording:
-        for row in _write(recording, form, out, (session, device, begin, end), force, problems):
+        for row in _write(recording, form, out, (session, device, begin, end), force, problems, title):
             _report(row, as_json)
     if problems:
         shown = "; ".join(problems[:3]) + ("; ..." if len(problems) > 3 else "")
@@ -98,10 +101,11 @@ def _write(
     wanted: tuple[int | None, str | None, str | None, str | None],
     force: bool,
     problems: list[str],
+    title: str = "",
 ) -> Iterator[dict[str, Any]]:
     """Write the files, and say of each what it is."""
     from agent.errors import RecordingError
-    from agent.export import eventlist, video
+    from agent.export import bug, eventlist, video
     from agent.export.output import check_free, whole
     from agent.export.part import Chosen, parts
     from agent.export.steps import markdown
@@ -124,6 +128,11 @@ def _write(
         with whole(file) as aside, _progress(file.name) as tell:
             _page(chosen, aside, tell, problems)
         yield {"file": str(file), "format": form.value, "bytes": file.stat().st_size}
+        return
+    if form is Format.BUNDLE:
+        summary = summarize(recording, parts(recording))
+        made = bug.write(recording, summary, out, force, title or recording.path.resolve().name)
+        yield {"file": str(out), "format": form.value, "files": made["files"], "bytes": sum(made["files"].values())}
         return
     if form is Format.STEPS:
         file = out / f"{recording.path.resolve().name}{SUFFIXES[form]}" if _is_folder(out) else out

@@ -29,12 +29,14 @@ class Progress:
         self._uploads = uploads
         self._live = sys.stderr.isatty() and not structured()
         self._ended = threading.Event()
+        self._news = threading.Event()
         self._note = ""
         self._thread = threading.Thread(target=self._run, name="progress")
 
     def note(self, text: str) -> None:
-        """Say what goes on beside the devices."""
+        """Say what goes on beside the devices; a terminal shows it at once."""
         self._note = text
+        self._news.set()
 
     def __enter__(self) -> Progress:
         self._thread.start()
@@ -44,16 +46,21 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
+        self._news.set()
         self._thread.join()
 
     def _run(self) -> None:
         if self._live:
             from rich.console import Console
             from rich.live import Live
+            from rich.text import Text
 
-            with Live(self._text(), console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
-                while not self._ended.wait(LIVE_SECONDS):
-                    live.update(self._text())
+            # What somebody types is no markup.
+            with Live(Text(self._text()), console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+                while not self._ended.is_set():
+                    self._news.wait(LIVE_SECONDS)
+                    self._news.clear()
+                    live.update(Text(self._text()), refresh=True)
             return
         shown = ""
         while not self._ended.wait(PLAIN_SECONDS if shown else LIVE_SECONDS):

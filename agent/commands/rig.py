@@ -331,12 +331,12 @@ def rigged(
         )
 
 
-async def until_stopped(rig: Rig, duration: float | None) -> None:
-    """Record until a signal or the duration's end. The first signal stops in order, a second at once.
+async def until_stopped(rig: Rig, duration: float | None, stop: asyncio.Event | None = None) -> None:
+    """Record until a signal, the duration's end, or `stop`. The first signal stops in order, a second at once.
 
     SIGUSR1 starts capture and SIGUSR2 stops it, where a system has them; where a ring keeps on a signal, SIGUSR1 is it.
     """
-    stop = asyncio.Event()
+    stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def asked() -> None:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from agent.replay.steps import Sight, Step
 from agent.replay.targets import Target
 
-_MARKED = re.compile(r"([\\`*_{}\[\]()<>#+!|~&-])")
-_MENTION = re.compile(r"(?<=[@#])(?=\w)")
+_MARKED = re.compile(r"([\\`*_{}\[\]<>#|~&])")
+_MENTION = re.compile(r"(?<=@)(?=\w)|(?<=#)(?=\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Pen:
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown shows as it is: on one line, without marks, and without calling anybody by an @."""
+    """Text that Markdown shows as it is within a line, and that calls nobody by an @."""
     # A word joiner is not seen, and ends what a tracker would take for a person's name.
     return _MENTION.sub("\N{WORD JOINER}", _MARKED.sub(r"\\\1", " ".join(text.split())))
 

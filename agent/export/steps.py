@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from agent.export.prose import MARKDOWN, PLAIN, clock, code, day, escaped, sentence, sight
 from agent.export.summary import Phone, Summary, numbered
@@ -22,6 +22,44 @@ def lines(phone: Phone, from_ms: int) -> Iterator[str]:
     for number, step in told(phone.steps):
         seen = "".join(f" \N{RIGHTWARDS ARROW} {sight(each, PLAIN)}" for each in step.seen)
         yield f"{clock(step.at_ms - from_ms):>7}  {f'{number}.' if number else '-':<4}{sentence(step, PLAIN)}{seen}"
+
+
+def page(summary: Summary) -> Iterator[str]:
+    """The summary for a terminal: whose sessions, what was marked, what is missing, what is wrong, what was done."""
+
+    def at(ms: int) -> str:
+        return clock(ms - summary.from_ms)
+
+    for phone in summary.phones:
+        android = f", Android {phone.facts['android']}" if phone.facts.get("android") else ""
+        yield f"{phone.name} ({phone.serial}){android}"
+        for part in phone.sessions:
+            first = part.segments[0]
+            yield (
+                f"  session {part.session_id} ({first.session_from or 'no source'}) of device {part.device_id} "
+                f"({first.device_from or 'no source'}): {at(part.from_ms)} to {at(part.to_ms)}"
+            )
+    marks = summary.of_kind("marker", "note", "crash", "anr", "lowmemory")
+    yield from _listed("Marked", [f"{at(step.at_ms)} {sentence(step, PLAIN)}" for _, step in marks])
+    gaps = [step for _, step in summary.of_kind("gap")]
+    told_gaps = [f"{at(step.at_ms)} {sentence(step, PLAIN)}" for step in gaps if step.facts["ms"] >= SHORT_GAP_MS]
+    if len(gaps) > len(told_gaps):
+        told_gaps.append(f"{len(gaps) - len(told_gaps)} of less than a second")
+    yield from _listed("Gaps", told_gaps)
+    yield from _listed("Left out", [f"{count} x {reason}" for reason, count in summary.lost.items()])
+    findings = [f"{each.severity} {each.rule}: {each.meaning} {each.fix}" for each in summary.findings]
+    yield from _listed("Instrumentation", findings)
+    for phone in summary.phones:
+        yield from _listed(
+            "Steps" + (f" on {phone.serial}" if len(summary.phones) > 1 else ""), lines(phone, summary.from_ms)
+        )
+
+
+def _listed(title: str, rows: Iterable[str]) -> Iterator[str]:
+    for number, row in enumerate(rows):
+        if not number:
+            yield title
+        yield f"  {row}"
 
 
 def markdown(summary: Summary, title: str) -> str:

@@ -148,6 +148,7 @@ class Reader:
         self._fingers: dict[int, _Finger] = {}
         self._gesture: list[_Finger] = []
         self._aim = _Aim(())
+        self._pending: list[Sight] = []
         # Steps whose targets may become known by what comes after them.
         self._steps: list[tuple[Step, _Aim | None]] = []
         self._keyboard = False
@@ -202,14 +203,20 @@ class Reader:
             self._waiting.clear()
 
     def _aiming(self, at: int) -> _Aim:
-        """What was there to aim at. A screen that came within a reaction's time was not seen yet."""
-        now: Sequence[View] = ()
+        """What was there to aim at. A screen that came within a reaction's time was not seen yet, or is already what
+        came of the touch: pictures are told a little early or late."""
+        seen: Sequence[View] = ()
+        known: Sequence[View] = ()
+        late: Sequence[View] = ()
+        first = True
         for since, views in self._views:
-            if since <= at - REACTION_MS or not now:
-                now = views
-        now = now or (self._views[-1][1] if self._views else ())
-        aim = _Aim(now, self._known, width=self._width)
-        if not now:
+            if since <= at - REACTION_MS or first:
+                seen, known = views, views or known
+            else:
+                late = late or views
+            first = False
+        aim = _Aim(seen, known, late, self._width)
+        if not seen and not late:
             self._waiting.append(aim)
         return aim
 
@@ -238,9 +245,12 @@ class Reader:
         first = self._gesture[0]
         step = Step(first.down_ms, at, "tap", place=(first.x, first.y))
         step = self._two(step, *self._gesture[:2]) if len(self._gesture) > 1 else self._one(step, first, at)
-        if step.kind in ("scroll", "swipe") and self._again(step):
-            return
-        self._add(step, self._aim)
+        if not (step.kind in ("scroll", "swipe") and self._again(step)):
+            self._add(step, self._aim)
+        # An app answers as a finger goes up, by a clock that may differ a little.
+        pending, self._pending = self._pending, []
+        for sight in pending:
+            self._see(sight.at_ms, sight.kind, sight.name)
 
     def _one(self, step: Step, finger: _Finger, at: int) -> Step:
         if finger.far <= SLOP:
@@ -352,8 +362,11 @@ class Reader:
         self._add(Step(begin, end, "gap", text=text, facts={"ms": ms if isinstance(ms, int) else end - begin}))
 
     def _see(self, at: int, kind: Literal["screen", "event", "activity"], name: str) -> None:
-        """What is seen belongs to what was done last."""
+        """What is seen belongs to what was done last, or is being done."""
         if not name:
+            return
+        if self._fingers:
+            self._pending.append(Sight(at, kind, name))
             return
         for index in range(len(self._steps) - 1, -1, -1):
             step, aim = self._steps[index]

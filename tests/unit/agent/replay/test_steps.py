@@ -144,6 +144,12 @@ def test_what_was_seen_belongs_to_what_was_done() -> None:
     assert [(sight.kind, sight.name) for sight in tap.seen] == [("screen", "Checkout"), ("event", "Paid")]
 
 
+def test_what_an_app_answers_while_the_finger_still_goes_up_is_its_answer() -> None:
+    early = rrweb.custom(START + 2070, "segment:screen", {"event": "Paid"})
+    first, second = told(*finger(1000, (100, 120)), *finger(2000, (100, 620)), early)
+    assert (first.seen, [sight.name for sight in second.seen]) == ((), ["Paid"])
+
+
 def test_leaving_and_coming_back_but_not_when_the_app_died() -> None:
     def app(at: int, state: str) -> Event:
         return rrweb.custom(START + at, "app", {"state": state, "activity": "shop.Main"})

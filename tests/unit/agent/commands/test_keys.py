@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import signal
+import sys
+import termios
+import threading
+from pathlib import Path
+
+import pytest
+from fakes.wait import until
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.commands.keys import Keys, Pressed, listening
+from agent.runtime.control import MAX_NOTE
+
+
+def pressed(*data: bytes) -> list[Pressed]:
+    keys = Keys()
+    return [each for piece in data for each in keys.feed(piece)]
+
+
+def test_single_keys_in_any_case_and_no_others() -> None:
+    assert [each.what for each in pressed(b"m", b"K", b"xyz?", b"aq")] == ["marker", "keep", "all", "stop"]
+
+
+def test_a_note_is_a_line_that_can_be_mended() -> None:
+    keys = Keys()
+    assert keys.feed(b"n") == [Pressed("begin")]
+    assert keys.feed(b"qm wrng\x7f\x7fong") == []
+    assert keys.typing == "qm wrong"
+    assert keys.feed(b"\r") == [Pressed("note", "qm wrong")]
+    assert keys.typing is None
+    assert pressed(b"n", b"all wrong\x15right", b"\n")[-1] == Pressed("note", "right")
+
+
+def test_no_note_without_words_and_after_escape() -> None:
+    assert [each.what for each in pressed(b"n", b"  ", b"\r", b"n", b"abc", b"\x1b", b"m")] == [
+        "begin", "cancel", "begin", "cancel", "marker",
+    ]  # fmt: skip
+
+
+def test_arrows_and_function_keys_mean_nothing() -> None:
+    assert pressed(b"\x1b[A", b"\x1b[3~", b"\x1bOP", b"\x1b[1;5Cm") == [Pressed("marker")]
+    keys = Keys()
+    keys.feed(b"nab\x1b[Dc")
+    assert keys.typing == "abc"
+
+
+def test_letters_may_come_in_pieces() -> None:
+    keys = Keys()
+    for byte in "n\u00fcber \u20ac".encode():
+        keys.feed(bytes([byte]))
+    assert keys.feed(b"\r") == [Pressed("note", "\u00fcber \u20ac")]
+
+
+@given(st.lists(st.binary(max_size=8), max_size=20))
+def test_whatever_is_typed_a_note_is_short_and_plain(data: list[bytes]) -> None:
+    keys = Keys()
+    for piece in data:
+        for each in keys.feed(piece):
+            assert len(each.text) <= MAX_NOTE
+            assert each.text.isprintable()
+    assert keys.typing is None or len(keys.typing) <= MAX_NOTE
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> object:
+    """A terminal as standard input, which this program has; gives the other end."""
+    outer, inner = pty.openpty()
+    with os.fdopen(inner, "rb", buffering=0) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(os, "tcgetpgrp", lambda number: os.getpgrp())
+        yield outer
+    os.close(outer)
+
+
+def flags(number: int) -> tuple[bool, bool]:
+    local = termios.tcgetattr(number)[3]
+    return bool(local & termios.ECHO), bool(local & termios.ICANON)
+
+
+def test_a_terminal_gives_each_key_at_once_and_is_given_back(terminal: int) -> None:
+    async def run() -> bytes:
+        loop, came = asyncio.get_running_loop(), asyncio.Event()
+        got: list[bytes] = []
+
+        def told(data: bytes) -> None:
+            got.append(data)
+            came.set()
+
+        with pytest.raises(ZeroDivisionError), listening(loop, told) as there:
+            assert there
+            assert flags(terminal) == (False, False)
+            os.write(terminal, b"m")
+            await asyncio.wait_for(came.wait(), 5)
+            1 / 0  # noqa: B018 - whatever happens
+        return b"".join(got)
+
+    assert asyncio.run(run()) == b"m"
+    assert flags(terminal) == (True, True)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCONT"), reason="this system suspends no program")
+def test_who_was_suspended_finds_the_terminal_as_it_was(terminal: int) -> None:
+    assert threading.current_thread() is threading.main_thread()
+
+    async def run() -> None:
+        with listening(asyncio.get_running_loop(), lambda data: None):
+            shell = termios.tcgetattr(terminal)
+            shell[3] |= termios.ECHO | termios.ICANON
+            termios.tcsetattr(terminal, termios.TCSANOW, shell)
+            os.kill(os.getpid(), signal.SIGCONT)
+            seen = lambda: flags(terminal) == (False, False)  # noqa: E731
+            await asyncio.get_running_loop().run_in_executor(None, until, seen, "the keys")
+
+    asyncio.run(run())
+
+
+def test_without_a_terminal_there_are_no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def run() -> bool:
+        with listening(asyncio.get_running_loop(), lambda data: None) as there:
+            return there
+
+    (tmp_path / "file").touch()
+    with (tmp_path / "file").open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert asyncio.run(run()) is False
+    monkeypatch.setattr(sys, "stdin", None)
+    assert asyncio.run(run()) is False
+
+
+def test_in_the_background_the_terminal_is_left_alone(terminal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "tcgetpgrp", lambda number: os.getpgrp() + 1)
+
+    async def run() -> bool:
+        with listening(asyncio.get_running_loop(), lambda data: None) as there:
+            return there
+
+    assert asyncio.run(run()) is False
+    assert flags(terminal) == (True, True)

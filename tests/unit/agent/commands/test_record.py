@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes import patterned
+from fakes.adb_server import FakeAdbServer
+from fakes.patterned import LENGTH_MS, OTHER_SESSION, SESSION
+
+from agent.commands.record import packed, pick_up, prepared
+from agent.errors import AgentError, ConfigError, RecordingError, StorageError
+from agent.outbox.spool import open_free
+from agent.store.bundle import unpacked
+from agent.store.disk import FolderLock
+from agent.store.recording import LOCK, Recording
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAdbServer]:
+    with FakeAdbServer() as server:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
+        monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "spool"))
+        (tmp_path / "work").mkdir()
+        monkeypatch.chdir(tmp_path / "work")
+        yield server
+
+
+def left(folder: Path | None = None) -> list[str]:
+    return sorted(file.name for file in (folder or Path()).iterdir())
+
+
+def test_no_device_leaves_nothing(call, server: FakeAdbServer) -> None:
+    server.states = {}
+    ended = call("record", "-o", "a.replay")
+    assert (ended.code, left()) == (3, [])
+    assert "android-replay emulate" in ended.err
+
+
+def test_a_file_that_is_there(call, server: FakeAdbServer) -> None:
+    Path("a.replay").write_text("mine")
+    ended = call("record", "-o", "a.replay")
+    assert (ended.code, "--force" in ended.err, left()) == (2, True, ["a.replay"])
+    assert Path("a.replay").read_text() == "mine"
+    # With leave it is written over at the end, when there is something to write.
+    server.states = {}
+    assert call("record", "-o", "a.replay", "--force").code == 3
+    assert Path("a.replay").read_text() == "mine"
+
+
+def test_a_bundle_that_is_there(call, server: FakeAdbServer) -> None:
+    Path("bug").mkdir()
+    Path("bug/ticket.md").write_text("mine")
+    ended = call("record", "-o", "a.replay", "--bundle", "bug")
+    assert (ended.code, left()) == (2, ["bug"])
+
+
+def test_a_name_that_is_none(call, server: FakeAdbServer) -> None:
+    ended = call("record", "-o", "a.zip")
+    assert (ended.code, "a.zip.replay" in ended.err) == (2, True)
+
+
+def test_a_folder_that_cannot_be_written(call, server: FakeAdbServer) -> None:
+    Path("file").write_text("in the way")
+    ended = call("record", "-o", "file/a.replay")
+    assert (ended.code, left()) == (11, ["file"])
+
+
+def test_a_token_that_is_not_there(call, server: FakeAdbServer) -> None:
+    ended = call("record", "-o", "a.replay", "--http", "0", "--token-env", "NOWHERE")
+    assert (ended.code, "NOWHERE" in ended.err, left()) == (2, True, [])
+
+
+def test_what_a_killed_recorder_left_is_named_with_the_way_to_pick_it_up(
+    call, server: FakeAdbServer, tmp_path: Path
+) -> None:
+    working = patterned.record(Path("a.recording"))
+    ended = call("record", "-o", "a.replay")
+    assert ended.code == 2
+    assert pick_up(Path("a.recording"), Path("a.replay")) in ended.err
+    assert len(working.manifests()) == 4
+    # And that way leads there.
+    open_free(tmp_path / "spool").close()
+    assert call("upload").code == 0
+    assert call("export", "a.recording", "--format", "replay", "-o", "a.replay").code == 0
+    with unpacked(Path("a.replay")) as recording:
+        assert len(recording.manifests()) == 4
+    lock = FolderLock(working.path / LOCK, shared=True)
+    with pytest.raises(ConfigError, match="Another recorder"):
+        prepared(Path("a.replay"), None, force=True)
+    lock.close()
+
+
+def test_a_recording_of_a_newer_program_is_refused(call, server: FakeAdbServer) -> None:
+    recording = patterned.record(Path("a.recording"))
+    header = json.loads((recording.path / "recording.json").read_text())
+    (recording.path / "recording.json").write_text(json.dumps({**header, "schema": 99}))
+    before = signal.getsignal(signal.SIGTERM)
+    ended = call("export", "a.recording", "--format", "steps", "-o", "steps.md")
+    signal.signal(signal.SIGTERM, before)
+    assert (ended.code, "newer" in ended.err) == (11, True)
+    with pytest.raises(RecordingError, match="newer"):
+        packed(recording.path, Path("a.replay"), None, 0)
+    assert left() == ["a.recording"]
+
+
+def test_the_folder_becomes_a_file(tmp_path: Path) -> None:
+    working, out = patterned.record(tmp_path / "a.recording").path, tmp_path / "a.replay"
+    summary = packed(working, out, None, OTHER_SESSION)
+    assert summary is not None
+    assert [part.session_id for part in summary.parts] == [SESSION, OTHER_SESSION]
+    assert left(tmp_path) == ["a.replay"]
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_only_the_last_seconds_are_kept(tmp_path: Path) -> None:
+    working, out = patterned.record(tmp_path / "a.recording").path, tmp_path / "a.replay"
+    end = OTHER_SESSION + 1000 + LENGTH_MS
+    summary = packed(working, out, end - 4000, end)
+    assert summary is not None
+    assert [part.session_id for part in summary.parts] == [OTHER_SESSION]
+    assert 3900 <= summary.to_ms - summary.from_ms <= 4000
+    assert left(tmp_path) == ["a.replay"]
+    with unpacked(out) as recording:
+        (manifest,) = recording.manifests()
+        assert manifest.start_ms >= end - 4000
+
+
+def test_a_time_without_anything_leaves_all_of_it(tmp_path: Path) -> None:
+    working = patterned.record(tmp_path / "a.recording").path
+    with pytest.raises(AgentError, match="time that is to be kept"):
+        packed(working, tmp_path / "a.replay", OTHER_SESSION * 2, OTHER_SESSION * 2 + 5)
+    assert left(tmp_path) == ["a.recording"]
+    assert len(Recording.open(working).manifests()) == 4
+
+
+def test_nothing_recorded_leaves_nothing(tmp_path: Path) -> None:
+    working = Recording.create(tmp_path / "a.recording").path
+    assert packed(working, tmp_path / "a.replay", None, 0) is None
+    assert left(tmp_path) == []
+
+
+def test_a_disk_that_takes_no_file_leaves_the_folder(tmp_path: Path) -> None:
+    working = patterned.record(tmp_path / "a.recording").path
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError):
+        packed(working, tmp_path / "file" / "a.replay", None, 0)
+    assert len(Recording.open(working).manifests()) == 4
