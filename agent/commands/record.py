@@ -29,7 +29,9 @@ def record(
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write, NAME.replay.", show_default=False)],
     device: Annotated[
         list[str] | None,
-        typer.Option("-s", "--device", help="SERIAL, usb:SERIAL, emulator:PORT or tcp:HOST:PORT; repeatable."),
+        typer.Option(
+            "-s", "--device", help="SERIAL, usb:SERIAL, emulator:PORT, tcp:HOST:PORT or emulated:SCENARIO; repeatable."
+        ),
     ] = None,
     app: Annotated[str | None, typer.Option(help="The app's package; the one in front when left out.")] = None,
     last: Annotated[
@@ -89,6 +91,7 @@ def record(
     Example: android-replay record --app com.example.shop -o checkout.replay --bundle checkout-bug
     """
     from agent.commands.console import put_json, say
+    from agent.commands.phones import phones
     from agent.commands.rig import Wanted
     from agent.commands.view import opened
     from agent.errors import StorageFull
@@ -107,8 +110,9 @@ def record(
     settings = load(flags, config).settings
     token = _token(http, token_env)
     working = prepared(out, bundle, force)
-    wanted = Wanted(tuple(device or ()), False, app, (f"dir:{working.absolute()}", *(sink or ())), relay)
-    told, summary = recorded(settings, wanted, out, working, last, duration, http, token)
+    with phones(settings, device or ()) as there:
+        wanted = Wanted(there.specs, False, app, (f"dir:{working.absolute()}", *(sink or ())), relay)
+        told, summary = recorded(there.settings, wanted, out, working, last, duration, http, token)
     say(f"\n{out}: {summary.seconds:.0f} s, {out.stat().st_size:,} bytes")
     for line in page(summary):
         say(line)

@@ -27,6 +27,8 @@ ACTIONS = frozenset((
     "return",
 ))  # fmt: skip
 
+# What something may come of besides.
+_ROOTS = frozenset(("start", "crash", "anr", "lowmemory"))
 # Nobody reacts faster to what a screen shows.
 REACTION_MS = 150
 LONG_MS = 500
@@ -370,7 +372,7 @@ class Reader:
             return
         for index in range(len(self._steps) - 1, -1, -1):
             step, aim = self._steps[index]
-            if step.action or step.kind == "start":
+            if step.action or step.kind in _ROOTS:
                 break
         else:
             index, step, aim = 0, Step(at, at, "start"), None

@@ -105,7 +105,7 @@ def test_the_steps_as_markdown(shop: Path, tmp_path: Path) -> None:
     assert f"Session `{OTHER_SESSION}`" not in page
     # A part of it.
     export(shop, Format.STEPS, tmp_path / "part.md", session=SESSION, begin="5:00")
-    assert "1. `0:0" in (tmp_path / "part.md").read_text()
+    assert "1. `7:22`" in (tmp_path / "part.md").read_text()
     assert "2. " not in (tmp_path / "part.md").read_text()
 
 
