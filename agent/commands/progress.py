@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol
@@ -13,6 +15,8 @@ from agent.runtime.status import DeviceStatus
 
 LIVE_SECONDS = 0.5
 PLAIN_SECONDS = 10.0
+# Over so many looks the rate is told.
+RATE_LOOKS = 10
 
 
 class Uploads(Protocol):
@@ -31,6 +35,7 @@ class Progress:
         self._ended = threading.Event()
         self._news = threading.Event()
         self._note = ""
+        self._looks: dict[str, deque[tuple[float, int]]] = {}
         self._thread = threading.Thread(target=self._run, name="progress")
 
     def note(self, text: str) -> None:
@@ -71,18 +76,26 @@ class Progress:
                     say(line)
 
     def _text(self) -> str:
-        lines = [_line(status) for status in list(self._statuses.values())]
+        lines = [_line(status, self._rate(status)) for status in list(self._statuses.values())]
         if lines:
             uploads = ", ".join(f"{name} {value}" for name, value in self._uploads.stats().items())
             lines.append(f"uploads: {uploads}" + (f" | {self._note}" if self._note else ""))
         return "\n".join(lines)
 
+    def _rate(self, status: DeviceStatus) -> float:
+        """Pictures a second, of late."""
+        now = time.monotonic()
+        looks = self._looks.setdefault(status.serial, deque([(now, status.frames)], maxlen=RATE_LOOKS))
+        looks.append((now, status.frames))
+        (began, before), (ended, after) = looks[0], looks[-1]
+        return (after - before) / (ended - began) if ended > began else 0.0
 
-def _line(status: DeviceStatus) -> str:
+
+def _line(status: DeviceStatus, rate: float) -> str:
     session = f"session {status.session_id} device {status.device_id}" if status.session_id else "no session yet"
     said = status.problem or (f"capturing nothing: {status.paused}" if status.paused else "")
     problem = f" ({said})" if said else ""
     return (
-        f"{status.serial} {status.state}{problem} | {session} | {status.frames} frames {status.events} events "
-        f"{status.touches} touches {status.gaps} gaps {status.segments} segments"
+        f"{status.serial} {status.state}{problem} | {session} | {status.frames} frames ({rate:.1f}/s) "
+        f"{status.events} events {status.touches} touches {status.gaps} gaps {status.segments} segments"
     )

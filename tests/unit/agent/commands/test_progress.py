@@ -74,3 +74,21 @@ def test_nothing_to_show_is_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     with Progress({}, Uploads()):
         pass
     assert heard.getvalue() == ""
+
+
+def test_the_rate_of_pictures_is_that_of_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    status = DeviceStatus("R58", frames=100)
+    shown = Progress({"R58": status}, Uploads())
+    texts = [shown._text()]
+    for _ in range(30):
+        now[0] += 0.5
+        status.frames += 2
+        texts.append(shown._text())
+    assert "100 frames (0.0/s)" in texts[0]
+    assert "160 frames (4.0/s)" in texts[-1]
+    for _ in range(10):
+        now[0] += 0.5
+        texts.append(shown._text())
+    assert "160 frames (0.0/s)" in texts[-1]
