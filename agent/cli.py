@@ -83,14 +83,13 @@ def main() -> None:
     """Entry point of `android-replay`. Ends the process with the documented exit code."""
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     app = build(words[:1])
-    from agent.errors import AgentError, exit_code, next_step
+    from agent.errors import AgentError, exit_code, worded
     from bridge.errors import BridgeError
 
     try:
         app()
     except (AgentError, BridgeError) as error:
-        hint = error.hint if isinstance(error, AgentError) else next_step(error)
-        sys.stderr.write(f"android-replay: {error}\n" + (f"  {hint}\n" if hint else ""))
+        sys.stderr.write(f"android-replay: {worded(error)}\n")
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -161,3 +161,9 @@ def next_step(error: BridgeError) -> str:
         if cls in _STEPS:
             return _STEPS[cls]
     return "Run `android-replay doctor` for a check of every part."
+
+
+def worded(error: AgentError | BridgeError) -> str:
+    """What is said of an error: what it is and, in a line of its own, what to do."""
+    hint = error.hint if isinstance(error, AgentError) else next_step(error)
+    return f"{error}\n  {hint}" if hint else str(error)

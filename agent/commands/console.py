@@ -37,10 +37,13 @@ def saying(told: Callable[[str], None]) -> Iterator[None]:
 @contextmanager
 def logged(settings: Settings, level: int | None = None) -> Iterator[None]:
     """Our log goes where the settings say, without our secrets, and so does what is said if that is JSON on standard
-    error. `level` counts before that of the settings. Raises StorageDenied."""
+    error: then an error that ends the block is told there, too, and ends the program with its exit code. `level` counts
+    before that of the settings. Raises StorageDenied."""
     from urllib.parse import urlsplit
 
     from agent import log
+    from agent.errors import AgentError, exit_code, worded
+    from bridge.errors import BridgeError
 
     broker = settings.farm.broker.get_secret_value()
     secrets = [secret.get_secret_value() for secret in (settings.upload.api_key, settings.metrics.token)]
@@ -53,9 +56,15 @@ def logged(settings: Settings, level: int | None = None) -> Iterator[None]:
                 secrets, wanted.format, wanted.file, wanted.repeat_seconds,
             )
         )  # fmt: skip
-        if wanted.format == "json" and wanted.file is None:
-            stack.enter_context(saying(told))
-        yield
+        if wanted.format != "json" or wanted.file is not None:
+            yield
+            return
+        stack.enter_context(saying(told))
+        try:
+            yield
+        except (AgentError, BridgeError) as error:
+            say(" ".join(worded(error).split()))
+            raise SystemExit(exit_code(error)) from error
 
 
 def structured() -> bool:

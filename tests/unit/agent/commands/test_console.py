@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.commands.console import logged, put, put_json, say, saying, structured, table
+from agent.errors import ConfigError
 from agent.settings import load
 
 
@@ -65,3 +66,13 @@ def test_one_value_is_one_line_to_any_reader(capsys: pytest.CaptureFixture[str],
     put_json({"text": f"a{end}b"})
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line) == {"text": f"a{end}b"}
+
+
+def test_an_error_that_ends_the_block_is_a_record_too(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = load({"log.format": "json"}).settings
+    with pytest.raises(SystemExit) as ended, logged(settings):
+        raise ConfigError("It is wrong.", "Mend it.")
+    assert ended.value.code == 2
+    assert json.loads(capsys.readouterr().err)["message"] == "It is wrong. Mend it."
+    with pytest.raises(ConfigError), logged(load({}).settings):
+        raise ConfigError("It is wrong.", "Mend it.")
