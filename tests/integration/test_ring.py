@@ -14,8 +14,8 @@ from agent.replay.validator import validate
 from agent.store.recording import Recording
 from bridge.emulated.lab import Lab
 
-RING_MS = 3_000
-BEFORE_SECONDS, AFTER_SECONDS = 6.0, 5.0
+RING_MS = 2_000
+BEFORE_SECONDS, AFTER_SECONDS = 4.0, 3.0
 
 
 def written(folder: Path) -> list[Path]:
