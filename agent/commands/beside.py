@@ -43,7 +43,7 @@ class Beside:
         self._quiet = quiet
         self._lock = threading.Lock()
         self._rig: Rig | None = None
-        self._environment: Mapping[str, str] = {}
+        self._environment: dict[str, str] = {}
         self._asked: list[int] = []
         self._halt: asyncio.Event | None = None
         self._process: Process | None = None
@@ -76,18 +76,17 @@ class Beside:
 
         with Server(make_app(hear, lambda: rig.clock.now().wall_ms, tests, token)) as server:
             self._environment = {
-                **os.environ,
+                **_past_proxies(os.environ),
                 "ANDROID_ADB_SERVER_PORT": str(rig.settings.adb.port),
                 **environment,
                 SERIALS: ",".join(rig.serials),
                 URL: server.url,
                 TOKEN: token,
             }
+            # With several, whoever does not choose one is told so by adb, and does not get another one than meant.
+            self._environment.pop("ANDROID_SERIAL", None)
             if len(rig.serials) == 1:
                 self._environment["ANDROID_SERIAL"] = rig.serials[0]
-            else:
-                # Whoever does not choose a phone is told so by adb, and does not get another one than meant.
-                self._environment.pop("ANDROID_SERIAL", None)
             yield
 
     async def run(self) -> int:
@@ -187,6 +186,17 @@ class Beside:
             name = f"{attempt.case.title}: {what}"
             self._rig.mark(Marker(stamp, name, attempt.message, told.source, {"attempt": attempt.number}), serials)
         return attempt
+
+
+def _past_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which what a runner tells us goes to us, and to no proxy."""
+    made = dict(environment)
+    if any(name.upper() in ("HTTP_PROXY", "ALL_PROXY") for name in made):
+        for name in ("NO_PROXY", "no_proxy"):
+            names = made.get(name, "")
+            if "127.0.0.1" not in names and names != "*":
+                made[name] = f"{names},127.0.0.1".lstrip(",")
+    return made
 
 
 def _seen(rig: Rig, serial: str) -> bool:

@@ -166,14 +166,14 @@ def _run(
             guessed = [] if wanted.app else sorted({s.package for s in rig.statuses.values() if s.package})
         unended = beside.ledger.close(beside.end_ms)
         notes += [f"{attempt.case.title} (attempt {attempt.number}) never ended." for attempt in unended]
-        joined = _joined(junit, before, beside, notes)
+        reports, joined = _joined(junit, before, beside, notes)
         rows, whole = _rows(shelf, beside, keep, serials, notes)
         if not rows:
             _tell_nothing(shelf, keep, code, notes)
         if guessed and rows and not any(row.sessions for row in rows):
             notes.append(f"Recorded was {', '.join(guessed)}, the app in front at the start: --app PKG names another.")
-        for file, (report, attempts) in joined.items():
-            _enrich(file, report, attempts, rows, shelf, notes)
+        for file, report in reports.items():
+            _enrich(file, report, joined, rows, shelf, notes)
         if beside.interrupted or not stored or not whole:
             if shelf.recording() is not None:
                 notes.append(f"The whole recording is kept: `android-replay view {shelf.working}` opens it.")
@@ -250,13 +250,13 @@ def _stamps(junit: Path | None) -> dict[Path, tuple[int, int, int]]:
 
 def _joined(
     junit: Path | None, before: Mapping[Path, tuple[int, int, int]], beside: Beside, notes: list[str]
-) -> dict[Path, tuple[Report, dict[Result, list[Attempt]]]]:
+) -> tuple[dict[Path, Report], dict[Result, list[Attempt]]]:
     """The JUnit files that the command wrote, read and joined with the ledger; of those that cannot be read, why."""
     from agent.runs.junit import Unreadable, merge, parse
 
-    found: dict[Path, tuple[Report, dict[Result, list[Attempt]]]] = {}
+    found: dict[Path, Report] = {}
     if junit is None:
-        return found
+        return found, {}
     after, told = _stamps(junit), len(notes)
     for file, stamp in after.items():
         if before.get(file) == stamp:
@@ -264,15 +264,14 @@ def _joined(
                 notes.append(f"{file} is older than this run: the command did not write it. It stays as it is.")
             continue
         try:
-            report = parse(file.read_bytes(), beside.begin_ms, beside.end_ms)
-            found[file] = report, merge(report, beside.ledger)
+            found[file] = parse(file.read_bytes(), beside.begin_ms, beside.end_ms, file.name)
         except OSError as error:
             notes.append(f"{file} cannot be read: {error.strerror}. The table goes without it.")
         except Unreadable as error:
             notes.append(f"{file} is no JUnit file: {error}. It stays as it is, and the table goes without it.")
     if not found and len(notes) == told:
         notes.append(f"The command wrote no JUnit file {junit}; the table goes without it.")
-    return found
+    return found, merge(list(found.values()), beside.ledger)
 
 
 def _rows(shelf: Shelf, beside: Beside, keep: Keep, serials: Sequence[str], notes: list[str]) -> tuple[list[Row], bool]:

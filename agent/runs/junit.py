@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
-from agent.runs.ledger import Attempt, Ledger, Outcome, worse
+from agent.runs.ledger import BAD, Attempt, Ledger, Outcome, Source, worse
 from agent.runs.names import Case, read
 
 MAX_BYTES = 64_000_000
@@ -26,6 +26,7 @@ ATTACHMENT = "[[ATTACHMENT|{}]]"
 _MAIN: Mapping[str, Outcome] = {"failure": "failed", "error": "error", "skipped": "skipped"}
 _FLAKY: Mapping[str, Outcome] = {"flakyFailure": "failed", "flakyError": "error"}
 _AGAIN: Mapping[str, Outcome] = {"rerunFailure": "failed", "rerunError": "error"}
+_JUNIT: tuple[Source, str] = ("junit", "")
 # What an XML text may hold (XML 1.0, 2.2).
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -36,13 +37,15 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """A test case of the file: the outcomes of its attempts in order, and between which times it ran (epoch ms)."""
+    """A test case of the file: the outcomes of its attempts in order, and between which times it ran (epoch ms). `hint`
+    is what its suite says of itself, and may name the phone."""
 
     case: Case
     outcomes: tuple[Outcome, ...]
     message: str
     span: tuple[int, int] | None
     element: ElementTree.Element
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class Report:
     results: tuple[Result, ...]
 
 
-def parse(data: bytes, begin_ms: int, end_ms: int) -> Report:
-    """Read a file that tells of tests which ran between two times. Raises Unreadable."""
+def parse(data: bytes, begin_ms: int, end_ms: int, name: str = "") -> Report:
+    """Read a file of that name, which tells of tests that ran between two times. Raises Unreadable."""
     if not data.strip():
         raise Unreadable("it is empty")
     if len(data) > MAX_BYTES:
@@ -75,39 +78,67 @@ def parse(data: bytes, begin_ms: int, end_ms: int) -> Report:
     for suite in (element for element in root.iter() if _tag(element) == "testsuite"):
         # pytest-xdist writes one without a name when a worker dies; whose it was stands in the one that has it.
         cases = [element for element in suite if _tag(element) == "testcase" and element.get("name", "").strip()]
-        results.extend(map(_result, cases, _spans(suite, cases, begin_ms, end_ms)))
+        spans = _spans(suite, cases, begin_ms, end_ms)
+        words = [*suite.attrib.values(), *(item.get("value", "") for item in suite.iterfind("./properties/property"))]
+        results.extend(_result(case, span, " ".join([name, *words])) for case, span in zip(cases, spans, strict=True))
     return Report(root, tuple(results))
 
 
-def merge(report: Report, ledger: Ledger) -> dict[Result, list[Attempt]]:
-    """Join what the file tells with the ledger; which attempts each of its test cases stands for.
+def merge(reports: Sequence[Report], ledger: Ledger) -> dict[Result, list[Attempt]]:
+    """Join what the files of a run tell with the ledger; which attempts each of their test cases stands for.
 
-    A test that nobody else told of is added: with times when it ran once and the file tells when.
+    A test that nobody else told of is added: with times when it ran once and its file tells when. Where a test ran on
+    several phones, a case is that of the phone whose serial its suite or file names, else of the only attempt that
+    ended so; if that is not one alone, it is nobody's.
     """
     groups: dict[Case, list[Result]] = {}
-    for result in report.results:
-        groups.setdefault(result.case, []).append(result)
+    for report in reports:
+        for result in report.results:
+            groups.setdefault(result.case, []).append(result)
     joined: dict[Result, list[Attempt]] = {}
     for case, results in groups.items():
-        flat = [(result, outcome) for result in results for outcome in result.outcomes]
-        attempts = sorted(ledger.of(case), key=lambda attempt: (attempt.start_ms or 0, attempt.number))
-        if not attempts:
-            attempts = [
-                _added(ledger, result, outcome, number, whole=len(result.outcomes) == 1)
-                for number, (result, outcome) in enumerate(flat, 1)
-            ]
-        # The last of both is the same one; of retries a runner may tell the last alone.
-        for attempt, (result, outcome) in zip(reversed(attempts), reversed(flat), strict=False):
-            joined.setdefault(result, []).insert(0, attempt)
-            attempt.told.setdefault(("junit", ""), True)
-            attempt.outcome = worse(attempt.outcome, outcome)
-            attempt.message = attempt.message or (result.message if outcome in _MAIN.values() else "")
-            if result.case.file and not attempt.case.file:
-                attempt.case = Case(attempt.case.group, attempt.case.name, result.case.file)
-        more = attempts[: max(len(attempts) - len(flat), 0)]
-        if more and results[0] in joined:
-            joined[results[0]] = more + joined[results[0]]
+        # Retries may have files of their own, in any order.
+        results.sort(key=lambda result: result.span[0] if result.span else 0)
+        known = sorted(ledger.of(case), key=lambda attempt: (attempt.start_ms or 0, attempt.number))
+        serials = sorted({attempt.serial for attempt in known if attempt.serial})
+        if len(serials) < 2:
+            _align(results, known or _added(ledger, results), joined)
+            continue
+        phones = {result: next((s for s in serials if s in result.hint), None) for result in results}
+        for serial in serials:
+            of_phone = [attempt for attempt in known if attempt.serial == serial]
+            _align([result for result in results if phones[result] == serial], of_phone, joined)
+        for result in (result for result in results if phones[result] is None):
+            free = [a for a in known if _JUNIT not in a.told and _as_good(a.outcome, result.outcomes[-1])]
+            if len(free) == 1:
+                _join(result, result.outcomes[-1], free[0], joined)
     return joined
+
+
+def _align(results: list[Result], attempts: list[Attempt], joined: dict[Result, list[Attempt]]) -> None:
+    """Join a test's cases with its attempts. The last of both is the same one; of retries a file may tell the last
+    alone, which then stands for those before."""
+    flat = [(result, outcome) for result in results for outcome in result.outcomes]
+    if not flat:
+        return
+    for attempt, (result, outcome) in zip(reversed(attempts), reversed(flat), strict=False):
+        _join(result, outcome, attempt, joined)
+    more = attempts[: max(len(attempts) - len(flat), 0)]
+    if more:
+        joined[results[0]] = more + joined[results[0]]
+
+
+def _join(result: Result, outcome: Outcome, attempt: Attempt, joined: dict[Result, list[Attempt]]) -> None:
+    joined.setdefault(result, []).insert(0, attempt)
+    attempt.told.setdefault(_JUNIT, True)
+    attempt.outcome = worse(attempt.outcome, outcome)
+    attempt.message = attempt.message or (result.message if outcome in _MAIN.values() else "")
+    if result.case.file and not attempt.case.file:
+        attempt.case = Case(attempt.case.group, attempt.case.name, result.case.file)
+
+
+def _as_good(one: Outcome, other: Outcome) -> bool:
+    return one == other or (one in BAD and other in BAD)
 
 
 def enriched(report: Report, of: Callable[[Result], list[tuple[int, Mapping[str, str], str]]]) -> bytes:
@@ -150,12 +181,19 @@ def _attach(element: ElementTree.Element, lines: list[str]) -> None:
         output.text = before + glue + "\n".join(fresh) + "\n"
 
 
-def _added(ledger: Ledger, result: Result, outcome: Outcome, number: int, whole: bool) -> Attempt:
-    span = result.span if whole else None
-    start, end = span or (None, None)
-    attempt = Attempt(result.case, number, None, start, end, outcome, result.message, estimated=span is not None)
-    ledger.add(attempt)
-    return attempt
+def _added(ledger: Ledger, results: list[Result]) -> list[Attempt]:
+    """Attempts of a test that nobody but a file tells of, now in the ledger."""
+    made: list[Attempt] = []
+    for result in results:
+        for outcome in result.outcomes:
+            # Of several attempts in one case nobody knows which took how long.
+            span = result.span if len(result.outcomes) == 1 else None
+            start, end = span or (None, None)
+            number, message = len(made) + 1, result.message
+            made.append(Attempt(result.case, number, None, start, end, outcome, message, estimated=span is not None))
+    for attempt in made:
+        ledger.add(attempt)
+    return made
 
 
 def _check_depth(root: ElementTree.Element) -> None:
@@ -168,7 +206,7 @@ def _check_depth(root: ElementTree.Element) -> None:
     raise Unreadable(f"its elements stand more than {MAX_DEPTH} deep in one another")
 
 
-def _result(element: ElementTree.Element, span: tuple[int, int] | None) -> Result:
+def _result(element: ElementTree.Element, span: tuple[int, int] | None, hint: str) -> Result:
     tags = [_tag(child) for child in element]
     main: Outcome = next((_MAIN[tag] for tag in tags if tag in _MAIN), "passed")
     flaky = [_FLAKY[tag] for tag in tags if tag in _FLAKY]
@@ -179,7 +217,7 @@ def _result(element: ElementTree.Element, span: tuple[int, int] | None) -> Resul
     case = read(name) if not group else Case(group, " ".join(name.split()))
     file = element.get("file") or case.file
     message = " ".join((told or "").split())[:300]
-    return Result(Case(case.group, case.name, file), (*flaky, main, *again), message, span, element)
+    return Result(Case(case.group, case.name, file), (*flaky, main, *again), message, span, element, hint)
 
 
 def _spans(

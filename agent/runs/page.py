@@ -16,6 +16,7 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .7rem; border-bot
 th { position: sticky; top: 0; background: #f6f8fa; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 code { font-size: .9em; overflow-wrap: anywhere; }
+.id { white-space: nowrap; }
 .bad { color: #a40e26; font-weight: 600; }
 .good { color: #116329; }
 .quiet { color: #57606a; }
@@ -66,6 +67,6 @@ def _row(row: Row, folder: str) -> str:
     told = f'<br><span class="quiet">{escape(attempt.message)}</span>' if attempt.message else ""
     return (
         f'<tr><td><code>{escape(attempt.case.title)}</code>{told}</td><td class="number">{attempt.number}</td>'
-        f'<td class="{look}">{outcome}</td><td class="number">{seconds(attempt)}</td><td><code>{sessions}</code></td>'
+        f'<td class="{look}">{outcome}</td><td class="number">{seconds(attempt)}</td><td class="id"><code>{sessions}</code></td>'
         f"<td><code>{devices}</code></td><td>{escape(phones)}</td><td>{replay}</td></tr>"
     )

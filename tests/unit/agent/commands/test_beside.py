@@ -14,6 +14,7 @@ import pytest
 from fakes.emulate import wait_gone
 from fakes.wait import until
 
+from agent.commands.beside import _past_proxies
 from agent.store.recording import Recording
 from bridge.emulated.lab import Lab
 
@@ -64,6 +65,14 @@ def test_ctrl_c_is_passed_on_and_twice_ends_all_at_once_with_what_was_recorded(l
     (working,) = (tmp_path / "replays").iterdir()
     assert f"android-replay view replays/{working.name}" in said
     assert Recording.open(working).manifests()
+
+
+def test_what_a_runner_tells_goes_to_no_proxy() -> None:
+    assert _past_proxies({"PATH": "/bin"}) == {"PATH": "/bin"}
+    made = _past_proxies({"http_proxy": "http://proxy:3128", "no_proxy": "example.com"})
+    assert (made["no_proxy"], made["NO_PROXY"]) == ("example.com,127.0.0.1", "127.0.0.1")
+    kept = {"ALL_PROXY": "socks://proxy", "NO_PROXY": "*", "no_proxy": "localhost,127.0.0.1"}
+    assert _past_proxies(kept) == kept
 
 
 def test_without_a_test_the_run_is_one_recording(lab: Lab, tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ def joined(junit: Path, write: Callable[[], object]) -> tuple[dict[Path, Any], l
     """What becomes of JUnit files when a command does that."""
     beside, notes, before = Beside(["true"]), [], _stamps(junit)
     write()
-    return dict(_joined(junit, before, beside, notes)), notes, beside
+    return dict(_joined(junit, before, beside, notes)[0]), notes, beside
 
 
 @pytest.mark.parametrize(

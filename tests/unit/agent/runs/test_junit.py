@@ -48,7 +48,7 @@ def test_attempts_as_surefire_writes_them() -> None:
 
 def test_what_only_the_file_tells_runs_between_the_times_that_it_allows() -> None:
     ledger = Ledger()
-    merge(parse(PYTEST, BEGIN, END), ledger)
+    merge([parse(PYTEST, BEGIN, END)], ledger)
     # The suite took 3 s longer than its tests: somewhere before or between them.
     assert [(a.case.name, a.start_ms, a.end_ms, a.outcome, a.estimated) for a in ledger] == [
         ("test_card", BEGIN, BEGIN + 5000, "passed", True),
@@ -61,13 +61,13 @@ def test_what_only_the_file_tells_runs_between_the_times_that_it_allows() -> Non
 @pytest.mark.parametrize("stamp", [b"", b"yesterday", b"2024-10-09T08:53:20+00:00", b"9999-12-31T23:59:59"])
 def test_without_a_time_of_this_run_nobody_knows_when(stamp: bytes) -> None:
     ledger = Ledger()
-    merge(parse(PYTEST.replace(b"2025-10-09T08:53:20+00:00", stamp), BEGIN, END), ledger)
+    merge([parse(PYTEST.replace(b"2025-10-09T08:53:20+00:00", stamp), BEGIN, END)], ledger)
     assert [(attempt.start_ms, attempt.end_ms) for attempt in ledger] == [(None, None)] * 3
 
 
 def test_a_time_without_a_zone_is_the_one_that_can_be() -> None:
     ledger = Ledger()
-    merge(parse(PYTEST.replace(b"+00:00", b""), BEGIN, END), ledger)
+    merge([parse(PYTEST.replace(b"+00:00", b""), BEGIN, END)], ledger)
     assert next(iter(ledger)).start_ms == BEGIN
 
 
@@ -78,7 +78,7 @@ def test_what_was_heard_is_not_doubled() -> None:
         ("tests/test_pay.py::test_later", 50, 60, "skipped"),
     )
     report = parse(PYTEST, BEGIN, END)
-    joined = merge(report, ledger)
+    joined = merge([report], ledger)
     assert [(a.case.name, a.start_ms, a.outcome, a.message) for a in ledger] == [
         ("test_card", 10, "passed", ""),
         ("test_cash", 30, "failed", "no change left"),
@@ -92,7 +92,7 @@ def test_of_retries_a_file_may_tell_the_last_alone() -> None:
         ("tests/test_pay.py::test_card", 10, 20, "failed"), ("tests/test_pay.py::test_card", 30, 40, "passed")
     )
     report = parse(PYTEST, BEGIN, END)
-    joined = merge(report, ledger)
+    joined = merge([report], ledger)
     assert [attempt.outcome for attempt in ledger][:2] == ["failed", "passed"]
     assert [attempt.number for attempt in joined[report.results[0]]] == [1, 2]
 
@@ -102,14 +102,14 @@ def test_a_test_that_stands_there_twice_ran_twice() -> None:
     </testsuite>"""
     ledger = ledger_of(("A#t", 10, 20, ""), ("A#t", 30, 40, ""))
     report = parse(data, BEGIN, END)
-    joined = merge(report, ledger)
+    joined = merge([report], ledger)
     assert [attempt.outcome for attempt in ledger] == ["failed", "passed"]
     assert [[attempt.number for attempt in joined[result]] for result in report.results] == [[1], [2]]
 
 
 def test_attempts_that_only_the_file_tells_have_no_times() -> None:
     ledger = Ledger()
-    merge(parse(SUREFIRE, BEGIN, END), ledger)
+    merge([parse(SUREFIRE, BEGIN, END)], ledger)
     assert [(a.case.name, a.number, a.start_ms, a.outcome) for a in ledger] == [
         ("flaky", 1, None, "failed"),
         ("flaky", 2, None, "passed"),
@@ -192,3 +192,51 @@ def test_any_words_make_a_file_that_is_read_again(value: str, path: str) -> None
 def test_a_name_may_be_a_node_id() -> None:
     report = parse(b'<testsuite><testcase name="tests/test_a.py::test_b"/></testsuite>', BEGIN, END)
     assert report.results[0].case == Case("tests.test_a", "test_b")
+
+
+def on_phones(*ran: tuple[str, int, str]) -> Ledger:
+    ledger = Ledger()
+    for serial, start, outcome in ran:
+        ledger.hear(Signal("log", Case("A", "t"), "started", start, serial))
+        ledger.hear(Signal("log", Case("A", "t"), "finished", start + 5, serial, outcome))  # type: ignore[arg-type]
+    return ledger
+
+
+FAILED = b'<testsuite name="%s"><testcase classname="A" name="t"><failure message="m"/></testcase></testsuite>'
+PASSED = b'<testsuite name="%s"><testcase classname="A" name="t"/></testsuite>'
+
+
+def test_a_file_that_names_a_phone_tells_of_that_phone() -> None:
+    ledger = on_phones(("emulator-5554", 10, "passed"), ("emulator-5556", 20, "passed"))
+    reports = [parse(FAILED % b"x", BEGIN, END, "emulator-5554.xml"), parse(PASSED % b"emulator-5556", BEGIN, END)]
+    joined = merge(reports, ledger)
+    assert [(a.serial, a.outcome) for a in ledger] == [("emulator-5554", "failed"), ("emulator-5556", "passed")]
+    assert [[a.serial for a in joined[report.results[0]]] for report in reports] == [
+        ["emulator-5554"],
+        ["emulator-5556"],
+    ]
+
+
+def test_of_several_phones_the_only_attempt_that_ended_so_is_meant() -> None:
+    ledger = on_phones(("emulator-5554", 10, "failed"), ("emulator-5556", 20, "passed"))
+    reports = [parse(PASSED % b"x", BEGIN, END), parse(FAILED % b"x", BEGIN, END)]
+    joined = merge(reports, ledger)
+    assert [[a.serial for a in joined[report.results[0]]] for report in reports] == [
+        ["emulator-5556"],
+        ["emulator-5554"],
+    ]
+    assert [attempt.message for attempt in ledger] == ["m", ""]
+
+
+def test_what_may_be_of_either_phone_is_of_none() -> None:
+    ledger = on_phones(("emulator-5554", 10, "failed"), ("emulator-5556", 20, "failed"))
+    assert merge([parse(FAILED % b"x", BEGIN, END)], ledger) == {}
+    assert [attempt.sources for attempt in ledger] == [("log",), ("log",)]
+
+
+def test_retries_with_files_of_their_own_are_in_the_order_of_their_times() -> None:
+    case = b'<testcase classname="A" name="t" time="1">%s</testcase>'
+    when = b'<testsuite timestamp="2025-10-09T08:53:%d+00:00">' + case + b"</testsuite>"
+    ledger = ledger_of(("A#t", BEGIN, BEGIN + 1, ""), ("A#t", BEGIN + 9000, BEGIN + 9001, ""))
+    merge([parse(when % (29, b""), BEGIN, END), parse(when % (20, b"<failure/>"), BEGIN, END)], ledger)
+    assert [attempt.outcome for attempt in ledger] == ["failed", "passed"]
