@@ -67,6 +67,7 @@ def _row(row: Row, folder: str) -> str:
     told = f'<br><span class="quiet">{escape(attempt.message)}</span>' if attempt.message else ""
     return (
         f'<tr><td><code>{escape(attempt.case.title)}</code>{told}</td><td class="number">{attempt.number}</td>'
-        f'<td class="{look}">{outcome}</td><td class="number">{seconds(attempt)}</td><td class="id"><code>{sessions}</code></td>'
-        f"<td><code>{devices}</code></td><td>{escape(phones)}</td><td>{replay}</td></tr>"
+        f'<td class="{look}">{outcome}</td><td class="number">{seconds(attempt)}</td>'
+        f'<td class="id"><code>{sessions}</code></td><td><code>{devices}</code></td>'
+        f"<td>{escape(phones)}</td><td>{replay}</td></tr>"
     )
