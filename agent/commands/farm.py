@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from agent.farm.delivery import Courier
     from agent.farm.job import Job, JobReport
     from agent.farm.rack import Change, Devices
     from agent.farm.status import Farm, FarmFacts
@@ -64,7 +65,14 @@ def host(
 
     settings = _settings(broker, config, {"farm.name": name})
     with logged(settings):
-        serve(settings, tuple(device or ()), every, tuple(tag or ()), _run_words(config))
+        serve(
+            settings,
+            tuple(device or ()),
+            every,
+            tuple(tag or ()),
+            _run_words(config),
+            _words("farm", "consume", *_config(config)),
+        )
 
 
 @farm.command("submit", context_settings={"allow_interspersed_args": False})
@@ -181,7 +189,7 @@ def stop(
 
 
 @farm.command("consume", hidden=True)
-def consume() -> None:
+def consume(config: Config = None) -> None:
     """The consumer of one device; `farm host` starts it and tells it the rest on standard input.
 
     Example: android-replay farm host
@@ -192,16 +200,22 @@ def consume() -> None:
     from agent.farm.celery import consume as run
     from agent.settings import load
 
-    settings = load({}).settings
-    with log.shown(settings.plugin.log_level, []):
+    settings = load({}, config).settings
+    with log.shown(settings.plugin.log_level, [settings.upload.api_key.get_secret_value()]):
         # Unbuffered: a thread waits for the host's words to the very end, and must hold no lock of the interpreter's.
-        run(FileIO(0, closefd=False), sys.stdout.buffer)
+        run(FileIO(0, closefd=False), sys.stdout.buffer, _courier(settings))
 
 
 def serve(
-    settings: Settings, specs: tuple[str, ...], every: bool, tags: tuple[str, ...], prefix: Sequence[str]
+    settings: Settings,
+    specs: tuple[str, ...],
+    every: bool,
+    tags: tuple[str, ...],
+    prefix: Sequence[str],
+    command: Sequence[str],
 ) -> None:
-    """A host of the farm until a signal; `prefix` begins the words that run a job. Raises AgentError, BridgeError."""
+    """A host of the farm until a signal; `prefix` begins the words that run a job, `command` starts a consumer. Raises
+    AgentError, BridgeError."""
     import os
     import signal
     from contextlib import ExitStack
@@ -233,7 +247,7 @@ def serve(
                 f"A farm host of this machine works in {folder} already: {error}", "Stop it, or set farm.folder."
             ) from error
         name = _name(settings)
-        host = engine.host(url, name, devices, tags, wanted, settings.farm, _words("farm", "consume"), prefix, say)
+        host = engine.host(url, name, devices, tags, wanted, settings.farm, command, prefix, say)
         stack.callback(host.close)
         asked = False
 
@@ -351,7 +365,17 @@ def _words(*words: str) -> tuple[str, ...]:
 
 
 def _run_words(config: Path | None) -> tuple[str, ...]:
-    return _words("run", *(("--config", str(config.resolve())) if config else ()))
+    return _words("run", *_config(config))
+
+
+def _config(config: Path | None) -> tuple[str, ...]:
+    return ("--config", str(config.resolve())) if config else ()
+
+
+def _courier(settings: Settings) -> Courier:
+    from agent.farm.delivery import SinkCourier
+
+    return SinkCourier(settings.farm.folder / "spool", settings.upload)
 
 
 def _host_farm(settings: Settings, config: Path | None, device: str | None) -> Any:
@@ -369,7 +393,7 @@ def local_farm(settings: Settings, devices: Devices, wanted: Sequence[str], pref
     from agent.farm.work import Bench, now_ms
 
     folder = settings.farm.folder
-    bench = Bench(_name(settings), folder / "jobs", tuple(prefix), now_ms)
+    bench = Bench(_name(settings), folder / "jobs", tuple(prefix), now_ms, _courier(settings))
     return closing(
         LocalFarm(
             devices, bench, Ledger(folder / "ledger"), settings.farm.leases, HealthRecord(folder / "health"),

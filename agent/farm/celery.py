@@ -36,6 +36,7 @@ from redis.retry import Retry
 
 from agent.errors import ConfigError, FarmError
 from agent.farm.consumer import Consumer
+from agent.farm.delivery import Courier
 from agent.farm.host import KEEP_SECONDS, Host, HostSettings, holder, holding, read_host
 from agent.farm.job import Job, JobReport, Outcome, queues, read_report
 from agent.farm.process import Spec
@@ -379,8 +380,9 @@ def _halt() -> None:
     worker_state.should_stop = 0
 
 
-def consume(source: RawIOBase, target: IO[bytes]) -> None:
-    """A consumer process. `source` is its standard input, unbuffered, `target` its output. Raises AgentError."""
+def consume(source: RawIOBase, target: IO[bytes], courier: Courier) -> None:
+    """A consumer process. `source` is its standard input, unbuffered, `target` its output; `courier` takes recordings
+    to sinks. Raises AgentError."""
     spec = Spec.read(source.readline())
     for name in ("celery", "kombu", "redis"):
         # The host itself says when the broker is away; one voice is enough.
@@ -393,7 +395,7 @@ def consume(source: RawIOBase, target: IO[bytes]) -> None:
             target.flush()
 
     store = Store(check_url(spec.url))
-    consumer = Consumer(spec, store, source, tell)
+    consumer = Consumer(spec, store, courier, source, tell)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: consumer.end("host-lost", "its worker was told to end"))
     try:

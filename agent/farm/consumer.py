@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from agent.errors import ConfigError, FarmError, StorageError
+from agent.farm.delivery import Courier
 from agent.farm.host import Board, abandoned, holder, holding
 from agent.farm.job import Job, JobReport, Outcome, fits, read_job
 from agent.farm.lease import Lease, LeaseTaken
@@ -34,12 +35,14 @@ class Consumer:
     `commands` gives the lines of the host after the first, and ends with it; `tell` takes lines for it.
     """
 
-    def __init__(self, spec: Spec, board: Board, commands: RawIOBase, tell: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, spec: Spec, board: Board, courier: Courier, commands: RawIOBase, tell: Callable[[bytes], None]
+    ) -> None:
         self.spec = spec
         self._commands = commands
         self._tell = tell
         folder = Path(spec.folder)
-        self._bench = Bench(spec.host, folder / "jobs", spec.prefix, now_ms)
+        self._bench = Bench(spec.host, folder / "jobs", spec.prefix, now_ms, courier)
         self._ledger = Ledger(folder / "ledger")
         self._store = board
         # A signal's handler may come in between on the thread that holds it.

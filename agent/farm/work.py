@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from agent.errors import StorageError
+from agent.farm.delivery import REPLAY, Courier
 from agent.farm.job import ROWS, Job, JobReport, Outcome, rows
 from agent.farm.lease import MARK, Lease, end_marked
 from agent.store.disk import guarded, make_folder
@@ -69,12 +70,14 @@ class Ending:
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What jobs are done with on this host. `prefix` = the words that begin `android-replay run`, `now_ms` the wall
-    clock, `folder` holds a folder a job, `seal_seconds` = how long a job that must end may take to do so in order."""
+    clock, `folder` holds a folder a job, `courier` takes recordings to sinks; `seal_seconds` = how long a job that must
+    end may take to do so in order."""
 
     host: str
     folder: Path
     prefix: tuple[str, ...]
     now_ms: Callable[[], int]
+    courier: Courier
     seal_seconds: float = SEAL_SECONDS
     variables: Mapping[str, str] = field(default_factory=dict)
 
@@ -86,6 +89,7 @@ class Bench:
 
         def report(outcome: Outcome, reason: str = "", code: int | None = None, said: _Said = NOTHING) -> JobReport:
             table, left_out = rows(said.table)
+            places, problem = self.courier(folder / REPLAYS, f"{job.index}-{job.id}", job.sinks)
             return JobReport(
                 job=job.id,
                 outcome=outcome,
@@ -94,12 +98,12 @@ class Bench:
                 index=job.index,
                 count=job.count,
                 exit_code=code,
-                reason=reason[:2000],
+                reason=f"{reason} {problem}".strip()[:2000],
                 began_ms=began_ms,
                 ended_ms=self.now_ms(),
                 table=table,
                 left_out=left_out,
-                replays=tuple(_places(folder)),
+                replays=tuple([place[:2000] for place in (*places, *_places(folder))][:ROWS]),
                 log=str(folder / LOG)[:2000],
             )
 
@@ -131,7 +135,9 @@ class Bench:
         # A gate that is shut, or a recorder that failed, has a code of its own.
         own = code if said.exit_code is None else said.exit_code
         reason = f"`run` ended with {code}; {folder / LOG} says more." if code else ""
-        return report("failed" if code else "passed", f"{reason} {said.notes}".strip(), own, said)
+        if code != own:
+            reason = f"{reason} {said.notes}"
+        return report("failed" if code else "passed", reason, own, said)
 
     def _run(self, job: Job, lease: Lease, folder: Path, cwd: Path, ending: Ending) -> tuple[int, bool]:
         """The exit code, negative for a signal; whether it was cut short. Raises OSError, StorageError."""
@@ -237,7 +243,7 @@ def _test(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _places(folder: Path) -> list[str]:
     """Where recordings are: the replays in the job's own folder."""
-    return [str(file)[:2000] for file in sorted((folder / REPLAYS).glob("*.replay"))[:ROWS]]
+    return [str(file)[:2000] for file in sorted((folder / REPLAYS).glob(REPLAY))[:ROWS]]
 
 
 def _end(process: subprocess.Popen[bytes], done: threading.Event, seal_seconds: float) -> None:

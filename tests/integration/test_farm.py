@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fakes.plugged import Plugged
 from fakes.redis_server import PASSWORD, RedisServer, require_redis
-from fakes.running import PREFIX
+from fakes.running import PREFIX, nowhere
 from fakes.wait import until
 
 from agent.errors import FarmError
@@ -91,7 +91,7 @@ def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FARM_TRUTH", str(folder))
         if request.param == "local":
-            bench = Bench("here", folder / "jobs", PREFIX, now_ms)
+            bench = Bench("here", folder / "jobs", PREFIX, now_ms, nowhere)
             record = HealthRecord(folder / "health")
             local = LocalFarm(
                 devices, bench, Ledger(folder / "ledger"), settings.leases, record, settings, ("rack",),

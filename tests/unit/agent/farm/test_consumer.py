@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 from fakes.board import SharedBoard
-from fakes.running import PREFIX
+from fakes.running import PREFIX, nowhere
 from fakes.wait import until
 
 from agent.farm.consumer import Consumer
@@ -38,7 +38,9 @@ class Bed:
         source, self._host = os.pipe()
         self._source = FileIO(source)
         spec = Spec("redis://h", "here", "A1", ("x",), str(folder), str(self.leases), PREFIX)
-        self.consumer = Consumer(spec, self.board, self._source, lambda line: self.said.append(orjson.loads(line)))
+        self.consumer = Consumer(
+            spec, self.board, nowhere, self._source, lambda line: self.said.append(orjson.loads(line))
+        )
         self._halted, self.looping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self.consumer.run, args=(self._loop, self._halted.set))
         self._working = threading.Lock()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes.plugged import Plugged
-from fakes.running import PREFIX
+from fakes.running import PREFIX, nowhere
 from fakes.wait import until
 
 from agent.farm.health import HealthRecord
@@ -30,7 +30,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
     def farm() -> tuple[LocalFarm, Plugged]:
         devices = Plugged()
-        bench = Bench("here", tmp_path / "jobs", PREFIX, now_ms)
+        bench = Bench("here", tmp_path / "jobs", PREFIX, now_ms, nowhere)
         record = HealthRecord(tmp_path / "health")
         made.append(LocalFarm(devices, bench, Ledger(tmp_path / "ledger"), tmp_path / "leases", record, Farm()))
         return made[-1], devices

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes.emulate import alive
-from fakes.running import PREFIX
+from fakes.running import PREFIX, nowhere
 from fakes.wait import until
 
 from agent.farm import work
@@ -30,7 +30,7 @@ def lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lease]:
 
 
 def _bench(folder: Path, prefix: tuple[str, ...] = PREFIX, seal_seconds: float = 10.0) -> Bench:
-    return Bench("here", folder / "jobs", prefix, now_ms, seal_seconds)
+    return Bench("here", folder / "jobs", prefix, now_ms, nowhere, seal_seconds)
 
 
 def _python(code: str, **options: object) -> Job:

@@ -1,0 +1,94 @@
+"""A job's recordings on their way to whoever asked for it: copied into a folder, or by the spool to a sink."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+from agent.errors import AgentError
+from agent.outbox.sink import parse_sink
+from agent.outbox.spool import open_free
+from agent.outbox.uploader import BACKOFFS, Uploader
+from agent.settings import Upload
+from agent.store.bundle import unpacked
+from agent.store.disk import guarded, make_folder, sync_folder
+
+REPLAY = "*.replay"
+
+
+class Courier(Protocol):
+    """Takes what is in a job's folder of replays to sinks: where it went, and what went wrong, "" = nothing."""
+
+    def __call__(self, folder: Path, name: str, sinks: Sequence[str]) -> tuple[list[str], str]: ...
+
+
+class SinkCourier:
+    """`dir:PATH` gets the replays and tables as a folder of the job's name; other sinks get the segments.
+
+    What a sink does not take in time waits in a spool in `spools`, for the next job of this host or `upload`.
+    """
+
+    def __init__(self, spools: Path, upload: Upload) -> None:
+        self._spools = spools
+        self._upload = upload
+
+    def __call__(self, folder: Path, name: str, sinks: Sequence[str]) -> tuple[list[str], str]:
+        places: list[str] = []
+        problems: list[str] = []
+        if not folder.is_dir():
+            return places, ""
+        posted = []
+        for sink in sinks:
+            kind, _, rest = sink.partition(":")
+            try:
+                if kind == "dir":
+                    places.append(str(_copied(folder, Path(rest).expanduser().absolute() / name)))
+                else:
+                    posted.append(sink)
+            except AgentError as error:
+                problems.append(f"{sink} got nothing: {error}")
+        if posted:
+            try:
+                waiting = self._post(folder, posted)
+                places += posted
+                if waiting:
+                    problems.append(
+                        f"{waiting} deliveries wait in {self._spools} for the next job, or `upload --spool`."
+                    )
+            except AgentError as error:
+                problems.append(f"{', '.join(posted)} got nothing: {error} {error.hint}".strip())
+        return places, " ".join(problems)
+
+    def _post(self, folder: Path, sinks: Sequence[str]) -> int:
+        """How many deliveries could not be made in time. Raises AgentError."""
+        with ExitStack() as stack:
+            targets = [parse_sink(sink, self._upload) for sink in sinks]
+            for target in targets:
+                stack.callback(target.close)
+            spool = open_free(self._spools, keep_seconds=self._upload.keep_hours * 3600)
+            stack.callback(spool.close)
+            names = tuple(target.name for target in targets)
+            for file in sorted(folder.glob(REPLAY)):
+                with unpacked(file) as recording:
+                    for manifest in recording.manifests():
+                        spool.keep(recording.sealed(manifest.id), names)
+            uploader = Uploader(spool, targets, BACKOFFS[self._upload.conformance])
+            stack.callback(uploader.stop)
+            uploader.start()
+            uploader.drain(self._upload.flush_seconds)
+            return sum(map(spool.pending, names)) + spool.unstored()
+
+
+def _copied(folder: Path, target: Path) -> Path:
+    """Whole, or not there. Raises StorageError."""
+    part = target.with_name(f".{target.name}.part")
+    make_folder(target.parent)
+    with guarded(target):
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(folder, part)
+        part.rename(target)
+        sync_folder(target.parent)
+    return target

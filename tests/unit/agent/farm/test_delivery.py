@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakes.collecting import collecting
+from fakes.segments import segment
+
+from agent.farm.delivery import SinkCourier
+from agent.outbox.spool import Spool
+from agent.settings import Upload
+from agent.store.bundle import pack, unpacked
+from agent.store.recording import Recording
+
+
+@pytest.fixture
+def replays(tmp_path: Path) -> Path:
+    """A job's folder with two replays of one session and a table."""
+    folder = tmp_path / "job" / "replays"
+    folder.mkdir(parents=True)
+    for seq, name in enumerate(("one", "two")):
+        recording = Recording.create(tmp_path / name)
+        recording.write(segment(seq=seq))
+        pack(recording, folder / f"{name}.replay")
+    (folder / "run.md").write_text("a table")
+    return folder
+
+
+def _courier(folder: Path, seconds: float = 10.0) -> SinkCourier:
+    return SinkCourier(folder / "spool", Upload(flush_seconds=seconds))
+
+
+def test_a_folder_gets_the_replays_and_the_table(replays: Path, tmp_path: Path) -> None:
+    places, problem = _courier(tmp_path)(replays, "0-abc", [f"dir:{tmp_path}/out"])
+    assert (places, problem) == ([f"{tmp_path}/out/0-abc"], "")
+    assert sorted(file.name for file in (tmp_path / "out" / "0-abc").iterdir()) == [
+        "one.replay",
+        "run.md",
+        "two.replay",
+    ]
+    with unpacked(tmp_path / "out" / "0-abc" / "one.replay") as recording:
+        assert len(recording.manifests()) == 1
+
+
+def test_a_collector_gets_the_segments(replays: Path, tmp_path: Path) -> None:
+    with collecting(tmp_path / "collected") as collector:
+        sink = f"collector:{collector.url}"
+        places, problem = _courier(tmp_path)(replays, "0-abc", [sink, f"dir:{tmp_path}/out"])
+        assert (sorted(places), problem) == (sorted([sink, f"{tmp_path}/out/0-abc"]), "")
+        assert len(collector.recording.manifests()) == 2
+
+
+def test_what_a_sink_does_not_take_waits_for_the_next_job(replays: Path, tmp_path: Path) -> None:
+    courier = _courier(tmp_path, 0.1)
+    with collecting(tmp_path / "collected") as collector:
+        sink, port = f"collector:{collector.url}", collector.port
+    places, problem = courier(replays, "0-abc", [sink])
+    assert places == [sink]
+    assert "2 deliveries wait" in problem
+    with collecting(tmp_path / "collected", port=port) as collector:
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        assert _courier(tmp_path)(empty, "1-def", [sink]) == ([sink], "")
+        assert len(collector.recording.manifests()) == 2
+    spool = Spool(tmp_path / "spool" / "1")
+    assert spool.pending() == 0
+    spool.close()
+
+
+def test_what_cannot_be_delivered_is_said_and_stays(replays: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (replays / "torn.replay").write_bytes(b"no zip")
+    places, problem = _courier(tmp_path)(replays, "0-abc", [f"dir:{tmp_path}/file", "collector:ftp://x"])
+    assert places == []
+    assert f"dir:{tmp_path}/file got nothing" in problem
+    assert "collector:ftp://x got nothing" in problem
+    assert (replays / "one.replay").exists()
+
+
+def test_without_sinks_or_recordings_nothing_is_delivered(replays: Path, tmp_path: Path) -> None:
+    assert _courier(tmp_path)(replays, "0-abc", []) == ([], "")
+    assert _courier(tmp_path)(tmp_path / "none", "0-abc", [f"dir:{tmp_path}/out"]) == ([], "")
+    assert not (tmp_path / "out").exists()
