@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from agent.errors import AgentError
+from agent.errors import AgentError, RecordingError
 from agent.outbox.sink import parse_sink
 from agent.outbox.spool import open_free
 from agent.outbox.uploader import BACKOFFS, Uploader
@@ -52,7 +52,7 @@ class SinkCourier:
                 problems.append(f"{sink} got nothing: {error}")
         if posted:
             try:
-                waiting = self._post(folder, posted)
+                waiting = self._post(folder, posted, problems)
                 places += posted
                 if waiting:
                     problems.append(
@@ -62,8 +62,9 @@ class SinkCourier:
                 problems.append(f"{', '.join(posted)} got nothing: {error} {error.hint}".strip())
         return places, " ".join(problems)
 
-    def _post(self, folder: Path, sinks: Sequence[str]) -> int:
-        """How many deliveries could not be made in time. Raises AgentError."""
+    def _post(self, folder: Path, sinks: Sequence[str], problems: list[str]) -> int:
+        """How many deliveries could not be made in time; a replay that cannot be read is a problem. Raises
+        AgentError."""
         with ExitStack() as stack:
             targets = [parse_sink(sink, self._upload) for sink in sinks]
             for target in targets:
@@ -72,9 +73,12 @@ class SinkCourier:
             stack.callback(spool.close)
             names = tuple(target.name for target in targets)
             for file in sorted(folder.glob(REPLAY)):
-                with unpacked(file) as recording:
-                    for manifest in recording.manifests():
-                        spool.keep(recording.sealed(manifest.id), names)
+                try:
+                    with unpacked(file) as recording:
+                        for manifest in recording.manifests():
+                            spool.keep(recording.sealed(manifest.id), names)
+                except RecordingError as error:
+                    problems.append(f"{file.name} is not delivered: {error}")
             uploader = Uploader(spool, targets, BACKOFFS[self._upload.conformance])
             stack.callback(uploader.stop)
             uploader.start()

@@ -284,4 +284,9 @@ class Rack:
                 self._judge(serial, slot, slot.health)
             elif slot.worker is None and slot.known and now >= slot.again:
                 slot.began, slot.asked = now, False
-                slot.worker = self._start(serial, slot.tags, lambda: self._events.put(lambda: None))
+                try:
+                    slot.worker = self._start(serial, slot.tags, lambda: self._events.put(lambda: None))
+                except OSError as error:
+                    slot.failures += 1
+                    slot.again = now + min(AGAIN_SECONDS * 2 ** (slot.failures - 1), LATEST_SECONDS)
+                    self._say(f"The worker of {serial} cannot be started: {error}. It is tried again.")

@@ -29,6 +29,7 @@ SCENARIOS = {
     "size": "a shop session: bytes a minute, beside full pictures, JPEG and H.264",
     "viewer": "half an hour in the viewer: until it shows, until a moment shows, beside rrweb-player alone",
     "spool": "durable appends and what is read after a crash, beside plain writes, files and SQLite",
+    "farm": "throughput of several devices over Celery and Redis, beside one device times as many",
     "cpu": "a shop session: CPU time a minute of the whole way, beside three others",
 }
 # Scenarios of one kind stand in one module.

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from fakes.adb_server import FakeAdbServer, says
-from fakes.redis_server import PASSWORD, RedisServer, require_redis
-from fakes.running import PREFIX
+from fakes.broker import redis_server, require_redis
 from fakes.wait import until
+from farming.redis_server import PASSWORD
+from farming.running import PREFIX
 
 from agent.commands import farm
 from agent.farm.job import Job, JobReport
@@ -198,7 +199,7 @@ def test_ctrl_c_twice_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_host_from_its_start_to_ctrl_c(call, server: FakeAdbServer, tmp_path: Path, monkeypatch) -> None:
     """What the commands say of a host; what it does with phones is in tests/integration."""
-    with RedisServer(require_redis(), tmp_path) as redis:
+    with redis_server(tmp_path) as redis:
         monkeypatch.setenv("ANDROID_REPLAY_FARM__BROKER", redis.url)
         server.states = {}
         # Of a host that was killed there is a job that began, and its process is gone.

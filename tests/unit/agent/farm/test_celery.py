@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes.redis_server import PASSWORD, RedisServer, require_redis
+from fakes.broker import redis_server
+from farming.redis_server import PASSWORD
 
 from agent.errors import ConfigError, FarmError
 from agent.farm.job import Job
@@ -52,7 +53,7 @@ def test_a_consumer_that_nobody_tells_what_it_is_for_says_so() -> None:
 
 
 def test_what_redis_lost_is_reported(tmp_path: Path) -> None:
-    with RedisServer(require_redis(), tmp_path) as redis:
+    with redis_server(tmp_path) as redis:
         farm = celery.CeleryFarm(redis.url, patience=0.0)
         job = Job(command=PASS)
         farm.submit(job)
@@ -76,5 +77,5 @@ def test_what_redis_lost_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_wrong_password_is_told(tmp_path: Path) -> None:
-    with RedisServer(require_redis(), tmp_path) as redis, pytest.raises(FarmError, match="does not let us in"):
+    with redis_server(tmp_path) as redis, pytest.raises(FarmError, match="does not let us in"):
         celery.CeleryFarm(redis.url.replace(PASSWORD, "other"))

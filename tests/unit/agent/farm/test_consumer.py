@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 import pytest
 from fakes.board import SharedBoard
-from fakes.running import PREFIX, nowhere
 from fakes.wait import until
+from farming.running import PREFIX, nowhere
 
 from agent.farm.consumer import Consumer
 from agent.farm.host import holding

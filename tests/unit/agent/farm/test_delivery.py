@@ -69,12 +69,21 @@ def test_what_a_sink_does_not_take_waits_for_the_next_job(replays: Path, tmp_pat
 
 def test_what_cannot_be_delivered_is_said_and_stays(replays: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    (replays / "torn.replay").write_bytes(b"no zip")
     places, problem = _courier(tmp_path)(replays, "0-abc", [f"dir:{tmp_path}/file", "collector:ftp://x"])
     assert places == []
     assert f"dir:{tmp_path}/file got nothing" in problem
     assert "collector:ftp://x got nothing" in problem
     assert (replays / "one.replay").exists()
+
+
+def test_a_replay_that_is_damaged_keeps_no_other_back(replays: Path, tmp_path: Path) -> None:
+    (replays / "damaged.replay").write_bytes(b"no zip")
+    with collecting(tmp_path / "collected") as collector:
+        sink = f"collector:{collector.url}"
+        places, problem = _courier(tmp_path)(replays, "0-abc", [sink])
+        assert places == [sink]
+        assert problem.startswith("damaged.replay is not delivered")
+        assert len(collector.recording.manifests()) == 2
 
 
 def test_without_sinks_or_recordings_nothing_is_delivered(replays: Path, tmp_path: Path) -> None:

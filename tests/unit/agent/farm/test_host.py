@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 import pytest
 from fakes.board import SharedBoard
-from fakes.plugged import Plugged
 from fakes.wait import until
+from farming.plugged import Plugged
 
 from agent.errors import FarmError
 from agent.farm import host as host_module

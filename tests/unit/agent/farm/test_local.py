@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes.plugged import Plugged
-from fakes.running import PREFIX, nowhere
 from fakes.wait import until
+from farming.plugged import Plugged
+from farming.running import PREFIX, nowhere
 
 from agent.farm.health import HealthRecord
 from agent.farm.job import Job, JobReport

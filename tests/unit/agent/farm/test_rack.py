@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.plugged import WELL, Plugged
 from fakes.wait import until
+from farming.plugged import WELL, Plugged
 
 from agent.farm import rack as rack_module
 from agent.farm.health import HealthRecord
@@ -55,6 +55,7 @@ class Bed:
         self.devices = devices or Plugged()
         self.started: list[Idle] = []
         self.said: list[str] = []
+        self.refusals = 0
         self.rack = Rack(
             self.devices, wanted, ("rack",), LIMITS, HealthRecord(folder), self._start, self.said.append, 0.05
         )  # fmt: skip
@@ -62,6 +63,9 @@ class Bed:
         self._thread.start()
 
     def _start(self, serial: str, tags: tuple[str, ...], told: Callable[[], None]) -> Idle:
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError("no more processes")
         self.started.append(Idle(serial, tags, told))
         return self.started[-1]
 
@@ -112,6 +116,13 @@ def test_a_worker_that_ends_by_itself_is_started_again(bed: Bed) -> None:
     bed.started[0].finish()
     until(lambda: len(bed.started) == 2, "the next worker")
     assert any("started again" in said for said in bed.said)
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(bed: Bed) -> None:
+    bed.refusals = 2
+    bed.devices.plug("A1")
+    until(lambda: bed.started, "a worker")
+    assert len([said for said in bed.said if "cannot be started: no more processes" in said]) == 2
 
 
 def test_one_that_is_unwell_rests_after_its_job_and_works_again(bed: Bed) -> None:

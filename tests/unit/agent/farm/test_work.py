@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from fakes.emulate import alive
-from fakes.running import PREFIX, nowhere
 from fakes.wait import until
+from farming.running import PREFIX, nowhere
 
 from agent.farm import work
 from agent.farm.job import Job, JobReport

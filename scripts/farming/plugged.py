@@ -1,4 +1,4 @@
-"""Devices that a test plugs in and pulls out, as `agent.farm.rack.Devices` has them."""
+"""Devices that a test or a benchmark plugs in and pulls out, as `agent.farm.rack.Devices` has them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""A farm under stress: hosts are killed and phones unplugged while jobs run."""
