@@ -47,6 +47,7 @@ class Beside:
         self._asked: list[int] = []
         self._halt: asyncio.Event | None = None
         self._process: Process | None = None
+        self._ended = False
         self.ledger = Ledger()
         self.failure = self.killed_by = ""
         self.begin_ms = self.end_ms = 0
@@ -120,7 +121,7 @@ class Beside:
                 left: list[bool] = []
                 await start_lane("ending", lambda: left.append(process.end(at_once)))
                 await lane
-            self.end_ms = rig.clock.now().wall_ms
+            self._ended, self.end_ms = True, rig.clock.now().wall_ms
             code, self.killed_by = codes[0], process.killed_by
             if left[0] and not at_once:
                 say("The command left processes behind; they were ended.")
@@ -160,17 +161,18 @@ class Beside:
         if self._process is None:
             return
         if len(self._asked) == 1:
-            say("Passed on to the command; once more ends everything at once.")
+            what = "The recording is being closed" if self._ended else "Passed on to the command"
+            say(f"{what}; once more ends everything at once.")
             self._process.tell(number)
         elif self._halt is not None:
             self._halt.set()
 
     def _tell_failure(self, recording: asyncio.Task[None]) -> None:
-        """A recording that ends while the command runs does not end the command."""
+        """A recording that fails does not end the command."""
         error = None if recording.cancelled() else recording.exception()
         if error is not None:
             self.failure = str(error)
-            say(f"The recording has failed: {error} The command goes on.")
+            say(f"The recording has failed: {error}" + ("" if self._ended else " The command goes on."))
 
     def _hear(self, told: Signal, stamp: Stamp) -> Attempt | None:
         if told.serial is None and self._rig is not None and len(self._rig.serials) == 1:

@@ -20,9 +20,10 @@ from bridge.emulated.lab import Lab
 
 # Two programs that do not end by the first signal, and say that they run.
 STUBBORN = """
-import os, pathlib, signal, subprocess, sys, time
+import os, pathlib, signal, subprocess, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+child = subprocess.Popen(["sleep", "100"])
 signal.signal(signal.SIGINT, lambda number, frame: pathlib.Path("asked").touch())
-child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(2, 1); time.sleep(100)"])
 pathlib.Path("pids.part").write_text(f"{os.getpid()} {child.pid}")
 pathlib.Path("pids.part").rename("pids")
 while True:
