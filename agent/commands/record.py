@@ -111,7 +111,7 @@ def record(
     token = _token(http, token_env)
     working = prepared(out, bundle, force)
     with phones(settings, device or ()) as there:
-        wanted = Wanted(there.specs, False, app, (f"dir:{working.absolute()}", *(sink or ())), relay)
+        wanted = Wanted(there.specs, False, app or there.app, (f"dir:{working.absolute()}", *(sink or ())), relay)
         told, summary = recorded(there.settings, wanted, out, working, last, duration, http, token)
     say(f"\n{out}: {summary.seconds:.0f} s, {out.stat().st_size:,} bytes")
     for line in page(summary):

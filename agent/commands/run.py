@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from agent.settings import Settings
 
 INTERRUPTED = 130
+# So many recordings take a moment.
+MANY = 20
 
 
 class Keep(StrEnum):
@@ -276,12 +278,15 @@ def _joined(
 
 def _rows(shelf: Shelf, beside: Beside, keep: Keep, serials: Sequence[str], notes: list[str]) -> tuple[list[Row], bool]:
     """A row for each attempt, its recording cut out if it is wanted; whether all of that went well."""
+    from agent.commands.console import say
     from agent.errors import StorageError
     from agent.runs.ledger import kept
     from agent.runs.table import Row
 
     attempts = sorted(beside.ledger, key=lambda attempt: (attempt.start_ms or beside.end_ms, attempt.number))
     wanted = set(kept(attempts, keep.value))
+    if len(wanted) >= MANY:
+        say(f"Cutting out {len(wanted)} recordings ...")
     rows, whole = [], True
     for attempt in attempts:
         why = "" if attempt in wanted else f"not kept (--keep {keep.value})"

@@ -41,6 +41,7 @@ class Shelf:
         self.out = out
         began = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y%m%d-%H%M%S")
         self.working = out / f".run-{began}-{os.getpid()}"
+        self._recording: Recording | None = None
 
     def left(self) -> list[Path]:
         """The working recordings of earlier runs that were killed, or kept. Raises StorageError."""
@@ -55,7 +56,11 @@ class Shelf:
 
     def recording(self) -> Recording | None:
         """The working recording; None when nothing was recorded."""
-        return Recording.open(self.working) if (self.working / HEADER).is_file() else None
+        if not (self.working / HEADER).is_file():
+            return None
+        # Keeps the manifests that it has read.
+        self._recording = self._recording or Recording.open(self.working)
+        return self._recording
 
     def clear(self) -> None:
         """Remove the working recording. Raises StorageError."""

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.collector.server import Server
-from agent.runs.api import BODY_BYTES, Wrong, make_app, signal_of
+from agent.runs.api import BODY_BYTES, URL, Wrong, make_app, signal_of
+from agent.runs.api import TOKEN as TOKEN_NAME
 from agent.runs.ledger import Ledger, Signal
 
+ROOT = Path(__file__).parents[4]
 TOKEN = "the token"
 
 
@@ -95,6 +101,16 @@ def test_what_makes_no_sense_says_why(door: Door, body: object, status: int, wor
 def test_only_who_has_the_token_comes_in(door: Door, token: str | None, headers: dict[str, str], status: int) -> None:
     assert door.ask("POST", {"name": "a", "event": "started"}, token, **headers)[0] == status
     assert len(door.ledger) == 0
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_the_readme_s_commands_tell_of_a_test(door: Door) -> None:
+    block = (ROOT / "README.md").read_text().split("## Beside a test runner")[1].split("```")[3]
+    assert block.count("curl") == 2
+    environment = {**os.environ, URL: door.server.url, TOKEN_NAME: TOKEN}
+    ended = subprocess.run(["bash", "-ec", block], env=environment, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 0, ended.stderr
+    assert [(a.case.title, a.outcome, a.message) for a in door.ledger] == [("pay", "failed", "no receipt")]
 
 
 @given(
