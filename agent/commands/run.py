@@ -129,13 +129,14 @@ def _run(
     """Record, run, then make of it what is kept. What was recorded is kept whole when anything goes wrong."""
     import asyncio
     import signal
-    from contextlib import ExitStack
+    from contextlib import ExitStack, suppress
 
     from agent.commands.beside import Beside
     from agent.commands.console import say
     from agent.commands.phones import phones
     from agent.commands.process import check
     from agent.commands.rig import Wanted, rigged
+    from agent.errors import StorageError
     from agent.runs.shelf import Shelf
     from agent.runs.table import Facts
     from bridge.clock import HostClock
@@ -176,11 +177,9 @@ def _run(
             notes.append(f"Recorded was {', '.join(guessed)}, the app in front at the start: --app PKG names another.")
         for file, report in reports.items():
             _enrich(file, report, joined, rows, shelf, notes)
-        if beside.interrupted or not stored or not whole:
-            if shelf.recording() is not None:
-                notes.append(f"The whole recording is kept: `android-replay view {shelf.working}` opens it.")
-        else:
-            shelf.clear()
+        spare = stored and whole and not beside.failure and not beside.interrupted
+        if not spare and shelf.holds():
+            notes.append(f"The whole recording is kept: `android-replay view {shelf.working}` opens it.")
         facts = Facts(
             command=tuple(command),
             exit_code=code,
@@ -196,9 +195,14 @@ def _run(
         )
         _write(facts, rows, shelf)
         _tell_github(facts, rows, as_json)
+        if spare or not shelf.holds():
+            shelf.clear()
     except BaseException:
-        if shelf.recording() is not None:
-            say(f"What was recorded is kept: `android-replay view {shelf.working}` opens it.")
+        with suppress(StorageError):
+            if shelf.holds():
+                say(f"What was recorded is kept: `android-replay view {shelf.working}` opens it.")
+            else:
+                shelf.clear()
         raise
     return facts, rows
 

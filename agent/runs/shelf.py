@@ -62,6 +62,11 @@ class Shelf:
         self._recording = self._recording or Recording.open(self.working)
         return self._recording
 
+    def holds(self) -> bool:
+        """Whether the working recording has anything in it. Raises RecordingError, StorageError."""
+        recording = self.recording()
+        return recording is not None and any(recording.scan())
+
     def clear(self) -> None:
         """Remove the working recording. Raises StorageError."""
         with guarded(self.working):

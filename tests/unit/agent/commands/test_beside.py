@@ -101,3 +101,4 @@ def test_a_wrong_package_ends_before_the_command_begins(lab: Lab, tmp_path: Path
     assert "com.example.nothing is not installed" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "started").exists()
+    assert list((tmp_path / "replays").iterdir()) == []

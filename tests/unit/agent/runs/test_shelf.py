@@ -83,10 +83,18 @@ def test_a_damaged_recording_is_said(shelf: Shelf) -> None:
 
 def test_the_whole_run_and_then_nothing_of_it(shelf: Shelf) -> None:
     assert shelf.whole() == shelf.out / "run.replay"
+    assert shelf.holds()
     shelf.clear()
+    assert not shelf.holds()
     assert shelf.whole() is None
     assert shelf.recording() is None
     assert shelf.row(attempt(), [SERIAL], "").why == "no session was recorded while it ran"
+
+
+def test_a_recording_without_a_segment_holds_nothing(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "replays", AT)
+    Recording.create(shelf.working)
+    assert not shelf.holds()
 
 
 def test_what_a_killed_run_left_is_found(shelf: Shelf) -> None:
