@@ -2,7 +2,7 @@
 
 Nothing in it is ever written over: a name that is taken gets the next number.
 
-    .run-<time>-<pid>/           the working recording, while the run lasts (kept when it was interrupted)
+    .run-<time>-<pid>-<number>/  the working recording, while the run lasts (kept when it was interrupted)
     <test>-attempt<n>.replay     what was on the screen during one attempt of a test
     run.json, run.md, index.html the table of test, attempt, session, device and replay
 """
@@ -13,6 +13,7 @@ import errno
 import itertools
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from agent.store.disk import PART, guarded, make_folder, sync_folder
 from agent.store.excerpt import excerpt
 from agent.store.recording import HEADER, Recording
 
-_WORKING = re.compile(r"\.run-\d{8}-\d{6}-(\d+)")
+_WORKING = re.compile(r"\.run-\d{8}-\d{6}-(\d+)-[0-9a-f]{4}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 # What file systems say that have no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
@@ -40,7 +41,8 @@ class Shelf:
         make_folder(out)
         self.out = out
         began = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y%m%d-%H%M%S")
-        self.working = out / f".run-{began}-{os.getpid()}"
+        # Containers give the same numbers to processes, and may share a folder.
+        self.working = out / f".run-{began}-{os.getpid()}-{secrets.token_hex(2)}"
         self._recording: Recording | None = None
 
     def left(self) -> list[Path]:
@@ -51,7 +53,10 @@ class Shelf:
         return [
             folder
             for folder, match in found
-            if match is not None and (folder / HEADER).is_file() and not _alive(int(match[1]))
+            if match is not None
+            and folder != self.working
+            and (folder / HEADER).is_file()
+            and (int(match[1]) == os.getpid() or not _alive(int(match[1])))
         ]
 
     def recording(self) -> Recording | None:

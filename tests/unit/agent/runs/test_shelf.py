@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -99,10 +100,13 @@ def test_a_recording_without_a_segment_holds_nothing(tmp_path: Path) -> None:
 
 def test_what_a_killed_run_left_is_found(shelf: Shelf) -> None:
     assert shelf.left() == []
-    gone = shelf.out / ".run-20250101-000000-2147483646"
-    Recording.create(gone)
-    (shelf.out / ".run-20250101-000000-2147483645").mkdir()
-    assert shelf.left() == [gone]
+    gone = shelf.out / ".run-20250101-000000-2147483646-0a1b"
+    # In a container of before, with the number that we have now.
+    twin = shelf.out / f".run-20250102-000000-{os.getpid()}-0a1b"
+    for folder in (gone, twin, shelf.out / f".run-20250103-000000-{os.getppid()}-0a1b"):
+        Recording.create(folder)
+    (shelf.out / ".run-20250101-000000-2147483645-0a1b").mkdir()
+    assert shelf.left() == [gone, twin]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
