@@ -96,10 +96,13 @@ def merge(reports: Sequence[Report], ledger: Ledger) -> dict[Result, list[Attemp
         for result in report.results:
             groups.setdefault(result.case, []).append(result)
     joined: dict[Result, list[Attempt]] = {}
-    for case, results in groups.items():
+    named = {attempt.case for attempt in ledger}
+    # Whose name is known in full comes first: what has only a part of one may be another's.
+    for case, results in sorted(groups.items(), key=lambda item: item[0] not in named):
         # Retries may have files of their own, in any order.
         results.sort(key=lambda result: result.span[0] if result.span else 0)
-        known = sorted(ledger.of(case), key=lambda attempt: (attempt.start_ms or 0, attempt.number))
+        known = [attempt for attempt in ledger.of(case) if _JUNIT not in attempt.told]
+        known.sort(key=lambda attempt: (attempt.start_ms or 0, attempt.number))
         serials = sorted({attempt.serial for attempt in known if attempt.serial})
         if len(serials) < 2:
             _align(results, known or _added(ledger, results), joined)
@@ -133,8 +136,8 @@ def _join(result: Result, outcome: Outcome, attempt: Attempt, joined: dict[Resul
     attempt.told.setdefault(_JUNIT, True)
     attempt.outcome = worse(attempt.outcome, outcome)
     attempt.message = attempt.message or (result.message if outcome in _MAIN.values() else "")
-    if result.case.file and not attempt.case.file:
-        attempt.case = Case(attempt.case.group, attempt.case.name, result.case.file)
+    group = max(attempt.case.group, result.case.group, key=len)
+    attempt.case = Case(group, attempt.case.name, attempt.case.file or result.case.file)
 
 
 def _as_good(one: Outcome, other: Outcome) -> bool:

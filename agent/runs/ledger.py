@@ -6,6 +6,7 @@ and counted once. Times are epoch milliseconds of the host.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -73,6 +74,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._attempts: list[Attempt] = []
+        # A class may become known later, a name never changes.
+        self._named: defaultdict[str, list[Attempt]] = defaultdict(list)
 
     def __iter__(self) -> Iterator[Attempt]:
         return iter(self._attempts)
@@ -98,8 +101,9 @@ class Ledger:
         return attempt, fresh
 
     def add(self, attempt: Attempt) -> None:
-        """One that only a result file tells of."""
+        """One that is told of for the first time."""
         self._attempts.append(attempt)
+        self._named[attempt.case.name].append(attempt)
 
     def close(self, at_ms: int) -> list[Attempt]:
         """The run has ended: what still runs did not end by itself. Returns these attempts."""
@@ -110,10 +114,11 @@ class Ledger:
 
     def of(self, case: Case) -> list[Attempt]:
         """The attempts of a test, in order; those of the only one that may be it when none has just this name."""
-        exact = [attempt for attempt in self._attempts if attempt.case == case]
+        known = self._named.get(case.name, [])
+        exact = [attempt for attempt in known if attempt.case == case]
         if exact:
             return exact
-        alike = [attempt for attempt in self._attempts if attempt.case.like(case)]
+        alike = [attempt for attempt in known if attempt.case.like(case)]
         return alike if len({attempt.case for attempt in alike}) == 1 else []
 
     def _start(self, signal: Signal) -> tuple[Attempt, bool]:
@@ -135,7 +140,7 @@ class Ledger:
         case = known[0].case if known and len(known[0].case.group) > len(signal.case.group) else signal.case
         number = max((attempt.number for attempt in known), default=0) + 1
         made = Attempt(case, number, signal.serial, signal.at_ms, told={teller: False})
-        self._attempts.append(made)
+        self.add(made)
         return made, True
 
     def _joins(self, attempt: Attempt, signal: Signal) -> bool:

@@ -240,3 +240,21 @@ def test_retries_with_files_of_their_own_are_in_the_order_of_their_times() -> No
     ledger = ledger_of(("A#t", BEGIN, BEGIN + 1, ""), ("A#t", BEGIN + 9000, BEGIN + 9001, ""))
     merge([parse(when % (29, b""), BEGIN, END), parse(when % (20, b"<failure/>"), BEGIN, END)], ledger)
     assert [attempt.outcome for attempt in ledger] == ["failed", "passed"]
+
+
+def test_a_name_without_a_class_is_one_test_s_alone() -> None:
+    first, second = b'<testcase classname="a.A" name="t"/>', b'<testcase classname="b.B" name="t"><failure/></testcase>'
+    data = b"<testsuite>" + first + second + b"</testsuite>"
+    ledger = ledger_of(("t", 10, 20, "passed"))
+    merge([parse(data, BEGIN, END)], ledger)
+    assert [(a.case.title, a.start_ms, a.outcome) for a in ledger] == [
+        ("a.A.t", 10, "passed"),
+        ("b.B.t", None, "failed"),
+    ]
+
+
+def test_a_name_in_full_comes_before_a_part_of_one() -> None:
+    data = b'<testsuite><testcase name="t"><failure/></testcase><testcase classname="b.B" name="t"/></testsuite>'
+    ledger = ledger_of(("b.B#t", 10, 20, "passed"))
+    merge([parse(data, BEGIN, END)], ledger)
+    assert [(a.case.title, a.start_ms, a.outcome) for a in ledger] == [("b.B.t", 10, "passed"), ("t", None, "failed")]
