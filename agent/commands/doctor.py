@@ -188,8 +188,10 @@ def _waiting(folder: Path, keep_hours: float, now_s: float) -> Check:
 def _access(loaded: Loaded, config: Path | None) -> Check:
     """Whether others on this host can read our secrets or what was recorded."""
     settings = loaded.settings
-    secret = [file for file in (settings.upload.api_key_file, settings.metrics.token_file) if file is not None]
-    if config is not None and "file" in (loaded.origins.get(name) for name in ("upload.api_key", "metrics.token")):
+    files = (settings.upload.api_key_file, settings.metrics.token_file, settings.farm.broker_file)
+    secret = [file for file in files if file is not None]
+    names = ("upload.api_key", "metrics.token", "farm.broker")
+    if config is not None and "file" in map(loaded.origins.get, names):
         secret.append(config)
     open_to_others = []
     for place in (*secret, settings.spool):

@@ -130,7 +130,7 @@ def submit(
             _submit(_broker_farm(settings), jobs, wait, queue, as_json, 0.0)
         else:
             with _host_farm(settings, config, device) as local:
-                _submit(local, jobs, True, queue, as_json, FOUND_SECONDS)
+                _submit(local, jobs, True, queue, as_json, FOUND_SECONDS, local.kill)
 
 
 @farm.command("status")
@@ -402,8 +402,16 @@ def local_farm(settings: Settings, devices: Devices, wanted: Sequence[str], pref
     )  # fmt: skip
 
 
-def _submit(farm: Farm, jobs: list[Job], wait: bool, queue: bool, as_json: bool, found_seconds: float) -> None:
-    """Raises NoDevice, FarmError, JobsFailed, KeyboardInterrupt."""
+def _submit(
+    farm: Farm,
+    jobs: list[Job],
+    wait: bool,
+    queue: bool,
+    as_json: bool,
+    found_seconds: float,
+    leave: Callable[[], None] = lambda: None,
+) -> None:
+    """`leave` ends at once what runs here. Raises NoDevice, FarmError, JobsFailed, KeyboardInterrupt."""
     from agent.commands.console import put, put_json, say
 
     try:
@@ -417,6 +425,9 @@ def _submit(farm: Farm, jobs: list[Job], wait: bool, queue: bool, as_json: bool,
             say(f"{len(jobs)} jobs wait for a device. `android-replay farm status` shows them.")
             return
         reports = await_reports(farm, jobs, _told)
+    except KeyboardInterrupt:
+        leave()
+        raise
     finally:
         farm.close()
     _tell(reports, as_json)

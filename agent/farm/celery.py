@@ -176,15 +176,16 @@ class Store:
 
     def join(self, host: str) -> None:
         with self._spoken():
-            self._redis.sadd(PREFIX + "hosts", host)
+            self._redis.zadd(PREFIX + "hosts", {host: now_ms()})
 
     def leave(self, host: str) -> None:
         with self._spoken():
-            self._redis.srem(PREFIX + "hosts", host)
+            self._redis.zrem(PREFIX + "hosts", host)
 
     def hosts(self) -> list[str]:
+        """Those that were there in the last days and did not say goodbye."""
         with self._spoken():
-            found: Any = self._redis.smembers(PREFIX + "hosts")
+            found: Any = self._redis.zrangebyscore(PREFIX + "hosts", now_ms() - KEEP_SECONDS * 1000, "+inf")
             return sorted(each.decode() for each in found)
 
     def waits(self, job: str, queue: str) -> bool:

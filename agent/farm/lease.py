@@ -150,6 +150,13 @@ def end_marked(job: Any) -> int:
     return len(found)
 
 
+def kill_marked(job: str) -> None:
+    """End what a job started, at once."""
+    for pid in marked(job) if job else ():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
 def marked(job: str) -> list[int]:
     """The living processes that carry a job's mark, this one apart."""
     wanted = f"{MARK}={job}".encode()

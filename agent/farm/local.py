@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.errors import AgentError, StorageError
 from agent.farm.health import HealthRecord, Limits
 from agent.farm.job import Job, JobReport, Outcome, fits
-from agent.farm.lease import Lease, LeaseTaken
+from agent.farm.lease import Lease, LeaseTaken, kill_marked
 from agent.farm.ledger import Ledger
 from agent.farm.rack import HEALTH_SECONDS, Devices, Rack, Say
 from agent.farm.status import DeviceState, FarmFacts, HostFacts, JobFacts, JobState
@@ -186,7 +186,8 @@ class _Worker:
         return not self._thread.is_alive()
 
     def kill(self) -> None:
-        self.end("stopped", "the host was stopped at once")
+        self.end("stopped", "the farm was stopped at once")
+        kill_marked(self._state[1])
 
     def _run(self) -> None:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ import orjson
 
 from agent.errors import ConfigError
 from agent.farm.job import Outcome
-from agent.farm.lease import marked
+from agent.farm.lease import kill_marked
 from agent.farm.rack import Say
 from agent.farm.status import DeviceState
 
@@ -88,11 +87,8 @@ class ConsumerProcess:
         return self._over.wait(seconds)
 
     def kill(self) -> None:
-        job = self._state[1]
         self._process.kill()
-        for pid in marked(job) if job else []:
-            with contextlib.suppress(OSError):
-                os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+        kill_marked(self._state[1])
 
     def _send(self, line: bytes) -> None:
         assert self._process.stdin is not None
