@@ -35,6 +35,8 @@ from farming.running import PREFIX
 READY_SECONDS, END_SECONDS = 120.0, 300.0
 SHARDS = 12
 PULLS = 5
+# At once, and the start of a process on a busy machine.
+PULL_SECONDS = 1.0
 # A report that says so must agree with what the stand-in noted.
 BEGAN_NEVER = {"refused", "lost"}
 ACTS = ("host", "host", "consumer", "consumer", "phone", "phone", "phone", "redis")
@@ -112,10 +114,14 @@ class Farm:
 
     def _jobs(self) -> list[Job]:
         options, jobs = self._options, []
-        command = [sys.executable, "-S", "-c", f"import time; time.sleep({options.seconds})"]
+        command = self._noted([sys.executable, "-S", "-c", f"import time; time.sleep({options.seconds})"])
         while len(jobs) < options.jobs:
             jobs += shards({"command": command, "tags": ["rack"]}, min(SHARDS, options.jobs - len(jobs)))
         return jobs
+
+    def _noted(self, command: list[str]) -> list[str]:
+        """A command whose beginning and end are noted: by the stand-in, which the real recorder runs as its command."""
+        return [*PREFIX, "--device", "-", "--out", ".", "--", *command] if self._options.run else command
 
     def _await(self, jobs: list[Job]) -> dict[str, JobReport]:
         """The reports; meanwhile accidents happen."""
@@ -174,13 +180,13 @@ class Farm:
         self._say("Every phone is idle again.")
         found = []
         # All phones but one are kept busy.
-        hold = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
+        hold = self._noted([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
         busy = [read_job({"command": hold, "tags": ["rack"]}) for _ in range(everything - 1)]
         for job in busy:
             self._farm.submit(job)
         self._until(lambda: len(self._idle()) == 1, READY_SECONDS, "all phones but one to be busy")
         for _ in range(PULLS):
-            job = read_job({"command": [sys.executable, "-S", "-c", "pass"], "tags": ["rack"]})
+            job = read_job({"command": self._noted([sys.executable, "-S", "-c", "pass"]), "tags": ["rack"]})
             at = time.time_ns() / 1e9
             self._farm.submit(job)
             self._until(lambda job=job: self._farm.report(job.id), READY_SECONDS, "the job")
@@ -203,12 +209,12 @@ class Farm:
             report = reports.get(job.id)
             if report is None:
                 faults.append(f"job {job.id} has no report")
-            elif self._options.run:
-                continue
             elif report.outcome in BEGAN_NEVER and began[job.id]:
                 faults.append(f"job {job.id} is reported as {report.outcome}, and began")
             elif report.outcome in ("passed", "failed") and not ended[job.id]:
                 faults.append(f"job {job.id} is reported as {report.outcome}, and did not end")
+        if waits and median(waits) > PULL_SECONDS and not self._options.run:
+            faults.append(f"an idle phone took its next job after {median(waits):.1f} s")
         left = [pid for job in jobs for pid in marked(job.id)]
         if left:
             faults.append(f"left running: {left}")

@@ -32,6 +32,9 @@ def main() -> int:
     parser.add_argument("--app")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
+    if options.device == "-":
+        # It is the command of the real `run`.
+        options.device = os.environ["ANDROID_SERIAL"]
     asked: list[int] = []
     running: list[subprocess.Popen[bytes]] = []
 
