@@ -12,7 +12,7 @@ import pytest
 from fakes.broker import require_redis
 
 ROOT = Path(__file__).parents[2]
-SHORT = "--hosts 1 --devices 2 --jobs 6 --seconds 0.3 --every 0.5 --accidents 2 --seed 3"
+SHORT = "--hosts 1 --devices 2 --jobs 5 --seconds 0.3 --every 0.3 --accidents 1 --seed 2"
 WORDS = os.environ.get("FARM_ARGUMENTS", SHORT).split()
 
 
