@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from agent.collector.server import Server
 from agent.runs.api import TOKEN, URL, make_app
 from agent.runs.ledger import Ledger, Signal
+from agent.runs.pytestplugin import Teller
 
 SUITE = """
 import os
@@ -46,6 +48,7 @@ def test_before(): pass
 def test_crash(): os._exit(7)
 """
 
+NODE = "test_shop.py::test_flaky"
 # Without the others' plugins pytest starts in a third of the time.
 ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 OURS = ("-p", "agent.runs.pytestplugin")
@@ -109,6 +112,29 @@ def test_workers_tell_and_of_one_that_dies_the_controller(told: Told, tmp_path: 
         ("test_crash", "started", "gw0"),
         ("test_crash", "finished", ""),
     ]
+
+
+def test_attempts_of_which_the_log_tells_neither_start_nor_teardown(told: Told) -> None:
+    """As pytest-rerunfailures before 16 has it."""
+    ledger, _, environment = told
+    teller = Teller(environment[URL], environment[TOKEN])
+
+    def report(when: str, outcome: str) -> SimpleNamespace:
+        failed, skipped = outcome == "failed", outcome == "skipped"
+        return SimpleNamespace(nodeid=NODE, when=when, outcome=outcome, failed=failed, skipped=skipped, longrepr=None)
+
+    teller.pytest_runtest_logstart(NODE)
+    for when, outcome in (
+        ("setup", "passed"),
+        ("call", "rerun"),
+        ("again", ""),
+        ("call", "failed"),
+        ("teardown", "passed"),
+    ):
+        teller.pytest_runtest_setup(SimpleNamespace(nodeid=NODE))
+        if outcome:
+            teller.pytest_runtest_logreport(report(when, outcome))
+    assert [(a.number, a.outcome) for a in ledger] == [(1, "failed"), (2, "failed")]
 
 
 def test_a_run_that_is_gone_fails_no_test(told: Told, tmp_path: Path) -> None:
