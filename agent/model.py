@@ -236,7 +236,7 @@ class MaskedSnapshot:
 
     `canvas` has the recording's width and the masks burnt in; None when only views are recorded. `screen` is the
     device's size in the frame's rotation, in pixels; `dpi` its density. `blocked` is the reason why the whole picture
-    is covered, "" when it is not.
+    is covered, "" when it is not. By `read_ms` (epoch ms) the views had been read, which may be long after the picture.
     """
 
     stamp: Stamp
@@ -247,6 +247,7 @@ class MaskedSnapshot:
     nodes: tuple[MaskedNode, ...]
     covers: tuple[MaskRect, ...]
     blocked: str = ""
+    read_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,9 @@ class Masker:
         covers = tuple(dict.fromkeys((*(c for x in around for c in x.covers), *private, *moving, *behind, *settling)))
         masked = canvas.masked([cover.bounds for cover in covers], self._width)
         nodes = tuple(_told(node, canvas) for node in last.nodes)
-        return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, masked, nodes, covers)
+        return MaskedSnapshot(
+            s.frame.stamp, size, dpi, s.frame.rotation, masked, nodes, covers, read_ms=_read_ms(trees[-1])
+        )  # fmt: skip
 
     def tree(self, tree: Hierarchy, screen: Size, dpi: int) -> MaskedSnapshot:
         """The views of a dump alone, for a recording without pictures; `screen` in the dump's rotation."""
@@ -148,7 +150,8 @@ class Masker:
         covers = tuple(dict.fromkeys((*found.covers, *(MaskRect(p.bounds, p.kind, p.rule) for p in found.private))))
         reason = "no-tree" if not tree.roots else "" if found.package else "not-app"
         nodes = () if reason else found.nodes
-        return MaskedSnapshot(tree.stamp, screen, dpi, tree.rotation, None, nodes, covers, reason)
+        read_ms = None if reason else _read_ms(tree)
+        return MaskedSnapshot(tree.stamp, screen, dpi, tree.rotation, None, nodes, covers, reason, read_ms)
 
     def judged(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:
         """What is known of a dump on a screen of this size, view by view: what `snapshot` goes by."""
@@ -279,6 +282,11 @@ class Masker:
         cover = MaskRect(Bounds(0, 0, size.width, size.height), "block", reason)
         canvas = covered(size, self._width)
         return MaskedSnapshot(s.frame.stamp, size, dpi, s.frame.rotation, canvas, (), (cover,), reason)
+
+
+def _read_ms(tree: Hierarchy) -> int:
+    """When a dump was over."""
+    return tree.stamp.wall_ms + -(-tree.bound_ns // 1_000_000)
 
 
 def blank(stamp: Stamp, screen: Size, dpi: int, width: int, reason: str) -> MaskedSnapshot:

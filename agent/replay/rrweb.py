@@ -78,10 +78,12 @@ def mutation(
     adds: Iterable[Event] = (),
     layers: Iterable[tuple[Event, int | None]] = (),
     fallen: Iterable[int] = (),
+    read_ms: int | None = None,
 ) -> Event:
     """Changes of attributes by node id (None takes one away), views that go, views that come.
 
-    `layers` come, each with the id of the one above it, the uppermost first; `fallen` are those that go.
+    `layers` come, each with the id of the one above it, the uppermost first; `fallen` are those that go. By `read_ms`
+    the views had been read from the phone; players pass it over.
     """
     return _incremental(
         at_ms,
@@ -97,6 +99,7 @@ def mutation(
                 *({"parentId": LAYERS_ID, "nextId": above, "node": node} for node, above in layers),
                 *({"parentId": VIEWS_ID, "nextId": None, "node": node} for node in adds),
             ],
+            **({} if read_ms is None else {"read_ms": read_ms}),
         },
     )
 

@@ -39,7 +39,7 @@ TAIL = "what came after its last append is missing"
 class Shown:
     """A snapshot ready to be written: pictures encoded (None: a wireframe), views as boxes.
 
-    `masking` counts how often masking had become stricter before it was masked.
+    `masking` counts how often masking had become stricter before it was masked. By `read_ms` the views had been read.
     """
 
     stamp: Stamp
@@ -51,12 +51,13 @@ class Shown:
     covers: tuple[MaskRect, ...]
     blocked: str
     masking: int = 0
+    read_ms: int | None = None
 
     @classmethod
     def of(cls, snapshot: MaskedSnapshot, stack: Stack | None, masking: int = 0) -> Shown:
         s = snapshot
         views = tree.boxes(s.nodes, s.dpi, wireframe=stack is None)
-        return cls(s.stamp, s.screen, s.dpi, s.rotation, stack, views, s.covers, s.blocked, masking)
+        return cls(s.stamp, s.screen, s.dpi, s.rotation, stack, views, s.covers, s.blocked, masking, s.read_ms)
 
     @property
     def geometry(self) -> tuple[Size, int, Rotation, bool]:
@@ -175,6 +176,7 @@ class SegmentWriter:
                     views.adds,
                     self._raised(shown, kept),
                     [self._ids.of(_key(layer)) for layer in (old.layers if old else ()) if layer not in kept],
+                    None if views.empty else shown.read_ms,
                 )
             )
         if (shown.covers, shown.blocked) != (self._shown.covers, self._shown.blocked):

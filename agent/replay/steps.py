@@ -1,7 +1,8 @@
 """A session's events as steps: what a person did and what came of it. Pure and deterministic.
 
-A touch is told by the view that stood at its place when it was aimed at: people take a moment from what they see to the
-glass. Where typing would show, a recording holds no places; that something was touched is all that is told of it.
+A touch is told by the view that stood at its place when it came, by views that had been read from the phone by then;
+while the screen changes, by what stood there before and after, if that is the same. Where typing would show, a
+recording holds no places; that something was touched is all that is told of it.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ ACTIONS = frozenset((
 
 # What something may come of besides.
 _ROOTS = frozenset(("start", "crash", "anr", "lowmemory"))
-# Nobody reacts faster to what a screen shows.
-REACTION_MS = 150
+# How much later views were read that do not say when.
+UNREAD_MS = 150
 LONG_MS = 500
 # Android's touch slop, and how far a finger strays on a button that it presses, in dp.
 SLOP, STRAY = 8.0, 24.0
@@ -169,7 +170,7 @@ class Reader:
         self._at_ms = max(self._at_ms, at)
         change = self._playback.feed(event)
         if change & (Change.VIEWS | Change.WINDOW):
-            self._look(at)
+            self._look(at, data.get("read_ms"))
         kind = event.get("type")
         if kind == 3 and data.get("source") == 2:
             self._touch(at, data, data.get("type") == _DOWN, data.get("type") in _UP)
@@ -192,12 +193,14 @@ class Reader:
             self._lift(finger.down_ms, pointer)
         return [step if aim is None else self._aimed(step, aim) for step, aim in self._steps]
 
-    def _look(self, at: int) -> None:
+    def _look(self, at: int, read_ms: object) -> None:
+        """The views changed at a time; by `read_ms` they had been read, which may be after what they were told with."""
         state = self._playback.state
         self._width = state.width
         if self._views and self._views[-1][1] == state.views:
             return
-        self._views.append((at, state.views))
+        # Until then the screen may have become what it is by a touch.
+        self._views.append((max(at, read_ms) if isinstance(read_ms, int) else at + UNREAD_MS, state.views))
         if state.views:
             self._known = state.views
             for aim in self._waiting:
@@ -205,18 +208,15 @@ class Reader:
             self._waiting.clear()
 
     def _aiming(self, at: int) -> _Aim:
-        """What was there to aim at. A screen that came within a reaction's time was not seen yet, or is already what
-        came of the touch: pictures are told a little early or late."""
+        """What was there to aim at. What was read only later may be what came of the touch already."""
         seen: Sequence[View] = ()
         known: Sequence[View] = ()
         late: Sequence[View] = ()
-        first = True
-        for since, views in self._views:
-            if since <= at - REACTION_MS or first:
+        for number, (by, views) in enumerate(self._views):
+            if by <= at or not number:
                 seen, known = views, views or known
             else:
                 late = late or views
-            first = False
         aim = _Aim(seen, known, late, self._width)
         if not seen and not late:
             self._waiting.append(aim)

@@ -93,6 +93,16 @@ def test_a_picture_is_half_the_size_and_shows_what_is_not_private() -> None:
     assert tuple(result.canvas.rgb()[1000, 270]) == APP_COLOR
 
 
+def test_it_is_told_when_its_views_had_been_read() -> None:
+    s, canvas = still(app(PAY))
+    assert s.after is not None
+    after = replace(s.after, stamp=at(0.5), bound_ns=80_200_000)
+    masker = Masker("medium", APP)
+    assert masker.snapshot(replace(s, after=after), canvas, 440).read_ms == at(0.5).wall_ms + 81
+    assert masker.tree(after, SCREEN, 440).read_ms == at(0.5).wall_ms + 81
+    assert masker.snapshot(replace(s, after=None), canvas, 440).read_ms is None
+
+
 @pytest.mark.parametrize(
     ("level", "private"),
     [

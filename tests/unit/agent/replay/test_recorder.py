@@ -17,6 +17,7 @@ from fakes.views import (
     app,
     at,
     event,
+    keyboard,
     log,
     painted,
     snapshot,
@@ -40,6 +41,7 @@ from agent.model import (
     SealedSegment,
     SessionKey,
 )
+from agent.replay import rrweb
 from agent.replay.canvas import RgbaCanvas
 from agent.replay.mask import Masker
 from agent.replay.recorder import MAX_LOGS, MAX_PROOF_CHARS, Item, Recorder
@@ -531,6 +533,20 @@ def test_no_touch_is_told_while_the_screen_is_not_seen(reason: str, before: int)
     sealed = run([*items, Gap(at(3), at(3.2), "screen", reason), touch(9, "down"), touch(9.1, "up")], to, until=30)
     assert sum(segment.manifest.counts.touches for segment in sealed) == 2 * before
     assert to.losses == (Loss("touch", "where typing would show", 4 - 2 * before),)
+
+
+def test_that_touches_are_held_back_is_said_once_for_each_burst_and_without_places() -> None:
+    masker = Masker("medium", APP)
+    to = recorder(masker)
+    shot = masker.snapshot(*still(app(view(0, 300, 1080, 400, text="PIN")), keyboard(), seconds=1), DPI)
+    keys = [touch(second, kind, 500, 2000) for second in (3, 3.4, 3.8, 4.2, 8, 8.4) for kind in ("down", "up")]
+    sealed = run([event(1, ONE), shot, *keys], to, until=30)
+    found = [
+        (e["timestamp"], e["data"]["payload"])
+        for segment in sealed for e in map(orjson.loads, segment.events)
+        if e["type"] == 6 and e["data"]["plugin"] == rrweb.TOUCH
+    ]  # fmt: skip
+    assert found == [(at(3).wall_ms, {"kind": "untold"}), (at(8).wall_ms, {"kind": "untold"})]
 
 
 def test_touches_are_told_again_once_the_screen_is_seen() -> None:

@@ -29,6 +29,13 @@ def test_a_mutation_has_all_four_lists() -> None:
         "removes": [],
         "adds": [],
     }
+    assert rrweb.mutation(5, read_ms=9)["data"] == {
+        "source": 0, "texts": [], "attributes": [], "removes": [], "adds": [], "read_ms": 9,
+    }  # fmt: skip
+
+
+def test_that_a_place_is_not_told_has_none() -> None:
+    assert rrweb.untold(5)["data"] == {"plugin": rrweb.TOUCH, "payload": {"kind": "untold"}}
 
 
 def test_touches() -> None:

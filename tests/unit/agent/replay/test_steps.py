@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.replay import rrweb
 from agent.replay.rrweb import Event
-from agent.replay.steps import LONG_MS, REACTION_MS, Step, merged, steps
+from agent.replay.steps import LONG_MS, UNREAD_MS, Step, merged, steps
 from bridge.types import TouchKind
 
 START = 1_760_000_000_000
@@ -100,14 +100,21 @@ def test_two_fingers() -> None:
     assert pair(300, 500).kind == "two-fingers"
 
 
-def test_what_was_aimed_at_counts_and_not_what_has_just_come() -> None:
-    toggled = rrweb.mutation(START + 1000 - REACTION_MS + 50, [(101, {"aria-label": "Paid"})])
-    step = one(toggled, *finger(1000, (100, 620)))
-    assert step.target is not None
-    assert step.target.words == "Pay"
-    seen = one(rrweb.mutation(START + 500, [(101, {"aria-label": "Paid"})]), *finger(1000, (100, 620)))
-    assert seen.target is not None
-    assert seen.target.words == "Paid"
+def test_what_had_been_read_by_then_counts() -> None:
+    def words(told_ms: int, read_ms: int | None) -> str:
+        """What is named by a tap at 1000 when its label changes at `told_ms`, read by `read_ms`."""
+        read = None if read_ms is None else START + read_ms
+        change = rrweb.mutation(START + told_ms, [(101, {"aria-label": "Paid"})], read_ms=read)
+        target = one(change, *finger(1000, (100, 620))).target
+        assert target is not None
+        return target.words
+
+    assert words(500, 900) == words(500, 1000) == "Paid"
+    # It was told with an earlier picture, and may be what came of the tap.
+    assert words(500, 1100) == "Pay"
+    # An older recording does not say when.
+    assert words(500, None) == words(1000 - UNREAD_MS, None) == "Paid"
+    assert words(1001 - UNREAD_MS, None) == "Pay"
 
 
 def test_while_the_screen_is_hidden_only_what_stood_there_before_and_after_is_told() -> None:
