@@ -1,31 +1,40 @@
 """A suite as users have them, for the tests of `android-replay run`: it passes, fails, is flaky, and crashes.
 
-Each test waits for what the app logs, as a test of a real app would. Run by its path, so that it is none of our tests.
+Each test waits for what the app logs, as a test of a real app would. Run beside an emulated phone, from anywhere:
+
+    android-replay run --device emulated:shop --keep failed --junit out.xml -- \
+        python -m pytest --reruns 1 --junitxml out.xml tests/samples
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from collections.abc import Callable
-from pathlib import Path
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
-PHONE = [os.environ["ADBUTILS_ADB_PATH"], "-s", os.environ["ANDROID_SERIAL"]]
+SECONDS = 20.0
 
 
 @pytest.fixture
-def logged() -> Callable[[str], None]:
-    """Waits until the phone's log has a text that it had not before the test."""
-    with subprocess.Popen([*PHONE, "logcat", "-T", "1"], stdout=subprocess.PIPE, text=True) as log:
+def logged() -> Iterator[Callable[[str], None]]:
+    """Waits until the phone's log has a line with a text; the newest line counts, too."""
+    adb = os.environ.get("ADBUTILS_ADB_PATH") or shutil.which("adb") or "adb"
+    command = [adb, "-s", os.environ["ANDROID_SERIAL"], "logcat", "-T", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as log:
+        deadline = threading.Timer(SECONDS, log.kill)
+        deadline.start()
 
         def wait(text: str) -> None:
             assert log.stdout is not None
-            assert any(text in line for line in log.stdout), f"the log ended without {text}"
+            assert any(text in line for line in log.stdout), f"in {SECONDS} s the log had nothing of {text}"
 
         yield wait
-        log.terminate()
+        deadline.cancel()
+        log.kill()
 
 
 def test_that_passes(logged: Callable[[str], None]) -> None:
@@ -39,7 +48,7 @@ def test_that_fails(logged: Callable[[str], None]) -> None:
 
 def test_that_is_flaky(logged: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory) -> None:
     logged("ReactNativeJS")
-    first = Path(os.environ["SUITE_FOLDER"]) / "flaky"
+    first = tmp_path_factory.getbasetemp() / "seen"
     if not first.exists():
         first.touch()
         raise AssertionError("the list was not there yet")

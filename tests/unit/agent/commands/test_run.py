@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -43,7 +42,7 @@ log("started: testCart(com.northbay.shop.CartTest)")
 log("failed: testCart(com.northbay.shop.CartTest)")
 log("finished: testCart(com.northbay.shop.CartTest)")
 assert tell(name="checkout", event="finished", outcome="failed", message="no receipt")["outcome"] == "failed"
-pytest = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:cacheprovider"]
+pytest = [sys.executable, "-m", "pytest", "-p", "no:randomly", sys.argv[1]]
 assert subprocess.run([*pytest, "-k", "crashes"]).returncode == 3
 os.execv(sys.executable, [*pytest, "-k", "not crashes", "--reruns", "1", "--junitxml", "out.xml"])
 """
@@ -63,19 +62,17 @@ class Ran:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     folder = tmp_path_factory.mktemp("run")
-    shutil.copy(SAMPLES / "suite.py", folder / "test_shop.py")
-    (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "script.py").write_text(SCRIPT)
     with Lab(1, profile="small", scenario="shop") as lab:
         words = [
             "run", "--device", lab.serials[0], "--app", "com.northbay.shop", "--keep", "failed", "--junit", "out.xml",
-            "--json", "--", sys.executable, "script.py",
+            "--json", "--", sys.executable, "script.py", str(SAMPLES),
         ]  # fmt: skip
         ended = subprocess.run(
             [sys.executable, "-P", "-m", "agent.cli", *words],
             cwd=folder,
             env={
-                **os.environ, **lab.environment, "SUITE_FOLDER": str(folder), "GITHUB_ACTIONS": "true",
+                **os.environ, **lab.environment, "GITHUB_ACTIONS": "true",
                 "ANDROID_REPLAY_SPOOL": str(folder / "spool"), "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
             },
             stdin=subprocess.DEVNULL,
@@ -175,7 +172,7 @@ def test_github_is_told(ran: Ran) -> None:
     assert sum(line.startswith("::error ") for line in lines) == 4
     assert sum(line.startswith("::warning ") for line in lines) == 1
     summary = (ran.folder / "summary.md").read_text()
-    assert "| replays/test\\_shop.test\\_that\\_is\\_flaky-attempt1.replay |" in summary
+    assert "| replays/suite.test\\_that\\_is\\_flaky-attempt1.replay |" in summary
     assert len(summary.splitlines()) == len((ran.folder / "replays" / "run.md").read_text().splitlines())
 
 
