@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,8 @@ FOUND_SECONDS = 15.0
 LOOK_SECONDS = 0.25
 AWAY_SECONDS = 2.0
 SHORT = 8
+# So many places of a job's recordings are shown; all are in its report.
+PLACES = 2
 BROKER_HINT = "Set ANDROID_REPLAY_FARM__BROKER or farm.broker_file to Redis' URL, or give --broker."
 
 farm = typer.Typer(
@@ -485,6 +487,8 @@ def await_reports(farm: Farm, jobs: Sequence[Job], told: Callable[[JobReport, in
                         stopped = True
                     report = None if job.id in reports else farm.report(job.id)
                     if report is not None:
+                        # Who reports a job that did not begin knows its id and no more.
+                        report = report.model_copy(update={"index": job.index, "count": job.count})
                         reports[job.id] = report
                         told(report, len(reports), len(jobs))
                 if away:
@@ -524,18 +528,20 @@ def _tell(reports: list[JobReport], as_json: bool) -> None:
     else:
         rows = [("shard", "job", "host", "device", "outcome", "exit", "recordings")]
         for report in reports:
-            code = "" if report.exit_code is None else str(report.exit_code)
+            code = "-" if report.exit_code is None else str(report.exit_code)
+            more = f" and {len(report.replays) - PLACES} more" if len(report.replays) > PLACES else ""
             rows.append(
                 (
                     str(report.index), report.job[:SHORT], report.host or "-", report.serial or "-", report.outcome,
-                    code or "-", ", ".join(report.replays) or "none",
+                    code, (", ".join(report.replays[:PLACES]) or "none") + more,
                 )
             )  # fmt: skip
         for line in table(rows):
             put(line)
-        for report in reports:
-            for row in report.table:
-                put("  ".join([f"shard {report.index}:", *(f"{name}={value}" for name, value in row.items())]))
+        tests = [(str(report.index), *_test(row)) for report in reports for row in report.table]
+        for line in table([("shard", "test", "attempt", "outcome", "session id", "device id", "replay"), *tests]):
+            if tests:
+                put(line)
     failed = [report for report in reports if report.outcome != "passed"]
     if failed:
         first = failed[0]
@@ -544,6 +550,12 @@ def _tell(reports: list[JobReport], as_json: bool) -> None:
             f"{MEANINGS[first.outcome]}.",
             first.reason,
         )
+
+
+def _test(row: Mapping[str, Any]) -> tuple[str, ...]:
+    names = ("test", "attempt", "outcome", "session_id", "device_id")
+    told = [str(row.get(name) or "-") for name in names]
+    return (*told, str(row.get("replay") or row.get("why") or "-"))
 
 
 def _show(facts: FarmFacts) -> None:

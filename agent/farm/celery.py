@@ -137,7 +137,8 @@ class Store:
                 f"The broker {self._shown} does not let us in.", "Check user and password in farm.broker."
             ) from error
         except redis.RedisError as error:
-            words = str(error).partition(". ")[0].partition("\n")[0] or type(error).__name__
+            # "Error 111 connecting to HOST:PORT. Connection refused."
+            words = str(error).partition("\n")[0].strip(" .").rpartition(". ")[2] or type(error).__name__
             raise FarmError(
                 f"The broker {self._shown} cannot be used: {words}.", "Is Redis running there, and reachable from here?"
             ) from error

@@ -50,7 +50,10 @@ def test_without_a_broker_the_phones_of_this_host_do_it(call, server: FakeAdbSer
     assert [line.split()[4] for line in lines[1:4]] == ["passed", "passed", "failed"]
     assert {line.split()[3] for line in lines[1:4]} <= {"emulator-5554", "R58"}
     # It ran here, in this folder.
-    assert sum("outcome=passed" in line for line in lines) == 2
+    tests = [line.split() for line in lines[5:]]
+    assert [words[-4:] for words in tests] == [
+        [outcome, "1760000000000", "d-1", "whole.replay"] for outcome in ("passed", "passed", "failed")
+    ]
     assert not (tmp_path / "android-replay" / "farm" / "jobs" / "x").exists()
 
 
@@ -104,7 +107,7 @@ def test_a_broker_that_is_away(call, server: FakeAdbServer, words: tuple[str, ..
     config.write_text(f'[farm]\nbroker_file = "{file}"\n')
     ended = call("farm", *before, "--config", str(config), *after)
     assert ended.code == 20
-    assert "The broker redis://127.0.0.1:1/0 cannot be used" in ended.err
+    assert "The broker redis://127.0.0.1:1/0 cannot be used: Connection refused." in ended.err
     assert PASSWORD not in ended.err
 
 
@@ -171,12 +174,13 @@ def test_ctrl_c_stops_the_jobs_and_a_broker_that_goes_is_waited_for(
 ) -> None:
     monkeypatch.setattr(farm, "AWAY_SECONDS", 0.01)
     monkeypatch.setattr(farm, "LOOK_SECONDS", 0.01)
-    slow, jobs = Slow(), [Job(command=PASS), Job(command=PASS)]
+    slow, jobs = Slow(), [Job(command=PASS, index=index, count=2) for index in range(2)]
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     reports = farm.await_reports(slow, jobs, lambda *_: None)  # type: ignore[arg-type]
     timer.join()
     assert [report.job for report in reports] == slow.stopped == [job.id for job in jobs]
+    assert [(report.index, report.count) for report in reports] == [(0, 2), (1, 2)]
     said = capsys.readouterr().err
     assert said.count("The jobs go on") == said.count("The broker is back.") == 1
 
