@@ -122,7 +122,7 @@ def submit(
             "sinks": sink or [],
             "app": app,
             "keep": keep,
-            "cwd": cwd if remote or cwd else str(Path.cwd()),
+            "cwd": cwd if remote else str(Path(cwd or ".").absolute()),
             "seconds": timeout,
         },
         shard,

@@ -28,6 +28,8 @@ TICK_SECONDS = 0.5
 # A worker that ended by itself is started again, each time later, and at once again after it has held for a minute.
 AGAIN_SECONDS, LATEST_SECONDS, HELD_SECONDS = 0.5, 60.0, 60.0
 WATCH_AGAIN_SECONDS = 1.0
+# How long jobs may take to end in order, what they have recorded delivered; then they are killed.
+END_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +167,10 @@ class Rack:
             workers = self._workers()
             for worker in workers:
                 worker.end("stopped", reason)
+            until = time.monotonic() + END_SECONDS
             for worker in workers:
-                worker.join(threading.TIMEOUT_MAX)
+                if not worker.join(max(0.0, until - time.monotonic())):
+                    worker.kill()
             watcher.join()
             for slot in self._slots.values():
                 if slot.look is not None:

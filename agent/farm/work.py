@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from agent.farm.delivery import REPLAY, Courier
 from agent.farm.job import ROWS, Job, JobReport, Outcome, rows
 from agent.farm.lease import MARK, Lease, end_marked
 from agent.store.disk import guarded, make_folder
+
+log = logging.getLogger(__name__)
 
 # The recordings of a job, what it printed, and what `run --json` printed of itself, in the job's folder.
 REPLAYS, OUTPUT, LOG = "replays", "output.txt", "log.txt"
@@ -83,6 +86,18 @@ class Bench:
 
     def work(self, job: Job, lease: Lease, ending: Ending) -> JobReport:
         """Do a job on the leased device. Whatever happens, there is a report, and nothing of the job runs any more."""
+        try:
+            return self._work(job, lease, ending)
+        except Exception as error:
+            # A job without a report would be waited for for ever.
+            log.exception("a job came to no regular end")
+            return JobReport(
+                job=job.id, outcome="failed", host=self.host, serial=lease.serial, index=job.index, count=job.count,
+                reason=f"Its worker failed unexpectedly ({type(error).__name__}); the host's log says more.",
+                ended_ms=self.now_ms(),
+            )  # fmt: skip
+
+    def _work(self, job: Job, lease: Lease, ending: Ending) -> JobReport:
         began_ms = self.now_ms()
         folder = self.folder / job.id
         lease.note(job.id)
@@ -93,7 +108,7 @@ class Bench:
             return JobReport(
                 job=job.id,
                 outcome=outcome,
-                host=self.host[:200],
+                host=self.host,
                 serial=lease.serial,
                 index=job.index,
                 count=job.count,

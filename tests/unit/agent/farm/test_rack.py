@@ -196,6 +196,16 @@ def test_adbs_server_may_come_later(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len([said for said in bed.said if "adb's server is away" in said]) == 1
 
 
+def test_a_worker_that_does_not_end_in_time_is_killed(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rack_module, "END_SECONDS", 0.1)
+    bed.devices.plug("A1")
+    until(lambda: bed.started, "a worker")
+    bed.started[0].patient = True
+    bed.close()
+    assert bed.started[0].asked == ("stopped", "the host was stopped")
+    assert bed.started[0].ended
+
+
 def test_kill_ends_workers_at_once(bed: Bed) -> None:
     bed.devices.plug("A1")
     until(lambda: bed.started, "a worker")

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -151,6 +151,16 @@ def test_the_device_stays_leased_while_the_recorder_lives(lease: Lease, tmp_path
     _bench(tmp_path).work(theirs, lease, Ending())
     assert "leases/A1" in (tmp_path / "jobs" / own.id / OUTPUT).read_text()
     assert "leases/A1" not in (tmp_path / "jobs" / theirs.id / OUTPUT).read_text()
+
+
+def test_a_worker_that_fails_leaves_a_report(lease: Lease, tmp_path: Path) -> None:
+    def broken(folder: Path, name: str, sinks: Sequence[str]) -> tuple[list[str], str]:
+        raise LookupError("nobody thought of this")
+
+    job = _python("pass", index=1, count=2)
+    report = Bench("here", tmp_path / "jobs", PREFIX, now_ms, broken).work(job, lease, Ending())
+    assert (report.outcome, report.index, "LookupError" in report.reason) == ("failed", 1, True)
+    assert marked(job.id) == []
 
 
 def test_endings_call_whoever_waits() -> None:
