@@ -193,6 +193,7 @@ def recorded(
     """
     import asyncio
     import contextlib
+    import shutil
     import signal
 
     from agent.commands.console import logged, say
@@ -203,6 +204,7 @@ def recorded(
     from bridge.errors import BridgeError
 
     failure: AgentError | BridgeError | None = None
+    left, began = 0, False
     with logged(settings):
         try:
             Recording.create(working)
@@ -212,6 +214,7 @@ def recorded(
                     session = Session(rig, progress, last)
                     if http is not None:
                         stack.enter_context(session.door(http, token))
+                    began = True
                     try:
                         asyncio.run(session.run(duration))
                     except (AgentError, BridgeError) as error:
@@ -224,12 +227,15 @@ def recorded(
                 left = rig.spool.pending(f"dir:{working.absolute()}")
                 if failure is None:
                     rig.tell(facts)
+            _check_all_there(left, settings, working, out)
             summary = packed(working, out, *session.kept())
         except BaseException:
-            _tell_left(working, out)
+            # What waits was told of; what a second Ctrl-C has left may still be in the spool alone.
+            if began and not left:
+                say(f"What was recorded is kept in {working}. Make its file with {pick_up(working, out)}.")
+            elif not began:
+                shutil.rmtree(working, ignore_errors=True)
             raise
-        if left:
-            say(f"{left} segments could not be stored in {working} and wait in {settings.spool}.")
         if failure is not None:
             if summary is not None:
                 say(f"{out}: what was recorded until then, {summary.seconds:.0f} s.")
@@ -239,16 +245,15 @@ def recorded(
     return {"recorder": facts}, summary
 
 
-def _tell_left(working: Path, out: Path) -> None:
-    """Say what an end before its time has left, if it left anything."""
-    import shutil
+def _check_all_there(left: int, settings: Settings, working: Path, out: Path) -> None:
+    """Raises StorageFull when the folder has not got all that was recorded."""
+    from agent.errors import StorageFull
 
-    from agent.commands.console import say
-
-    if any(working.glob("segments/*.jsonl")):
-        say(f"What was recorded is kept in {working}. Make its file with {pick_up(working, out)}.")
-    else:
-        shutil.rmtree(working, ignore_errors=True)
+    if left:
+        raise StorageFull(
+            f"{left} segments found no room in {working} and wait in {settings.spool}.",
+            f"Free some space, then make the file with {pick_up(working, out)}.",
+        )
 
 
 def _why_nothing(rig: Rig) -> str:
@@ -264,6 +269,8 @@ def _why_nothing(rig: Rig) -> str:
                 f"`android-replay doctor --app {status.package or 'PACKAGE'}` says why, `android-replay snippet log` "
                 "what the app adds."
             )
+    if rig.statuses:
+        return "Nothing happened on the screen, or the app was not in front."
     return "No device came. `android-replay devices` tells what adb sees."
 
 

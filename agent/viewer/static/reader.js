@@ -89,12 +89,15 @@ function custom(part, t, tag, payload, axis) {
 /** What a row says of an event whose tag this page may not know. */
 function title(tag, payload) {
   if (tag === "session") return `Session ${payload.session_id ?? ""}`;
-  if (tag === "marker" && payload.note) {
-    return payload.name && payload.name !== "note" ? `${payload.name}: ${payload.note}` : payload.note;
-  }
-  const known = payload.event ?? payload.name ?? payload.text ?? payload.userId ?? payload.reason ?? payload.activity;
+  const noted = tag === "marker" && payload.note ? remark(payload) : null;
+  const known = noted ?? payload.event ?? payload.name ?? payload.text ?? payload.userId ?? payload.reason ?? payload.activity;
   const text = known ?? payload.package ?? Object.values(payload).find((value) => typeof value === "string") ?? "";
   return String(text).split("\n", 1)[0] || tag.replace("segment:", "");
+}
+
+/** A marker with a note; what is only a note has no other name. */
+function remark({ name, note }) {
+  return name && name !== "note" ? `${name}: ${note}` : note;
 }
 
 function log(t, payload) {

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -71,6 +74,12 @@ def test_what_is_no_marker_is_said(url: str, marked: list[tuple[str, str]]) -> N
     assert [answer.status_code for answer in answers] == [400, 400, 400, 400, 400, 413, 405, 404]
     assert all(answer.json()["ok"] is False and answer.json()["error"] for answer in answers)
     assert len(marked) == before
+
+
+def test_the_readme_s_curl_is_a_marker() -> None:
+    readme = (Path(__file__).parents[4] / "README.md").read_text()
+    (body,) = re.findall(rf"curl [^`]*-d '([^']+)' http://127.0.0.1:\d+{PATH}", readme)
+    assert wanted(json.loads(body)) == ("wrong total", "after login")
 
 
 @given(

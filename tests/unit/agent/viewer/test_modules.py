@@ -150,7 +150,7 @@ def test_reading_names_pictures_only_when_asked(run: Run) -> None:
 
 
 @pytest.mark.parametrize("payload", ["{}", "null", "7", '{"blocked": 3, "rules": 5}', f'{{"reason": "{HOSTILE}"}}'])
-@pytest.mark.parametrize("tag", ["mask", "gap", "doctor", "segment:track", "session", "toString", "crash"])
+@pytest.mark.parametrize("tag", ["mask", "gap", "doctor", "segment:track", "session", "toString", "crash", "marker"])
 def test_any_custom_event_is_told_or_counted(run: Run, tag: str, payload: str) -> None:
     told = run(
         f"""import {{ Axis }} from "./axis.js";
@@ -160,6 +160,17 @@ def test_any_custom_event_is_told_or_counted(run: Run, tag: str, payload: str) -
         tell(part.strange + part.facts.length + part.notices.length);"""
     )
     assert told == 1
+
+
+def test_a_marker_is_told_by_its_name_and_its_note(run: Run) -> None:
+    told = run(
+        """import { Axis } from "./axis.js";
+        import { read } from "./reader.js";
+        const marks = [{ name: "marker 1", note: "" }, { name: "note", note: "slow" }, { name: "pay", note: "twice" }];
+        const events = marks.map((payload) => ({ type: 5, timestamp: 1500, data: { tag: "marker", payload } }));
+        tell(read(events, new Axis([[1000, 2000]]), {}).facts.map(({ kind, name }) => [kind, name]));"""
+    )
+    assert told == [["marker", "marker 1"], ["marker", "slow"], ["marker", "pay: twice"]]
 
 
 def test_lasting_notices_are_told_once(run: Run) -> None:
