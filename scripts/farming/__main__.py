@@ -47,7 +47,12 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, default=3, help="how many hosts (3)")
     parser.add_argument("--devices", type=int, default=4, help="how many phones each (4)")
     parser.add_argument("--jobs", type=int, default=60, help="how many jobs (60)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long a job waits (3)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=6.0,
+        help="how long a job waits (6): longer than a killed worker takes to be back",
+    )
     parser.add_argument("--every", type=float, default=2.0, help="seconds between two accidents (2)")
     parser.add_argument("--accidents", type=int, default=1000, help="how many accidents at most; 0 = none")
     parser.add_argument("--seed", type=int, default=1)
