@@ -249,7 +249,7 @@ def serve(
                 f"A farm host of this machine works in {folder} already: {error}", "Stop it, or set farm.folder."
             ) from error
         name = _name(settings)
-        host = engine.host(url, name, devices, tags, wanted, settings.farm, command, prefix, say)
+        host = engine.host(url, name, devices, tags, wanted, settings.farm, command, prefix, _tell)
         stack.callback(host.close)
         asked = False
 
@@ -259,7 +259,7 @@ def serve(
                 host.kill()
                 os._exit(130)
             asked = True
-            say("Stopping: running jobs are ended in order. Ctrl-C again ends at once.")
+            _tell("Stopping: running jobs are ended in order. Ctrl-C again ends at once.")
             host.stop()
 
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -388,7 +388,6 @@ def local_farm(settings: Settings, devices: Devices, wanted: Sequence[str], pref
     """This host's devices as a farm, closed at the end of a block. Raises StorageError."""
     from contextlib import closing
 
-    from agent.commands.console import say
     from agent.farm.health import HealthRecord
     from agent.farm.ledger import Ledger
     from agent.farm.local import LocalFarm
@@ -399,9 +398,19 @@ def local_farm(settings: Settings, devices: Devices, wanted: Sequence[str], pref
     return closing(
         LocalFarm(
             devices, bench, Ledger(folder / "ledger"), settings.farm.leases, HealthRecord(folder / "health"),
-            settings.farm, (), wanted, say,
+            settings.farm, (), wanted, _tell,
         )
     )  # fmt: skip
+
+
+def _tell(text: str) -> None:
+    """A line for whoever still listens: a host goes on without."""
+    from contextlib import suppress
+
+    from agent.commands.console import say
+
+    with suppress(OSError, ValueError):
+        say(text)
 
 
 def _submit(
@@ -432,7 +441,7 @@ def _submit(
         raise
     finally:
         farm.close()
-    _tell(reports, as_json)
+    _show_reports(reports, as_json)
 
 
 def _check_able(farm: Farm, job: Job, seconds: float) -> None:
@@ -517,7 +526,7 @@ def _told(report: JobReport, count: int, total: int) -> None:
     say(f"[{count}/{total}] shard {report.index} {report.outcome}{where}, {seconds:.1f} s. {report.reason}".rstrip())
 
 
-def _tell(reports: list[JobReport], as_json: bool) -> None:
+def _show_reports(reports: list[JobReport], as_json: bool) -> None:
     from agent.commands.console import put, put_json, table
     from agent.errors import JobsFailed
     from agent.farm.job import MEANINGS

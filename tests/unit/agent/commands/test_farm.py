@@ -245,3 +245,19 @@ def test_a_host_from_its_start_to_ctrl_c(call, server: FakeAdbServer, tmp_path: 
         assert call("farm", "submit", "--", *PASS).code == 3
         assert call("farm", "stop", "--host", "here").code == 2
         assert call("farm", "stop", "nothing").code == 2
+
+
+def test_a_host_goes_on_when_nobody_listens_any_more(server: FakeAdbServer, tmp_path: Path, monkeypatch) -> None:
+    with redis_server(tmp_path) as redis:
+        monkeypatch.setenv("ANDROID_REPLAY_FARM__BROKER", redis.url)
+        server.states = {}
+        words = [sys.executable, "-P", "-m", "agent.cli", "farm", "host", "--all"]
+        with subprocess.Popen(words, stderr=subprocess.PIPE) as host:
+            assert host.stderr is not None
+            assert b"offers every device" in host.stderr.readline()
+            host.stderr.close()
+            # It has to say that the device cannot be used.
+            server.set_states({"R58": "unauthorized"})
+            redis.kill()
+            host.send_signal(signal.SIGTERM)
+            assert host.wait(20) == 0
