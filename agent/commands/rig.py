@@ -339,10 +339,17 @@ async def until_stopped(rig: Rig, duration: float | None, stop: asyncio.Event | 
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
 
+    begun = False
+
     def asked() -> None:
-        if stop.is_set():
+        nonlocal begun
+        if begun:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+            # What is torn down now fails in its own ways, which are of no interest.
+            loop.set_exception_handler(lambda loop, told: None)
+            raise KeyboardInterrupt
+        begun = True
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):

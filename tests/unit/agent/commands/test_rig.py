@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from pathlib import Path
 
-from agent.commands.rig import video_settings
-from agent.settings import Capture
+import pytest
+
+from agent.analytics.gate import Gate
+from agent.commands.rig import until_stopped, video_settings
+from agent.settings import Capture, load
 from bridge.video import VideoSettings
 
 
@@ -15,3 +21,44 @@ def test_what_video_is_asked_for(tmp_path: Path) -> None:
     assert asked == VideoSettings(720, 900_000, 24, jar, "")
     assert video_settings(Capture(video=False)) is None
     assert video_settings(Capture(quality="text")) is None
+
+
+class Endless:
+    """A recorder that seals its segments for ever; `asked` counts how often it was told to stop."""
+
+    def __init__(self) -> None:
+        self.settings = load({}).settings
+        self.gate = Gate()
+        self.asked = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await stop.wait()
+        self.asked += 1
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+
+def test_the_first_signal_stops_in_order_and_a_second_at_once() -> None:
+    rig = Endless()
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(until_stopped(rig, None))  # type: ignore[arg-type]
+    assert rig.asked == 1
+
+
+def test_a_stop_by_key_is_no_signal() -> None:
+    class Keyed(Endless):
+        async def run(self, stop: asyncio.Event) -> None:
+            stop.set()
+            # Somebody who stopped it by a key may press Ctrl-C once and loses nothing.
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0)
+            self.asked += 1
+
+    rig = Keyed()
+
+    async def run() -> None:
+        await until_stopped(rig, None, asyncio.Event())  # type: ignore[arg-type]
+
+    asyncio.run(run())
+    assert rig.asked == 1
