@@ -133,8 +133,10 @@ class _Wake:
         # A finger on the glass ends the wait.
         end_ns = self._clock.ns + max(1, round(seconds * 1e9))
         while not self._set and self._clock.ns < end_ns:
-            next_ns = max(self._clock.next_ns(), self._clock.ns + 1)
-            self._clock.forward(min(next_ns, end_ns) - self._clock.ns)
+            next_ns = self._clock.next_ns()
+            # After the clip's end nothing comes any more.
+            until_ns = min(next_ns, end_ns) if next_ns > self._clock.ns else end_ns
+            self._clock.forward(until_ns - self._clock.ns)
         return self._set
 
 
