@@ -57,7 +57,7 @@ def test_an_input_that_is_not_masked_is_found_in_pictures_and_in_text(monkeypatc
 
 
 def test_a_screen_that_slides_in_is_found_without_the_covers_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mask, "unsettled", lambda surveys, screen: [])
+    monkeypatch.setattr(mask, "unsettled", lambda surveys, screen, **_: [])
     assert leaks("slides")
 
 
@@ -84,7 +84,7 @@ def test_another_app_is_found_when_only_the_last_dump_counts(monkeypatch: pytest
 
 
 def test_a_cover_that_is_dropped_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def bare(surveys: list[Survey], screen: object) -> list[MaskRect]:
+    def bare(surveys: list[Survey], screen: object, **_: object) -> list[MaskRect]:
         for found in surveys:
             object.__setattr__(found, "covers", ())
         return []
@@ -113,6 +113,6 @@ def test_a_cover_of_a_video_that_is_off_by_a_line_is_found(monkeypatch: pytest.M
 
 
 def test_a_screen_that_slides_in_a_video_is_found_without_the_covers_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mask, "unsettled", lambda surveys, screen: [])
+    monkeypatch.setattr(mask, "unsettled", lambda surveys, screen, **_: [])
     monkeypatch.setattr(mask, "moved", lambda surveys: [])
     assert leaks("slides", 30, source="screenrecord")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes.views import APP, DPI, EDIT, FRAME, SCROLL, app, at, painted, snapshot, status_bar, tree, view
@@ -50,6 +52,8 @@ class Phone:
         self.at += 2
         dump = tree(*roots, status_bar(), seconds=self.at, rotation=rotation)  # type: ignore[arg-type]
         shot = snapshot(pixels, dump, dump, self.at, rotation)  # type: ignore[arg-type]
+        # It has stood for a while: nothing slides.
+        shot = replace(shot, since=at(self.at - 1), until=at(self.at))
         return self.masker.snapshot(shot, RgbaCanvas(pixels), DPI)
 
 
