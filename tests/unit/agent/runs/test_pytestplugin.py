@@ -72,8 +72,10 @@ def run(folder: Path, suite: str, environment: dict[str, str], *words: str) -> s
     (folder / "test_shop.py").write_text(suite)
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", *words]
+    # Our own suite may run in a worker.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     return subprocess.run(
-        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+        command, cwd=folder, env={**inherited, **environment}, capture_output=True, text=True, timeout=60
     )
 
 
