@@ -205,7 +205,8 @@ class Snapshot:
     `before` had ended when the screen began to show the frame, or was taken while it showed it; `between` are those
     from then on that may have come before the frame, too; `after` began when the frame was there. `until` = when the
     frame was still the newest: a source that is sent pictures holds them as long as nothing changes. `since` = when the
-    same picture was already there, and no other came in between.
+    same picture was already there, and no other came in between. `left` = when the screen, for all that is known, still
+    showed the picture before, as it did during the last dump before that.
     """
 
     frame: Frame
@@ -214,6 +215,7 @@ class Snapshot:
     between: tuple[Hierarchy, ...] = ()
     until: Stamp | None = None
     since: Stamp | None = None
+    left: Stamp | None = None
 
 
 @dataclass(frozen=True, slots=True)

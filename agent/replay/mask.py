@@ -95,7 +95,7 @@ class Masker:
         for tree in trees:
             same = tree.rotation == s.frame.rotation
             seen = self._survey(tree, size, dpi) if same else None
-            self._motion.note(tree, seen)
+            self._motion.note(tree, seen, None if s.left is None else s.left.mono_ns)
             if seen is not None:
                 self._behind.note(seen, tree.rotation)
                 found.append(seen)

@@ -20,7 +20,7 @@ LATE_NS = 100_000_000
 # two seconds, AOSP SystemUI heads_up_notification_minimum_time), to open a screen and leave it.
 CLOSE_NS = 600_000_000
 # What an app does by itself may be shorter: a screen that passes on to the next, or that comes back.
-PASSING_NS, RETURN_NS = 300_000_000, 350_000_000
+PASSING_NS, RETURN_NS = 380_000_000, 350_000_000
 # What moves is drawn anew each 8 to 17 ms, on a slow phone each 33.
 CALM_NS = 100_000_000
 # Which share of a picture changes when a screen slides, and not when a cursor blinks or a wheel turns.
@@ -38,7 +38,8 @@ _FOREIGN = frozenset(("keyboard", "system-ui", "other-app"))
 class Seen:
     """What a dump told: it was so at some instant from `first_ns` to `last_ns`. No survey: of no use for any frame.
 
-    `hole` says that it comes after a stretch of which no dump told although some should have.
+    `hole` says that it comes after a stretch of which no dump told although some should have. Since `after_ns` nobody
+    looked: neither a dump nor a picture that was still that of the dump before.
     """
 
     first_ns: int
@@ -46,6 +47,7 @@ class Seen:
     rotation: Rotation
     survey: Survey | None
     hole: bool = False
+    after_ns: int | None = None
 
 
 class Motion:
@@ -70,13 +72,15 @@ class Motion:
         """Whether what the first dump told had settled by `mono_ns`."""
         return self._back_ns is None or mono_ns >= self._back_ns + SETTLING_NS
 
-    def note(self, tree: Hierarchy, found: Survey | None) -> None:
-        """Take in a dump, once; one that is older than the last is known."""
+    def note(self, tree: Hierarchy, found: Survey | None, left_ns: int | None = None) -> None:
+        """Take in a dump, once; one that is older than the last is known. Until `left_ns` the screen showed the picture
+        that it had shown during the dump before it."""
         first, last = _first(tree), _last(tree)
         if not self._seen or last > self._seen[-1].last_ns:
             before_ns = self._seen[-1].last_ns if self._seen else first
             hole = self._failed_ns >= before_ns and first - before_ns > CLOSE_NS
-            self._seen.append(Seen(first, last, tree.rotation, found, hole))
+            looked = left_ns is not None and self._seen and before_ns <= left_ns <= first
+            self._seen.append(Seen(first, last, tree.rotation, found, hole, left_ns if looked else None))
             if self._away:
                 self._away, self._back_ns = False, last
 
@@ -132,11 +136,12 @@ def returned(recent: Sequence[Seen], s: Snapshot) -> bool:
 
 
 def _apart(recent: Sequence[Seen], s: Snapshot, span_ns: int) -> Iterator[tuple[Seen, Seen]]:
-    """Dumps that lie further apart than that, after which the picture did not stand still."""
+    """Dumps between which nobody looked for longer than that, after which the picture did not stand still."""
     return (
         (before, after)
         for before, after in pairwise(recent)
-        if after.last_ns - before.first_ns > span_ns and not _calm(s, after.last_ns + LATE_NS)
+        if after.last_ns - (before.first_ns if after.after_ns is None else after.after_ns) > span_ns
+        and not _calm(s, after.last_ns + LATE_NS)
     )
 
 

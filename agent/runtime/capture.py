@@ -150,6 +150,7 @@ class CaptureLoop:
         # When the first dump ended that was around a picture: masking knows nothing of what the screen did before it.
         known_ns: int | None = None
         since = self._clock.now()
+        left: Stamp | None = None
         resumed_ns = self._clock.now().mono_ns
         while not self._stopped:
             if self._rest() or self._other_level():
@@ -157,7 +158,7 @@ class CaptureLoop:
                 self._dumps.clear()
                 self._told = None
                 last, settled, resumed_ns = self._dump(), False, self._clock.now().mono_ns
-                known_ns = None
+                known_ns = left = None
                 continue
             started = self._clock.now()
             frame = self._picture(screen, started)
@@ -178,6 +179,8 @@ class CaptureLoop:
                 if not changed or frame.stamp.mono_ns < resumed_ns:
                     # What is told is that the screen shows it still.
                     frame = _still(frame, until)
+                if not changed and last is not None and last.stamp.mono_ns - last.bound_ns >= since.mono_ns:
+                    left = _surely(frame)
                 if changed or not settled or self._tree_is_old(last, costly=not held):
                     earlier = self._dumps.before(frame, until, since)
                     self._let_pass(until)
@@ -187,7 +190,7 @@ class CaptureLoop:
                     if changed or not settled or not (same_tree or after is None):
                         self._changed_ns = until.mono_ns
                         first = earlier[0] if earlier else None
-                        snapshot = Snapshot(frame, first, after, earlier[1:], until, since)
+                        snapshot = Snapshot(frame, first, after, earlier[1:], until, since, left)
                         self._emit(snapshot)
                         sure = enclosed(snapshot) and still(snapshot)
                         if known_ns is None and first is not None and after is not None:
@@ -316,6 +319,11 @@ def _digest(tree: Hierarchy | None) -> int | None:
 def _held(frame: Frame, asked: Stamp) -> bool:
     """Whether a source was sent it before it was asked for."""
     return frame.stamp.mono_ns + frame.bound_ns < asked.mono_ns
+
+
+def _surely(frame: Frame) -> Stamp:
+    """An instant at which the screen showed the frame, or had just begun to."""
+    return Stamp(frame.stamp.mono_ns - frame.bound_ns, frame.stamp.wall_ms - frame.bound_ns // 1_000_000)
 
 
 def _still(frame: Frame, until: Stamp) -> Frame:

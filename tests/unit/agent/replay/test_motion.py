@@ -177,7 +177,7 @@ def taken(seconds: float, since: float, until: float) -> Snapshot:
 
 def test_between_two_screens_another_may_have_passed_unseen() -> None:
     far = [seen(1, app(TITLE)), seen(1.4, app(LIST))]
-    near = [seen(1.15, app(TITLE)), seen(1.4, app(LIST))]
+    near = [seen(1.05, app(TITLE)), seen(1.4, app(LIST))]
     moving, calm = taken(1.55, 1.55, 1.56), taken(1.9, 1.5, 1.9)
     assert passed(far, moving)
     assert not passed(near, moving)
@@ -210,3 +210,19 @@ def test_a_screen_may_have_been_left_and_come_back_between_equal_dumps() -> None
     (cover,) = unsettled(found, SCREEN, sliding=True)
     assert cover.bounds.top <= CARD.bounds.top
     assert cover.bounds.bottom == SCREEN.height
+
+
+def test_a_picture_that_was_still_the_same_leaves_less_time_for_another_screen() -> None:
+    def dumped(left: float | None) -> list[Seen]:
+        motion = Motion()
+        motion.note(dump(1, 0, app(TITLE)), surveyed(app(TITLE)))
+        motion.note(dump(1.6, 0, app(LIST)), surveyed(app(LIST)), None if left is None else at(left).mono_ns)
+        return motion.since(0)
+
+    moving = taken(1.75, 1.75, 1.76)
+    assert passed(dumped(None), moving)
+    assert passed(dumped(1.1), moving)
+    assert not passed(dumped(1.4), moving)
+    # A look before the first dump, or after the second, says nothing of the time between.
+    assert passed(dumped(0.9), moving)
+    assert passed(dumped(1.7), moving)

@@ -393,3 +393,19 @@ def test_another_level_of_masking_takes_a_screen_again_that_stands_still() -> No
     settled = [left for left in left if left > 20]
     assert 0 < len(settled) < 19
     assert max(left for left in left if left <= 20) >= 18
+
+
+def test_a_changed_picture_tells_when_the_one_before_was_still_there() -> None:
+    # Looks at 1 until it has settled, then 2, which is taken again after a fresh dump, and 3 at once.
+    script = Script([1] * 20 + [2, 2, 3, 3, 3], [10])
+    script.run()
+    snapshots = [item for item in script.emitted if isinstance(item, Snapshot)]
+    first = {digest: next(s for s in snapshots if s.frame.digest == digest) for digest in (1, 2, 3)}
+    assert first[1].left is None
+    left, dumped = first[2].left, first[2].before
+    assert left is not None
+    assert dumped is not None
+    # After the last dump of the old picture, before the fresh one.
+    assert max(ns for ns in script.dumped_ns if ns < left.mono_ns) < left.mono_ns < dumped.stamp.mono_ns
+    # Nobody has seen 2 stand still.
+    assert first[3].left == left
