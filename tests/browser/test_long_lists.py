@@ -25,6 +25,8 @@ STEP_MS = patterned.LENGTH_MS // HALF
 ROWS = """() => [...document.querySelectorAll("#events > li")].map(row => {
   const {top, bottom} = row.getBoundingClientRect();
   return {at: Number(row.ariaPosInSet), size: Number(row.ariaSetSize), top, bottom}; })"""
+# How often to look until nothing moves any more.
+LOOKS = 20
 SETTLED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
 
 
@@ -61,8 +63,13 @@ def seek(page: Page, ms: int) -> None:
 
 def rows(page: Page) -> list[dict[str, Any]]:
     """The rows in the document, in its order; each right below the one before it in the list."""
-    page.evaluate(SETTLED)
-    found = page.evaluate(ROWS)
+    found: list[dict[str, Any]] = []
+    for _ in range(LOOKS):
+        page.evaluate(SETTLED)
+        # Rows are measured as they come into view, and those below them are moved then.
+        before, found = found, page.evaluate(ROWS)
+        if found == before:
+            break
     for one, other in itertools.pairwise(found):
         assert one["at"] < other["at"]
         if one["at"] + 1 == other["at"]:
