@@ -104,11 +104,16 @@ class RgbaCanvas:
         return self._shrunk[1]
 
     def changes(self, before: Canvas) -> tuple[Bounds, ...]:
-        """Boxes outside which it is the same as `before`; none when it is the same."""
+        """Boxes of whole tiles outside which it is the same as `before`; none when it is the same."""
         if not isinstance(before, RgbaCanvas) or before.size != self.size:
             return (self.whole,)
         differs: NDArray[np.bool_] = self._words() != before._words()
-        return _boxes(differs, 1)
+        rows, columns = (-(-side // TILE) for side in differs.shape)
+        padded = np.zeros((rows * TILE, columns * TILE), np.bool_)
+        padded[: differs.shape[0], : differs.shape[1]] = differs
+        # WebP rings beside something bright, within its blocks: that goes with what was bright.
+        tiles = np.logical_or.reduce(padded.reshape(rows, TILE, columns, TILE), axis=(1, 3))
+        return tuple(box.intersect(self.whole) for box in _boxes(tiles, TILE))
 
     def unlike(self, before: Canvas) -> float:
         """Which share of it a sparse look finds changed."""
