@@ -274,9 +274,11 @@ def run(plans: Sequence[Sequence[Step]], folder: Path, seed: int = 1, video: boo
             before = recorder.held()
             outages += _conduct(lab, recorder, [steps[1:] for steps in plans])
             # The workers that all devices share are started when they are needed first.
-            left = recorder.held() - before - Counter(thread=(os.cpu_count() or 2) - 1)
-            # Each phone's open segment has a draft, or none yet.
-            left = Counter({kind: n for kind, n in left.items() if not kind.endswith(SUFFIX) or n > len(plans)})
+            now = recorder.held()
+            left = now - before - Counter(thread=(os.cpu_count() or 2) - 1)
+            # Each phone's open segment has a draft, which it may not have had before: no more than that is allowed.
+            drafts = {kind: n - len(plans) for kind, n in now.items() if kind.endswith(SUFFIX)}
+            left = +Counter({**left, **drafts})
             summary, seconds = recorder.end()
             broken = [gap for gap in lab.gaps if "crash in foreign-adb" not in gap]
             until(lambda: lab.call(lambda: all(_bare(phone) for phone in lab.phones)), "the phones to be left alone")
