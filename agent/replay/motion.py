@@ -146,11 +146,11 @@ def _apart(recent: Sequence[Seen], s: Snapshot, span_ns: int) -> Iterator[tuple[
 
 
 def _calm(s: Snapshot, mono_ns: int) -> bool:
-    """Whether the screen showed the picture for a few frames at and after `mono_ns`, by which a change is drawn."""
+    """Whether the screen showed the picture for a few frames, and still at `mono_ns`, by which a change is drawn."""
     if s.since is None or s.until is None:
         return False
     from_ns, to_ns = s.since.mono_ns + s.frame.bound_ns, s.until.mono_ns - 2 * s.frame.bound_ns
-    return to_ns - max(from_ns, mono_ns) >= CALM_NS
+    return to_ns >= mono_ns and to_ns - from_ns >= CALM_NS
 
 
 def still(s: Snapshot) -> bool:

@@ -162,9 +162,10 @@ class CaptureLoop:
                 continue
             started = self._clock.now()
             frame = self._picture(screen, started)
+            sent = frame is not None and _held(frame, started)
             if frame is not None and frame.digest != shown and self._stale(last, started):
                 # What came since the last dump may have gone already: the next picture has one shortly before it.
-                if _held(frame, started):
+                if sent:
                     self._let_pass(frame.stamp)
                 fresh = self._dump()
                 if fresh is not None and not self._stopped:
@@ -185,6 +186,10 @@ class CaptureLoop:
                     earlier = self._dumps.before(frame, until, since)
                     self._let_pass(until)
                     after = self._dump() or self._dump()
+                    if changed and sent and not self._stopped:
+                        # A source that is sent pictures tells at no cost whether a screen still slides.
+                        newest = self._picture(screen, self._clock.now())
+                        until = self._clock.now() if newest is not None and newest.digest == frame.digest else until
                     same_tree = bool(earlier) and all(_digest(tree) == _digest(after) for tree in earlier)
                     # A picture that was released does not become worse by a tree that fails to come.
                     if changed or not settled or not (same_tree or after is None):

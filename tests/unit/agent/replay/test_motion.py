@@ -184,7 +184,7 @@ def test_between_two_screens_another_may_have_passed_unseen() -> None:
     # A picture that stands still shows no screen that slides out.
     assert not passed(far, calm)
     # Neither does one that was the same only before the dump could be drawn.
-    assert passed(far, taken(1.5, 1.1, 1.55))
+    assert passed(far, taken(1.42, 1.1, 1.45))
     assert not passed([seen(1, app(TITLE)), seen(1.4, app(TITLE))], moving)
 
 

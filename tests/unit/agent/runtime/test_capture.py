@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
+
 from agent.model import Snapshot
 from agent.replay.motion import CLOSE_NS, LATE_NS, SETTLING_NS
 from agent.runtime.capture import CaptureLoop, Dumps
@@ -258,7 +260,8 @@ class Video(Script):
 
 
 def test_a_picture_that_is_told_again_is_told_as_of_now() -> None:
-    script = Video([(1, 0)] * 4, [10, 11, 12, 12])
+    # The new one is looked at once more, to see whether it stays.
+    script = Video([(1, 0)] * 5, [10, 11, 12, 12])
     script.clock.step_ns = 50_000_000
     script.run()
     taken = [item for item in script.emitted if isinstance(item, Snapshot)]
@@ -409,3 +412,14 @@ def test_a_changed_picture_tells_when_the_one_before_was_still_there() -> None:
     assert max(ns for ns in script.dumped_ns if ns < left.mono_ns) < left.mono_ns < dumped.stamp.mono_ns
     # Nobody has seen 2 stand still.
     assert first[3].left == left
+
+
+@pytest.mark.parametrize(("after", "longer"), [(2, True), (3, False)])
+def test_a_new_picture_of_a_video_is_known_to_stay_by_the_next_look(after: int, longer: bool) -> None:
+    script = Video([(1, 0)] * 12 + [(2, 1500), (2, 1500), (after, 1500), (after, 1500)], [10])
+    script.clock.step_ns = 50_000_000
+    script.run()
+    shown = next(item for item in script.emitted if isinstance(item, Snapshot) and item.frame.digest == 2)
+    assert shown.until is not None
+    assert shown.after is not None
+    assert (shown.until > shown.after.stamp) == longer
