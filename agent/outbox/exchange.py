@@ -39,6 +39,8 @@ class Exchange:
         self._closed = False
         self._aborted = False
         self._stream: Any = None
+        self._tls = False
+        self._handshake: socket.socket | None = None
         with proxies_named():
             self._client = httpx.Client(
                 http1=True,
@@ -63,6 +65,7 @@ class Exchange:
             if self._closed:
                 raise httpx.TransportError("the connection is closed")
             self._aborted = False
+            self._tls = url.startswith("https:")
             deadline = Deadline(seconds)
             alarm = threading.Timer(seconds, self._abort)
             alarm.daemon = True
@@ -85,6 +88,7 @@ class Exchange:
             finally:
                 alarm.cancel()
                 alarm.join()
+                self._shaken()
 
     def close(self) -> None:
         self._closed = True
@@ -97,21 +101,37 @@ class Exchange:
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Called by httpcore as a request goes on (its `trace` extension): keeps hold of the connection."""
-        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+        if event.endswith("connect_tcp.complete") and self._tls:
+            # `ssl` takes the socket over for the handshake: what wakes it is a second handle on the connection.
+            self._handshake = info["return_value"].get_extra_info("socket").dup()
+        elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._shaken()
             self._stream = info["return_value"]
-            if self._aborted or self._closed:
-                self._abort()
+        else:
+            return
+        if self._aborted or self._closed:
+            self._abort()
+
+    def _shaken(self) -> None:
+        """The handshake is over, or never began."""
+        if self._handshake is not None:
+            self._handshake.close()
+            self._handshake = None
 
     def _abort(self) -> None:
         """Wake whoever waits on the connection. Any thread."""
         self._aborted = True
-        held = self._stream.get_extra_info("socket") if self._stream is not None else None
-        if held is not None:
-            try:
+        handshake, stream = self._handshake, self._stream
+        try:
+            if handshake is not None:
+                # For reading alone: CPython 3.11 never closes a socket that was reset before `ssl` had it.
+                handshake.shutdown(socket.SHUT_RD)
+            held = stream.get_extra_info("socket") if stream is not None else None
+            if held is not None:
                 # The base class's, for a TLS socket too: its own would drop state that the waiting thread is using.
                 socket.socket.shutdown(held, socket.SHUT_RDWR)
-            except OSError:
-                self._stream = None
+        except OSError:
+            self._stream = None
 
 
 def address(url: str, name: str, hint: str) -> SplitResult:

@@ -151,7 +151,7 @@ def test_without_pyav_the_next_step_is_named(shop: Path, tmp_path: Path, monkeyp
 def test_an_interrupt_leaves_no_file(tmp_path: Path, number: signal.Signals) -> None:
     pytest.importorskip("av")
     recording = Recording.create(tmp_path / "long")
-    for seq in range(20):
+    for seq in range(50):
         recording.write(patterned.segment(seq, SESSION + seq * LENGTH_MS, range(1, 11)))
     out = tmp_path / "out"
     out.mkdir()

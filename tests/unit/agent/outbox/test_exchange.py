@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import queue
+import ssl
 import threading
 import time
 from contextlib import closing
@@ -69,6 +71,24 @@ def test_close_from_another_thread_ends_a_request_and_all_later_ones() -> None:
         with pytest.raises(httpx.TransportError, match="closed"):
             exchange.ask("GET", url, {})
         exchange.close()
+
+
+def test_close_wakes_who_waits_for_tls_to_begin() -> None:
+    connecting: queue.SimpleQueue[Exchange] = queue.SimpleQueue()
+
+    def close(connection: Connection) -> None:
+        connecting.get(timeout=10).close()
+        connection.ended.wait(30)
+
+    tls = ssl.create_default_context()
+    with raw_server(close, parallel=True) as url:
+        began = time.monotonic()
+        for _ in range(20):
+            exchange = Exchange("127.0.0.1", tls)
+            connecting.put(exchange)
+            with pytest.raises(httpx.TransportError):
+                exchange.ask("GET", url.replace("http:", "https:"), {}, seconds=20)
+        assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize(
