@@ -168,6 +168,31 @@ def test_a_change_of_a_video_is_more_than_noise(size: Size) -> None:
     assert (patched.rgb() == I420Canvas(changed, size, SCREEN).rgb()).all()
 
 
+def test_at_edges_a_codec_is_further_off() -> None:
+    """In a tile with letters of 200 on 40 a fifth of that is noise in few pixels, and a fortieth of it in all."""
+    plain, text = planes(luma=40), planes(luma=40)
+    luma(text)[20:24, 20:24] = 200
+
+    def changed(before: NDArray[np.uint8], pixels: slice, by: int) -> bool:
+        after = before.copy()
+        luma(after)[pixels, pixels] += by
+        boxes = I420Canvas(after, VIDEO, SCREEN).changes(I420Canvas(before, VIDEO, SCREEN))
+        assert boxes in ((), (Bounds(16, 16, 32, 32),))
+        return bool(boxes)
+
+    one, all_of_them = slice(28, 29), slice(16, 32)
+    assert not changed(text, one, 160 // 5)
+    assert changed(text, one, 160 // 5 + 1)
+    assert changed(plain, one, 160 // 5)
+    assert not changed(text, all_of_them, 160 // 40)
+    assert changed(text, all_of_them, 160 // 40 + 1)
+    assert changed(plain, all_of_them, 160 // 40)
+    # Letters that come and go, however pale.
+    luma(text)[20:24, 20:24] = 60
+    for one_way, other in ((plain, text), (text, plain)):
+        assert I420Canvas(one_way, VIDEO, SCREEN).changes(I420Canvas(other, VIDEO, SCREEN))
+
+
 @pytest.mark.parametrize("shown", [RgbaCanvas(rgba(VIDEO), SCREEN), I420Canvas(planes(), VIDEO, SCREEN)])
 def test_a_part_becomes_a_picture_of_that_part(shown: Canvas) -> None:
     box = Bounds(32, 64, 132, 100)
