@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from agent.errors import StorageError
+from agent.errors import AgentError, StorageError, worded
 from agent.log import about
 from agent.runtime.heap import give_back
 from agent.runtime.lane import Workers, start_lane
@@ -116,8 +116,7 @@ class Supervisor:
         except Exception as error:
             if all(other is status or other.state == "failed" for other in self.statuses.values()):
                 raise
-            status.state, status.problem = "failed", f"{error} Its recording has ended; start again to try again."
-            log.exception("the recording of %s has failed", status.serial)
+            _tell_end(status, error)
 
     async def _watch(self, stop: asyncio.Event, tell: Callable[[Attached | Detached | Listed], None]) -> None:
         """Follow attach and detach; a watch that breaks (the adb server went away) is started again."""
@@ -154,6 +153,14 @@ class Supervisor:
                 # Asked for, so that asyncio does not print why a watch ended that nobody needs any more.
                 await asyncio.wait({lane})
                 lane.exception()
+
+
+def _tell_end(status: DeviceStatus, error: Exception) -> None:
+    status.state, status.problem = "failed", f"{error} Its recording has ended; start again to try again."
+    if isinstance(error, (AgentError, BridgeError)):
+        log.error("the recording of %s has ended: %s", status.serial, worded(error))
+    else:
+        log.error("the recording of %s has failed", status.serial, exc_info=error)
 
 
 async def _tidy(stop: asyncio.Event, workers: Workers) -> None:

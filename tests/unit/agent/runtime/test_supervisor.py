@@ -181,14 +181,17 @@ def test_a_bad_device_does_not_hurt_the_others() -> None:
     bench.run(script)
 
 
-def test_what_is_wrong_with_one_recording_ends_that_one_only() -> None:
+@pytest.mark.parametrize("error", [ConfigError("the app is not installed on it.", "Install it."), RuntimeError("odd")])
+def test_what_is_wrong_with_one_recording_ends_that_one_only(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     """A device without the app, or one that sends what we do not understand."""
     bench = Bench()
     make_stage = bench.make_stage
 
     class Broken(Stage):
         def attach(self, device: Device) -> None:
-            raise ConfigError("the app is not installed on it.", "Install it.")
+            raise error
 
     def staged(status: DeviceStatus) -> Stage:
         if status.serial == "good":
@@ -205,9 +208,14 @@ def test_what_is_wrong_with_one_recording_ends_that_one_only() -> None:
         await until_async(lambda: "bad" in statuses and statuses["bad"].state == "failed", "the failure")
         frames = bench.frames("good")
         await until_async(lambda: bench.frames("good") >= frames + 2, "pictures of the good one")
-        assert "not installed" in bench.supervisor.statuses["bad"].problem
+        assert str(error) in bench.supervisor.statuses["bad"].problem
 
     bench.run(script)
+    told = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(told) == 1
+    # Only what nobody foresaw needs to be traced.
+    assert (told[0].exc_info is None) == isinstance(error, ConfigError)
+    assert not isinstance(error, ConfigError) or error.hint in told[0].getMessage()
 
 
 @pytest.mark.parametrize("state", ["unauthorized", "recovery", "offline"])
