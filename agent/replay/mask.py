@@ -13,7 +13,19 @@ from agent.model import Canvas, MaskedNode, MaskedSnapshot, MaskLevel, MaskRect,
 from agent.privacy import Rules
 from agent.replay.behind import Behind
 from agent.replay.canvas import covered
-from agent.replay.motion import LATE_NS, SETTLING_NS, WIDE, Motion, enclosed, moved, passed, returned, still, unsettled
+from agent.replay.motion import (
+    AWAY_NS,
+    LATE_NS,
+    SETTLING_NS,
+    WIDE,
+    Motion,
+    enclosed,
+    moved,
+    passed,
+    returned,
+    still,
+    unsettled,
+)
 from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, scrub, without_torn
 from agent.replay.windows import outside
@@ -115,7 +127,11 @@ class Masker:
             return self._blocked(s, dpi, "rotation")
         past = [seen.survey for seen in recent if seen.survey is not None and seen.survey.package]
         resting = still(s)
-        missed = not resting and (any(seen.hole for seen in recent[1:]) or passed(recent, s))
+        if canvas is not self._shown:
+            self._wide = self._shown is None or canvas.unlike(self._shown) > WIDE
+            self._shown = canvas
+        came = self._wide and returned(recent, s, AWAY_NS)
+        missed = not resting and (any(seen.hole for seen in recent[1:]) or passed(recent, s) or came)
         if len(past) < len(recent) or missed or not self._motion.known(drawn_ns):
             # The app's opening is drawn over what was there, by a tree that shows it in its place already; so is a
             # screen over one that no dump told of.
@@ -125,9 +141,6 @@ class Masker:
             return self._blocked(s, dpi, "unstable")
         late = [seen.survey for seen in self._motion.since(drawn_ns - LATE_NS) if seen.survey is not None]
         moving += moved(late) or ()
-        if canvas is not self._shown:
-            self._wide = self._shown is None or canvas.unlike(self._shown) > WIDE
-            self._shown = canvas
         sliding = self._wide and not resting and returned(recent, s)
         settling = unsettled([*past, *found], size, sliding=sliding)
         last = found[-1]

@@ -21,6 +21,8 @@ LATE_NS = 100_000_000
 CLOSE_NS = 600_000_000
 # What an app does by itself may be shorter: a screen that passes on to the next, or that comes back.
 PASSING_NS, RETURN_NS = 380_000_000, 350_000_000
+# Who switches apps and back again without looking (a double tap on the recent apps) is there for some 300 ms.
+AWAY_NS = 450_000_000
 # What moves is drawn anew each 8 to 17 ms, on a slow phone each 33.
 CALM_NS = 100_000_000
 # Which share of a picture changes when a screen slides, and not when a cursor blinks or a wheel turns.
@@ -128,11 +130,11 @@ def passed(recent: Sequence[Seen], s: Snapshot) -> bool:
     )
 
 
-def returned(recent: Sequence[Seen], s: Snapshot) -> bool:
+def returned(recent: Sequence[Seen], s: Snapshot, span_ns: int = RETURN_NS) -> bool:
     """Whether the screen may have been left and come back between two of the `recent` dumps that tell of nothing, and
-    slide in in the picture."""
+    slide in in the picture; after AWAY_NS another app, to which a person went meanwhile, may slide out."""
     shown_ns = s.frame.stamp.mono_ns + s.frame.bound_ns
-    return any(after.first_ns <= shown_ns for _, after in _apart(recent, s, RETURN_NS))
+    return any(after.first_ns <= shown_ns for _, after in _apart(recent, s, span_ns))
 
 
 def _apart(recent: Sequence[Seen], s: Snapshot, span_ns: int) -> Iterator[tuple[Seen, Seen]]:

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 PAUSED_SECONDS = 0.2
 TOUCH_TAIL_NS = 1_000_000_000
+# A screen that changes much by itself goes on: looked at less often it would be covered again.
+SETTLING_TAIL_NS = 2_000_000_000
 # A screen that stood still for so long is looked at with the beat of the tree.
 IDLE_NS = 10_000_000_000
 # A dump that ended so shortly before a picture was asked for is as good as one that begins then.
@@ -110,7 +112,7 @@ class CaptureLoop:
         self._stopped = False
         self._wake: Wake = wake or threading.Event()
         self._touched_ns = -TOUCH_TAIL_NS
-        self._unsettled_ns = -SETTLING_NS
+        self._unsettled_ns = -SETTLING_TAIL_NS
         self._changed_ns = 0
         self._told: int | None = None
         self._moved_ns = 0
@@ -124,7 +126,8 @@ class CaptureLoop:
         self._wake.set()
 
     def masked(self, blocked: str) -> None:
-        """What was yielded is masked, "" or why all of it is covered: while it settles, look at the touch rate."""
+        """What was yielded is masked, "" or why all of it is covered: while it settles and a while after, look at the
+        touch rate."""
         if blocked == "settling":
             self._unsettled_ns = self._clock.now().mono_ns
             self._wake.set()
@@ -307,7 +310,7 @@ class CaptureLoop:
             now = self._clock.now()
             now_ns = now.mono_ns
             interval_ns = int(1e9 / self._settings.rate)
-            opening = now_ns - self._unsettled_ns < SETTLING_NS
+            opening = now_ns - self._unsettled_ns < SETTLING_TAIL_NS
             if opening or now_ns - self._touched_ns < TOUCH_TAIL_NS or self._outages.recent(now):
                 interval_ns = int(1e9 / self._settings.touch_rate)
             elif costly and now_ns - self._changed_ns > IDLE_NS:

@@ -120,7 +120,8 @@ def still(*roots: Node, seconds: float = 0.0) -> tuple[Snapshot, RgbaCanvas]:
     """A snapshot of a screen that does not move, and its picture."""
     pixels = painted(*roots)
     dump = tree(*roots, seconds=seconds)
-    return snapshot(pixels, dump, dump, seconds), RgbaCanvas(pixels)
+    calm = replace(snapshot(pixels, dump, dump, seconds), since=at(seconds - 0.2), until=at(seconds + 0.2))
+    return calm, RgbaCanvas(pixels)
 
 
 def touch(seconds: float, kind: TouchKind, x: float = 500, y: float = 900, pointer: int = 0) -> Touch:

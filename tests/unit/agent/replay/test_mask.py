@@ -364,7 +364,7 @@ def test_masks_of_both_dumps_are_burnt_in() -> None:
 
 def test_rows_of_a_view_that_has_just_come_stay_covered_while_its_screen_may_slide() -> None:
     masker = Masker("medium", APP)
-    masker.snapshot(*still(app(TITLE), status_bar()), DPI)
+    masker.snapshot(*still(app(TITLE), status_bar(), seconds=0.6), DPI)
     form = app(TITLE, EMAIL, PAY)
     slid = painted(form)
     slid[300:420] = np.roll(slid[300:420], 200, axis=1)
@@ -577,7 +577,7 @@ def test_inputs_of_a_screen_that_may_have_come_back_are_covered_wherever_they_sl
     card = view(40, 700, 1040, 820, EDIT, "4111", hint="Card")
     pay = view(40, 2100, 500, 2200, text="Pay")
     screen = app(TITLE, card, pay)
-    masker.snapshot(*still(screen, status_bar(), seconds=1), DPI)
+    masker.snapshot(*still(screen, status_bar(), seconds=1.1), DPI)
     dump = tree(screen, status_bar(), seconds=1.5)
     for change, seen in ((app(view(0, 500, 1080, 2000, text="Your cart")), False), (screen, True)):
         pixels = painted(change)
@@ -587,7 +587,22 @@ def test_inputs_of_a_screen_that_may_have_come_back_are_covered_wherever_they_sl
         assert blocked(result) == ""
         assert covered(result, card)
         assert covered(result, pay) is not seen
+        masker.snapshot(*still(screen, status_bar(), seconds=1.1), DPI)
+
+
+def test_after_longer_another_app_may_slide_out_anywhere() -> None:
+    masker = Masker("medium", APP)
+    screen = app(TITLE, view(40, 700, 1040, 820, EDIT, "4111", hint="Card"))
+    masker.snapshot(*still(screen, status_bar(), seconds=1), DPI)
+    dump = tree(screen, status_bar(), seconds=1.65)
+    for change, reason in ((app(view(0, 500, 1080, 2000, text="Mum: call me")), "settling"), (screen, "")):
+        pixels = painted(change)
+        frame = snapshot(pixels, dump, replace(dump, stamp=at(1.8)), 1.75)
+        frame = replace(frame, since=at(1.75), until=at(1.76))
+        assert blocked(masker.snapshot(frame, RgbaCanvas(pixels), DPI)) == reason
         masker.snapshot(*still(screen, status_bar(), seconds=1), DPI)
+    calm = replace(snapshot(pixels, dump, replace(dump, stamp=at(2)), 1.9), since=at(1.8), until=at(1.98))
+    assert blocked(masker.snapshot(calm, RgbaCanvas(pixels), DPI)) == ""
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -742,7 +742,8 @@ def test_a_level_that_tightens_on_a_still_screen_leaves_nothing_of_before_in_lat
     gate = Gate()
     bench = Bench(gate=gate)
     bench.stage.attach(bench.device)
-    bench.stage.process([bench.snapshot(10.1), event_line(at(10.2), SESSION, "device-a", "m-1"), bench.snapshot(11)])
+    event = event_line(at(10.2), SESSION, "device-a", "m-1")
+    bench.stage.process([bench.snapshot(10.1), event, *map(bench.snapshot, (10.4, 10.7))])
     bench.stage.advance(at(20))
     gate.configure(Remote("", None, "conservative"))
     assert bench.stage.level() == "conservative"
