@@ -122,7 +122,9 @@ _SENTENCES: dict[str, Callable[[Step, Pen], str]] = {
     "tap": _of("Tap"),
     "long-press": _of("Press and hold"),
     "scroll": lambda step, pen: f"Scroll {step.way} in {_list(step, pen)}",
-    "swipe": lambda step, pen: f"Swipe {step.way} on {_what(step.target, step, pen)}",
+    "swipe": lambda step, pen: (
+        f"Swipe {step.way} {'on ' if step.target or step.place is None else ''}{_what(step.target, step, pen)}"
+    ),
     "back": lambda step, pen: f"Swipe in from the {'left' if step.way == 'right' else 'right'} edge (back)",
     "pinch": _of("Pinch", " with two fingers"),
     "spread": _of("Spread", " with two fingers"),

@@ -24,6 +24,7 @@ FIELD = Target("field", "", "email", "", "android.widget.EditText", hidden=True)
         (Step(0, 0, "tap", Target("button", "", "", "", "B")), "Tap the button without a name"),
         (Step(0, 0, "tap", Target("field", "", "", "", "E", near="Email")), "Tap the field under “Email”"),
         (Step(0, 0, "tap", place=(10.4, 20)), "Tap at 10, 20 dp, where no view is known"),
+        (Step(0, 0, "swipe", way="up", place=(10.4, 20)), "Swipe up at 10, 20 dp, where no view is known"),
         (Step(0, 0, "long-press", PAY), "Press and hold “Pay now” (pay)"),
         (Step(0, 0, "scroll", Target("list", "a, b", "rows", "", "L"), way="down"), "Scroll down in the list (rows)"),
         (Step(0, 0, "swipe", PAY, way="left"), "Swipe left on “Pay now” (pay)"),
