@@ -107,7 +107,7 @@ def submit(
     Exit codes: 0 all passed (or were submitted); 3 no device fits; 20 the broker; 21 a job did not pass. Ctrl-C stops
     the jobs in order, once more leaves at once.
 
-    Example: android-replay farm submit --tag pixel --shard 4 --wait -- ./run-tests.sh
+    Example: android-replay farm submit --tag pixel --shard 4 --wait -- /srv/tests/run.sh
     """
     from agent.commands.console import logged
     from agent.farm.job import shards
@@ -192,10 +192,7 @@ def stop(
 
 @farm.command("consume", hidden=True)
 def consume(config: Config = None) -> None:
-    """The consumer of one device; `farm host` starts it and tells it the rest on standard input.
-
-    Example: android-replay farm host
-    """
+    """The consumer of one device; `farm host` starts it and tells it the rest on standard input."""
     from io import FileIO
 
     from agent import log
