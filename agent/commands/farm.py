@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from agent.farm.delivery import Courier
+    from agent.farm.delivery import SinkCourier
     from agent.farm.job import Job, JobReport
     from agent.farm.rack import Change, Devices
     from agent.farm.status import Farm, FarmFacts
@@ -262,6 +263,7 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
         host.open()
+        stack.enter_context(_draining(_courier(settings)))
         say(f"{name} offers {', '.join(wanted) or 'every device'} to the farm at {engine.shown(url)}. Ctrl-C ends.")
         host.run()
 
@@ -371,7 +373,22 @@ def _config(config: Path | None) -> tuple[str, ...]:
     return ("--config", str(config.resolve())) if config else ()
 
 
-def _courier(settings: Settings) -> Courier:
+@contextmanager
+def _draining(courier: SinkCourier) -> Iterator[None]:
+    """Meanwhile what earlier jobs left waiting goes to its sinks."""
+    import threading
+
+    ended = threading.Event()
+    thread = threading.Thread(target=courier.drain, args=(ended,), name="farm:drain")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _courier(settings: Settings) -> SinkCourier:
     from agent.farm.delivery import SinkCourier
 
     return SinkCourier(settings.farm.folder / "spool", settings.upload)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,13 +13,16 @@ from typing import Protocol
 
 from agent.errors import AgentError, RecordingError
 from agent.outbox.sink import parse_sink
-from agent.outbox.spool import open_free
+from agent.outbox.spool import Spool, open_free
 from agent.outbox.uploader import BACKOFFS, Uploader
 from agent.settings import Upload
 from agent.store.bundle import unpacked
-from agent.store.disk import guarded, make_folder, sync_folder
+from agent.store.disk import FolderTaken, guarded, make_folder, sync_folder
+
+log = logging.getLogger(__name__)
 
 REPLAY = "*.replay"
+DRAIN_SECONDS, LOOK_SECONDS = 60.0, 0.2
 
 
 class Courier(Protocol):
@@ -28,7 +34,7 @@ class Courier(Protocol):
 class SinkCourier:
     """`dir:PATH` gets the replays and tables as a folder of the job's name; other sinks get the segments.
 
-    What a sink does not take in time waits in a spool in `spools`, for the next job of this host or `upload`.
+    What a sink does not take in time waits in a spool in `spools`, for the host's `drain`, its next job or `upload`.
     """
 
     def __init__(self, spools: Path, upload: Upload) -> None:
@@ -56,11 +62,44 @@ class SinkCourier:
                 places += posted
                 if waiting:
                     problems.append(
-                        f"{waiting} deliveries wait in {self._spools} for the next job, or `upload --spool`."
+                        f"{waiting} deliveries wait in {self._spools}; `farm host` tries again, and `upload --spool`."
                     )
             except AgentError as error:
                 problems.append(f"{', '.join(posted)} got nothing: {error} {error.hint}".strip())
         return places, " ".join(problems)
+
+    def drain(self, ended: threading.Event, every: float = DRAIN_SECONDS) -> None:
+        """Deliver what jobs left waiting, and those whose consumer was killed; again `every` so many seconds until
+        `ended`. What a consumer holds is left to it."""
+        while not ended.is_set():
+            for place in sorted(self._spools.glob("[0-9]*")):
+                try:
+                    self._drain(place, ended)
+                except FolderTaken:
+                    continue
+                except AgentError as error:
+                    log.warning("what waits in %s stays there: %s", place, error)
+            ended.wait(every)
+
+    def _drain(self, place: Path, ended: threading.Event) -> None:
+        """Raises AgentError."""
+        with ExitStack() as stack:
+            spool = Spool(place, keep_seconds=self._upload.keep_hours * 3600)
+            stack.callback(spool.close)
+            targets = []
+            for name in spool.destinations():
+                targets.append(parse_sink(name, self._upload))
+                stack.callback(targets[-1].close)
+            if not targets:
+                return
+            uploader = Uploader(spool, targets, BACKOFFS[self._upload.conformance])
+            stack.callback(uploader.stop)
+            uploader.start()
+            until = time.monotonic() + self._upload.flush_seconds
+            while not spool.wait_drained(uploader.names, LOOK_SECONDS):
+                if ended.is_set() or time.monotonic() > until:
+                    return
+            log.info("what waited in %s is delivered", place)
 
     def _post(self, folder: Path, sinks: Sequence[str], problems: list[str]) -> int:
         """How many deliveries could not be made in time; a replay that cannot be read is a problem. Raises

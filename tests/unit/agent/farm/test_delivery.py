@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from fakes.collecting import collecting
 from fakes.segments import segment
+from fakes.wait import until
 
 from agent.farm.delivery import SinkCourier
 from agent.outbox.spool import Spool
 from agent.settings import Upload
 from agent.store.bundle import pack, unpacked
+from agent.store.disk import FolderTaken
 from agent.store.recording import Recording
 
 
@@ -65,6 +69,37 @@ def test_what_a_sink_does_not_take_waits_for_the_next_job(replays: Path, tmp_pat
     spool = Spool(tmp_path / "spool" / "1")
     assert spool.pending() == 0
     spool.close()
+
+
+def test_the_host_delivers_what_waits_and_no_consumer_holds(replays: Path, tmp_path: Path) -> None:
+    courier = _courier(tmp_path, 0.1)
+    with collecting(tmp_path / "collected") as collector:
+        sink, port = f"collector:{collector.url}", collector.port
+    assert "2 deliveries wait" in courier(replays, "0-abc", [sink])[1]
+    held = Spool(tmp_path / "spool" / "1")
+    assert "2 deliveries wait" in courier(replays, "1-def", [sink])[1]
+    ended = threading.Event()
+    host = threading.Thread(target=_courier(tmp_path).drain, args=(ended, 0.05))
+    host.start()
+    try:
+        with collecting(tmp_path / "collected", port=port) as collector:
+            until(lambda: len(collector.recording.manifests()) == 2, "what waits in the second spool")
+            assert held.pending() == 2
+            held.close()
+            until(lambda: not _pending(tmp_path / "spool" / "1"), "what waited in the first")
+    finally:
+        ended.set()
+        host.join(10)
+    assert not host.is_alive()
+
+
+def _pending(place: Path) -> int:
+    try:
+        spool = Spool(place)
+    except FolderTaken:
+        return 1
+    with closing(spool):
+        return spool.pending()
 
 
 def test_what_cannot_be_delivered_is_said_and_stays(replays: Path, tmp_path: Path) -> None:
