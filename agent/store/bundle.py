@@ -82,7 +82,12 @@ def unpacked(file: Path) -> Iterator[Recording]:
                     raise
                 # A place before the file's beginning.
                 raise RecordingError(f"{file} is damaged.", _HINT) from error
-        yield Recording.open(folder)
+        try:
+            recording = Recording.open(folder)
+        except RecordingError as error:
+            # Where it was unpacked is nobody's business.
+            raise RecordingError(error.message.replace(str(folder), str(file)), error.hint) from error
+        yield recording
 
 
 def _unpack(bundle: zipfile.ZipFile, file: Path, folder: Path) -> None:

@@ -74,8 +74,10 @@ def made(file: Path, *entries: tuple[str | zipfile.ZipInfo, bytes], header: byte
 
 
 def refused(file: Path, said: str, temporary: Path) -> None:
-    with pytest.raises(RecordingError, match=said), bundle.unpacked(file):
+    with pytest.raises(RecordingError, match=said) as told, bundle.unpacked(file):
         pass
+    assert str(file) in told.value.message
+    assert str(temporary) not in told.value.message
     assert list(temporary.iterdir()) == []
 
 
