@@ -44,6 +44,14 @@ def test_nothing_private_is_stored_of_a_video(world: str, source: Source, trees:
     assert outcome.pictures
 
 
+@pytest.mark.parametrize("source", ["screencap", "screenrecord"])
+def test_most_of_a_visit_is_seen(source: Source) -> None:
+    """A recording that blocks everything would pass every check for leaks."""
+    outcome = search("shop", "medium", "prompt", 80, *SCREENS[0], source=source)
+    assert outcome.leaks == []
+    assert outcome.blocked <= 0.2, outcome.reasons
+
+
 def leaks(world: str, frames: int = 60, level: MaskLevel = "medium", source: Source = "screencap") -> list[str]:
     return search(world, level, "prompt", frames, *SCREENS[0], source=source).leaks
 
