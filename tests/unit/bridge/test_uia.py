@@ -296,14 +296,11 @@ def test_the_longer_starts_are_refused_the_longer_the_next_one_waits(
             rig.tree.dump(soon())
     launched = launcher.launched
     assert launched > 2
-    with pytest.raises(DeviceBusy):
-        rig.tree.dump(soon())
-    assert launcher.launched <= launched + 1
-    again = launcher.launched
-    for _ in range(3):
+    for _ in range(10):
         with pytest.raises(DeviceBusy):
             rig.tree.dump(soon())
-    assert launcher.launched == again
+    # One that had begun, and the one that found out that it is to wait.
+    assert launcher.launched <= launched + 2
 
 
 def test_a_tool_that_leaves_is_noticed_and_the_waits_begin_anew(
