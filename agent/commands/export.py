@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from agent.store.recording import Recording
 
 PLAIN_SECONDS = 5.0
+_interrupted = threading.Event()
 
 
 class Format(StrEnum):
@@ -84,7 +86,9 @@ def export(
     if form is Format.HTML and (begin, end) != (None, None):
         raise ConfigError("A page holds whole sessions.", "Leave --from and --to away, or take another format.")
     # A job that is ended from outside leaves no half file either.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _interrupted.clear()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     problems: list[str] = []
     with opened(path) as recording:
         for row in _write(recording, form, out, (session, device, begin, end), force, problems, title):
@@ -216,9 +220,32 @@ def _report(row: dict[str, Any], as_json: bool) -> None:
         put_json(row)
 
 
+def _interrupt(*_: object) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
+def _go_on() -> None:
+    """Raises KeyboardInterrupt when one was lost: what is raised while C code calls back, or collects, ends there."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def _progress(name: str) -> Iterator[Callable[[float], None]]:
     """A bar on a terminal, a line now and then elsewhere."""
+    with _shown(name) as show:
+
+        def tell(share: float) -> None:
+            _go_on()
+            show(share)
+
+        yield tell
+        _go_on()
+
+
+@contextmanager
+def _shown(name: str) -> Iterator[Callable[[float], None]]:
     import sys
     import time
 

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -12,6 +14,7 @@ import pytest
 from fakes import patterned
 from fakes.patterned import DEVICE, LENGTH_MS, OTHER_SESSION, SESSION
 
+from agent.commands import export as module
 from agent.commands.export import Format, export
 from agent.errors import BuildError, ConfigError, RecordingError
 from agent.store.recording import Recording
@@ -165,6 +168,19 @@ def test_an_interrupt_leaves_no_file(tmp_path: Path, number: signal.Signals) -> 
     assert process.returncode == 130
     assert "Traceback" not in told
     assert list(out.iterdir()) == []
+
+
+def test_an_interrupt_that_was_lost_counts_at_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is raised while a callback of C code runs, or an object is collected, ends there."""
+    monkeypatch.setattr(module, "_interrupted", threading.Event())
+    with module._progress("a.mp4") as tell:
+        tell(0.5)
+    with suppress(KeyboardInterrupt):
+        module._interrupt()
+    with pytest.raises(KeyboardInterrupt), module._progress("a.mp4") as tell:
+        tell(0.5)
+    with pytest.raises(KeyboardInterrupt), module._progress("a.mp4"):
+        pass
 
 
 @pytest.mark.parametrize("damaged", ["json", "jsonl"])
