@@ -76,6 +76,7 @@ class Masker:
         self._behind = Behind()
         self._motion = Motion()
         self._shown: Canvas | None = None
+        self._looked: Canvas | None = None
         self._wide = False
         self._silent: deque[_Silent] = deque(maxlen=HISTORY)
 
@@ -127,9 +128,10 @@ class Masker:
             return self._blocked(s, dpi, "rotation")
         past = [seen.survey for seen in recent if seen.survey is not None and seen.survey.package]
         resting = still(s)
-        if canvas is not self._shown:
+        if canvas is not self._looked:
+            # Beside what was shown last: from one covered picture to the next a slide's end moves hardly.
             self._wide = self._shown is None or canvas.unlike(self._shown) > WIDE
-            self._shown = canvas
+            self._looked = canvas
         came = self._wide and returned(recent, s, AWAY_NS)
         missed = not resting and (any(seen.hole for seen in recent[1:]) or passed(recent, s) or came)
         if len(past) < len(recent) or missed or not self._motion.known(drawn_ns):
@@ -141,6 +143,7 @@ class Masker:
             return self._blocked(s, dpi, "unstable")
         late = [seen.survey for seen in self._motion.since(drawn_ns - LATE_NS) if seen.survey is not None]
         moving += moved(late) or ()
+        self._shown = canvas
         sliding = self._wide and not resting and returned(recent, s)
         settling = unsettled([*past, *found], size, sliding=sliding)
         last = found[-1]

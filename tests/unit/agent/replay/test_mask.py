@@ -605,6 +605,21 @@ def test_after_longer_another_app_may_slide_out_anywhere() -> None:
     assert blocked(masker.snapshot(calm, RgbaCanvas(pixels), DPI)) == ""
 
 
+def test_the_end_of_a_slide_that_was_covered_is_covered() -> None:
+    """It moves hardly any more beside the picture before, which nobody was shown."""
+    masker = Masker("medium", APP)
+    screen = app(TITLE, view(40, 700, 1040, 820, EDIT, "4111", hint="Card"))
+    masker.snapshot(*still(screen, status_bar(), seconds=1), DPI)
+    dump = tree(screen, status_bar(), seconds=1.65)
+    pixels = painted(app(view(0, 500, 1080, 2000, text="Mum: call me")))
+    for moment in (1.75, 1.8):
+        frame = snapshot(pixels, dump, replace(dump, stamp=at(1.9)), moment)
+        frame = replace(frame, since=at(moment), until=at(moment + 0.01))
+        pixels = pixels.copy()
+        pixels[1000, 500] = 0
+        assert blocked(masker.snapshot(frame, RgbaCanvas(pixels), DPI)) == "settling"
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_password_field_is_known_again_by_its_place_and_by_its_id(wrapped: bool) -> None:
     masker = Masker("light", APP)
