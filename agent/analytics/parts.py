@@ -39,13 +39,13 @@ class Parts:
     def __init__(self, wait_ns: int) -> None:
         self._wait_ns = wait_ns
         self._open: OrderedDict[tuple[int, str], _Open] = OrderedDict()
-        self._done: OrderedDict[tuple[int, str], None] = OrderedDict()
+        self._done: dict[int, None] = {}
         self._chars = 0
 
     def add(self, entry: LogEntry, part: Part) -> list[Joined | Unread]:
         """What this part completes. A repeated part, or one of a text that is done, yields nothing."""
         key = (entry.pid, part.message_id)
-        if key in self._done:
+        if hash(key) in self._done:
             return []
         if not 1 <= part.index <= part.total <= MAX_TOTAL:
             return [Unread("part malformed", f"{part.message_id} {part.index}/{part.total}"[:SAMPLE])]
@@ -78,9 +78,9 @@ class Parts:
     def _close(self, key: tuple[int, str]) -> Joined | Unread:
         text = self._open.pop(key)
         self._chars -= sum(map(len, text.texts.values()))
-        self._done[key] = None
+        self._done[hash(key)] = None
         if len(self._done) > DONE_KEPT:
-            self._done.popitem(last=False)
+            del self._done[next(iter(self._done))]
         joined: list[str] = []
         # All parts but the last are equally long: one that is not was cut by the log.
         size = len(text.texts.get(1, ""))

@@ -35,7 +35,8 @@ MAX_APPS = 64
 MAX_SEEN = 4096
 MAX_REPORTED = 256
 MAX_PIDS = 512
-MAX_ID = 200
+# How far behind the others an entry may come: several processes write into one log.
+LATE_NS = 5_000_000_000
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -71,7 +72,8 @@ class Sniffer:
         self._uids: OrderedDict[int, int] = OrderedDict()
         self._parts = Parts(self._hold_ns)
         self._held = Shelf()
-        self._seen: OrderedDict[tuple[int, str], int] = OrderedDict()
+        # How much was shown of an event, by the hash of its process and message id: thousands are kept of every device.
+        self._seen: dict[int, int] = {}
         self._reported = Shelf()
         self._fruitful: OrderedDict[tuple[int, int], bool] = OrderedDict()
         self._lines: OrderedDict[Turn, Line] = OrderedDict()
@@ -260,17 +262,22 @@ class Sniffer:
     def _is_news(self, draft: Draft) -> bool:
         """Whether no report of the same event shows as much; takes lesser ones out of those held."""
         if draft.message_id:
-            key = (draft.entry.pid, _short(draft.message_id))
+            pid, message_id = draft.entry.pid, draft.message_id
+            key = hash((pid, message_id))
             if self._seen.get(key, -1) >= draft.rank:
                 return False
-            _remember(self._seen, key, draft.rank, MAX_SEEN)
-            self._drop(next((d for d in self._held if (d.entry.pid, _short(d.message_id)) == key), None))
+            self._seen.pop(key, None)
+            self._seen[key] = draft.rank
+            if len(self._seen) > MAX_SEEN:
+                del self._seen[next(iter(self._seen))]
+            self._drop(next((d for d in self._held if d.entry.pid == pid and d.message_id == message_id), None))
         if draft.stage != "raw":
             lesser = next((d for d in self._held if d.stage == "raw" and _same(d, draft)), None)
             self._drop(lesser)
             if lesser is None:
                 self._reported.append(draft)
-                while self._reported.over(MAX_REPORTED):
+                past_ns = draft.entry.stamp.mono_ns - SAVED_NS - LATE_NS
+                while self._reported.over(MAX_REPORTED) or self._reported[0].entry.stamp.mono_ns < past_ns:
                     self._reported.popleft()
             return True
         if "properties" in draft.shown.value and not draft.message_id:
@@ -313,11 +320,6 @@ def _same(raw: Draft, fuller: Draft) -> bool:
     if isinstance(own, Mapping) and isinstance(full, Mapping):
         return all(key in full and full[key] == value for key, value in own.items())
     return True
-
-
-def _short(message_id: str) -> str:
-    """What stands for a message id in a table: a log may hold any number of any length."""
-    return message_id if len(message_id) <= MAX_ID else f"{len(message_id)} {hash(message_id)}"
 
 
 def _failure(entry: LogEntry, unread: Unread) -> ParseFailure:

@@ -126,7 +126,8 @@ class Recorder:
         self._last_logs: dict[tuple[int, int, str], LogEntry] = {}
         self._last_shown: dict[SessionKey, Shown] = {}
         self._href = f"android-app://{masker.package or 'unknown'}/"
-        self._messages: dict[str, int] = {}
+        # By the hash of the message id: thousands are kept of every device.
+        self._messages: dict[int, int] = {}
         self._marked: dict[tuple[SessionKey, str], None] = {}
         self._newest: Stamp | None = None
         self._placed_ns = -(2**63)
@@ -185,8 +186,8 @@ class Recorder:
             self._sessions.note(item)
             self._masker.learn(item.event)
             if item.message_id:
-                known = self._messages.pop(item.message_id, -1)
-                self._messages[item.message_id] = max(known, _STAGES[item.stage])
+                known = self._messages.pop(hash(item.message_id), -1)
+                self._messages[hash(item.message_id)] = max(known, _STAGES[item.stage])
                 if len(self._messages) > MAX_MESSAGE_IDS:
                     del self._messages[next(iter(self._messages))]
         held = self._shown_of(item) if isinstance(item, MaskedSnapshot) else item
@@ -365,9 +366,9 @@ class Recorder:
             return
         if item.message_id:
             # One event is printed at several points of the plugin chain: the last of them says most.
-            if self._messages.get(item.message_id, 0) != _STAGES[item.stage]:
+            if self._messages.get(hash(item.message_id), 0) != _STAGES[item.stage]:
                 return
-            self._messages[item.message_id] = len(_STAGES)
+            self._messages[hash(item.message_id)] = len(_STAGES)
         key = self._sessions.key_of(item)
         own = interval
         if key is not None and key != interval.key:
