@@ -64,17 +64,22 @@ def slope(samples: Sequence[Sample]) -> float | None:
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, int]:
-    """By how many the threads and open descriptors grew, by kind: the least of the last third over the least of the
-    first, since what works may hold a few more for a moment. Empty when the samples span less than GROWTH_SECONDS."""
+    """By how many the threads and open descriptors grew from the first third to the last, by kind. Empty when the
+    samples span less than GROWTH_SECONDS.
+
+    What leaks raises the least and the median alike, and the lesser of the two counts: how many phones are between two
+    sessions at once, and how many send at once, is chance that moves one of them.
+    """
     third = len(samples) // 3
     if not third or samples[-1].at - samples[0].at < GROWTH_SECONDS:
         return {}
     counts = [{"thread": sample.threads, **sample.files} for sample in samples]
     kinds = {kind for count in counts for kind in count}
-    more = {
-        kind: min(count.get(kind, 0) for count in counts[-third:]) - min(count.get(kind, 0) for count in counts[:third])
-        for kind in sorted(kinds)
-    }
+    more = {}
+    for kind in sorted(kinds):
+        held = [count.get(kind, 0) for count in counts]
+        first, last = held[:third], held[-third:]
+        more[kind] = min(min(last) - min(first), statistics.median_low(last) - statistics.median_low(first))
     return {kind: by for kind, by in more.items() if by > 0}
 
 

@@ -53,6 +53,13 @@ def test_threads_and_sockets_that_stay_are_growth_and_those_that_go_are_not() ->
     assert growth(samples[:20]) == {}
 
 
+def test_one_moment_with_less_open_than_ever_is_no_growth_and_a_leak_of_one_is() -> None:
+    chance = [Sample(n * 5.0, 10**8, 0.0, 9, {"file": 15 if n == 7 else 17 + n % 2}) for n in range(90)]
+    assert growth(chance) == {}
+    leak = [Sample(n * 5.0, 10**8, 0.0, 9, {"file": 17 + n % 2 + (n > 45)}) for n in range(90)]
+    assert growth(leak) == {"file": 1}
+
+
 def truth(message: str, wall_ms: int, session: int = 7) -> Truth:
     return Truth("R58", message, "Viewed", wall_ms, session, "dev")
 
