@@ -174,6 +174,7 @@ class I420Canvas:
         self._y = data[:luma].reshape(size.height, size.width)
         self._u = data[luma : luma + chroma].reshape(size.height // 2, size.width // 2)
         self._v = data[luma + chroma :].reshape(size.height // 2, size.width // 2)
+        self._looked: NDArray[np.uint8] | None = None
 
     @property
     def whole(self) -> Bounds:
@@ -188,6 +189,9 @@ class I420Canvas:
     def black(self, bounds: Bounds) -> bool:
         """Whether a part of the screen is black, give or take what the codec adds."""
         b = _inner(bounds, self.size, self.screen)
+        # Most are not, and one pixel says so: views by the dozen are asked for in each picture.
+        if self._y[b.top, b.left] > BLACK_LUMA:
+            return False
         part = self._y[b.top : b.bottom, b.left : b.right]
         return not ((part[::16, ::16] > BLACK_LUMA).any() or (part > BLACK_LUMA).any())
 
@@ -220,7 +224,7 @@ class I420Canvas:
         """Which share of it a sparse look finds changed."""
         if not isinstance(before, I420Canvas) or before.size != self.size:
             return 1.0
-        now, then = self._y[::SPARSE, ::SPARSE], before._y[::SPARSE, ::SPARSE]
+        now, then = self._sparse(), before._sparse()
         differs = np.maximum(now, then) - np.minimum(now, then) > SPIKE
         return float(np.count_nonzero(differs) / differs.size)
 
@@ -264,6 +268,12 @@ class I420Canvas:
         red, green, blue = y + 1.402 * v, y - 0.344136 * u - 0.714136 * v, y + 1.772 * u
         pixels: NDArray[np.uint8] = np.rint(np.stack((red, green, blue), axis=2)).clip(0, 255).astype(np.uint8)
         return pixels
+
+    def _sparse(self) -> NDArray[np.uint8]:
+        """A pixel of every SPARSE across and down; kept, for a picture is compared with many."""
+        if self._looked is None:
+            self._looked = np.ascontiguousarray(self._y[::SPARSE, ::SPARSE])
+        return self._looked
 
     def _parts(self, box: Bounds) -> tuple[NDArray[np.uint8], ...]:
         rows, columns = slice(box.top // 2, box.bottom // 2), slice(box.left // 2, box.right // 2)
@@ -406,22 +416,45 @@ def _shrunk(flags: NDArray[np.bool_], top: int, left: int, bottom: int, right: i
 
 def _tiles(now: NDArray[np.uint8], then: NDArray[np.uint8], tile: int) -> NDArray[np.bool_]:
     """Which tiles differ by more than noise, (rows, columns); the last ones may be smaller."""
-    differs = np.maximum(now, then)
-    differs -= np.minimum(now, then)
-    bands = _bands(differs, tile)
-    most = _most(bands, tile)
-    changed = most > SPIKE
-    rows = np.flatnonzero(((most > NOISE) & ~changed).any(axis=1))
+    height, width = now.shape
+    changed = np.zeros((-(-height // tile), -(-width // tile)), np.bool_)
+    touched = _touched(now, then, tile)
+    if not touched.size:
+        return changed
+    here, there = _bands(now, tile), _bands(then, tile)
+    if touched.size < here.shape[0]:
+        here, there = here[touched], there[touched]
+    differs = np.maximum(here, there)
+    differs -= np.minimum(here, there)
+    most = _most(differs, tile)
+    found = most > SPIKE
+    rows = np.flatnonzero(((most > NOISE) & ~found).any(axis=1))
     if rows.size:
-        changed[rows] |= _sums(bands[rows], tile) > MEAN_NOISE * tile**2
-    edges = changed & (most <= STRONG)
+        found[rows] |= _sums(differs[rows], tile) > MEAN_NOISE * tile**2
+    edges = found & (most <= STRONG)
     rows = np.flatnonzero(edges.any(axis=1))
-    if rows.size and np.count_nonzero(changed) <= MOVING * changed.size:
-        contrast = np.minimum(_contrast(now, rows, tile), _contrast(then, rows, tile))
+    if rows.size and np.count_nonzero(found) <= MOVING * changed.size:
+        contrast = np.minimum(_contrast(here[rows], tile), _contrast(there[rows], tile))
         within = most[rows] <= np.maximum(SPIKE, contrast * EDGE_SHARE)
-        within &= _sums(bands[rows], tile) <= np.maximum(MEAN_NOISE, contrast * EDGE_MEAN_SHARE) * tile**2
-        changed[rows] &= ~(edges[rows] & within)
+        within &= _sums(differs[rows], tile) <= np.maximum(MEAN_NOISE, contrast * EDGE_MEAN_SHARE) * tile**2
+        found[rows] &= ~(edges[rows] & within)
+    changed[touched] = found
     return changed
+
+
+def _touched(now: NDArray[np.uint8], then: NDArray[np.uint8], tile: int) -> NDArray[np.intp]:
+    """Which rows of tiles are not the same to the last bit: a codec sends nothing for most of a screen."""
+    full = now.shape[0] // tile
+    differs = (_octets(now, full, tile) != _octets(then, full, tile)).any(axis=1)
+    if now.shape[0] % tile:
+        rest = full * tile
+        differs = np.append(differs, (now[rest:] != then[rest:]).any())
+    return np.flatnonzero(differs)
+
+
+def _octets(plane: NDArray[np.uint8], rows: int, tile: int) -> NDArray[np.uint64]:
+    """So many rows of tiles, each as whole words; a tile is a multiple of 8 lines high."""
+    return plane[: rows * tile].reshape(rows, tile * plane.shape[1]).view(np.uint64)
 
 
 def _bands(plane: NDArray[np.uint8], tile: int) -> NDArray[np.uint8]:
@@ -446,7 +479,6 @@ def _sums(bands: NDArray[np.uint8], tile: int) -> NDArray[np.uint32]:
     return total
 
 
-def _contrast(plane: NDArray[np.uint8], rows: NDArray[np.intp], tile: int) -> NDArray[np.uint8]:
-    """By how much the values of each tile in these rows of tiles differ."""
-    bands = _bands(plane, tile)[rows]
+def _contrast(bands: NDArray[np.uint8], tile: int) -> NDArray[np.uint8]:
+    """By how much the values of each tile differ."""
     return _most(bands, tile) - ~_most(~bands, tile)
