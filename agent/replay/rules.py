@@ -38,12 +38,12 @@ _KEY = re.compile(r"(?i:(?:digit|number|key|button|ziffer|taste) )?(?P<digit>\d)
 def editable(node: Node) -> bool:
     """Whether one can type into it. Dumps have no flag for it: the class says so, or a hint, which only inputs have."""
     filled = bool(node.text) and node.text != node.hint
-    return node.cls.endswith(_EDITABLE) or (bool(node.hint) and (filled or bool(node.flags & NodeFlag.FOCUSABLE)))
+    return node.cls.endswith(_EDITABLE) or (bool(node.hint) and (filled or node.flags.has(NodeFlag.FOCUSABLE)))
 
 
 def password(node: Node) -> bool:
     """Whether it is a password field by its flag, or an input that names itself one (its content may be shown)."""
-    return bool(node.flags & NodeFlag.PASSWORD) or (
+    return node.flags.has(NodeFlag.PASSWORD) or (
         editable(node) and bool(_PASSWORD_WORDS.search(f"{node.resource_id} {node.hint} {node.desc}"))
     )
 
@@ -88,14 +88,14 @@ def _has_text(node: Node) -> bool:
 
 def keypad_digit(node: Node) -> str:
     """The digit on a key of an on-screen keypad, with its letters or not; "" for any other node."""
-    key = None if node.flags & NodeFlag.PASSWORD else _KEY.fullmatch((node.text or node.desc).strip())
+    key = None if node.flags.has(NodeFlag.PASSWORD) else _KEY.fullmatch((node.text or node.desc).strip())
     return key["digit"] if key else ""
 
 
 def keyboard_letter(node: Node) -> str:
     """The letter on a key of an app's own keyboard, "" for any other node."""
     label = (node.text or node.desc).strip()
-    return label.lower() if len(label) == 1 and label.isalpha() and not node.flags & NodeFlag.PASSWORD else ""
+    return label.lower() if len(label) == 1 and label.isalpha() and not node.flags.has(NodeFlag.PASSWORD) else ""
 
 
 def calculator_key(node: Node) -> bool:

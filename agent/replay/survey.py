@@ -221,7 +221,7 @@ def _rows(roots: tuple[Node, ...], package: str, whole: Bounds) -> tuple[list[Ro
         key = xxhash.xxh3_64_hexdigest(f"{seed}/{node.cls}/{node.resource_id}".encode("utf-8", "replace"))
         me = len(rows)
         rows.append(Row(node, parent, key, bounds, scrolls))
-        if node.flags & NodeFlag.SCROLLABLE:
+        if node.flags.has(NodeFlag.SCROLLABLE):
             scrolls = (*scrolls, (key, bounds))
         # Counting only alike siblings keeps a key when another sibling comes or goes.
         alike: dict[tuple[str, str], int] = {}
@@ -353,6 +353,6 @@ def _shown(
         name = STARS if strict and " " in node.resource_id else clean(node.resource_id)
         if name and ":id/" not in name and typed(name):
             name = STARS
-        if label or name or node.flags & _NAMED or not node.children:
+        if label or name or node.flags.has(_NAMED) or not node.children:
             shown.append(MaskedNode(row.key, row.bounds, clean(node.cls), name, label, node.flags, not node.children))
     return shown

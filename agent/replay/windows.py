@@ -74,7 +74,7 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int) -> Windo
 def _typing(own: tuple[Node, ...]) -> bool:
     """Whether something in the app's windows is focused that one may type into: a keyboard may be up."""
     return any(
-        node.flags & NodeFlag.FOCUSED and not node.cls.endswith(("Button", "ImageView", "Layout", "ScrollView"))
+        node.flags.has(NodeFlag.FOCUSED) and not node.cls.endswith(("Button", "ImageView", "Layout", "ScrollView"))
         for root in own
         for node in root.walk()
     )

@@ -27,7 +27,7 @@ def wireframe(tree: Hierarchy, size: Size) -> NDArray[np.uint8]:
         b = node.bounds
         if b.empty or b.left >= size.width or b.top >= size.height or b.right <= 0 or b.bottom <= 0:
             continue
-        fill = _TOUCHABLE if node.flags & NodeFlag.CLICKABLE else _PICTURE if "Image" in node.cls else None
+        fill = _TOUCHABLE if node.flags.has(NodeFlag.CLICKABLE) else _PICTURE if "Image" in node.cls else None
         draw.rectangle((b.left, b.top, b.right - 1, b.bottom - 1), fill, _LINE, 2)
         words = node.text or ("" if node.children else node.desc)
         if words:
