@@ -175,7 +175,8 @@ def _addresses(text: str) -> Iterator[re.Match[str]]:
 
 
 def _without_addresses(text: str) -> str:
-    parts, done = [], 0
+    parts: list[str] = []
+    done = 0
     for match in _addresses(text):
         parts += (text[done : match.start()], STARS)
         done = match.end()
