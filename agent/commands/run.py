@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agent.commands.beside import Beside
-    from agent.commands.rig import Rig
+    from agent.commands.rig import Rig, Wanted
     from agent.runs.junit import Report, Result
     from agent.runs.ledger import Attempt
     from agent.runs.shelf import Shelf
@@ -60,6 +60,16 @@ def run(
         Path | None,
         typer.Option(help="The JUnit file (or folder of files) that CMD writes: it is read, then enriched."),
     ] = None,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where all of it goes besides, as it is recorded: dir:PATH, collector:URL, amplitude:us|eu|URL; "
+            "repeatable. --keep is for --out alone."
+        ),
+    ] = None,
+    relay: Annotated[
+        bool, typer.Option("--relay", help="Relay the app's Segment uploads, too (see `snippet relay`).")
+    ] = False,
     gate: Annotated[
         list[Gate] | None,
         typer.Option(help="Fail on errors of the app's instrumentation, or on gaps; repeatable."),
@@ -93,6 +103,7 @@ def run(
     Example: android-replay run --keep failed --junit out.xml -- python -m pytest --junitxml out.xml
     """
     from agent.commands.console import logged, put_json, say
+    from agent.commands.rig import Wanted
     from agent.errors import GateShut
     from agent.runs.table import document, headline
     from agent.settings import load
@@ -101,7 +112,8 @@ def run(
     settings = load(flags, config).settings
     with logged(settings):
         try:
-            facts, rows = _run(settings, command, tuple(device or ()), app, keep, out, junit, gate or [], as_json)
+            wanted = Wanted(tuple(device or ()), app=app, sinks=tuple(sink or ()), relay=relay)
+            facts, rows = _run(settings, command, wanted, keep, out, junit, gate or [], as_json)
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
@@ -118,8 +130,7 @@ def run(
 def _run(
     settings: Settings,
     command: Sequence[str],
-    specs: tuple[str, ...],
-    app: str | None,
+    wish: Wanted,
     keep: Keep,
     out: Path,
     junit: Path | None,
@@ -130,12 +141,13 @@ def _run(
     import asyncio
     import signal
     from contextlib import ExitStack, suppress
+    from dataclasses import replace
 
     from agent.commands.beside import Beside
     from agent.commands.console import say
     from agent.commands.phones import phones
     from agent.commands.process import check
-    from agent.commands.rig import Wanted, rigged
+    from agent.commands.rig import rigged
     from agent.errors import StorageError
     from agent.runs.shelf import Shelf
     from agent.runs.table import Facts
@@ -150,8 +162,9 @@ def _run(
     notes: list[str] = []
     try:
         with ExitStack() as stack:
-            found = stack.enter_context(phones(settings, specs))
-            wanted = Wanted(found.specs, app=app or found.app, sinks=(f"dir:{shelf.working}",))
+            found = stack.enter_context(phones(settings, wish.devices))
+            sinks = f"dir:{shelf.working}", *wish.sinks
+            wanted = replace(wish, devices=found.specs, app=wish.app or found.app, sinks=sinks)
             rig = stack.enter_context(rigged(found.settings, wanted, beside.listen))
             stack.enter_context(beside.open(rig, found.environment))
             code = asyncio.run(beside.run())
@@ -161,9 +174,15 @@ def _run(
                 notes.append(f"The command was ended by {beside.killed_by}.")
             if beside.failure:
                 notes.append(f"The recording failed before the end: {beside.failure}")
-            stored = rig.flush() and not rig.spool.unstored()
+            sent = rig.flush()
+            stored = not rig.spool.pending(rig.uploader.names[0]) and not rig.spool.unstored()
             if not stored:
                 notes.append(f"Not all of it could be stored; what is missing waits in {found.settings.spool}.")
+            elif not sent:
+                waiting = f"it waits in {found.settings.spool} for `android-replay upload`"
+                notes.append(f"Not all of it could be sent to {', '.join(wish.sinks)}: {waiting}.")
+            if wish.sinks and (refused := len(rig.spool.rejections())):
+                notes.append(f"{refused} deliveries were refused and are kept: `android-replay upload` says why.")
             findings, gaps = _sum(rig, "findings"), _sum(rig, "gap_reasons")
             serials, failed = rig.serials, [s.serial for s in rig.statuses.values() if s.state == "failed"]
             guessed = [] if wanted.app else sorted({s.package for s in rig.statuses.values() if s.package})

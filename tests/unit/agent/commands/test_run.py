@@ -14,11 +14,13 @@ from xml.etree import ElementTree
 
 import pytest
 from fakes.adb_server import FakeAdbServer
+from fakes.collecting import collecting
 
 from agent.commands.beside import Beside
 from agent.commands.run import Gate, _joined, _shut, _stamps
 from agent.replay.validator import validate
 from agent.store.bundle import unpacked
+from agent.store.recording import Recording
 from bridge.emulated.lab import Lab
 from bridge.emulated.world.analytics import Sent
 
@@ -54,6 +56,7 @@ class Ran:
     ended: subprocess.CompletedProcess[str]
     table: dict[str, Any]
     sent: list[Sent]
+    collected: Path
 
     def rows(self) -> dict[tuple[str, int], dict[str, Any]]:
         return {(row["name"], row["attempt"]): row for row in self.table["tests"]}
@@ -63,10 +66,11 @@ class Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     folder = tmp_path_factory.mktemp("run")
     (folder / "script.py").write_text(SCRIPT)
-    with Lab(1, profile="small", scenario="shop") as lab:
+    collected = folder / "collected"
+    with Lab(1, profile="small", scenario="shop") as lab, collecting(collected) as collector:
         words = [
             "run", "--device", lab.serials[0], "--app", "com.northbay.shop", "--keep", "failed", "--junit", "out.xml",
-            "--json", "--", sys.executable, "script.py", str(SAMPLES),
+            "--sink", f"collector:{collector.url}", "--json", "--", sys.executable, "script.py", str(SAMPLES),
         ]  # fmt: skip
         ended = subprocess.run(
             [sys.executable, "-P", "-m", "agent.cli", *words],
@@ -81,7 +85,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             timeout=100,
         )  # fmt: skip
         assert ended.stdout, ended.stderr
-        yield Ran(folder, ended, json.loads(ended.stdout), lab.sent()[lab.serials[0]])
+        yield Ran(folder, ended, json.loads(ended.stdout), lab.sent()[lab.serials[0]], collected)
 
 
 def test_the_exit_code_is_pytest_s_and_stdout_the_table(ran: Ran) -> None:
@@ -180,6 +184,54 @@ def test_nothing_else_is_left(ran: Ran) -> None:
     left = {path.name for path in (ran.folder / "replays").iterdir() if path.suffix != ".replay"}
     assert left == {"run.json", "run.md", "index.html"}
     assert "test_that_crashes-attempt1.replay" in (ran.folder / "replays" / "index.html").read_text()
+
+
+def test_a_sink_gets_what_the_folder_keeps_and_what_it_does_not(ran: Ran) -> None:
+    kept, times = set[str](), 0.0
+    for file in (ran.folder / "replays").glob("*.replay"):
+        with unpacked(file) as recording:
+            kept |= messages(recording)
+            times += seconds(recording)
+    collected = Recording.open(ran.collected)
+    assert kept <= messages(collected) <= {sent.message_id for sent in ran.sent}
+    assert 0 < times < seconds(collected)
+    assert not any("refused" in note or "sent" in note for note in ran.table["notes"])
+
+
+def messages(recording: Recording) -> set[str]:
+    """The ids of the Segment events in it."""
+    events = (json.loads(line) for each in recording.manifests() for line in recording.events(each.id))
+    custom = (event["data"] for event in events if event["type"] == 5)
+    return {data["payload"]["messageId"] for data in custom if data["tag"].startswith("segment:")}
+
+
+def seconds(recording: Recording) -> float:
+    return sum(each.end_ms - each.start_ms for each in recording.manifests()) / 1000
+
+
+def test_a_sink_that_is_away_is_told_of_and_the_table_is_whole(tmp_path: Path) -> None:
+    with Lab(1, profile="small", scenario="shop") as lab:
+        ended = subprocess.run(
+            [
+                sys.executable, "-P", "-m", "agent.cli", "run", "--device", lab.serials[0],
+                "--app", "com.northbay.shop", "--sink", "collector:http://127.0.0.1:9", "--json",
+                "--", sys.executable, "-c", "",
+            ],
+            cwd=tmp_path,
+            env={
+                **os.environ, **lab.environment, "ANDROID_REPLAY_SPOOL": str(tmp_path / "spool"),
+                "ANDROID_REPLAY_UPLOAD__FLUSH_SECONDS": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert sum("sent to collector:http://127.0.0.1:9" in note for note in json.loads(ended.stdout)["notes"]) == 1
+    left = {path.name for path in (tmp_path / "replays").iterdir()}
+    assert {"run.json", "run.md", "index.html"} < left
+    assert not any(name.startswith(".run") for name in left)
 
 
 @pytest.fixture
