@@ -83,11 +83,19 @@ def main() -> None:
     """Entry point of `android-replay`. Ends the process with the documented exit code."""
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     app = build(words[:1])
-    from agent.errors import AgentError, exit_code, worded
+    from agent.errors import AgentError, StorageError, exit_code, worded
     from bridge.errors import BridgeError
 
     try:
-        app()
+        try:
+            app()
+        except OSError as error:
+            if error.filename is None:
+                raise
+            # A name that no file system takes, or one in a folder that may not be looked into.
+            raise StorageError(
+                f"{error.filename} cannot be used: {error.strerror}.", "Check the path, and what you may do there."
+            ) from error
     except (AgentError, BridgeError) as error:
         sys.stderr.write(f"android-replay: {worded(error)}\n")
         sys.exit(exit_code(error))

@@ -25,12 +25,18 @@ HEADER = "recording.json"
 class Place:
     """A recording and the folder whose lock guards it: its own, or that of the spool whose queue it is.
 
-    `asked` = the user named it; else it is the spool that this host's recorders use.
+    `asked` = the user named it; else it is the spool that this host's recorders use. `bundle` = the file that it was
+    unpacked from.
     """
 
     folder: Path
     recording: Recording
     asked: bool = True
+    bundle: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.bundle or self.folder)
 
     @property
     def is_spool(self) -> bool:

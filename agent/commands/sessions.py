@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from agent.commands.holdings import Erased, Holding, Place
     from agent.store.replays import Who
 
@@ -22,7 +24,9 @@ def sessions(
     verb: Annotated[str, typer.Argument(metavar="list|show|delete|dsar", help="What to do.")],
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Recordings, collectors' folders, spools. Left out: the spool."),
+        typer.Argument(
+            metavar="[PATH]...", help="Recordings (.replay, too), collectors' folders, spools. Left out: the spool."
+        ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="Sessions of this device id (Segment's, not the serial).")] = None,
     session: Annotated[int | None, typer.Option(help="The session of this id.")] = None,
@@ -51,9 +55,8 @@ def sessions(
 
     Example: android-replay sessions delete replays --device 6c1b8a52-9f1d-4a07-8a8c-0f6f4a1c2d3e --dry-run
     """
-    from agent.collector.erasure import events
-    from agent.commands.console import say
-    from agent.commands.holdings import holdings, places
+    from contextlib import ExitStack
+
     from agent.errors import ConfigError
     from agent.settings import load
     from agent.store.replays import Who
@@ -64,14 +67,47 @@ def sessions(
     if verb != "list" and not who:
         raise ConfigError("Whose session is meant was not said.", "Give --device, --session or --user.")
     settings = load({}, config).settings
-    spool = settings.spool
-    found = [place for path in paths or () for place in places(path)]
-    if verb == "delete" or not paths:
-        known = {place.folder.resolve() for place in found}
-        found += [place for place in places(spool, asked=False) if place.folder.resolve() not in known]
+    with ExitStack() as stack:
+        found = [place for path in paths or () for place in _places(path, verb, stack)]
+        if verb == "delete" or not paths:
+            found += _own(settings.spool, found)
+        if verb == "delete":
+            _delete(found, who, settings.relay.folder, yes=yes, dry_run=dry_run, as_json=as_json)
+        else:
+            _tell(verb, found, who, out, as_json)
+
+
+def _places(path: Path, verb: str, stack: ExitStack) -> list[Place]:
+    """What a path means; a bundle is unpacked until the stack ends."""
+    from agent.commands.holdings import Place, places
+    from agent.errors import ConfigError
+    from agent.store.bundle import SUFFIX, unpacked
+
+    if not (path.suffix == SUFFIX and path.is_file()):
+        return places(path)
     if verb == "delete":
-        _delete(found, who, settings.relay.folder, yes=yes, dry_run=dry_run, as_json=as_json)
-        return
+        raise ConfigError(
+            f"{path} is one file of yours, and is deleted whole.",
+            "Remove the file, or take words out of it with `android-replay redact`.",
+        )
+    recording = stack.enter_context(unpacked(path))
+    return [Place(recording.path, recording, bundle=path)]
+
+
+def _own(spool: Path, found: Iterable[Place]) -> list[Place]:
+    """What this host's spool holds besides."""
+    from agent.commands.holdings import places
+
+    known = {place.folder.resolve() for place in found}
+    return [place for place in places(spool, asked=False) if place.folder.resolve() not in known]
+
+
+def _tell(verb: str, found: list[Place], who: Who, out: Path | None, as_json: bool) -> None:
+    from agent.collector.erasure import events
+    from agent.commands.console import say
+    from agent.commands.holdings import holdings
+    from agent.errors import ConfigError
+
     held, problems = holdings(found, who)
     for problem in problems:
         say(f"Not read: {problem.file}: {problem.reason}")
@@ -243,7 +279,7 @@ def _facts(holding: Holding) -> dict[str, Any]:
         "end_ms": max(manifest.end_ms for manifest in segments.values()),
         "segments": len(segments),
         "bytes": sum(manifest.bytes for manifest in segments.values()),
-        "places": sorted({str(place.folder) for place, _ in holding.parts}),
+        "places": sorted({place.name for place, _ in holding.parts}),
     }
 
 
@@ -252,7 +288,7 @@ def _parts(holding: Holding) -> list[dict[str, Any]]:
 
     return [
         {
-            "place": str(place.folder),
+            "place": place.name,
             "id": manifest.id,
             "seq": manifest.seq,
             "start_ms": manifest.start_ms,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,27 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     command = f"{sys.executable} -P -m agent.cli --help | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("view",), ("audit",), ("redact", "--text", "a"), ("export", "--format", "rrweb", "-o", "out.json"),
+        ("sessions", "list"), ("run", "--out", "LONG", "--", "true"), ("run", "--junit", "LONG", "--", "true"),
+        ("collector", "--folder"),
+        ("record", "--duration", "1", "-o"), ("mask",), ("events",), ("attach", "--config"),
+    ],
+)  # fmt: skip
+def test_a_name_that_no_file_system_takes_is_a_sentence(
+    call, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    long = "x" * 300 + ".replay"
+    given = words if "LONG" in words else (*words, "LONG")
+    ended = call(*(long if word == "LONG" else word for word in given))
+    assert ended.code in (2, 11)
+    assert "x" * 300 in ended.err
+    assert "Traceback" not in ended.err
 
 
 @pytest.mark.parametrize("where", [">/dev/full", ">&-"])

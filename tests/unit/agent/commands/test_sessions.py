@@ -17,6 +17,7 @@ from agent.collector.ingest import Ingest
 from agent.model import SealedSegment
 from agent.outbox.receipts import Receipt
 from agent.outbox.spool import Recovery, Spool
+from agent.store.bundle import pack
 from agent.store.disk import AppendFile, FolderLock
 from agent.store.recording import LOCK, Recording
 
@@ -230,6 +231,24 @@ def test_list(call, host: Host) -> None:
     assert second["places"] == [str(host.recording), str(host.spool / "1")]
     assert call("sessions", "list", "--user", USER).out.count("\n") == 1
     assert call("sessions", "list", str(host.recording), "--user", "nobody").out == ""
+
+
+def test_a_bundle_is_told_of_and_left_alone(call, host: Host, tmp_path: Path) -> None:
+    file = tmp_path / "kept.replay"
+    pack(Recording.open(host.recording), file)
+    told = [json.loads(line) for line in call("sessions", "list", str(file), "--json").out.splitlines()]
+    assert [(each["session_id"], each["places"]) for each in told] == [
+        (SESSION + 1, [str(file)]),
+        (SESSION, [str(file)]),
+    ]
+    assert f"  {file} segment 0" in call("sessions", "show", str(file), "--session", str(SESSION)).out
+    assert json.loads(call("sessions", "dsar", str(file), "--user", USER).out)["replays"]
+    before = file.read_bytes()
+    ended = call("sessions", "delete", str(file), "--user", USER, "--yes")
+    assert (ended.code, file.read_bytes()) == (2, before)
+    assert "Remove the file" in ended.err
+    file.write_bytes(before[:100])
+    assert call("sessions", "list", str(file)).code == 11
 
 
 def test_show(call, host: Host) -> None:
