@@ -177,8 +177,9 @@ class Canvas(Protocol):
         """Boxes that do not overlap, outside which it is the same as `before`; none when it is the same."""
         ...
 
-    def unlike(self, before: Canvas) -> float:
-        """Which share of it a sparse look finds changed from `before`. 0 says little, more that there is a change."""
+    def unlike(self, before: Canvas, beside: Iterable[Bounds] = ()) -> float:
+        """Which share of it a sparse look finds changed from `before`, not counting what is in `beside` (parts of the
+        screen). 0 says little, more that there is a change."""
         ...
 
     def patched(self, boxes: Iterable[Bounds], source: Canvas) -> Canvas:

@@ -121,11 +121,12 @@ class RgbaCanvas:
         tiles = np.logical_or.reduce(padded.reshape(rows, TILE, columns, TILE), axis=(1, 3))
         return tuple(box.intersect(self.whole) for box in _boxes(tiles, TILE))
 
-    def unlike(self, before: Canvas) -> float:
-        """Which share of it a sparse look finds changed."""
+    def unlike(self, before: Canvas, beside: Iterable[Bounds] = ()) -> float:
+        """Which share of it a sparse look finds changed, not counting what is in `beside` (parts of the screen)."""
         if not isinstance(before, RgbaCanvas) or before.size != self.size:
             return 1.0
-        differs = self._words()[::SPARSE, ::SPARSE] != before._words()[::SPARSE, ::SPARSE]
+        differs: NDArray[np.bool_] = self._words()[::SPARSE, ::SPARSE] != before._words()[::SPARSE, ::SPARSE]
+        _forgive(differs, beside, self.size, self.screen)
         return float(np.count_nonzero(differs) / differs.size)
 
     def patched(self, boxes: Iterable[Bounds], source: Canvas) -> RgbaCanvas:
@@ -220,12 +221,13 @@ class I420Canvas:
         tiles |= _tiles(self._v, before._v, TILE // 2)
         return tuple(box.intersect(self.whole) for box in _boxes(tiles, TILE))
 
-    def unlike(self, before: Canvas) -> float:
-        """Which share of it a sparse look finds changed."""
+    def unlike(self, before: Canvas, beside: Iterable[Bounds] = ()) -> float:
+        """Which share of it a sparse look finds changed, not counting what is in `beside` (parts of the screen)."""
         if not isinstance(before, I420Canvas) or before.size != self.size:
             return 1.0
         now, then = self._sparse(), before._sparse()
-        differs = np.maximum(now, then) - np.minimum(now, then) > SPIKE
+        differs: NDArray[np.bool_] = np.maximum(now, then) - np.minimum(now, then) > SPIKE
+        _forgive(differs, beside, self.size, self.screen)
         return float(np.count_nonzero(differs) / differs.size)
 
     def patched(self, boxes: Iterable[Bounds], source: Canvas) -> I420Canvas:
@@ -324,6 +326,13 @@ def _inner(b: Bounds, size: Size, screen: Size) -> Bounds:
     left, top = max(0, math.ceil(b.left * across)), max(0, math.ceil(b.top * down))
     right, bottom = min(size.width, math.floor(b.right * across)), min(size.height, math.floor(b.bottom * down))
     return Bounds(min(left, size.width - 1), min(top, size.height - 1), max(right, left + 1), max(bottom, top + 1))
+
+
+def _forgive(differs: NDArray[np.bool_], beside: Iterable[Bounds], size: Size, screen: Size) -> None:
+    """Set to False what of a sparse look lies wholly in parts of the screen."""
+    for bounds in beside:
+        b = _inner(bounds, size, screen)
+        differs[-(-b.top // SPARSE) : -(-b.bottom // SPARSE), -(-b.left // SPARSE) : -(-b.right // SPARSE)] = False
 
 
 def _even(part: NDArray[np.uint8]) -> bool:

@@ -16,10 +16,13 @@ from agent.replay.canvas import covered
 from agent.replay.motion import (
     AWAY_NS,
     LATE_NS,
+    RETURN_NS,
     SETTLING_NS,
     WIDE,
     Motion,
+    altered,
     enclosed,
+    lively,
     moved,
     passed,
     returned,
@@ -33,7 +36,10 @@ from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
 
 GROW = 2
 MAX_PASSWORDS = 4096
-HISTORY = 64
+# Touches are judged as they are written: late by the time that uploads take through a relay, or by that before a
+# session is known.
+HISTORY_NS = 120_000_000_000
+HISTORY = 4096
 KEPT_SURVEYS = 8
 TOUCH_SLACK_NS = 1_000_000_000
 SLOW_DUMP_NS = 2_000_000_000
@@ -49,6 +55,9 @@ class _Silent:
     mono_ns: int
     zones: tuple[Bounds, ...]
     back_ns: int = SLOW_DUMP_NS
+
+    def alike(self, other: _Silent) -> bool:
+        return (self.zones, self.back_ns) == (other.zones, other.back_ns)
 
 
 class Masker:
@@ -77,8 +86,10 @@ class Masker:
         self._motion = Motion()
         self._shown: Canvas | None = None
         self._looked: Canvas | None = None
+        self._before: Canvas | None = None
         self._wide = False
-        self._silent: deque[_Silent] = deque(maxlen=HISTORY)
+        self._silent: deque[_Silent] = deque()
+        self._forgotten = False
 
     def tighten(self, level: MaskLevel) -> bool:
         """Mask at `level` from now on, if that is stricter than what is masked already; whether it is."""
@@ -130,9 +141,12 @@ class Masker:
         resting = still(s)
         if canvas is not self._looked:
             # Beside what was shown last: from one covered picture to the next a slide's end moves hardly.
-            self._wide = self._shown is None or canvas.unlike(self._shown) > WIDE
-            self._looked = canvas
-        came = self._wide and returned(recent, s, AWAY_NS)
+            self._before, self._looked = self._shown, canvas
+            self._wide = self._before is None or canvas.unlike(self._before) > WIDE
+        # Where nothing is private another app may have come and gone; else the app itself may have looked otherwise, by
+        # what no dump tells.
+        span_ns = RETURN_NS if any(x.private for x in found) else AWAY_NS
+        came = self._wide and returned(recent, s, span_ns)
         missed = not resting and (any(seen.hole for seen in recent[1:]) or passed(recent, s) or came)
         if len(past) < len(recent) or missed or not self._motion.known(drawn_ns):
             # The app's opening is drawn over what was there, by a tree that shows it in its place already; so is a
@@ -142,14 +156,16 @@ class Masker:
         if moving is None:
             return self._blocked(s, dpi, "unstable")
         late = [seen.survey for seen in self._motion.since(drawn_ns - LATE_NS) if seen.survey is not None]
-        moving += moved(late) or ()
-        self._shown = canvas
-        sliding = self._wide and not resting and returned(recent, s)
-        settling = unsettled([*past, *found], size, sliding=sliding)
-        last = found[-1]
+        left = moved(late)
+        moving += left or ()
+        around, last = [*past, *found], found[-1]
+        sliding = not resting and (left is None or (self._wide and self._slid(canvas, around)))
+        if not sliding:
+            # The end of a slide is told by what was there before all of it.
+            self._shown = canvas
+        settling = unsettled(around, size, sliding=sliding)
         if last.worded and _black(canvas, last):
             return self._blocked(s, dpi, "secure")
-        around = [*past, *found]
         private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for x in (*late, *found) for p in x.private]
         behind = [cover for x in found for cover in self._behind.covers(x, canvas)]
         covers = tuple(dict.fromkeys((*(c for x in around for c in x.covers), *private, *moving, *behind, *settling)))
@@ -158,6 +174,11 @@ class Masker:
         return MaskedSnapshot(
             s.frame.stamp, size, dpi, s.frame.rotation, masked, nodes, covers, read_ms=_read_ms(trees[-1])
         )  # fmt: skip
+
+    def _slid(self, canvas: Canvas, around: Sequence[Survey]) -> bool:
+        """Whether a screen of the same build may be sliding in: what it says is new, and the picture is, not only in
+        lists and where somebody types."""
+        return altered(around) and (self._before is None or canvas.unlike(self._before, lively(around)) > WIDE)
 
     def tree(self, tree: Hierarchy, screen: Size, dpi: int) -> MaskedSnapshot:
         """The views of a dump alone, for a recording without pictures; `screen` in the dump's rotation."""
@@ -226,8 +247,11 @@ class Masker:
 
         Judged by `hierarchy` and by the dumps of earlier snapshots around the touch: the last one before it, all up to
         a second after it, because a keyboard is there before a dump shows it, and the next one if it was slow. While
-        the picture is blocked for want of a tree that fits it, or as secure, nothing is known of any place.
+        the picture is blocked for want of a tree that fits it, or as secure, nothing is known of any place; nor is it
+        of a touch that is judged so late that its dumps are forgotten.
         """
+        if self._forgotten and t.stamp.mono_ns < self._silent[0].mono_ns:
+            return None
         zones = [self._zones(hierarchy)] if hierarchy is not None and hierarchy.roots else []
         last: tuple[Bounds, ...] = ()
         slack_ns = SLOW_DUMP_NS
@@ -254,7 +278,20 @@ class Masker:
         secrets.
         """
         self._motion.fail(since.mono_ns)
-        self._silent.append(_Silent(since.mono_ns, (_EVERYWHERE,), 0 if secure else TOUCH_SLACK_NS))
+        self._hush(_Silent(since.mono_ns, (_EVERYWHERE,), 0 if secure else TOUCH_SLACK_NS))
+
+    def _hush(self, silent: _Silent) -> None:
+        last = self._silent[-1] if self._silent else None
+        before = self._silent[-2] if len(self._silent) > 1 else None
+        if last is not None and before is not None and last.alike(silent) and before.alike(silent):
+            # Of a stretch through which the same places were silent the first and the last are enough.
+            self._silent.pop()
+        self._silent.append(silent)
+        # The last one from before counts until the next.
+        since_ns = silent.mono_ns - HISTORY_NS
+        while len(self._silent) > HISTORY or (len(self._silent) > 1 and self._silent[1].mono_ns < since_ns):
+            self._silent.popleft()
+            self._forgotten = True
 
     def _zones(self, tree: Hierarchy) -> tuple[Bounds, ...]:
         if self._touched is None or self._touched[0] is not tree:
@@ -275,7 +312,7 @@ class Masker:
         while len(self._surveys) > KEPT_SURVEYS:
             del self._surveys[next(iter(self._surveys))]
         if not self._silent or self._silent[-1].mono_ns < tree.stamp.mono_ns:
-            self._silent.append(_Silent(tree.stamp.mono_ns, found.silent))
+            self._hush(_Silent(tree.stamp.mono_ns, found.silent))
         return found
 
     def _judged(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:

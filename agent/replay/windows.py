@@ -66,6 +66,7 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int) -> Windo
         strip, low = _bars(own, screen, dpi)
         if _typing(own):
             low = screen.height - _KEYBOARD_DP * dpi // 160
+            silent.append(Bounds(0, max(0, low), screen.width, screen.height))
         covers.append(MaskRect(Bounds(0, 0, screen.width, strip), "block", "status-bar"))
         covers.append(MaskRect(Bounds(0, max(0, low), screen.width, screen.height), "block", "navigation-bar"))
     return Windows(target if own else "", own, tuple(covers), tuple(silent))

@@ -15,6 +15,7 @@ Body = Callable[[State, View, float, float], None]
 MAIL = "com.lakeside.mail"
 ACCOUNTS = "com.google.android.gms"
 CHAT_ROWS, CHAT_STEP, CHAT_EVERY = 30, 76, 3
+STEPS, FOLD_DP = 3, 140
 PAGES, PAGE_DP = 4, 300
 _LOGIN = ("wait 0.3", "launch", "wait 1", "tap permission", "wait 0.4", "do signin", "wait 0.6")
 
@@ -31,10 +32,12 @@ CARD_NAME, WEB_WORDS = f"holder {token('holder')}", f"form {token('web form')}"
 NOTICE = f"Dr. Vale: result {token('notice')}"
 SUBJECTS = tuple(f"Re: {token(f'subject {row}')}" for row in range(12))
 OWNER = f"{token('owner')}@quill.example"
+TICKETS = tuple(f"ticket {token(f'ticket {step}')}" for step in range(STEPS))
+MAILS = tuple(f"{token(f'mail {step}')}@quill.example" for step in range(STEPS))
 TYPED = (f"{token('typed')}@quill.example", token("password"), "4485275742308327")
 
 # What nothing that is stored may say; MESSAGES may be said below conservative.
-HIDDEN = (*DRAFTS, COUPON, SEAT, CARD_NAME, WEB_WORDS, NOTICE, *SUBJECTS, OWNER, *TYPED)
+HIDDEN = (*DRAFTS, COUPON, SEAT, CARD_NAME, WEB_WORDS, NOTICE, *SUBJECTS, OWNER, *TYPED, *TICKETS, *MAILS)
 
 
 def _often(*steps: str) -> tuple[str, ...]:
@@ -85,6 +88,13 @@ HAZARDS: dict[str, tuple[str, ...]] = {
     ),
     "web": _often("do go:web", "wait 1.2", "fling", "wait 1.4", "fling back", "wait 0.9", "do go:list", "wait 0.7"),
     "secure": _often("do go:booking", "wait 0.8", "do go:pin", "wait 1.1", "do go:list", "wait 0.7"),
+    "steps": _often(
+        "do go:step1", "wait 1.1", "do go:step2", "wait 0.3", "do go:step3", "wait 1.2", "do go:step2", "wait 0.9",
+        "do go:page1", "wait 1", "do go:page2", "wait 0.7", "do go:page3", "wait 1.3", "do go:page1", "wait 0.2",
+    ),
+    "unfolding": _often(
+        "do go:folds", "wait 0.9", "do fold", "wait 1.1", "do fold", "wait 0.4", "do fold", "wait 0.8",
+    ),
     "still-login": ("wait 0.3", "launch", "wait 1", "tap permission", "wait 0.4"),
     "still-checkout": (*_LOGIN, "do fill", "do go:checkout"),
     "still-list": (*_LOGIN, "do go:list"),
@@ -160,7 +170,52 @@ def _web(state: State, body: View, width: float, bottom: float) -> None:
     body.add(page)
 
 
-BODIES: dict[str, Body] = {"chat": _chat, "carousel": _carousel, "booking": _booking, "web": _web}
+def _step(state: State, body: View, width: float, bottom: float) -> None:
+    """The steps of a form, each built as the one before: what is typed there differs, and hardly a word; the pages are
+    in a scrolling view."""
+    top, step = STATUS + HEADER + STRIP, int(state.screen[-1]) - 1
+    pane = body
+    if state.screen.startswith("page"):
+        pane = View((0, top, width, bottom), "android.widget.ScrollView", scrolls=True, res="page")
+        body.add(pane)
+    else:
+        body.add(shop.text(f"Passenger {step + 1}", (24, top + 8, width - 24, top + 36), 15))
+    pane.add(
+        shop.text("Travel document", (24, top + 40, width - 24, top + 70), 18, bold=True),
+        shop.text("Ticket", (24, top + 84, width - 24, top + 106), 13, SOFT),
+        _input((24, top + 110, width * 0.6, top + 158), TICKETS[step], "ticket"),
+        shop.text("Sent to", (24, top + 180, width - 24, top + 202), 13, SOFT),
+        _mail(step, width, top + 206),
+        shop.text("It is sent once the journey is paid", (24, top + 270, width - 24, top + 292), 13, SOFT),
+        shop.button("Next", (24, bottom - 120, width - 24, bottom - 68), "next", ""),
+    )
+
+
+def _mail(step: int, width: float, top: float) -> View:
+    view = shop.text(MAILS[step], (24, top, width - 24, top + 28), 15)
+    view.private = view.text
+    return view
+
+
+def _folds(state: State, body: View, width: float, bottom: float) -> None:
+    """A card that unfolds, by `state.scroll`, above what is private."""
+    top = STATUS + HEADER + STRIP + 24
+    low = top + 40 + state.scroll
+    card = View((24, top, width - 24, low), look="card", colour="#ffffff")
+    body.add(
+        card.add(shop.text("What is this?", (40, top + 8, width - 40, top + 32), 15)),
+        _input((24, low + 16, width * 0.7, low + 64), SEAT, "seat"),
+        _mail(0, width, low + 80),
+    )
+    pane = View((0, low + 120, width, bottom), "android.widget.ScrollView", scrolls=True, res="pane")
+    pane.add(shop.text("Also", (24, low + 130, width - 24, low + 154), 15), _mail(1, width, low + 170))
+    body.add(pane)
+
+
+BODIES: dict[str, Body] = {
+    "chat": _chat, "carousel": _carousel, "booking": _booking, "web": _web, "folds": _folds,
+    **{f"{kind}{step + 1}": _step for kind in ("step", "page") for step in range(STEPS)},
+}  # fmt: skip
 
 
 def mail(width: float, height: float) -> Window:

@@ -22,6 +22,8 @@ from bridge.types import Bounds, Rotation, Size
 MAX_SCENES = 256
 # AOSP: activity transitions 300 to 450 ms, the keyboard's 200 to 285, a heads-up notification's 250 to 400.
 SLIDE_S, KEYBOARD_S, NOTICE_S, TURN_S, SWITCH_S = 0.35, 0.25, 0.3, 0.4, 0.3
+# AOSP android.view.animation and layout transitions: 300 ms.
+FOLD_S = 0.3
 PREVIEW_NS = 70_000_000
 PAGE_S, PAGE_MOVE_S = 1.6, 0.35
 # How long after an app switch has begun to be drawn the tree still shows the app.
@@ -166,6 +168,8 @@ class LivelyWorld(World):
             elif window is shown[0] and self._over:
                 dy = (1 - self._share("switch")) * height
             elif window is shown[0]:
+                if "fold" in self._moving:
+                    window = replace(window, root=self._folding(width, height))
                 dx = (1 - self._share("slide")) * width
                 if self._old is not None and dx:
                     moved.append(_shifted(self._old, -0.3 * (width - dx), 0))
@@ -237,6 +241,9 @@ class LivelyWorld(World):
             self._state.typed.clear()
         elif name == "submit":
             self._submit()
+        elif name == "fold":
+            self._state.scroll = hazards.FOLD_DP - self._state.scroll
+            self._move("fold", FOLD_S)
         elif name == "show":
             # Leaves while the keyboard is up.
             self._go(value)
@@ -286,6 +293,12 @@ class LivelyWorld(World):
 
     def _app_screen(self, width: float, height: float) -> View:
         return shop.screen(self._state, width, height, hazards.BODIES.get(self._state.screen))
+
+    def _folding(self, width: float, height: float) -> View:
+        """The app's screen while a card unfolds: the tree has it unfolded at once."""
+        gone = 1 - self._share("fold")
+        scroll = self._state.scroll + (hazards.FOLD_DP - 2 * self._state.scroll) * gone
+        return shop.screen(replace(self._state, scroll=scroll), width, height, hazards.BODIES["folds"])
 
     def _scroll_range(self) -> float:
         if self._state.screen in hazards.BODIES:

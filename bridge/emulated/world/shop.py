@@ -109,7 +109,7 @@ def button(label: str, box: tuple[float, float, float, float], res: str, tap: st
 
 def _header(state: State, width: float) -> View:
     titles = {"list": "Shop", "product": PRODUCTS[state.product][0], "login": "Sign in", "pin": "Card PIN"}
-    title = titles.get(state.screen, state.screen.capitalize())
+    title = titles.get(state.screen, state.screen.rstrip("0123456789").capitalize())
     bar = View((0, STATUS, width, STATUS + HEADER), look="fill", colour=ACCENT)
     bar.add(text(title, (20, STATUS, width - 150, STATUS + HEADER), 21, "#ffffff", bold=True))
     if state.screen in ("list", "product"):

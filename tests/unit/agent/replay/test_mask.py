@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil, floor
 from pathlib import Path
@@ -364,12 +365,12 @@ def test_masks_of_both_dumps_are_burnt_in() -> None:
 
 def test_rows_of_a_view_that_has_just_come_stay_covered_while_its_screen_may_slide() -> None:
     masker = Masker("medium", APP)
-    masker.snapshot(*still(app(TITLE), status_bar(), seconds=0.6), DPI)
+    masker.snapshot(*still(app(TITLE), status_bar(), seconds=0.7), DPI)
     form = app(TITLE, EMAIL, PAY)
     slid = painted(form)
     slid[300:420] = np.roll(slid[300:420], 200, axis=1)
     dump = tree(form, status_bar(), seconds=1)
-    young = masker.snapshot(snapshot(slid, dump, replace(dump, stamp=at(1.4)), 1.2), RgbaCanvas(slid), DPI)
+    young = masker.snapshot(snapshot(slid, dump, replace(dump, stamp=at(1.3)), 1.2), RgbaCanvas(slid), DPI)
     assert not (young.canvas.rgb() == color(EMAIL)).all(axis=2).any()
     # Nor a little higher: a screen may shrink as it opens.
     above = 2400 // 16
@@ -572,22 +573,176 @@ def test_a_screen_that_comes_long_after_the_last_dump_is_shown_once_it_stands_st
     assert visible(masker.snapshot(calm, RgbaCanvas(pixels), DPI), TITLE)
 
 
-def test_inputs_of_a_screen_that_may_have_come_back_are_covered_wherever_they_slide() -> None:
+def test_a_screen_with_inputs_that_may_have_looked_otherwise_is_covered_whole() -> None:
     masker = Masker("medium", APP)
     card = view(40, 700, 1040, 820, EDIT, "4111", hint="Card")
     pay = view(40, 2100, 500, 2200, text="Pay")
     screen = app(TITLE, card, pay)
     masker.snapshot(*still(screen, status_bar(), seconds=1.1), DPI)
     dump = tree(screen, status_bar(), seconds=1.5)
-    for change, seen in ((app(view(0, 500, 1080, 2000, text="Your cart")), False), (screen, True)):
+    for change, reason in ((app(view(0, 500, 1080, 2000, text="Your cart")), "settling"), (screen, "")):
         pixels = painted(change)
         frame = snapshot(pixels, dump, replace(dump, stamp=at(1.6)), 1.55)
         frame = replace(frame, since=at(1.55), until=at(1.56))
         result = masker.snapshot(frame, RgbaCanvas(pixels), DPI)
-        assert blocked(result) == ""
+        assert blocked(result) == reason
         assert covered(result, card)
-        assert covered(result, pay) is not seen
+        assert covered(result, pay) is bool(reason)
         masker.snapshot(*still(screen, status_bar(), seconds=1.1), DPI)
+
+
+def slide(masker: Masker, one: Node, two: Node, secrets: Sequence[Node]) -> Iterator[tuple[float, MaskedSnapshot, int]]:
+    """`two` comes in from the right in 450 ms while its tree stands in its place: when, what is shown, how much of the
+    secrets is seen."""
+    seconds = 1.0
+    for _ in range(6):
+        snap(masker, painted(one), one, seconds)
+        seconds += 0.2
+    old, new = painted(one), painted(two)
+    for step in range(1, 10):
+        gone = 0.06 * step + 0.05
+        left = int(1080 * max(0.0, 1 - gone / 0.45)) // 2 * 2
+        pixels = np.concatenate((old[:, 1080 - left :], new[:, : 1080 - left]), axis=1)
+        shown = snap(masker, pixels, two, seconds + gone)
+        rgb = shown.canvas.rgb()
+        yield gone, shown, sum(int((rgb == color(secret)).all(axis=2).sum()) for secret in secrets)
+
+
+def snap(masker: Masker, pixels: NDArray[np.uint8], root: Node, seconds: float) -> MaskedSnapshot:
+    dumps = (tree(root, status_bar(), seconds=seconds + late) for late in (-0.03, 0.03))
+    return masker.snapshot(snapshot(pixels, *dumps, seconds), RgbaCanvas(pixels), DPI)
+
+
+def passenger(step: int, code: str, mail: str, scrolls: bool) -> tuple[Node, list[Node]]:
+    secrets = [view(40, 460, 300, 580, EDIT, code, hint="CVC"), view(40, 680, 460, 740, text=mail)]
+    views = [
+        view(0, 100, 1080, 240, text=f"Passenger {step} of 2" if step else "Passenger"),
+        *(view(40, top, 500, top + 40, text=text) for top, text in ((260, "Name"), (400, "Card code"), (620, "Mail"))),
+        *secrets,
+        *(view(40, top, 1040, top + 100, text=text) for top, text in ((1500, "Next"), (1700, "Cancel"))),
+    ]
+    body = [view(0, 90, 1080, 2300, SCROLL, children=views, flags=NodeFlag.SCROLLABLE)] if scrolls else views
+    return app(*body), secrets
+
+
+@pytest.mark.parametrize("scrolls", [False, True])
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ((1, "4711", "anna@example.com"), (2, "0815", "bell@example.org")),
+        ((1, "4711", "anna@example.com"), (2, "4711", "anna@example.com")),
+        ((0, "4711", "anna@example.com"), (0, "0815", "anna@example.com")),
+        ((0, "4711", "anna@example.com"), (0, "", "anna@example.com")),
+    ],
+)
+def test_a_screen_of_the_same_build_that_slides_in_shows_nothing_private(
+    one: tuple[int, str, str], two: tuple[int, str, str], scrolls: bool
+) -> None:
+    (first, old), (second, new) = passenger(*one, scrolls), passenger(*two, scrolls)
+    shown = list(slide(Masker("medium", APP), first, second, [*old, *(node for node in new if node.text)]))
+    assert [(gone, seen) for gone, _, seen in shown if seen] == []
+    assert blocked(shown[-1][1]) == ""
+    assert not any(cover.rule == "settling" for cover in shown[-1][1].covers)
+
+
+def test_results_that_change_under_a_search_stay_in_sight() -> None:
+    def results(words: str, count: int) -> Node:
+        rows = [
+            view(0, 500 + 200 * n, 1080, 690 + 200 * n, text=f"item {n}", flags=NodeFlag.CLICKABLE)
+            for n in range(count)
+        ]
+        return app(
+            view(40, 260, 1040, 360, EDIT, words, hint="Search"),
+            view(40, 380, 400, 430, text=f"{count} results"),
+            view(0, 480, 1080, 2300, SCROLL, children=rows, flags=NodeFlag.SCROLLABLE),
+        )
+
+    masker = Masker("medium", APP)
+    for n, (words, count) in enumerate((("", 8), ("s", 8), ("su", 7), ("sug", 5), ("suga", 4))):
+        for part in range(3):
+            root = results(words, count)
+            shown = snap(masker, painted(root), root, 1 + 0.4 * n + 0.13 * part)
+            assert blocked(shown) == ""
+            assert n == 0 or not any(cover.rule == "settling" for cover in shown.covers)
+
+
+@pytest.mark.parametrize(
+    ("level", "rules", "secret"),
+    [
+        ("medium", None, view(40, 300, 1040, 420, EDIT, "ring twice", hint="Note")),
+        ("medium", None, view(40, 300, 1040, 420, text="anna@example.com")),
+        (
+            "medium",
+            Rules([rule("mask", "testid=secret")]),
+            view(40, 300, 1040, 420, text="12,300", resource_id="secret"),
+        ),
+        ("conservative", None, view(40, 300, 1040, 420, text="12,300")),
+    ],
+)
+@pytest.mark.parametrize("scrolls", [False, True])
+def test_a_private_view_that_is_drawn_on_its_way_is_covered_on_all_of_it(
+    level: MaskLevel, rules: Rules | None, secret: Node, scrolls: bool
+) -> None:
+    """The layout has it 300 px lower at once; its drawing gets there in 400 ms."""
+
+    def at_height(top: int) -> tuple[Node, Node]:
+        moved = replace(secret, bounds=Bounds(40, top, 1040, top + 120))
+        views = [view(0, 100, 1080, 240, text="Title"), moved, view(0, 1500, 1080, 1600, text="foot")]
+        body = [view(0, 90, 1080, 2300, SCROLL, children=views, flags=NodeFlag.SCROLLABLE)] if scrolls else views
+        return app(*body), moved
+
+    masker = Masker(level, APP, rules=rules)
+    before, after = at_height(300)[0], at_height(600)[0]
+    for step in range(6):
+        snap(masker, painted(before), before, 1 + 0.2 * step)
+    for step in range(1, 10):
+        gone = 0.06 * step + 0.05
+        drawn, moved = at_height(int(300 + 300 * min(1.0, gone / 0.4)))
+        shown = snap(masker, painted(drawn), after, 2.2 + gone)
+        assert not (shown.canvas.rgb() == color(moved)).all(axis=2).any(), gone
+    assert not any(cover.rule == "settling" for cover in shown.covers)
+
+
+def test_a_list_that_only_scrolled_is_covered_no_longer_than_it_moves() -> None:
+    def rows(offset: int) -> Node:
+        views = [
+            view(0, 300 + 200 * n - offset, 1080, 480 + 200 * n - offset, text=f"person{n}@example.com")
+            for n in range(12)
+            if 90 <= 300 + 200 * n - offset <= 2100
+        ]
+        return app(TITLE, view(0, 250, 1080, 2300, SCROLL, children=views, flags=NodeFlag.SCROLLABLE))
+
+    masker = Masker("medium", APP)
+    for step in range(6):
+        snap(masker, painted(rows(0)), rows(0), 1 + 0.2 * step)
+    for step in range(1, 4):
+        snap(masker, painted(rows(90 * step)), rows(90 * step), 2.2 + 0.1 * step)
+    shown = snap(masker, painted(rows(270)), rows(270), 2.75)
+    assert {cover.rule for cover in shown.covers} == {"pattern", "system-ui"}
+
+
+def test_a_touch_that_is_judged_late_goes_by_the_dumps_around_it() -> None:
+    masker = Masker("medium", APP)
+    field = view(40, 300, 1040, 420, EDIT, "x", flags=NodeFlag.FOCUSED)
+    for n in range(600):
+        roots = (app(TITLE, field), keyboard()) if 15 <= n < 45 else (app(TITLE, view(0, 500, 500, 560, text=str(n))),)
+        masker.snapshot(*still(*roots, seconds=0.2 * n), DPI)
+    assert masker.touch(touch(6, "down", 500, 1750)) is None
+    assert masker.touch(touch(6, "down", 500, 200))
+    assert masker.touch(touch(60, "down", 500, 1750))
+    masker.snapshot(*still(app(TITLE), seconds=131), DPI)
+    # What was there then is forgotten.
+    assert masker.touch(touch(6, "down", 500, 200)) is None
+    assert masker.touch(touch(60, "down", 500, 1750))
+
+
+def test_where_a_keyboard_may_be_up_no_touch_is_told() -> None:
+    """A dump of the active window alone tells of none."""
+    field = view(40, 300, 1040, 420, EDIT, "x", flags=NodeFlag.FOCUSED)
+    masker = Masker("medium", APP)
+    masker.snapshot(*still(app(TITLE, field), seconds=1), DPI)
+    assert masker.touch(touch(1, "down", 500, 2000)) is None
+    assert masker.touch(touch(1, "down", 500, 900))
 
 
 def test_after_longer_another_app_may_slide_out_anywhere() -> None:
