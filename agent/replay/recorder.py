@@ -25,6 +25,7 @@ from agent.replay import rrweb
 from agent.replay.layers import Layers, key_picture
 from agent.replay.mask import Masker, blank
 from agent.replay.picture import PictureEncoder
+from agent.replay.reports import Reports
 from agent.replay.rrweb import Event
 from agent.replay.segment import Origin, SegmentWriter, Shown
 from agent.replay.text import may_be_cut
@@ -61,14 +62,12 @@ PIECES_NS = 100_000_000
 MAX_WRITERS = 64
 MAX_PROOF_CHARS = 600
 MAX_MARKED = 512
-MAX_MESSAGE_IDS = 4_096
 MAX_SESSIONS = 8
 
 # While a gap of one of these lasts nobody knows whether a keyboard is on the screen.
 _EYES = frozenset(("screen", "hierarchy", "device", "capture"))
 # After a gap of one of these nothing is known of what the screen did meanwhile.
 _ABSENT = frozenset(("device", "capture"))
-_STAGES = {"session": 0, "raw": 1, "before": 2, "enriched": 3, "after": 4}
 _LEVELS = {"V": "debug", "D": "debug", "I": "info", "W": "warn", "E": "error", "F": "error", "S": "log"}
 
 
@@ -126,8 +125,7 @@ class Recorder:
         self._last_logs: dict[tuple[int, int, str], LogEntry] = {}
         self._last_shown: dict[SessionKey, Shown] = {}
         self._href = f"android-app://{masker.package or 'unknown'}/"
-        # By the hash of the message id: thousands are kept of every device.
-        self._messages: dict[int, int] = {}
+        self._reports = Reports()
         self._marked: dict[tuple[SessionKey, str], None] = {}
         self._newest: Stamp | None = None
         self._placed_ns = -(2**63)
@@ -185,11 +183,7 @@ class Recorder:
         if isinstance(item, SegmentEvent):
             self._sessions.note(item)
             self._masker.learn(item.event)
-            if item.message_id:
-                known = self._messages.pop(hash(item.message_id), -1)
-                self._messages[hash(item.message_id)] = max(known, _STAGES[item.stage])
-                if len(self._messages) > MAX_MESSAGE_IDS:
-                    del self._messages[next(iter(self._messages))]
+            self._reports.wait(item)
         held = self._shown_of(item) if isinstance(item, MaskedSnapshot) else item
         self._reorder.put(at, held)
         # A device's clock may be set ahead: only what the host stamped moves time on.
@@ -362,13 +356,8 @@ class Recorder:
             del self._last_shown[next(iter(self._last_shown))]
 
     def _place_event(self, interval: Interval, item: SegmentEvent) -> None:
-        if item.stage == "session":
+        if item.stage == "session" or not self._reports.turn(item):
             return
-        if item.message_id:
-            # One event is printed at several points of the plugin chain: the last of them says most.
-            if self._messages.get(hash(item.message_id), 0) != _STAGES[item.stage]:
-                return
-            self._messages[hash(item.message_id)] = len(_STAGES)
         key = self._sessions.key_of(item)
         own = interval
         if key is not None and key != interval.key:
@@ -572,7 +561,8 @@ class Recorder:
                 self._shown = item
             if isinstance(item, Foreground | Happening):
                 self._note_front(item)
-            if not isinstance(item, Foreground):
+            lost = self._reports.drop(item) if isinstance(item, SegmentEvent) else not isinstance(item, Foreground)
+            if lost:
                 self._lose("timeline", "no session")
 
     def _outdated(self, item: _Held) -> bool:

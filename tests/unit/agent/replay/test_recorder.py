@@ -45,6 +45,7 @@ from agent.replay import rrweb
 from agent.replay.canvas import RgbaCanvas
 from agent.replay.mask import Masker
 from agent.replay.recorder import MAX_LOGS, MAX_PROOF_CHARS, Item, Recorder
+from agent.replay.reports import MAX_TOLD
 from agent.replay.validator import validate
 from bridge.types import Bounds, Foreground, Gap, NodeFlag, Size
 
@@ -352,6 +353,85 @@ def test_one_event_at_several_stages_is_told_once_at_its_best() -> None:
     raw = event(2, -1, None, message_id="m", stage="raw", complete=False)
     (segment,) = run([picture(1, 1), raw, event(2.2, ONE, message_id="m"), event(2.3, ONE, message_id="m")], until=9)
     assert [e["stage"] for e in tagged(segment, "segment:track")] == ["after"]
+
+
+def told(sealed: Iterable[SealedSegment]) -> Counter[tuple[str, str]]:
+    return Counter((e["messageId"], e["stage"]) for s in sealed for e in tagged(s, "segment:track"))
+
+
+def test_more_events_than_are_remembered_may_wait_for_the_relay() -> None:
+    to = recorder(settle_ms=35_000)
+    many = MAX_TOLD + 100
+    items = [event(3 + n * 0.005, ONE, message_id=f"m{n}") for n in range(many)]
+    assert told(run(items, to, until=100)) == {(f"m{n}", "after"): 1 for n in range(many)}
+    assert to.losses == ()
+
+
+def test_more_events_than_are_remembered_may_wait_for_their_session() -> None:
+    to = recorder()
+    many = MAX_TOLD + 100
+    items = [event(3 + n * 0.01, -1, message_id=f"m{n}") for n in range(many)]
+    sealed = run([*items, event(50, ONE, message_id="last")], to, until=60)
+    assert told(sealed) == {(name, "after"): 1 for name in [*(f"m{n}" for n in range(many)), "last"]}
+    assert to.losses == ()
+
+
+def test_a_report_that_falls_out_is_a_loss_only_if_its_event_is_not_told() -> None:
+    to = recorder()
+    reports = [
+        event(1, -1, message_id="m"),
+        event(1.2, -1, message_id="lost", stage="before"),
+        event(1.5, -1, message_id="lost"),
+        event(30, -1, message_id="m", stage="before"),
+    ]
+    for each in reports:
+        to.feed(each)
+    assert to.advance(at(64)) == []
+    sealed = run([event(70, ONE, message_id="last")], to, until=80)
+    assert told(sealed) == {("m", "before"): 1, ("last", "after"): 1}
+    assert to.losses == (Loss("timeline", "no session", 1),)
+
+
+REPORTS = st.lists(
+    st.tuples(
+        st.integers(0, 11),
+        st.sampled_from(["raw", "before", "enriched", "after"]),
+        st.floats(0, 40, allow_nan=False),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60)
+@given(REPORTS, st.sampled_from([2_000, 35_000]))
+def test_each_event_is_told_once_and_at_its_fullest_of_what_came_in_time(
+    reports: list[tuple[int, Any, float, bool]], settle_ms: int
+) -> None:
+    """Reports come in order of arrival, an upload of an event up to 33 s after the moment that it is stamped with."""
+    to = recorder(settle_ms=settle_ms)
+    to.note(event(0, ONE))
+    late = 33 if settle_ms > 33_000 else 1.5
+    arrivals = [
+        (seconds + (late if upload else 0), event(seconds, ONE, message_id=f"m{n}", stage="after" if upload else stage))
+        for n, stage, seconds, upload in reports
+    ]
+    sealed: list[SealedSegment] = []
+    for arrival, item in sorted(arrivals, key=lambda each: each[0]):
+        sealed += to.advance(at(arrival))
+        sealed += to.feed(item)
+    sealed += to.finish()
+    counts = told(sealed)
+    names = {item.message_id for _, item in arrivals}
+    assert sorted(name for name, _ in counts) == sorted(names)
+    assert set(counts.values()) <= {1}
+    assert to.losses == ()
+    order = ["raw", "before", "enriched", "after"]
+    for name, stage in counts:
+        mine = [(arrival, item) for arrival, item in arrivals if item.message_id == name]
+        first = min(item.stamp.mono_ns for _, item in mine) / 1e9 + settle_ms / 1000
+        in_time = [order.index(item.stage) for arrival, item in mine if arrival < first]
+        assert order.index(stage) >= max(in_time)
 
 
 def test_lines_of_the_session_plugin_are_no_events() -> None:
