@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -21,6 +22,8 @@ MAX_WEIGHT = 2_000_000
 # An app may give an event a time of its own choice: one further off says nothing of when it was made.
 MAX_LATE_NS = 60_000_000_000
 _PARTS = ("messageId", "timestamp", "integrations", "anonymousId", "context")
+_BODY = frozenset(("properties", "traits", "userId", "groupId", "previousId"))
+_COUNTED = re.compile(r"[\w-]*\d[\w-]*")
 SESSION_EVENTS = ("session_start", "session_end")
 
 
@@ -28,7 +31,8 @@ SESSION_EVENTS = ("session_start", "session_end")
 class Draft:
     """`stage` None means: before or after the session plugin, decided by what the log still tells until `due_ns`.
 
-    `weight` is the characters of the text that shows it.
+    `weight` is the characters of the text that shows it. `sources` are the logging calls that have shown the event,
+    `told` = no longer held; two reports of one event have the same `titles`.
     """
 
     entry: LogEntry
@@ -41,6 +45,13 @@ class Draft:
     weight: int
     inferred: tuple[int, str] = (NO_SESSION, "")
     waits: bool = False
+    told: bool = False
+    sources: frozenset[str] = field(init=False)
+    titles: tuple[int, str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sources = frozenset((self._source(),))
+        self.titles = self.entry.pid, self.kind, self.name
 
     @property
     def kind(self) -> EventKind:
@@ -55,10 +66,25 @@ class Draft:
     def rank(self) -> int:
         """How much it shows, among reports of the same event."""
         if self.stage == "raw":
-            return 1 if "properties" in self.shown.value else 0
+            return 1 if self.shown.value.keys() & _BODY else 0
         if self.stage != "after":
             return 2
         return 3 if self.shown.gaps else 4
+
+    @property
+    def fullness(self) -> tuple[int, bool]:
+        """Which of two reports of an event stands for it, where one may be without the message id.
+
+        By that the event is known again when it is shown again: what a later stage adds is worth less.
+        """
+        return self.rank if self.message_id else min(self.rank, 2), bool(self.message_id)
+
+    def _source(self) -> str:
+        """The call that shows it, which shows an event once; a label may count the events."""
+        if not self.shown.saved:
+            return _COUNTED.sub("", self.shown.style)
+        # Newer SDKs print name and message id first, the payload in a line of its own.
+        return "saved, named" if self.message_id else "saved"
 
 
 class Shelf:

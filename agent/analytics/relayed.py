@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import cast, get_args
+from typing import TypeVar, cast, get_args
 
+from agent.analytics.alike import added
 from agent.analytics.drafts import epoch_ms
 from agent.analytics.identity import device_from, device_id, session_from, session_id
+from agent.analytics.sniffer import HOLD_MS
 from agent.model import EventKind, ParseFailure, Relayed, SegmentEvent
 from bridge.types import Stamp
 
 # The SDK flushes every 30 s (src/constants.ts); a hold any longer would delay the recording for the rare late flush.
 HOLD_NS = 33_000_000_000
 # A "saved" line comes at, or for lifecycle events seconds before or after, the event's own time.
-NEAR_MS = 5_000
+NEAR_NS = 5_000_000_000
+# How much earlier than a report with the message id the sniffer still joins a line with it.
+JOINS_NS = HOLD_MS * 1_000_000
 MAX_HELD = 512
 MAX_UPLOADED = 256
 MAX_SEEN = 4_096
 
-_PLAIN = frozenset((bool, int, float, str))
+_T = TypeVar("_T")
 _KINDS = frozenset(get_args(EventKind))
 # Added for the upload alone, by src/plugins/DestinationMetadataEnrichment.ts.
 _METADATA = "_metadata"
@@ -76,7 +80,9 @@ class Merge:
     """One stream of events from two: the log's at once, the relay's late, each event once and at its fullest.
 
     What the log shows with a message id goes through, the recorder knows it again by that. The SDK's own "saved" lines
-    have none: they are held until the upload of the same event comes and takes their place, or HOLD_NS has passed.
+    have none, nor has an event that was cut before it: they are held until the upload of the same event comes and takes
+    their place, or HOLD_NS has passed. Where the log shows an event with its id the sniffer has joined its lines with
+    that: its upload takes the place of earlier ones only.
     Pure; one owner; memory is bounded.
     """
 
@@ -84,12 +90,16 @@ class Merge:
         self._held: deque[_Held] = deque()
         self._uploaded: deque[SegmentEvent] = deque(maxlen=MAX_UPLOADED)
         self._seen: dict[str, None] = {}
+        # When the log showed an event with its message id, by the hash of that.
+        self._logged: dict[int, int] = {}
 
     def log(self, event: SegmentEvent) -> list[SegmentEvent]:
         """An event that the log showed."""
-        if event.stage != "raw" or event.message_id:
+        if event.message_id:
+            self._shown(event)
+        if event.stage == "session" or event.message_id:
             return [event]
-        fuller = next((uploaded for uploaded in self._uploaded if _same(event, uploaded)), None)
+        fuller = _closest(self._uploaded, lambda uploaded: _added(event, uploaded))
         if fuller is not None:
             self._uploaded.remove(fuller)
             return []
@@ -104,13 +114,26 @@ class Merge:
             self._seen[event.message_id] = None
             if len(self._seen) > MAX_SEEN:
                 del self._seen[next(iter(self._seen))]
-        lesser = next((held for held in self._held if _same(held.event, event)), None)
-        if lesser is None:
+        logged_ns = self._logged.get(hash(event.message_id)) if event.message_id else None
+        lines = (
+            self._held if logged_ns is None else [h for h in self._held if h.event.stamp.mono_ns < logged_ns - JOINS_NS]
+        )
+        lesser = _closest(lines, lambda held: _added(held.event, event))
+        if lesser is not None:
+            self._held.remove(lesser)
+        elif logged_ns is None:
             # Its line may come yet: the sniffer holds lines back for a while.
             self._uploaded.append(event)
-        else:
-            self._held.remove(lesser)
         return [event]
+
+    def _shown(self, event: SegmentEvent) -> None:
+        """The log shows an event with its message id: no later line of it comes here."""
+        self._logged.setdefault(hash(event.message_id), event.stamp.mono_ns)
+        if len(self._logged) > MAX_SEEN:
+            del self._logged[next(iter(self._logged))]
+        uploaded = next((each for each in self._uploaded if each.message_id == event.message_id), None)
+        if uploaded is not None:
+            self._uploaded.remove(uploaded)
 
     def advance(self, now: Stamp) -> list[SegmentEvent]:
         """The held lines that are due: no upload of them was seen."""
@@ -134,16 +157,16 @@ def _stamp(came: Stamp, event_ms: int | None, offset_ns: int | None, bound_ns: i
     return Stamp(came.mono_ns - late_ns, came.wall_ms - late_ns // 1_000_000, bound_ns + 1_000_000)
 
 
-def _same(raw: SegmentEvent, full: SegmentEvent) -> bool:
-    """Whether a "saved" line is of this event. Plugins may have added properties on the way, and took none."""
-    if raw.kind != full.kind or raw.name != full.name:
-        return False
-    if abs(full.stamp.wall_ms - raw.stamp.wall_ms) > NEAR_MS:
-        return False
-    if any(raw.event[key] != full.event.get(key) for key in ("userId", "groupId", "previousId") if key in raw.event):
-        return False
-    own, whole = raw.event.get("properties"), full.event.get("properties")
-    if not isinstance(own, Mapping) or not isinstance(whole, Mapping) or "properties" in raw.missing:
-        return True
-    # The log prints dates and the like in another way than JSON does.
-    return all(whole.get(key) == value for key, value in own.items() if type(value) in _PLAIN)
+def _closest(several: Iterable[_T], added_by: Callable[[_T], int | None]) -> _T | None:
+    """The one that differs least, of equal ones the first."""
+    far = [(more, each) for each in several if (more := added_by(each)) is not None]
+    return min(far, key=lambda each: each[0])[1] if far else None
+
+
+def _added(lesser: SegmentEvent, full: SegmentEvent) -> int | None:
+    """How many properties the upload has that a line without a message id lacks; None when they are of two events."""
+    if lesser.kind != full.kind or lesser.name != full.name:
+        return None
+    if abs(full.stamp.mono_ns - lesser.stamp.mono_ns) > NEAR_NS:
+        return None
+    return added(lesser.event, {(name,) for name in lesser.missing}, full.event, ())

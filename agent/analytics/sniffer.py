@@ -2,18 +2,20 @@
 
 An event can be in the log up to three times: before the session plugin, after it, and as the SDK's own "saved" line,
 in no fixed order. Reports that a fuller one may follow are held for a while, so events come out of order by up to
-`hold_ms`; a fuller report that comes later still is reported again.
+`hold_ms`; a fuller report that comes later still is reported again. The "saved" line and one that was cut early show no
+message id: they are joined with reports that agree with them.
 """
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.analytics import jsontext
+from agent.analytics.alike import added
 from agent.analytics.drafts import SESSION_EVENTS, Draft, Shelf, finish, integration_id, own_session, session_event
 from agent.analytics.forms import ABSENT, UNKNOWN, Note, Part, SessionLine, Shown, Unread, shown, statements
 from agent.analytics.identity import device_id, effective_session
@@ -33,7 +35,7 @@ SAVED_NS = 5_000_000_000
 MAX_HELD = 512
 MAX_APPS = 64
 MAX_SEEN = 4096
-MAX_REPORTED = 256
+MAX_TOLD = 256
 MAX_PIDS = 512
 # How far behind the others an entry may come: several processes write into one log.
 LATE_NS = 5_000_000_000
@@ -74,7 +76,7 @@ class Sniffer:
         self._held = Shelf()
         # How much was shown of an event, by the hash of its process and message id: thousands are kept of every device.
         self._seen: dict[int, int] = {}
-        self._reported = Shelf()
+        self._told = Shelf()
         self._fruitful: OrderedDict[tuple[int, int], bool] = OrderedDict()
         self._lines: OrderedDict[Turn, Line] = OrderedDict()
         self._turns: OrderedDict[Turn, None] = OrderedDict()
@@ -248,8 +250,8 @@ class Sniffer:
             app.last_ns = max(app.last_ns, now_ns)
         if not self._is_news(draft):
             return []
-        if draft.stage == "after":
-            return [finish(draft, strict=self._strict)]
+        if draft.stage == "after" and message_id:
+            return [self._tell(draft)]
         self._held.append(draft)
         return []
 
@@ -260,38 +262,87 @@ class Sniffer:
                 draft.inferred, draft.waits = (session, FROM_LINE), False
 
     def _is_news(self, draft: Draft) -> bool:
-        """Whether no report of the same event shows as much; takes lesser ones out of those held."""
+        """Whether no report of the same event shows as much; takes lesser ones out of those held.
+
+        Without message ids two reports are of one event if they agree, came close to each other, and no logging call
+        has shown the event to them both: that shows two events, however much they are alike.
+        """
+        own = None
         if draft.message_id:
             pid, message_id = draft.entry.pid, draft.message_id
+            own = next((d for d in self._known() if d.message_id == message_id and d.entry.pid == pid), None)
             key = hash((pid, message_id))
+            if own is not None:
+                own.sources |= draft.sources
             if self._seen.get(key, -1) >= draft.rank:
                 return False
             self._seen.pop(key, None)
             self._seen[key] = draft.rank
             if len(self._seen) > MAX_SEEN:
                 del self._seen[next(iter(self._seen))]
-            self._drop(next((d for d in self._held if d.entry.pid == pid and d.message_id == message_id), None))
-        if draft.stage != "raw":
-            lesser = next((d for d in self._held if d.stage == "raw" and _same(d, draft)), None)
-            self._drop(lesser)
-            if lesser is None:
-                self._reported.append(draft)
-                past_ns = draft.entry.stamp.mono_ns - SAVED_NS - LATE_NS
-                while self._reported.over(MAX_REPORTED) or self._reported[0].entry.stamp.mono_ns < past_ns:
-                    self._reported.popleft()
+        sources = draft.sources if own is None else own.sources
+        other = self._closest(draft, sources)
+        if own is not None:
+            self._drop(own)
+        draft.sources = sources
+        if other is None:
             return True
-        if "properties" in draft.shown.value and not draft.message_id:
-            # Newer SDKs print name and message id first, the payload in a line of its own.
-            self._drop(next((d for d in self._held if d.stage == "raw" and d.rank == 0 and _same(d, draft)), None))
-        for fuller in self._reported:
-            if draft.entry.stamp.mono_ns - fuller.entry.stamp.mono_ns <= SAVED_NS and _same(draft, fuller):
-                self._reported.remove(fuller)
-                return False
+        if other.fullness >= draft.fullness or (other.told and not draft.message_id):
+            # What is told and has no message id could not be known again.
+            other.sources |= sources
+            return False
+        draft.sources |= other.sources
+        self._drop(other)
         return True
 
-    def _drop(self, draft: Draft | None) -> None:
-        if draft is not None:
-            self._held.remove(draft)
+    def _closest(self, draft: Draft, sources: frozenset[str]) -> Draft | None:
+        """The report that is of the same event but for all that message ids say, the likeliest if there are several.
+
+        Of equal ones it is the first: the next report of that event would come too late for it before all others.
+        """
+        best: tuple[int, bool, int] | None = None
+        found = None
+        for other in self._known():
+            if other.titles != draft.titles or (draft.message_id and other.message_id):
+                continue
+            if not sources.isdisjoint(other.sources):
+                continue
+            more = self._added(draft, other)
+            if more is not None:
+                spent = other.told and other.fullness < draft.fullness
+                rank = more, spent, other.entry.stamp.mono_ns
+                if best is None or rank < best:
+                    best, found = rank, other
+        return found
+
+    def _added(self, one: Draft, other: Draft) -> int | None:
+        """How many properties the fuller of two reports adds; None when they are of two events."""
+        late_ns = one.entry.stamp.mono_ns - other.entry.stamp.mono_ns
+        if abs(late_ns) > SAVED_NS:
+            return None
+        lesser, fuller = (one, other) if one.fullness <= other.fullness else (other, one)
+        if lesser.stage != "raw" and (late_ns if lesser is one else -late_ns) > self._hold_ns:
+            return None
+        less, full = lesser.shown, fuller.shown
+        more = added(less.value, less.gaps, full.value, full.gaps)
+        if more is None and lesser.fullness == fuller.fullness:
+            more = added(full.value, full.gaps, less.value, less.gaps)
+        return more
+
+    def _known(self) -> Iterator[Draft]:
+        yield from self._held
+        yield from self._told
+
+    def _drop(self, draft: Draft) -> None:
+        (self._told if draft.told else self._held).remove(draft)
+
+    def _tell(self, draft: Draft) -> SegmentEvent:
+        draft.told = True
+        self._told.append(draft)
+        past_ns = draft.entry.stamp.mono_ns - SAVED_NS - LATE_NS
+        while self._told.over(MAX_TOLD) or self._told[0].entry.stamp.mono_ns < past_ns:
+            self._told.popleft()
+        return finish(draft, strict=self._strict)
 
     def _release(self, draft: Draft) -> SegmentEvent:
         app, pid = draft.app, draft.entry.pid
@@ -301,25 +352,7 @@ class Sniffer:
         if draft.waits and app.prints_lines:  # had a session begun, the plugin would have printed it
             draft.inferred = app.last_known(pid)
             app.last_ns = max(app.last_ns, draft.entry.stamp.mono_ns)
-        return finish(draft, strict=self._strict)
-
-
-def _same(raw: Draft, fuller: Draft) -> bool:
-    """Whether a "saved" line is of this event: plugins may have added properties, the log may have cut some."""
-    if raw.entry.pid != fuller.entry.pid or raw.kind != fuller.kind or raw.name != fuller.name:
-        return False
-    mine, theirs = raw.shown.value, fuller.shown.value
-    if mine.get("messageId") and theirs.get("messageId"):
-        return mine["messageId"] == theirs["messageId"]
-    if raw.shown.gaps or fuller.shown.gaps:
-        return True
-    names = [name for name in ("userId", "groupId", "previousId") if name in mine]
-    if any(mine[name] != theirs.get(name) for name in names):
-        return False
-    own, full = mine.get("properties"), theirs.get("properties")
-    if isinstance(own, Mapping) and isinstance(full, Mapping):
-        return all(key in full and full[key] == value for key, value in own.items())
-    return True
+        return self._tell(draft)
 
 
 def _failure(entry: LogEntry, unread: Unread) -> ParseFailure:

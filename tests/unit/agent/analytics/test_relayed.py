@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.analytics import relayed
 from agent.analytics.relayed import HOLD_NS, Merge, package, read
-from agent.model import ParseFailure, Relayed, SegmentEvent
-from bridge.types import Stamp
+from agent.analytics.sniffer import Sniffer
+from agent.model import EventStage, ParseFailure, Relayed, SegmentEvent
+from bridge.types import LogEntry, Stamp
 
 CAME = Stamp(50_000_000_000, 1_767_225_650_000)
 # The device's wall clock is 3 s ahead of the host's.
@@ -166,7 +172,7 @@ def test_a_line_that_nobody_uploads_is_told_when_its_time_is_up() -> None:
 
 def test_lines_with_a_message_id_and_fuller_ones_go_through() -> None:
     merge = Merge()
-    for event in (raw(NEAR, message_id="m1"), raw(NEAR, stage="after"), raw(NEAR, stage="session")):
+    for event in (raw(NEAR, message_id="m1"), raw(NEAR, stage="after", message_id="m2"), raw(NEAR, stage="session")):
         assert merge.log(event) == [event]
 
 
@@ -180,6 +186,148 @@ def test_uploads_without_a_message_id_are_all_told() -> None:
     merge = Merge()
     nameless = read_event({**UPLOADED, "messageId": None})
     assert len(merge.relay(nameless) + merge.relay(nameless)) == 2
+
+
+def cut(at: Stamp, properties: dict[str, Any] | None = None, **more: Any) -> SegmentEvent:
+    """An event of an app's own logger whose line ends within the properties."""
+    event = {"type": "track", "event": "Added", "properties": {"sku": "a"} if properties is None else properties}
+    missing = ("properties", "messageId", "timestamp", "integrations", "anonymousId", "context")
+    return raw(at, **{"stage": "before", "event": event, "missing": missing, **more})
+
+
+@pytest.mark.parametrize("stage", ["before", "enriched", "after"])
+def test_a_line_that_was_cut_before_its_id_gives_way_to_the_upload_in_either_order(stage: EventStage) -> None:
+    merge = Merge()
+    assert merge.log(cut(NEAR, stage=stage)) == []
+    assert merge.relay(read_event()) == [read_event()]
+    assert merge.flush() == []
+    merge = Merge()
+    assert merge.relay(read_event()) == [read_event()]
+    assert merge.log(cut(NEAR, stage=stage)) == []
+    merge.log(cut(NEAR, stage=stage))
+    assert merge.flush() == [cut(NEAR, stage=stage)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        cut(NEAR, name="Removed"),
+        cut(NEAR, {"sku": "b"}),
+        cut(NEAR, {"items": [{"sku": "a"}]}),
+        cut(Stamp(30_000_000_000, 1_767_225_630_000)),
+    ],
+)
+def test_a_cut_line_of_another_event_stays(other: SegmentEvent) -> None:
+    merge = Merge()
+    merge.log(other)
+    upload = {**UPLOADED, "properties": {"sku": "a", "n": 1, "items": [{"sku": "b"}]}}
+    merge.relay(read_event(upload))
+    assert merge.advance(Stamp(other.stamp.mono_ns + HOLD_NS - 1, 0)) == []
+    assert merge.advance(Stamp(other.stamp.mono_ns + HOLD_NS, 0)) == [other]
+
+
+def test_of_two_lines_the_upload_takes_the_one_that_it_adds_least_to() -> None:
+    merge = Merge()
+    bare = raw(NEAR, event={"type": "track", "event": "Added", "properties": {}})
+    merge.log(bare)
+    merge.log(raw(NEAR))
+    merge.relay(read_event())
+    assert merge.flush() == [bare]
+
+
+def test_an_upload_that_the_log_shows_takes_no_line_that_the_sniffer_has_not_joined_with_it() -> None:
+    shown = raw(NEAR, stage="after", message_id="m1")
+    for upload_first in (False, True):
+        merge = Merge()
+        calls = [lambda m: m.log(shown), lambda m: m.relay(read_event()), lambda m: m.log(raw(NEAR))]
+        for call in calls[::-1] if upload_first else calls:
+            call(merge)
+        if upload_first:
+            # The line of the upload came first, and was held no longer; the next one is another event's.
+            merge.log(raw(NEAR))
+        assert merge.flush() == [raw(NEAR)]
+
+
+def test_a_line_from_long_before_the_log_showed_its_event_gives_way() -> None:
+    """Lifecycle events are "saved" seconds before the plugins run: the sniffer has told of the line by then."""
+    merge = Merge()
+    merge.log(raw(NEAR))
+    later = Stamp(NEAR.mono_ns + 3_000_000_000, NEAR.wall_ms + 3_000)
+    merge.log(raw(later, stage="after", message_id="m1"))
+    merge.relay(read_event())
+    assert merge.flush() == []
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("upload_ms", [200, 20_000])
+def test_a_cut_line_of_the_log_and_its_upload_are_one_event(strict: bool, upload_ms: int) -> None:
+    properties = {"sku": "a", **{f"k{n}": "v" * 50 for n in range(100)}}
+    upload = {**UPLOADED, "properties": properties, "_metadata": None}
+    logged = Stamp(NEAR.mono_ns, NEAR.wall_ms)
+    text = f"[tap] {json.dumps(upload)}"[:4052]
+    entry = LogEntry(logged, NEAR.mono_ns + OFFSET_NS, 4, 5, 10_123, "I", "ReactNativeJS", text, "main", True)
+    sniffer, merge = Sniffer(10_123, strict=strict), Merge()
+    told: list[SegmentEvent] = []
+    found = sniffer.feed(entry)
+    for ms in range(0, 40_000, 100):
+        now = Stamp(logged.mono_ns + ms * 1_000_000, logged.wall_ms + ms)
+        found += sniffer.advance(now)
+        told += [event for each in found if isinstance(each, SegmentEvent) for event in merge.log(each)]
+        found = []
+        if ms == upload_ms:
+            event = read(Relayed(now, upload), OFFSET_NS, 10_123)
+            assert isinstance(event, SegmentEvent)
+            told += merge.relay(event)
+        told += merge.advance(now)
+    assert [(event.message_id, event.session_id, event.device_id) for event in told] == [
+        ("m1", 1_767_225_600_000, "anon")
+    ]
+
+
+# Within what the sniffer joins.
+MOMENTS = st.integers(0, 1_400)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2), MOMENTS, st.sampled_from(["raw", "cut", "after", ""]), st.booleans(), st.integers(1, 3)
+        ),
+        max_size=8,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_each_event_is_told_once_in_any_order(made: list[tuple[int, int, str, bool, int]], random: Random) -> None:
+    """Events that look alike or not, in the log with or without an id or not at all, uploaded once, often or never."""
+    with_id, without, uploads = [], [], []
+    names, nameless = set(), 0
+    for number, (sku, ms, form, uploaded, times) in enumerate(made):
+        stamp = Stamp(NEAR.mono_ns + ms * 1_000_000, NEAR.wall_ms + ms)
+        event = {**UPLOADED, "properties": {"sku": sku, "n": 1}, "messageId": f"m{number}"}
+        if form == "after":
+            with_id.append(raw(stamp, stage="after", message_id=f"m{number}", event=event))
+        else:
+            # Of those that look alike all are uploaded or none is: else whose line it is could not be known.
+            uploaded = sku > 0
+        if form == "raw":
+            without.append(raw(stamp, event={"type": "track", "event": "Added", "properties": event["properties"]}))
+        elif form == "cut":
+            without.append(cut(stamp, {"sku": sku}))
+        nameless += form in ("raw", "cut") and not uploaded
+        uploads += [replace(read_event(event), stamp=stamp)] * (times * uploaded)
+        names |= {f"m{number}"} if uploaded or form == "after" else set()
+    # What has no id the sniffer has held for longer than all this takes.
+    log = [*random.sample(with_id, len(with_id)), *random.sample(without, len(without))]
+    random.shuffle(uploads)
+    merge, told = Merge(), []
+    while log or uploads:
+        if log and (not uploads or random.random() < 0.5):
+            told += merge.log(log.pop(0))
+        else:
+            told += merge.relay(uploads.pop())
+    told += merge.flush()
+    assert {event.message_id for event in told if event.message_id} == names
+    assert sum(not event.message_id for event in told) == nameless
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

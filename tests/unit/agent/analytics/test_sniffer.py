@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import orjson
 import pytest
 from fakes.hostile import ENTRIES, TEXTS, entry
+from fakes.loggers import LOGGERS, S1, WITH_ID, abridged, big, body, cut, parts, saved, whole
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from agent.model import NO_SESSION, ParseFailure, SegmentEvent
 from bridge.types import LogEntry, Stamp
 
 SECOND = 1_000_000_000
-S1, S2 = 1_772_527_272_315, 1_772_538_288_263
+S2 = 1_772_538_288_263
 
 
 def sniff(entries: Iterable[LogEntry], **options: object) -> list[SegmentEvent | ParseFailure]:
@@ -28,26 +29,6 @@ def events(entries: Iterable[LogEntry], **options: object) -> list[SegmentEvent]
     found = sniff(entries, **options)
     assert all(isinstance(each, SegmentEvent) for each in found), found
     return found  # type: ignore[return-value]
-
-
-def body(name: str = "Opened", message: str = "m-1", session: object = S1, **more: object) -> dict[str, object]:
-    integrations = {} if session is None else {"Actions Amplitude": {"session_id": session}}
-    return {
-        "type": "track", "event": name, "properties": {"a": "é\u2028"}, "messageId": message,
-        "timestamp": "2026-03-03T09:41:12.319Z", "integrations": integrations, "anonymousId": "anonymous",
-        "context": {"device": {"id": "dev-1"}}, **more,
-    }  # fmt: skip
-
-
-def parts(event: dict[str, object], size: int = 40) -> list[str]:
-    text = json.dumps(event)
-    pieces = [text[at : at + size] for at in range(0, len(text), size)]
-    return [f"SegmentReplay/1 {event['messageId']} {n}/{len(pieces)} {piece}" for n, piece in enumerate(pieces, 1)]
-
-
-def saved(name: str, properties: str = "{}", **options: object) -> LogEntry:
-    text = f"'TRACK event saved', {{ type: 'track',\n  event: '{name}',\n  properties: {properties} }}"
-    return entry(text, **options)  # type: ignore[arg-type]
 
 
 def line(text: str, ns: int = 0, pid: int = 4242) -> LogEntry:
@@ -159,6 +140,154 @@ def test_an_event_and_its_saved_line_are_one_report_in_either_order() -> None:
     for order in ([whole, saved("Opened")], [saved("Opened"), whole]):
         (event,) = events(order)
         assert event.stage == "after"
+
+
+# Lines that were cut before the message id.
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("lines", [[cut], [abridged], [cut, abridged]])
+def test_a_cut_line_and_the_parts_are_one_event_in_either_order(
+    lines: list[Callable[..., LogEntry]], strict: bool
+) -> None:
+    for order in (1, -1):
+        entries = [[each(big(), ns=n) for n, each in enumerate(lines)], whole(big(), 10)][::order]
+        (event,) = events([each for some in entries for each in some], strict=strict)
+        assert (event.stage, event.complete, event.event) == ("after", True, big())
+        assert (event.message_id, event.session_id, event.session_from) == ("m-1", S1, "integrations")
+        assert (event.device_id, event.device_from) == ("dev-1", "context.device.id")
+
+
+def test_two_loggers_whose_lines_are_cut_show_one_event() -> None:
+    (event,) = events([cut(big()), cut(big(), "[after] ", ns=5), saved("Opened", "{ n: 0 }", ns=6)])
+    assert (event.message_id, event.complete) == ("", False)
+    # Told: no one could know it again by a further line.
+    (event,) = events([cut(big()), cut(big(), "[after] ", ns=1_499_000_000), saved("Opened", ns=3 * SECOND)])
+    assert event.stage == "after"
+
+
+def test_a_cut_line_that_shows_the_session_is_held_as_well() -> None:
+    """Where a logger shows session ids it is an after plugin; a line of it that was cut waits for a fuller one."""
+    small = cut(body("Small", "m-0"), ns=0)
+    for order in ([cut(big(), ns=5), *whole(big(), 9)], [*whole(big(), 5), cut(big(), ns=9)]):
+        found = events([small, *order])
+        assert [(event.name, event.message_id) for event in found] == [("Small", "m-0"), ("Opened", "m-1")]
+    found = events([small, cut(big(), ns=5)])
+    assert [(event.name, event.message_id, event.session_id) for event in found] == [
+        ("Small", "m-0", S1),
+        ("Opened", "", S1),
+    ]
+    strict = events([small, cut(big(), ns=5)], strict=True)[-1]
+    assert (strict.stage, strict.session_id, strict.session_from) == ("after", NO_SESSION, "")
+
+
+@pytest.mark.parametrize("label", ["EVENT ", "[12:00:0{}.12{}] EVENT ", "{} ", "[c0ffee{}-beef-4e1{}] "])
+def test_the_same_line_twice_is_two_events(label: str) -> None:
+    twice = [cut(big(), label.format(n, n), ns=n) for n in range(2)]
+    assert len(events(twice)) == 2
+    for parted in (whole(big(message="m-1"), 5) + whole(big(message="m-2"), 6), whole(big(), 5)):
+        found = events(twice + parted)
+        assert len(found) == 2
+        assert {event.message_id for event in found} >= {"m-1"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        cut(big("Closed")),
+        cut(big(n=1)),
+        cut(big(), pid=7),
+        cut(big(), ns=2 * SECOND),
+        cut({"type": "screen", "name": "Opened", **big()} | {"type": "screen"}),
+    ],
+)
+def test_a_cut_line_of_another_event_stays(other: LogEntry) -> None:
+    entries = sorted([*whole(big()), other], key=lambda each: each.stamp)
+    assert sorted(event.message_id for event in events(entries)) == ["", "m-1"]
+
+
+def test_each_saved_line_is_of_one_event_though_that_was_shown_twice() -> None:
+    """A report before and one after the session plugin stand for one event, and take one "saved" line."""
+    entries = [
+        line(f"startNewSession -> {S1}"),
+        entry("BEFORE " + json.dumps(body(session=None)), ns=1),
+        entry("AFTER " + json.dumps(body()), ns=2),
+        saved("Opened", "{ a: 'é\u2028' }", ns=3),
+        saved("Opened", "{ a: 'é\u2028' }", ns=SECOND),
+    ]
+    assert [event.stage for event in events(entries) if event.name == "Opened"] == ["after", "raw"]
+
+
+def test_the_line_that_agrees_best_is_taken() -> None:
+    bare = [saved("Opened", "{}", ns=1), saved("Opened", "{ a: 1 }", ns=2)]
+    late = [entry(json.dumps(body("Opened", f"m-{n}", properties=p)), ns=3 + n) for n, p in enumerate([{"a": 1}, {}])]
+    assert [event.message_id for event in events(bare + late)] == ["m-0", "m-1"]
+
+
+def test_deep_lines_that_were_cut_are_compared() -> None:
+    deep = '{"type":"track","event":"x","properties":{"k":' + '{"a":[' * 120 + '"x",'
+    assert len(events([entry("A " + deep), entry("B " + deep)])) == 1
+
+
+def test_the_payload_of_an_identify_is_joined_with_its_named_line() -> None:
+    named = entry("'IDENTIFY event saved', { type: 'identify', messageId: 'm-1' }")
+    payload = entry("'IDENTIFY event payload', { type: 'identify', userId: 'u', traits: { a: 1 } }")
+    (event,) = events([named, payload])
+    assert event.event["traits"] == {"a": 1}
+
+
+# One report an event, whatever the order.
+
+
+def check_each_is_told_once(found: list[SegmentEvent], shown: dict[str, tuple[int, set[str]]]) -> None:
+    """`shown`: of each event, by message id, its `n` and the loggers that printed it."""
+    left = list(found)
+    for message, (n, loggers) in shown.items():
+        if WITH_ID & loggers:
+            (told,) = (event for event in left if event.message_id == message)
+        else:
+            told = next(event for event in left if not event.message_id and event.event["properties"]["n"] == n)  # type: ignore[index]
+        left.remove(told)
+        if "parts" in loggers:
+            assert (told.stage, told.complete, told.session_id) == ("after", True, S1)
+        elif loggers == {"saved"}:
+            assert told.stage == "raw"
+        else:
+            assert told.stage != "raw"
+            assert told.complete is False or "before" in loggers
+    assert left == []
+
+
+@given(st.data(), st.booleans())
+def test_of_distinct_events_each_is_told_once_and_at_its_fullest(data: st.DataObject, strict: bool) -> None:
+    shown: dict[str, tuple[int, set[str]]] = {}
+    entries: list[LogEntry] = []
+    for n in range(data.draw(st.integers(1, 6))):
+        event = big(data.draw(st.sampled_from(["Opened", "Closed"])), f"m-{n}", n)
+        loggers = data.draw(st.sets(st.sampled_from(sorted(LOGGERS)), min_size=1))
+        shown[f"m-{n}"] = n, loggers
+        began = data.draw(st.integers(0, 4_000))
+        for logger in sorted(loggers):
+            # Uneven times put what is printed of one event in every order, mixed with that of others.
+            at = (began + data.draw(st.integers(0, 1_400))) * 1_000_000
+            again = data.draw(st.integers(1, 2)) if logger in WITH_ID else 1
+            entries += LOGGERS[logger](event, at) * again
+    found = events(sorted(entries, key=lambda each: each.stamp), strict=strict)
+    check_each_is_told_once(found, shown)
+
+
+@given(st.data())
+def test_events_that_are_all_alike_are_as_many_as_they_are(data: st.DataObject) -> None:
+    """Which line is of which event cannot be known, only how many there are."""
+    loggers = data.draw(st.sets(st.sampled_from(sorted(LOGGERS)), min_size=1))
+    shown = {f"m-{n}": (0, loggers) for n in range(data.draw(st.integers(1, 5)))}
+    entries: list[LogEntry] = []
+    for message in shown:
+        began = data.draw(st.integers(0, 4_000))
+        for logger in sorted(loggers):
+            at = (began + data.draw(st.integers(0, 1_400))) * 1_000_000
+            entries += LOGGERS[logger](big(message=message), at)
+    check_each_is_told_once(events(sorted(entries, key=lambda each: each.stamp)), shown)
 
 
 # Sessions.
