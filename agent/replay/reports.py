@@ -5,9 +5,10 @@ from __future__ import annotations
 from agent.model import EventStage, SegmentEvent
 
 _RANKS: dict[EventStage, int] = {"raw": 0, "before": 1, "enriched": 2, "after": 3}
+_MOST = 5
 # Each rank's share of an id's number: how many reports of that rank wait.
 _BITS = 32
-_TOLD = 1 << len(_RANKS) * _BITS
+_TOLD = 1 << (_MOST + 1) * _BITS
 MAX_TOLD = 4_096
 
 
@@ -40,7 +41,7 @@ class Reports:
         if key is None:
             return True
         known = self._waiting[key]
-        fullest = (known.bit_length() - 1) // _BITS == _RANKS[event.stage]
+        fullest = (known.bit_length() - 1) // _BITS == _rank(event)
         self._leave(key, (known - _one(event)) | (_TOLD if fullest else 0))
         return fullest
 
@@ -69,4 +70,16 @@ def _key(event: SegmentEvent) -> int | None:
 
 
 def _one(event: SegmentEvent) -> int:
-    return 1 << _RANKS[event.stage] * _BITS
+    return 1 << _rank(event) * _BITS
+
+
+def _rank(event: SegmentEvent) -> int:
+    """How much a report shows, up to _MOST.
+
+    A log that lost some of an event, or does not tell that its session is yet to be put in, shows less than the upload
+    of the same stage.
+    """
+    rank = _RANKS[event.stage]
+    if event.stage == "after" and event.complete:
+        rank += 2 if event.session_from else 1
+    return rank

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from fakes.loggers import LOGGERS, WITH_ID, big
 from fakes.views import (
     APP,
     DPI,
@@ -30,6 +31,8 @@ from fakes.views import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.analytics.relayed import Merge, read
+from agent.analytics.sniffer import Sniffer
 from agent.model import (
     Finding,
     Happening,
@@ -38,7 +41,9 @@ from agent.model import (
     MaskedNode,
     MaskedSnapshot,
     ParseFailure,
+    Relayed,
     SealedSegment,
+    SegmentEvent,
     SessionKey,
 )
 from agent.replay import rrweb
@@ -47,7 +52,7 @@ from agent.replay.mask import Masker
 from agent.replay.recorder import MAX_LOGS, MAX_PROOF_CHARS, Item, Recorder
 from agent.replay.reports import MAX_TOLD
 from agent.replay.validator import validate
-from bridge.types import Bounds, Foreground, Gap, NodeFlag, Size
+from bridge.types import Bounds, Foreground, Gap, LogEntry, NodeFlag, Size
 
 ONE, TWO = EPOCH + 1000, EPOCH + 40_000
 
@@ -390,6 +395,23 @@ def test_a_report_that_falls_out_is_a_loss_only_if_its_event_is_not_told() -> No
     sealed = run([event(70, ONE, message_id="last")], to, until=80)
     assert told(sealed) == {("m", "before"): 1, ("last", "after"): 1}
     assert to.losses == (Loss("timeline", "no session", 1),)
+
+
+@pytest.mark.parametrize(
+    "lesser",
+    [
+        event(2, ONE, message_id="m", complete=False, missing=("context",)),
+        event(2, -1, message_id="m", session_from=""),
+        event(2, ONE, message_id="m", stage="enriched"),
+    ],
+)
+def test_of_reports_of_one_stage_the_one_that_shows_more_is_told(lesser: SegmentEvent) -> None:
+    """Parts of it are lost, or a line is taken for a final one, and then the app uploads the event."""
+    for stamps in ((2, 2.5), (2.5, 2)):
+        reports = [replace(lesser, stamp=at(stamps[0])), event(stamps[1], ONE, message_id="m", name="Whole")]
+        (segment,) = run([picture(1, 1), event(1.5, ONE), *reports], until=9)
+        (mine,) = (each for each in tagged(segment, "segment:track") if each["messageId"] == "m")
+        assert (mine["event"], mine["complete"], mine["session_id"]) == ("Whole", True, ONE)
 
 
 REPORTS = st.lists(
@@ -736,3 +758,57 @@ def test_a_log_line_that_was_cut_ends_with_no_half_of_anything() -> None:
     assert b"anna.bell" not in stored
     assert b"4242" not in stored
     assert b"short: Anna" in stored
+
+
+@settings(max_examples=40)
+@given(st.data(), st.booleans())
+def test_from_the_log_and_the_relay_to_the_replay_each_event_comes_once_at_its_fullest(
+    data: st.DataObject, strict: bool
+) -> None:
+    """What loggers print of events, cut or whole, and their uploads, repeated and up to 30 s late."""
+    sniffer, merge, to = Sniffer(strict=strict), Merge(), recorder(settle_ms=35_000)
+    to.note(event(0, ONE))
+    lines: list[LogEntry] = []
+    uploads: list[tuple[int, SegmentEvent]] = []
+    shown: dict[str, tuple[int, set[str], bool]] = {}
+    for n in range(data.draw(st.integers(1, 5))):
+        made = big("Opened", f"m{n}", n, session=ONE)
+        began = data.draw(st.integers(0, 4_000))
+        loggers = data.draw(st.sets(st.sampled_from(sorted(LOGGERS)), min_size=1))
+        for logger in sorted(loggers):
+            lines += LOGGERS[logger](made, (began + data.draw(st.integers(0, 1_400))) * 1_000_000)
+        tries = data.draw(st.lists(st.integers(0, 30_000), max_size=2))
+        for late in tries:
+            late += began + 1_400
+            upload = read(Relayed(at(late / 1000), {**made, "timestamp": None}), None, 10_123)
+            assert isinstance(upload, SegmentEvent)
+            uploads.append((late, replace(upload, stamp=at((began + 700) / 1000))))
+        shown[f"m{n}"] = n, loggers, bool(tries)
+    sealed: list[SealedSegment] = []
+    lines = [replace(each, stamp=at(each.stamp.mono_ns / 1e9)) for each in lines]
+    lines.sort(key=lambda each: each.stamp)
+    uploads.sort(key=lambda each: each[0])
+    for ms in range(0, 42_000, 400):
+        now = at(ms / 1000)
+        found = []
+        while lines and lines[0].stamp <= now:
+            found += sniffer.feed(lines.pop(0))
+        found += sniffer.advance(now)
+        assert all(isinstance(each, SegmentEvent) for each in found)
+        events = [one for each in found if isinstance(each, SegmentEvent) for one in merge.log(each)]
+        while uploads and uploads[0][0] <= ms:
+            events += merge.relay(uploads.pop(0)[1])
+        for each in [*events, *merge.advance(now)]:
+            sealed += to.feed(each)
+        sealed += to.advance(now)
+    sealed += to.finish()
+    got = [payload for segment in sealed for payload in tagged(segment, "segment:track")]
+    assert to.losses == ()
+    for name, (n, loggers, uploaded) in shown.items():
+        known = uploaded or bool(loggers & WITH_ID)
+        (mine,) = (each for each in got if each["properties"]["n"] == n)
+        assert mine["messageId"] == (name if known else "")
+        if uploaded or "parts" in loggers:
+            assert (mine["stage"], mine["complete"], mine["session_id"]) == ("after", True, ONE)
+        assert (mine["stage"] == "raw") == (loggers == {"saved"} and not uploaded)
+    assert len(got) == len(shown)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections import deque
+from typing import Any
 
 import pytest
 from fakes.views import event
@@ -13,44 +14,50 @@ from agent.model import EventStage, SegmentEvent
 from agent.replay import reports
 from agent.replay.reports import MAX_TOLD, Reports
 
-STAGES: tuple[EventStage, ...] = ("raw", "before", "enriched", "after")
+# From the least to the fullest.
+FORMS: tuple[dict[str, Any], ...] = (
+    {"stage": "raw"},
+    {"stage": "before"},
+    {"stage": "enriched", "complete": False},
+    {"stage": "after", "complete": False},
+    {"stage": "after", "session_from": ""},
+    {"stage": "after"},
+)
 
 
 def report(message_id: str, stage: EventStage = "after") -> SegmentEvent:
     return event(1, message_id=message_id, stage=stage)
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(STAGES), st.integers(0, 6), st.booleans()), max_size=40))
-def test_each_event_is_told_once_at_the_fullest_that_waits_or_is_lost(
-    came: list[tuple[int, EventStage, int, bool]],
-) -> None:
-    """Reports come, wait for `wait` others and have their turn or are dropped."""
-    told: dict[int, EventStage] = {}
-    lost = dict.fromkeys({each for each, *_ in came}, 0)
-    waiting: list[tuple[int, int, EventStage, bool]] = []
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 6), st.booleans()), max_size=40))
+def test_each_event_is_told_once_at_the_fullest_that_waits_or_is_lost(came: list[tuple[int, int, int, bool]]) -> None:
+    """Reports come in some form, wait while others come, and have their turn or are dropped."""
+    told: set[int] = set()
+    lost: set[int] = set()
+    waiting: list[tuple[int, int, int, bool]] = []
     reports = Reports()
 
-    def leave(number: int, stage: EventStage, drop: bool) -> None:
-        others = [STAGES.index(s) for _, n, s, _ in waiting if n == number]
+    def leave(number: int, form: int, drop: bool) -> None:
+        others = [other for _, n, other, _ in waiting if n == number]
+        leaving = event(1, message_id=f"m{number}", **FORMS[form])
         if drop:
             expected = number not in told and not others
-            assert reports.drop(report(f"m{number}", stage)) == expected
-            lost[number] += expected
+            assert reports.drop(leaving) == expected
+            lost.update([number] if expected else [])
         else:
-            expected = number not in told and all(STAGES.index(stage) >= other for other in others)
-            assert reports.turn(report(f"m{number}", stage)) == expected
-            if expected:
-                told[number] = stage
+            expected = number not in told and form >= max(others, default=0)
+            assert reports.turn(leaving) == expected
+            told.update([number] if expected else [])
 
-    for moment, (number, stage, wait, drop) in enumerate(came):
-        reports.wait(report(f"m{number}", stage))
-        waiting.append((moment + wait, number, stage, drop))
+    for moment, (number, form, wait, drop) in enumerate(came):
+        reports.wait(event(1, message_id=f"m{number}", **FORMS[form]))
+        waiting.append((moment + wait, number, form, drop))
         while due := [each for each in waiting if each[0] <= moment]:
             waiting.remove(due[0])
             leave(*due[0][1:])
     while waiting:
         leave(*waiting.pop(0)[1:])
-    assert all(number in told or lost[number] for number in lost)
+    assert told | lost == {number for number, *_ in came}
 
 
 def test_however_many_wait_none_is_lost_and_none_is_doubled() -> None:
