@@ -70,8 +70,8 @@ PRIORITIES = "??VDIWEFS"
 MAX_LEAKS = 20
 # What is private has 255 more; WebP's colours are off by up to 30.
 TINT, FAINT = 40, 10
-# A video codec's colours are off by up to 43 in both planes (see `fakes.footage.told`, which compares them with those of
-# other secrets): by 1.402 x 43 in red and 1.058 x 43 in green (BT.601), and WebP's come on top.
+# A video codec's colours are off by up to 43 in both planes (see `fakes.footage.told`, which compares them with those
+# of other secrets): by 1.402 x 43 in red and 1.058 x 43 in green (BT.601), and WebP's come on top.
 VIDEO_TINT = 135
 START_NS = 10**12
 # Five frames of 50 Hz.
