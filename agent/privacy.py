@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -21,6 +21,7 @@ from agent.errors import ConfigError
 from bridge.types import Node
 
 Action = Literal["block", "mask", "unmask"]
+Span = tuple[int, int]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 NAMES = ("id", "testid", "class", "package")
 WORDS = ("text", "desc")
@@ -56,6 +57,21 @@ class Rule:
         """The pattern of a rule that is about words alone, which hold wherever they stand; "" for any other."""
         (name, pattern), *more = self.conditions
         return pattern if name == "text" and not more and self.action != "unmask" else ""
+
+
+def starred(text: str, spans: Iterable[Span]) -> str:
+    """`text` with all spans starred, those that overlap or touch as one.
+
+    Whoever stars for several reasons collects the spans of all on the same text: a text starred for one of them holds
+    only half of what another looks for. An empty span is a place for stars.
+    """
+    parts: list[str] = []
+    done, end = 0, -1
+    for start, stop in sorted(spans):
+        if start > end:
+            parts += (text[done:start], STARS)
+        done = end = max(end, stop)
+    return "".join((*parts, text[done:])) if parts else text
 
 
 def rule(action: Action, text: str, where: str = "") -> Rule:
@@ -137,9 +153,12 @@ class Rules:
 
     def scrub(self, text: str) -> str:
         """`text` with the words starred that a rule about words alone hides."""
+        return starred(text, self.spans(text))
+
+    def spans(self, text: str) -> Iterator[Span]:
+        """Where such words stand in `text`, which may be over one another."""
         for pattern in self._words:
-            text = pattern.scrub(text)
-        return text
+            yield from pattern.hidden(text)
 
     def reaching(self, before: str, text: str) -> int:
         """How many characters at the head of `text` end such words that begin in `before`, the line above it."""
@@ -165,22 +184,17 @@ class _Pattern:
     def means(self, node: Node) -> bool:
         return any(value and self._fits(value) for value in self._values(node))
 
-    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+    def spans(self, text: str) -> Iterator[Span]:
         """Where words stand in a text; never an empty place."""
         for match in self._compiled.finditer(_plain(text)):
             if match.end() > match.start():
                 yield match.span()
 
-    def scrub(self, text: str) -> str:
+    def hidden(self, text: str) -> Iterable[Span]:
+        """What of a text is to be starred."""
         if not self._fits(text):
-            return text
-        if len(text) > MAX_SEARCHED:
-            return STARS
-        done, parts = 0, []
-        for start, end in self.spans(text):
-            parts += [text[done:start], STARS]
-            done = end
-        return "".join([*parts, text[done:]])
+            return ()
+        return ((0, len(text)),) if len(text) > MAX_SEARCHED else self.spans(text)
 
     def _fits(self, text: str) -> bool:
         fits = self._known.get(text)

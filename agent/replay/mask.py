@@ -6,11 +6,11 @@ Fail closed: what cannot be told apart for sure is covered, up to the whole pict
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.model import Canvas, MaskedNode, MaskedSnapshot, MaskLevel, MaskRect, Snapshot
-from agent.privacy import Rules
+from agent.privacy import Rules, Span, starred
 from agent.replay.behind import Behind
 from agent.replay.canvas import covered
 from agent.replay.motion import (
@@ -30,7 +30,7 @@ from agent.replay.motion import (
     unsettled,
 )
 from agent.replay.survey import Survey, survey
-from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, scrub, without_torn
+from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans, torn
 from agent.replay.windows import outside
 from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
 
@@ -204,18 +204,21 @@ class Masker:
         every = self._secrets, self._ruled, self._named, self._texts
         if may_be_cut(before):
             begun = max(begun, *(known.reaching(before, s) for known in every))
-        if begun:
-            s = STARS + s[begun:]
-        if cut and (torn := max(known.begun(s) for known in every)):
-            s = s[:-torn] + STARS
-        s = self._secrets.scrub(self._worded(scrub(s, self.level)))
+        found = [*spans(s, self.level), *self._worded(s), *self._secrets.spans(s)]
         # Of what only stood on the screen a single word is more likely a name of the app's than anybody's.
-        s = self._texts.scrub(s, telling=True)
-        return without_torn(s) if cut else s
+        found += self._texts.spans(s, telling=True)
+        if begun:
+            found.append((0, begun))
+        if cut:
+            found += torn(s)
+            if half := max(known.begun(s) for known in every):
+                found.append((len(s) - half, len(s)))
+        return starred(s, found)
 
     def name(self, s: str) -> str:
         """The name of an event or of a field, without what is private for sure: any word that somebody typed is not."""
-        return self._ruled.scrub(self._secrets.scrub(self._ordered(scrub(s)), telling=True), telling=True)
+        told = (*self._secrets.spans(s, telling=True), *self._ruled.spans(s, telling=True))
+        return starred(s, (*spans(s), *self._ordered(s), *told))
 
     def learn(self, event: Mapping[str, object]) -> None:
         """Take the private values of an event out of all texts from now on: its log line says them, too."""
@@ -228,15 +231,17 @@ class Masker:
             known.remember(more)
 
     def _clean(self, s: str) -> str:
-        return self._hard.scrub(self._ordered(scrub(s)), telling=True)
+        return starred(s, (*spans(s), *self._ordered(s), *self._hard.spans(s, telling=True)))
 
-    def _ordered(self, s: str) -> str:
-        """Without the words that a user's rule hides wherever they stand."""
-        return self._named.scrub(self._rules.scrub(s)) if self._rules else s
+    def _ordered(self, s: str) -> Iterator[Span]:
+        """The words that a user's rule hides wherever they stand."""
+        if self._rules:
+            yield from self._rules.spans(s)
+            yield from self._named.spans(s)
 
-    def _worded(self, s: str) -> str:
-        """Without these, and without those of views that a rule hid."""
-        return self._ruled.scrub(self._ordered(s))
+    def _worded(self, s: str) -> Iterable[Span]:
+        """These, and those of views that a rule hid."""
+        return (*self._ordered(s), *self._ruled.spans(s)) if self._rules else self._ruled.spans(s)
 
     def event(self, event: Mapping[str, object]) -> dict[str, object]:
         """A deep copy with private values starred, by the name of the field and by what they look like; ids stay."""

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from agent import privacy
 from agent.model import MaskLevel
+from agent.privacy import Span, starred
 
 STARS = privacy.STARS
 MIN_SECRET = 4
@@ -44,7 +45,7 @@ _PHONE = re.compile(
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z\d]){11,34}(?!\w)")
 _SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
 _JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?")
-_BEARER = re.compile(r"\b(bearer)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
+_BEARER = re.compile(r"\bbearer\s+(?P<code>[\w.~+/=-]{8,})", re.IGNORECASE)
 _KEY = re.compile(r"\b(?:[spr]k_(?:live|test)_\w{8,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|gh[opsur]_\w{20,})")
 # The name may be quoted (JSON, RN inspect; with backslashes when JSON stands in JSON) and the value, too; a quoted
 # value ends at its quote or with a line that was cut, a bare one at a space.
@@ -79,8 +80,10 @@ _ASSIGNED_AT_MEDIUM = re.compile(
 # The names alone, for text in lower case: ten times faster, and few lines hold one.
 _SECRETLY = re.compile(_SECRET_NAMES)
 _PERSONALLY = re.compile(f"{_PERSONAL_NAMES}|{_PLAIN_NAMES}")
+_QUOTE = re.compile(r"\\*[\"'`]")
 CUT = 1_000
 _TORN = re.compile(r"""(?:[+(]?\d[\d ().+/-]*|[^\s,;"'`{}\[\]()<>=]+)(?<=[\w@.%+-])$""")
+_SPAN = re.Match.span
 _DIGIT_RUNS = re.compile("[0-9]+")
 _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16, 17, 18, 19), "6": (16, 17, 18, 19)}
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -120,28 +123,41 @@ def scrub(text: str, level: MaskLevel = "light") -> str:
 
     From medium up also what is assigned to the names of personal fields.
     """
-    return _scrubbed(text, level) if len(text) > SHORT else _scrubbed_before(text, level)
+    return starred(text, spans(text, level))
 
 
-def _scrubbed(text: str, level: MaskLevel) -> str:
-    text = _without_addresses(text)
-    if "eyJ" in text:
-        text = _JWT.sub(STARS, text)
-    if "=" in text or ":" in text or "%3" in text:
-        if _holds(_SECRETLY, text):
-            text = _ASSIGNED.sub(_starred_value, text)
-        if level != "light" and _holds(_PERSONALLY, text):
-            text = _ASSIGNED_AT_MEDIUM.sub(_starred_value, text)
-    text = _BEARER.sub(rf"\1 {STARS}", text)
-    text = _KEY.sub(STARS, text)
-    if _digits(text) >= 8:
-        text = _IBAN.sub(_starred_iban, text)
-        text = _SSN.sub(STARS, _PHONE.sub(STARS, _DIGITS.sub(_starred_cards, text)))
-    return text
+def spans(text: str, level: MaskLevel = "light") -> tuple[Span, ...]:
+    """Where in `text` stands what `scrub` stars, for each reason by itself."""
+    return _spans(text, level) if len(text) > SHORT else _spans_before(text, level)
+
+
+def _spans(text: str, level: MaskLevel) -> tuple[Span, ...]:
+    return tuple(_found(text, level))
 
 
 # The words of views come again with every dump.
-_scrubbed_before = lru_cache(maxsize=4096)(_scrubbed)
+_spans_before = lru_cache(maxsize=4096)(_spans)
+
+
+def _found(text: str, level: MaskLevel) -> Iterator[Span]:
+    yield from map(_SPAN, _addresses(text))
+    if "eyJ" in text:
+        yield from map(_SPAN, _JWT.finditer(text))
+    if "=" in text or ":" in text or "%3" in text:
+        if _holds(_SECRETLY, text):
+            yield from _values(_ASSIGNED, text)
+        if level != "light" and _holds(_PERSONALLY, text):
+            yield from _values(_ASSIGNED_AT_MEDIUM, text)
+    for match in _BEARER.finditer(text):
+        yield match.span("code")
+    yield from map(_SPAN, _KEY.finditer(text))
+    if _digits(text) >= 8:
+        for match in _IBAN.finditer(text):
+            yield from _account(match)
+        for match in _DIGITS.finditer(text):
+            yield from _cards(match)
+        yield from map(_SPAN, _PHONE.finditer(text))
+        yield from map(_SPAN, _SSN.finditer(text))
 
 
 def reaching(before: str, text: str, level: MaskLevel) -> int:
@@ -175,12 +191,7 @@ def _addresses(text: str) -> Iterator[re.Match[str]]:
 
 
 def _without_addresses(text: str) -> str:
-    parts: list[str] = []
-    done = 0
-    for match in _addresses(text):
-        parts += (text[done : match.start()], STARS)
-        done = match.end()
-    return "".join((*parts, text[done:])) if done else text
+    return starred(text, map(_SPAN, _addresses(text)))
 
 
 def _holds(names: re.Pattern[str], text: str) -> bool:
@@ -198,10 +209,14 @@ def may_be_cut(text: str) -> bool:
     return len(text) >= CUT
 
 
+def torn(text: str) -> tuple[Span, ...]:
+    """The last word or row of digits of a text that was cut: half a secret has no form."""
+    match = _TORN.search(text, max(0, len(text) - REACH))
+    return (match.span(),) if match is not None else ()
+
+
 def without_torn(text: str) -> str:
-    """A text that was cut, its last word or row of digits starred: half a secret has no form."""
-    at = max(0, len(text) - REACH)
-    return text[:at] + _TORN.sub(STARS, text[at:])
+    return starred(text, torn(text))
 
 
 def is_card(text: str) -> bool:
@@ -252,8 +267,8 @@ class Secrets:
         self._seen: dict[str, tuple[tuple[str, ...], ...]] = {}
         # Made when a text may hold one: most never stand in any.
         self._patterns: dict[str, re.Pattern[str]] = {}
-        # What became of short texts, as long as no secret comes or goes.
-        self._done: dict[tuple[str, bool], str] = {}
+        # What was found in short texts, as long as no secret comes or goes.
+        self._done: dict[tuple[str, bool], tuple[Span, ...]] = {}
         self._folded: dict[str, str] = {}
 
     def widen(self, more: int) -> None:
@@ -277,23 +292,31 @@ class Secrets:
 
     def scrub(self, text: str, *, telling: bool = False) -> str:
         """`text` with the secrets starred; only the `telling` ones where a single word is more likely a name."""
+        return starred(text, self.spans(text, telling=telling))
+
+    def spans(self, text: str, *, telling: bool = False) -> tuple[Span, ...]:
+        """Where in `text` they stand, which may be over one another."""
         done = self._done.get((text, telling))
         if done is None:
-            done = self._scrubbed(text, telling=telling)
+            done = tuple(self._found(text, telling=telling))
             if len(text) <= SHORT:
                 if len(self._done) >= MAX_DONE:
                     self._done.clear()
                 self._done[text, telling] = done
         return done
 
-    def _scrubbed(self, text: str, *, telling: bool) -> str:
+    def _found(self, text: str, *, telling: bool) -> Iterator[Span]:
         folded = text.lower()
-        for secret, signs in self._seen.items():
-            if _possible(signs, folded) and (not telling or _TELLING.search(secret)):
+        for secret, ways in self._seen.items():
+            for signs in ways:
+                if signs[0] in folded and all(sign in folded for sign in signs):
+                    break
+            else:
+                continue
+            if not telling or _TELLING.search(secret):
                 if secret not in self._patterns:
                     self._patterns[secret] = alone(secret)
-                text = self._patterns[secret].sub(STARS, text)
-        return text
+                yield from _everywhere(self._patterns[secret], text)
 
     def begun(self, text: str) -> int:
         """How many characters at the end of `text` are the beginning of a secret whose end is missing."""
@@ -355,8 +378,13 @@ def _base64(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((code, code.replace("+", "-").replace("/", "_"))))
 
 
-def _possible(signs: tuple[tuple[str, ...], ...], folded: str) -> bool:
-    return any(way[0] in folded and all(sign in folded for sign in way) for way in signs)
+def _everywhere(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
+    """Each match, also one that begins in another: "a b a" stands twice in "a b a b a"."""
+    match = pattern.search(text)
+    while match is not None and match[0]:
+        yield match.span()
+        short = match.end() - match.start() <= REACH
+        match = pattern.search(text, match.start() + 1 if short else match.end())
 
 
 def _signs(text: str) -> tuple[tuple[str, ...], ...]:
@@ -370,12 +398,16 @@ def is_secret(text: str) -> bool:
     return len(text.strip()) >= MIN_SECRET and any(c.isalnum() for c in text) and not is_placeholder(text)
 
 
+def _nothing(text: str) -> Iterable[Span]:
+    return ()
+
+
 def clean_event(
-    event: Mapping[str, object], level: MaskLevel, secrets: Secrets, also: Callable[[str], str] = str
+    event: Mapping[str, object], level: MaskLevel, secrets: Secrets, also: Callable[[str], Iterable[Span]] = _nothing
 ) -> dict[str, object]:
     """A deep copy of an event with private values starred; ids, event name and type stay.
 
-    `also` takes more out of names and values. Values that JSON cannot hold come back as text. Deeper than MAX_DEPTH
+    `also` finds more in names and values. Values that JSON cannot hold come back as text. Deeper than MAX_DEPTH
     comes back as STARS.
     """
     clean = _Cleaner(level, secrets, [], also)
@@ -401,10 +433,11 @@ class _Cleaner:
     level: MaskLevel
     secrets: Secrets
     starred: list[str]
-    also: Callable[[str], str] = str
+    also: Callable[[str], Iterable[Span]] = _nothing
 
     def name(self, text: object) -> str:
-        return self.secrets.scrub(self.also(scrub(str(text))), telling=True)
+        name = str(text)
+        return starred(name, (*spans(name), *self.also(name), *self.secrets.spans(name, telling=True)))
 
     def value(self, name: str, value: object, traits: bool, depth: int) -> object:
         folded = "".join(_WORD.findall(name)).lower()
@@ -428,8 +461,9 @@ class _Cleaner:
             return _id(value)
         if isinstance(value, int | float):
             text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-            return STARS if is_card(text) or self.secrets.scrub(self.also(text)) != text else value
-        return self.secrets.scrub(self.also(scrub(str(value), self.level)))
+            return STARS if is_card(text) or any((*self.also(text), *self.secrets.spans(text))) else value
+        text = str(value)
+        return starred(text, (*spans(text, self.level), *self.also(text), *self.secrets.spans(text)))
 
 
 def _leaves(value: object) -> Iterator[str]:
@@ -448,11 +482,10 @@ def _id(value: object) -> object:
     return value if isinstance(value, int | float) else _without_addresses(str(value))
 
 
-def _starred_cards(match: re.Match[str]) -> str:
-    """Any row of groups of digits that is a card number: an amount or a date may stand beside it."""
+def _cards(match: re.Match[str]) -> Iterator[Span]:
+    """The card numbers in a row of groups of digits: an amount or a date may stand beside one."""
     text = match[0]
     groups = list(re.finditer(r"(?<!%)\d+|(?<=%20)\d+", text))
-    done, out = 0, []
     first = 0
     while first < len(groups):
         start = groups[first].start()
@@ -460,32 +493,32 @@ def _starred_cards(match: re.Match[str]) -> str:
             i for i in range(len(groups), first, -1) if is_card(text[start : groups[i - 1].end()].replace("%20", " "))
         ]
         if ends:
-            out += [text[done:start], STARS]
-            done = groups[ends[0] - 1].end()
+            yield match.start() + start, match.start() + groups[ends[0] - 1].end()
             first = ends[0]
         else:
             first += 1
-    return "".join([*out, text[done:]])
 
 
-def _starred_iban(match: re.Match[str]) -> str:
-    """The number, without words in capitals behind it."""
+def _account(match: re.Match[str]) -> Iterator[Span]:
+    """The account number in it, without words in capitals behind."""
     words = match[0].split(" ")
     for n in range(len(words), 0, -1):
         digits = "".join(words[:n])
         if len(digits) >= 15 and int("".join(str(int(c, 36)) for c in digits[4:] + digits[:4])) % 97 == 1:
-            return " ".join([STARS, *words[n:]])
-    return match[0]
+            yield match.start(), match.start() + len(" ".join(words[:n]))
+            return
 
 
-def _starred_value(match: re.Match[str]) -> str:
-    fields = match.groupdict()
-    name, value = fields["name"], fields["value"]
-    if name is None:
-        name, value = fields["name2"], fields["value2"]
-    if value in ("null", "undefined", "None", "true", "false"):
-        return match[0]
-    quote = re.match(r"\\*[\"'`]|", value)
-    opening = quote[0] if quote else ""
-    closing = opening if len(value) > len(opening) and value.endswith(opening) else ""
-    return f"{name}{opening}{STARS}{closing}"
+def _values(assigned: re.Pattern[str], text: str) -> Iterator[Span]:
+    """What is assigned, without its quotes."""
+    for match in assigned.finditer(text):
+        fields = match.groupdict()
+        group = "value" if fields["name"] is not None else "value2"
+        value = fields[group]
+        if value in ("null", "undefined", "None", "true", "false"):
+            continue
+        quote = _QUOTE.match(value)
+        opening = quote[0] if quote else ""
+        start, end = match.span(group)
+        closed = len(value) > len(opening) and value.endswith(opening)
+        yield start + len(opening), end - len(opening) if closed else end

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ConfigError
-from agent.privacy import MAX_PATTERN, MAX_RULES, STARS, Action, Rule, Rules, read, rule
+from agent.privacy import MAX_PATTERN, MAX_RULES, STARS, Action, Rule, Rules, Span, read, rule, starred
 from bridge.types import Node
 
 CARD = view(0, 0, 9, 9, text="4111", resource_id="com.shop:id/card_number", desc="Card number")
@@ -99,6 +99,34 @@ def test_words_are_starred_where_they_stand() -> None:
         Rules([rule("mask", "text=Anna\u00a0Bell")]).scrub("broken \ud800 anna\u00a0bell é") == "broken \ud800 ***** é"
     )
     assert Rules([rule("mask", "text=Anna Bell")]).scrub("Anna \u00a0\nBell") == STARS
+
+
+@pytest.mark.parametrize("flags", [("text=Anna", "text=Anna Bell"), ("text=Anna Bell", "text=Anna"), ("text=Bell",)])
+def test_no_rule_breaks_the_words_of_another(flags: tuple[str, ...]) -> None:
+    rules = Rules([rule("mask", flag) for flag in (*flags, "text=Anna Bell, 5 Elm Row")])
+    assert rules.scrub("to Anna Bell, 5 Elm Row now") == f"to {STARS} now"
+
+
+@pytest.mark.parametrize(
+    ("spans", "clean"),
+    [
+        ([], "abcdefgh"),
+        ([(2, 4), (0, 3)], "*****efgh"),
+        ([(0, 8), (2, 4), (6, 7)], "*****"),
+        ([(0, 2), (2, 4), (5, 6)], "*****e*****gh"),
+        ([(3, 3)], "abc*****defgh"),
+        ([(3, 3), (1, 5)], "a*****fgh"),
+    ],
+)
+def test_spans_that_overlap_or_touch_are_starred_once(spans: list[Span], clean: str) -> None:
+    assert starred("abcdefgh", spans) == clean
+
+
+@given(st.text("abcd", max_size=20), st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=6))
+def test_what_is_outside_of_all_spans_stays_and_nothing_else(text: str, pairs: list[Span]) -> None:
+    spans = [(min(pair), max(pair)) for pair in pairs if max(pair) <= len(text) and pair[0] != pair[1]]
+    left = [c for i, c in enumerate(text) if not any(start <= i < end for start, end in spans)]
+    assert starred(text, spans).replace(STARS, "") == "".join(left)
 
 
 def test_words_that_go_on_in_the_next_line_are_measured() -> None:

@@ -451,6 +451,53 @@ def test_text_that_stood_in_a_masked_field_is_taken_out_of_later_texts() -> None
     assert masker.event({"properties": {"where": "ring twice"}}) == {"properties": {"where": "*****"}}
 
 
+def typing(*texts: str, flags: NodeFlag = NodeFlag.VISIBLE, hint: str = "Note") -> Masker:
+    """A masker that saw one field with these texts, one after the other."""
+    masker = Masker("medium", APP)
+    for n, text in enumerate(texts):
+        field = view(40, 300, 1040, 420, EDIT, text, hint=hint, flags=flags)
+        masker.snapshot(*still(app(field), status_bar(), seconds=1 + n), DPI)
+    return masker
+
+
+def test_no_text_that_was_typed_on_the_way_breaks_the_whole_one() -> None:
+    masker = typing("5 Ma", "Anna", "Anna B", "Anna Bell", "Anna Bell, 5 Main", "Anna Bell, 5 Main Street")
+    assert masker.text("ship to Anna Bell, 5 Main Street today") == "ship to ***** today"
+    assert masker.text("ship to Anna Bell") == "ship to *****"
+    cleaned = masker.event({"event": "x", "properties": {"who": "Anna Bell", "to": "Anna Bell, 5 Main Street"}})
+    assert cleaned["properties"] == {"who": "*****", "to": "*****"}
+    words = "correct horse battery staple"
+    masker = typing(*(words[:n] for n in (7, 13, 21, 28)), flags=NodeFlag.PASSWORD | NodeFlag.VISIBLE)
+    assert masker.text(f"login with {words} failed") == "login with ***** failed"
+    assert masker.name(f"login with {words} failed") == "login with ***** failed"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "my mail is anna@example.com and the door code is 99",
+        "call +1 415 555 2671, gate 7, ask for Bell",
+        "password: swordfish tonight",
+        "hunter2@home.net!x9",
+        "pin=77 swordfish",
+        "email=x street: y",
+    ],
+)
+def test_no_pattern_breaks_what_was_typed(typed: str) -> None:
+    for masker in (typing(typed), typing(typed, flags=NodeFlag.PASSWORD | NodeFlag.VISIBLE)):
+        assert masker.text(f"note {typed} end") == "note ***** end"
+        assert masker.event({"properties": {"n": f"is {typed}"}}) == {"properties": {"n": "is *****"}}
+        assert masker.name(f"note {typed} end") == "note ***** end"
+
+
+def test_no_rule_breaks_what_was_typed() -> None:
+    masker = ruled("mask text=horse", "mask text=Bell")
+    field = view(40, 300, 1040, 420, EDIT, "correct horse battery", hint="Note")
+    masker.snapshot(*still(app(field), status_bar()), DPI)
+    assert masker.text("with correct horse battery, Bell") == "with *****, *****"
+    assert masker.event({"correct horse battery": "correct horse battery"}) == {"*****": "*****"}
+
+
 @pytest.mark.parametrize("bounds", [(0, 0, 0, 0), (40, 300, 100, 420), (40, 420, 1040, 300)])
 @pytest.mark.parametrize("cls", [EDIT, "android.webkit.WebView"])
 def test_what_a_private_view_draws_beyond_itself_is_covered(bounds: tuple[int, int, int, int], cls: str) -> None:

@@ -183,6 +183,22 @@ def test_words_are_hidden_in_every_text_and_covered_where_a_view_shows_them() ->
     assert [n["attributes"]["aria-label"] for n in views(out)][1:] == ["*****", "Pay"]
 
 
+@pytest.mark.parametrize("flags", [("mask id=first", "mask id=who"), ("mask text=Anna", "mask text=Anna Bell")])
+def test_no_hidden_word_breaks_a_longer_one(flags: tuple[str, ...]) -> None:
+    events = [
+        *opened(
+            A,
+            box(100, (0, 0, 50, 20), "Anna", **{"data-res": "com.x:id/first"}),
+            box(101, (0, 60, 50, 20), "Anna Bell", **{"data-res": "com.x:id/who"}),
+        ),
+        rrweb.log(START + 100, "info", "hello Anna Bell"),
+        custom(START + 200, "segment:track", {"event": "x", "properties": {"by": "Anna Bell"}}),
+    ]
+    found = redacted(sealed(events, A), *flags)
+    assert found is not None
+    assert "Bell" not in orjson.dumps(found[0]).decode()
+
+
 @pytest.mark.parametrize(
     ("level", "hidden"),
     [("light", {"secret"}), ("medium", {"secret", "note"}), ("conservative", {"secret", "note", "word"})],

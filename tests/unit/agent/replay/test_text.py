@@ -253,6 +253,35 @@ def test_a_secret_never_survives_on_its_own(secret: str, text: str) -> None:
         assert secrets.scrub(f" {secret.strip()} ") == f" {STARS} "
 
 
+WORDS = st.sampled_from(
+    ["anna", "bell", "horse", "a@b.cd", "pin=77", "4711", "+1 415 555 2671", "o'neill", "5", "token:"]
+)
+PHRASES = st.lists(WORDS, min_size=1, max_size=5).map(" ".join).filter(lambda text: len(text) >= 4)
+
+
+@given(st.lists(PHRASES, min_size=1, max_size=6), st.lists(st.integers(0, 5), max_size=4))
+def test_no_secret_breaks_another_whichever_came_first(phrases: list[str], picked: list[int]) -> None:
+    secrets = Secrets()
+    for phrase in phrases:
+        secrets.remember([phrase])
+    for phrase in phrases:
+        assert secrets.scrub(f"note {phrase} end") == f"note {STARS} end"
+    text = " und ".join(phrases[i % len(phrases)] for i in picked)
+    assert set(secrets.scrub(text).split()) <= {STARS, "und"}
+
+
+def test_a_secret_that_repeats_itself_is_found_over_itself() -> None:
+    secrets = Secrets()
+    secrets.remember(["ring bell ring"])
+    assert secrets.scrub("ring bell ring bell ring!") == f"{STARS}!"
+
+
+def test_what_is_assigned_is_starred_with_what_stands_in_it_and_over_its_end() -> None:
+    assert scrub("password=a'b'@example.com now") == f"password={STARS} now"
+    assert scrub('{"token":"mail a@b.cd and 4111 1111 1111 1111"}') == f'{{"token":"{STARS}"}}'
+    assert scrub('password: ""') == f'password: "{STARS}"'
+
+
 def test_the_name_of_an_event_is_starred_for_what_is_no_plain_word() -> None:
     secrets = Secrets()
     secrets.remember(["Home", "anna bell", "hunter22"])
