@@ -75,6 +75,8 @@ class Masker:
         self._named = Secrets()
         self._named.remember(self._rules.literals)
         self._secrets = Secrets()
+        # What was learnt of events: some send one with each letter that is typed.
+        self._told = Secrets()
         self._hard = Secrets()
         # What was seen and hidden without having been typed: plenty, so it must not crowd out what was.
         self._texts = Secrets()
@@ -201,10 +203,10 @@ class Masker:
         `s` may be missing: its last word is starred, which may be half of something.
         """
         begun = max(reaching(before, s, self.level), self._rules.reaching(before, s)) if before else 0
-        every = self._secrets, self._ruled, self._named, self._texts
+        every = self._secrets, self._hard, self._told, self._ruled, self._named, self._texts
         if may_be_cut(before):
             begun = max(begun, *(known.reaching(before, s) for known in every))
-        found = [*spans(s, self.level), *self._worded(s), *self._secrets.spans(s)]
+        found = [*spans(s, self.level), *self._secrets.spans(s), *self._also(s, False)]
         # Of what only stood on the screen a single word is more likely a name of the app's than anybody's.
         found += self._texts.spans(s, telling=True)
         if begun:
@@ -217,12 +219,18 @@ class Masker:
 
     def name(self, s: str) -> str:
         """The name of an event or of a field, without what is private for sure: any word that somebody typed is not."""
-        told = (*self._secrets.spans(s, telling=True), *self._ruled.spans(s, telling=True))
+        known = self._secrets, self._hard, self._told, self._ruled
+        told = (span for each in known for span in each.spans(s, telling=True))
         return starred(s, (*spans(s), *self._ordered(s), *told))
+
+    def made_of(self, name: str) -> bool:
+        """Whether the name of a view is made of what was typed, or of words that a rule hides."""
+        known = self._secrets, self._hard, self._told, self._ruled, self._named
+        return any(each.named(name) for each in known)
 
     def learn(self, event: Mapping[str, object]) -> None:
         """Take the private values of an event out of all texts from now on: its log line says them, too."""
-        self._secrets.remember(private_values(event, self.level))
+        self._told.remember(private_values(event, self.level))
 
     def hide(self, words: Sequence[str], texts: Sequence[str]) -> None:
         """Take all of these out of all texts from now on: the words of views that a rule and that the level hides."""
@@ -239,13 +247,14 @@ class Masker:
             yield from self._rules.spans(s)
             yield from self._named.spans(s)
 
-    def _worded(self, s: str) -> Iterable[Span]:
-        """These, and those of views that a rule hid."""
-        return (*self._ordered(s), *self._ruled.spans(s)) if self._rules else self._ruled.spans(s)
+    def _also(self, s: str, name: bool) -> Iterable[Span]:
+        """These, those of views that a rule hid, and what nothing that was typed may crowd out."""
+        found = (*self._hard.spans(s, telling=name), *self._told.spans(s, telling=name), *self._ruled.spans(s))
+        return (*found, *self._ordered(s)) if self._rules else found
 
     def event(self, event: Mapping[str, object]) -> dict[str, object]:
         """A deep copy with private values starred, by the name of the field and by what they look like; ids stay."""
-        return clean_event(event, self.level, self._secrets, self._worded)
+        return clean_event(event, self.level, self._secrets, self._also)
 
     def touch(self, t: Touch, hierarchy: Hierarchy | None = None) -> Touch | None:
         """`t`, or None where it says what was typed: on a keyboard, on a keypad, on another app.
@@ -321,8 +330,8 @@ class Masker:
         return found
 
     def _judged(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:
-        known, named = self._passwords.keys(), self._secrets.named
-        return survey(tree, self.package, self.level, size, dpi, known, self._clean, self._rules, named)
+        known = self._passwords.keys()
+        return survey(tree, self.package, self.level, size, dpi, known, self._clean, self._rules, self.made_of)
 
     def _learn(self, found: Survey) -> None:
         self._secrets.remember(found.secrets)

@@ -11,7 +11,7 @@ import xxhash
 from agent.model import MaskedNode, MaskLevel, MaskRect
 from agent.privacy import Rules
 from agent.replay import rules
-from agent.replay.text import MIN_SECRET, STARS, alone, fold, is_secret
+from agent.replay.text import MIN_SECRET, STARS, alone, fold, is_telling, secrets_in
 from agent.replay.windows import PICTURES, hull, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 
@@ -96,13 +96,13 @@ def survey(
     known_passwords: Set[str],
     clean: Callable[[str], str],
     user: Rules = _NO_RULES,
-    typed_before: Callable[[str], bool] = lambda name: False,
+    made_of: Callable[[str], bool] = lambda name: False,
 ) -> Survey:
     """Judge every view of a dump. `known_passwords` are keys that once had the password flag, which never wears off.
 
     `clean` takes what is private out of a text that stays. A view whose text is not clean is covered, too. The rules of
     the `user` hold for a view and all below it: block, then mask, then a password field, then unmask, then the level.
-    `typed_before` says whether a name is made of what was typed on an earlier screen.
+    `made_of` says whether a name is made of what was typed on an earlier screen or is hidden by a rule.
     """
     windows = split(tree, package, screen, dpi)
     whole = Bounds(0, 0, screen.width, screen.height)
@@ -191,7 +191,7 @@ def survey(
         covers=windows.covers + tuple(blocked),
         private=tuple(private),
         scrolling=_scrolling(rows),
-        nodes=tuple(_shown(rows, clean, level, _made_of(secrets, typed_before))),
+        nodes=tuple(_shown(rows, clean, level, _made_of((*secrets, *filter(is_telling, ruled)), made_of))),
         silent=silent,
         passwords=frozenset(passwords),
         secrets=tuple(secrets),
@@ -251,9 +251,7 @@ def _clean(node: Node, clean: Callable[[str], str]) -> bool:
 
 
 def _note_secret(node: Node, secrets: dict[str, None]) -> None:
-    for line in {node.text.strip(), *map(str.strip, node.text.splitlines())}:
-        if line != node.hint and is_secret(line):
-            secrets[line] = None
+    secrets |= dict.fromkeys(line for line in secrets_in(node.text) if line != node.hint)
 
 
 def _draws(row: Row) -> bool:

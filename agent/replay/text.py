@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,8 +15,13 @@ from agent.model import MaskLevel
 from agent.privacy import Span, starred
 
 STARS = privacy.STARS
+Also = Callable[[str, bool], Iterable[Span]]
 MIN_SECRET = 4
 MAX_SECRETS = 256
+# Texts on the way to a longer one, which a log line that comes late may hold.
+MAX_PARTIALS = 128
+# Where more texts change at once it is another screen, not a field in which somebody types.
+MAX_CHANGED = 8
 MAX_DEPTH = 64
 # What is done with texts up to this length is kept: names and the words of views come again and again.
 SHORT = 128
@@ -23,7 +29,6 @@ MAX_DONE = 4096
 REACH = 512
 # Shorter texts look like any word in base64.
 MIN_ENCODED = 6
-# More than one word, or more than letters: not what an app calls its screens and events.
 _TELLING = re.compile(r"(?=.{6})(?:.*[\W\d_])", re.DOTALL)
 
 _ATS = ("@", "＠", "%40", "%2540", r"\u0040", "&#64;", "&#x40;")
@@ -259,12 +264,16 @@ class Secrets:
     """The latest texts that stood in masked fields, bounded; not thread-safe.
 
     A text counts where it stands alone: "Anna" is starred in "Hi Anna!" and not in "Annapolis". Neither case nor line
-    breaks nor the escapes of JSON and of addresses hide it, nor does base64 of the whole.
+    breaks nor the escapes of JSON and of addresses hide it, nor does base64 of the whole. What is typed letter by
+    letter takes the room of one text: those on the way to it are kept apart, the latest of them.
     """
 
     def __init__(self) -> None:
         self._limit = MAX_SECRETS
         self._seen: dict[str, tuple[tuple[str, ...], ...]] = {}
+        self._partials: dict[str, tuple[tuple[str, ...], ...]] = {}
+        # Texts that are in a field for the first time, and whether they came of taking something out.
+        self._typed: dict[str, bool] = {}
         # Made when a text may hold one: most never stand in any.
         self._patterns: dict[str, re.Pattern[str]] = {}
         # What was found in short texts, as long as no secret comes or goes.
@@ -276,17 +285,33 @@ class Secrets:
         self._limit += more
 
     def remember(self, texts: Iterable[str]) -> None:
-        for text in texts:
-            known = self._seen.pop(text, ())
+        """Learn what stands in fields now. What stood there before and was typed on is a partial from now on; of a text
+        that is deleted letter by letter the longest form stays."""
+        now = dict.fromkeys(texts)
+        new = {text: False for text in now if text not in self._seen}
+        gone = [text for text in self._typed if text not in now and text in self._seen]
+        if gone and len(gone) <= MAX_CHANGED >= len(new):
+            for text in new:
+                for before in filter(functools.partial(_goes_on, text), gone):
+                    new[text] |= len(text) < len(before)
+                    if self._typed[before] or len(text) > len(before):
+                        self._partials[before] = self._seen.pop(before, ()) or _signs(before)
+        for text in now:
+            known = self._seen.pop(text, ()) or self._partials.pop(text, ())
             self._seen[text] = known or _signs(text)
             if not known:
                 self._done.clear()
-            if not known and _TELLING.search(text):
+            if not known and is_telling(text):
                 self._folded[text] = fold(text)
-        while len(self._seen) > self._limit:
+        self._typed = {text: self._typed[text] for text in now if text in self._typed} | new
+        self._forget(self._seen, self._limit)
+        self._forget(self._partials, MAX_PARTIALS)
+
+    def _forget(self, known: dict[str, tuple[tuple[str, ...], ...]], limit: int) -> None:
+        while len(known) > limit:
             self._done.clear()
-            oldest = next(iter(self._seen))
-            del self._seen[oldest]
+            oldest = next(iter(known))
+            del known[oldest]
             self._patterns.pop(oldest, None)
             self._folded.pop(oldest, None)
 
@@ -307,13 +332,13 @@ class Secrets:
 
     def _found(self, text: str, *, telling: bool) -> Iterator[Span]:
         folded = text.lower()
-        for secret, ways in self._seen.items():
+        for secret, ways in itertools.chain(self._seen.items(), self._partials.items()):
             for signs in ways:
                 if signs[0] in folded and all(sign in folded for sign in signs):
                     break
             else:
                 continue
-            if not telling or _TELLING.search(secret):
+            if not telling or is_telling(secret):
                 if secret not in self._patterns:
                     self._patterns[secret] = alone(secret)
                 yield from _everywhere(self._patterns[secret], text)
@@ -323,7 +348,7 @@ class Secrets:
         tail = text[-REACH:].lower()
         lengths = (
             n
-            for secret in self._seen
+            for secret in itertools.chain(self._seen, self._partials)
             for n in range(MIN_SECRET, min(len(secret), len(tail) + 1))
             if tail.endswith(secret[:n].lower())
         )
@@ -334,7 +359,7 @@ class Secrets:
         tail, head = before[-REACH:].lower(), text[:REACH].lower()
         left = (
             len(secret) - n
-            for secret in self._seen
+            for secret in itertools.chain(self._seen, self._partials)
             for n in range(1, len(secret))
             if head.startswith(secret[n:].lower()) and tail.endswith(secret[:n].lower())
         )
@@ -344,6 +369,13 @@ class Secrets:
         """Whether a name is made of a secret, in whatever case and with whatever between its words."""
         folded = fold(name)
         return any(word in folded for word in self._folded.values())
+
+
+def _goes_on(one: str, other: str) -> bool:
+    """Whether the longer one is the other with something put in at one place."""
+    short, long = sorted((one, other), key=len)
+    head = next((n for n, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    return long.endswith(short[head:])
 
 
 @lru_cache(maxsize=4096)
@@ -393,22 +425,32 @@ def _signs(text: str) -> tuple[tuple[str, ...], ...]:
     return (tuple(runs) or ("",), *((code.lower(),) for code in _base64(text)))
 
 
+def secrets_in(text: str) -> list[str]:
+    """What of the content of a masked field is worth remembering: the whole of it, and each line by itself."""
+    return [line for line in dict.fromkeys((text.strip(), *map(str.strip, text.splitlines()))) if is_secret(line)]
+
+
+def is_telling(text: str) -> bool:
+    """Whether a text is not what an app calls its screens, views and events: more than a word, or than letters."""
+    return _TELLING.search(text) is not None
+
+
 def is_secret(text: str) -> bool:
     """Whether the content of a masked field is worth remembering: long enough, not dots, not a placeholder."""
     return len(text.strip()) >= MIN_SECRET and any(c.isalnum() for c in text) and not is_placeholder(text)
 
 
-def _nothing(text: str) -> Iterable[Span]:
+def _nothing(text: str, name: bool) -> Iterable[Span]:
     return ()
 
 
 def clean_event(
-    event: Mapping[str, object], level: MaskLevel, secrets: Secrets, also: Callable[[str], Iterable[Span]] = _nothing
+    event: Mapping[str, object], level: MaskLevel, secrets: Secrets, also: Also = _nothing
 ) -> dict[str, object]:
     """A deep copy of an event with private values starred; ids, event name and type stay.
 
-    `also` finds more in names and values. Values that JSON cannot hold come back as text. Deeper than MAX_DEPTH
-    comes back as STARS.
+    `also` finds more in a text, which is a name or a value. Values that JSON cannot hold come back as text. Deeper
+    than MAX_DEPTH comes back as STARS.
     """
     clean = _Cleaner(level, secrets, [], also)
     out: dict[str, object] = {}
@@ -421,11 +463,11 @@ def clean_event(
 
 
 def private_values(event: Mapping[str, object], level: MaskLevel) -> list[str]:
-    """What `clean_event` stars for the name of its field, where it is worth remembering."""
+    """What `clean_event` stars for the name of its field, where it is worth remembering; lines one by one, too."""
     clean = _Cleaner(level, Secrets(), [])
     for key, value in event.items():
         clean.value(key, value, key == "traits", 1)
-    return [text for text in clean.starred if is_secret(text)]
+    return [line for text in clean.starred for line in secrets_in(text)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,11 +475,11 @@ class _Cleaner:
     level: MaskLevel
     secrets: Secrets
     starred: list[str]
-    also: Callable[[str], Iterable[Span]] = _nothing
+    also: Also = _nothing
 
     def name(self, text: object) -> str:
         name = str(text)
-        return starred(name, (*spans(name), *self.also(name), *self.secrets.spans(name, telling=True)))
+        return starred(name, (*spans(name), *self.also(name, True), *self.secrets.spans(name, telling=True)))
 
     def value(self, name: str, value: object, traits: bool, depth: int) -> object:
         folded = "".join(_WORD.findall(name)).lower()
@@ -461,9 +503,9 @@ class _Cleaner:
             return _id(value)
         if isinstance(value, int | float):
             text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-            return STARS if is_card(text) or any((*self.also(text), *self.secrets.spans(text))) else value
+            return STARS if is_card(text) or any((*self.also(text, False), *self.secrets.spans(text))) else value
         text = str(value)
-        return starred(text, (*spans(text, self.level), *self.also(text), *self.secrets.spans(text)))
+        return starred(text, (*spans(text, self.level), *self.also(text, False), *self.secrets.spans(text)))
 
 
 def _leaves(value: object) -> Iterator[str]:

@@ -35,6 +35,7 @@ from agent.model import MaskedSnapshot, MaskLevel, Snapshot
 from agent.privacy import Rules, rule
 from agent.replay.canvas import COVER, RgbaCanvas, scaled
 from agent.replay.mask import Masker, blank
+from agent.replay.text import MAX_SECRETS
 from bridge.types import Bounds, Node, NodeFlag, Size
 
 TITLE = view(0, 100, 1080, 240, text="Checkout")
@@ -470,6 +471,40 @@ def test_no_text_that_was_typed_on_the_way_breaks_the_whole_one() -> None:
     masker = typing(*(words[:n] for n in (7, 13, 21, 28)), flags=NodeFlag.PASSWORD | NodeFlag.VISIBLE)
     assert masker.text(f"login with {words} failed") == "login with ***** failed"
     assert masker.name(f"login with {words} failed") == "login with ***** failed"
+
+
+def test_a_long_message_crowds_no_password_out() -> None:
+    masker = typing("correcthorse9", flags=NodeFlag.PASSWORD | NodeFlag.VISIBLE)
+    masker.learn({"traits": {"email": "anna at home"}})
+    message = " ".join(f"word{i}" for i in range(60))
+    for n in range(4, len(message)):
+        field = view(40, 1300, 1040, 1420, EDIT, message[:n], hint="Message", resource_id="message")
+        masker.tree(tree(app(field), seconds=5 + n), SCREEN, DPI)
+        masker.learn({"properties": {"query": message[:n], "address": message[:n]}})
+    assert masker.text("login failed for correcthorse9 of anna at home") == "login failed for ***** of *****"
+    assert masker.event({"properties": {"a": "correcthorse9"}}) == {"properties": {"a": "*****"}}
+
+
+def test_a_password_is_known_longer_than_other_fields() -> None:
+    masker = typing("correcthorse9", flags=NodeFlag.PASSWORD | NodeFlag.VISIBLE)
+    for n in range(MAX_SECRETS):
+        field = view(40, 1300, 1040, 1420, EDIT, f"note {n} of many", hint="Note", resource_id="note")
+        masker.tree(tree(app(field), seconds=5 + n), SCREEN, DPI)
+    assert masker.text("login failed for correcthorse9") == "login failed for *****"
+    assert masker.event({"properties": {"a": "correcthorse9"}}) == {"properties": {"a": "*****"}}
+    assert masker.name("login failed for correcthorse9") == "login failed for *****"
+
+
+@pytest.mark.parametrize("name", ["row-anna-bell", "annaBellRow", "RowAnna Bell"])
+def test_no_test_id_is_made_of_what_a_rule_hides(name: str) -> None:
+    row = view(40, 500, 1040, 620, text="Pay", resource_id=name)
+    who = view(40, 300, 1040, 420, text="Anna Bell", resource_id="com.example.shop:id/who")
+    for masker in (ruled("mask text=Anna Bell"), ruled("mask id=who")):
+        names = {n.resource_id for n in masker.snapshot(*still(app(row, who), status_bar()), DPI).nodes}
+        assert not any("nna" in one for one in names), names
+        later = masker.snapshot(*still(app(row), status_bar(), seconds=9), DPI)
+        assert not any("nna" in n.resource_id for n in later.nodes)
+        assert masker.event({"messageId": "row-anna-bell"}) == {"messageId": "row-anna-bell"}
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,48 @@ def test_no_hidden_word_breaks_a_longer_one(flags: tuple[str, ...]) -> None:
     assert "Bell" not in orjson.dumps(found[0]).decode()
 
 
+def test_a_hidden_label_of_several_lines_is_learnt_line_by_line() -> None:
+    events = [
+        *opened(A, box(100, (0, 0, 50, 20), "Anna Bell\n5 Elm Row", **{"data-res": "com.x:id/who"})),
+        rrweb.log(START + 100, "info", "hello Anna Bell, to 5 elm row"),
+        custom(START + 200, "segment:track", {"event": "x", "properties": {"by": "Anna Bell"}}),
+    ]
+    found = redacted(sealed(events, A), "block id=who")
+    assert found is not None
+    text = orjson.dumps(found[0]).decode()
+    assert "Bell" not in text
+    assert "elm" not in text.lower()
+
+
+def test_a_user_id_that_a_hidden_view_shows_is_left_out() -> None:
+    track = {"event": "Home", "messageId": "m-annabell", "userId": "annabell", "properties": {"by": "annabell"}}
+    events = [
+        *opened(A, box(100, (0, 0, 50, 20), "annabell", **{"data-res": "com.x:id/who"})),
+        custom(START + 200, "segment:track", track),
+        custom(START + 300, "segment:track", {**track, "userId": "u-77"}),
+    ]
+    found = redacted(sealed(events, A), "block id=who")
+    assert found is not None
+    first, second = (e["data"]["payload"] for e in found[0] if e["type"] == 5 and e["data"]["tag"] == "segment:track")
+    assert "userId" not in first
+    assert first["messageId"] == "m-annabell"
+    assert second["userId"] == "u-77"
+
+
+@pytest.mark.parametrize("flag", ["mask text=Anna Bell", "mask id=who"])
+def test_no_test_id_is_made_of_hidden_words(flag: str) -> None:
+    rows = ("row-anna-bell", "annaBellRow", "com.x:id/anna_bell", "row-bell")
+    events = opened(
+        A,
+        box(100, (0, 0, 50, 20), "Anna Bell", **{"data-res": "com.x:id/who"}),
+        *(box(101 + n, (0, 30 * n, 50, 20), "Pay", **{"data-res": name}) for n, name in enumerate(rows)),
+    )
+    found = redacted(sealed(events, A), flag)
+    assert found is not None
+    names = [n["attributes"]["data-res"] for n in views(found[0])]
+    assert names == ["com.x:id/who", "*****", "*****", "com.x:id/anna_bell", "row-bell"]
+
+
 @pytest.mark.parametrize(
     ("level", "hidden"),
     [("light", {"secret"}), ("medium", {"secret", "note"}), ("conservative", {"secret", "note", "word"})],

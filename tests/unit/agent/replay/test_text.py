@@ -20,6 +20,7 @@ from agent.replay.text import (
     private_values,
     reaching,
     scrub,
+    secrets_in,
     without_torn,
 )
 
@@ -324,6 +325,56 @@ def test_what_was_shown_before_is_starred_once_it_is_a_secret() -> None:
     assert secrets.scrub("Hi Anna") == f"Hi {STARS}"
     secrets.remember(f"word{i}" for i in range(MAX_SECRETS))
     assert secrets.scrub("Hi Anna") == "Hi Anna"
+
+
+MESSAGE = " ".join(f"word{i}" for i in range(MAX_SECRETS // 2))
+
+
+@pytest.mark.parametrize("beside", [(), ("5 Elm Row",)])
+def test_a_long_text_that_is_typed_takes_the_room_of_one(beside: tuple[str, ...]) -> None:
+    secrets = Secrets()
+    secrets.remember(["correct", "correct horse"])
+    for n in range(4, len(MESSAGE)):
+        secrets.remember([MESSAGE[:n], *beside])
+    assert secrets.scrub("correct; correct horse") == f"{STARS}; {STARS}"
+    for n in range(len(MESSAGE) - 100, len(MESSAGE)):
+        assert secrets.scrub(f"typed {MESSAGE[:n].strip()}!") == f"typed {STARS}!"
+
+
+def test_of_a_text_that_is_deleted_letter_by_letter_the_longest_form_stays() -> None:
+    secrets = Secrets()
+    for word in ("hunter22", "swordfish", "correct horse"):
+        for n in (*range(4, len(word) + 1), *range(len(word) - 1, 3, -1)):
+            secrets.remember([word[:n]])
+    secrets.remember(["hunter23"])
+    for n in range(4, len(MESSAGE)):
+        secrets.remember([MESSAGE[:n]])
+    assert secrets.scrub("hunter22 swordfish hunter23, correct horse") == f"{STARS} {STARS} {STARS}, {STARS}"
+
+
+def test_what_was_typed_before_is_no_partial_of_what_is_typed_now() -> None:
+    secrets = Secrets()
+    secrets.remember(["Anna"])
+    secrets.remember(["other"])
+    for n in range(4, 9):
+        secrets.remember(["Anna Bell"[:n]])
+    for n in range(4, len(MESSAGE)):
+        secrets.remember([MESSAGE[:n]])
+    assert secrets.scrub("Anna, Annapolis") == f"{STARS}, Annapolis"
+
+
+def test_the_content_of_a_field_is_remembered_line_by_line_too() -> None:
+    assert secrets_in(" Anna Bell\n5 Elm Row\nabc\nSearch ") == [
+        "Anna Bell\n5 Elm Row\nabc\nSearch",
+        "Anna Bell",
+        "5 Elm Row",
+    ]
+    assert secrets_in("Anna") == ["Anna"]
+    assert private_values({"traits": {"address": "Elm Row 5\nBath"}}, "medium") == [
+        "Elm Row 5\nBath",
+        "Elm Row 5",
+        "Bath",
+    ]
 
 
 def test_the_memory_is_bounded_and_keeps_the_latest() -> None:
