@@ -13,6 +13,7 @@ from functools import lru_cache
 from agent import privacy
 from agent.model import MaskLevel
 from agent.privacy import Span, starred
+from agent.replay.names import private_name, sort_of, words_of
 
 STARS = privacy.STARS
 Also = Callable[[str, bool], Iterable[Span]]
@@ -52,58 +53,30 @@ _SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
 _JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?")
 _BEARER = re.compile(r"\bbearer\s+(?P<code>[\w.~+/=-]{8,})", re.IGNORECASE)
 _KEY = re.compile(r"\b(?:[spr]k_(?:live|test)_\w{8,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|gh[opsur]_\w{20,})")
-# The name may be quoted (JSON, RN inspect; with backslashes when JSON stands in JSON) and the value, too; a quoted
-# value ends at its quote or with a line that was cut, a bare one at a space.
-_SEPARATOR = r"(?:\\*[\"'`])?\s*(?:[:=]>?|%3[DAda])\s*"
+# The name may be quoted (JSON, RN inspect; with backslashes when JSON stands in JSON; escaped) and the value, too; a
+# quoted value ends at its quote or with a line that was cut, a bare one at a space.
+_NAME = re.compile(
+    r"""(?<![\w-])(?P<name>[\w-]++)(?:\\*["'`]|%22|&quot;)?(?:\](?==))?\s*(?:={1,3}>?|:=?>?|%3[ADad])(?:\s|%20)*"""
+)
+_TAGGED = re.compile(r"<(?P<name>[\w.:-]{2,64})(?:\s[^<>]{0,200})?>(?P<value>[^<>]+)</")
 _QUOTED = (
-    r"""\\+"(?:(?!\\+").)*(?:\\+"|$)|"(?:[^"\\]|\\.)*(?:"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)|`(?:[^`\\]|\\.)*(?:`|\\?$)"""
+    r"""\\+"(?:(?!\\+").)*(?:\\+"|$)|"(?:[^"\\]|\\.)*(?:"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)|`(?:[^`\\]|\\.)*(?:`|\\?$)|"""
+    r"""%22(?:(?!%22)[^\s&])*(?:%22)?|&quot;(?:(?!&quot;).)*(?:&quot;|$)"""
 )
 _BARE = r"""[^\s,;&})\]"'`<]+"""
-_SECRET_NAMES = (
-    r"""(?:passw(?:or)?d\w{0,24}|passcode|passwd|pwd|secret|token|api[_-]?key|write[_-]?key|auth[_-]?key|"""
-    r"""access[_-]?key|authorization|cookie|card[_-]?number|(?<![A-Za-z])(?:cvv|cvc|pin|otp|ssn|iban))""" + _SEPARATOR
+_VALUE = re.compile(
+    rf"""(?:bearer|basic)\s+[^\s"',;]+|{_QUOTED}|\[[^\]]*\]?|\{{[^}}]*\}}?|{_BARE}""", re.IGNORECASE | re.DOTALL
 )
-_ASSIGNED = re.compile(
-    rf"""(?P<name>{_SECRET_NAMES})(?P<value>(?:bearer|basic)\s+[^\s"',;]+|{_QUOTED}|\[[^\]]*\]?|\{{[^}}]*\}}?|{_BARE})""",
-    re.IGNORECASE | re.DOTALL,
-)
-# What the names of fields below say from medium up, where a text holds them. Some are common words of log lines, too:
-# after a colon these count before a quoted text or a number only.
-_PERSONAL_NAMES = (
-    r"""(?:(?:first|last|full|user|nick)[_-]?name|surname|street|birth[_-]?(?:day|date)|date[_-]?of[_-]?birth|"""
-    r"""(?<![A-Za-z])dob|post(?:al)?[_-]?code|zip[_-]?code|msisdn)\w{0,8}""" + _SEPARATOR
-)
-_PLAIN_NAMES = (
-    r"""(?:mail|phone|mobile|address|(?<![A-Za-z])(?:city|zip|latitude|longitude|lat|lng|lon|ip))"""
-    r"""(?:[_-]?(?:number|line|address|no)[_-]?\d?)?""" + _SEPARATOR
-)
-_ASSIGNED_AT_MEDIUM = re.compile(
-    rf"""(?P<name>{_PERSONAL_NAMES})(?P<value>{_QUOTED}|{_BARE})"""
-    rf"""|(?P<name2>{_PLAIN_NAMES})(?P<value2>{_QUOTED}|(?:(?<==)|(?<=%3D))[^\s,;&}})\]"'`<]+|[-+]?\d[\d.]*)""",
-    re.IGNORECASE | re.DOTALL,
-)
-# The names alone, for text in lower case: ten times faster, and few lines hold one.
-_SECRETLY = re.compile(_SECRET_NAMES)
-_PERSONALLY = re.compile(f"{_PERSONAL_NAMES}|{_PLAIN_NAMES}")
-_QUOTE = re.compile(r"\\*[\"'`]")
+_VALUE_AT_MEDIUM = re.compile(rf"{_QUOTED}|{_BARE}", re.DOTALL)
+# After a common word.
+_VALUE_IN_FORM = re.compile(rf"""{_QUOTED}|(?:(?<==)|(?<=%3[Dd])){_BARE}|[-+]?\d[\d.]*""", re.DOTALL)
+_NOTHING = frozenset(("null", "undefined", "None", "true", "false"))
+_QUOTE = re.compile(r"\\*[\"'`]|%22|&quot;")
 CUT = 1_000
 _TORN = re.compile(r"""(?:[+(]?\d[\d ().+/-]*|[^\s,;"'`{}\[\]()<>=]+)(?<=[\w@.%+-])$""")
 _SPAN = re.Match.span
 _DIGIT_RUNS = re.compile("[0-9]+")
 _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16, 17, 18, 19), "6": (16, 17, 18, 19)}
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-
-_ALWAYS = frozenset((
-    "password", "passwd", "passwort", "passcode", "pwd", "secret", "token", "jwt", "authorization", "cookie",
-    "card", "cardnumber", "pan", "cvv", "cvc", "iban", "pin", "otp", "ssn", "apikey", "writekey", "accesskey",
-    "authkey", "privatekey", "credential", "credentials",
-))  # fmt: skip
-_AT_MEDIUM = frozenset((
-    "email", "mail", "phone", "telephone", "mobile", "msisdn", "address", "street", "city", "zip", "zipcode",
-    "postal", "postcode", "postalcode", "firstname", "lastname", "fullname", "surname", "username", "nickname",
-    "birthday", "birthdate", "dob", "latitude", "longitude", "lat", "lng", "lon", "ip",
-))  # fmt: skip
-_IN_TRAITS = frozenset(("name",))
 # The ids that join a replay with its events stay whole, since a 13-digit session id is no card number. Only an address
 # is starred even there: an app that takes one for an id has it in the segment's own key, and nowhere else.
 _IDS = frozenset((
@@ -149,10 +122,12 @@ def _found(text: str, level: MaskLevel) -> Iterator[Span]:
     if "eyJ" in text:
         yield from map(_SPAN, _JWT.finditer(text))
     if "=" in text or ":" in text or "%3" in text:
-        if _holds(_SECRETLY, text):
-            yield from _values(_ASSIGNED, text)
-        if level != "light" and _holds(_PERSONALLY, text):
-            yield from _values(_ASSIGNED_AT_MEDIUM, text)
+        for _, value in _assigned(text, level):
+            yield _unquoted(value)
+    if "</" in text:
+        for match in _TAGGED.finditer(text):
+            if private_name(match["name"], level):
+                yield match.span("value")
     for match in _BEARER.finditer(text):
         yield match.span("code")
     yield from map(_SPAN, _KEY.finditer(text))
@@ -170,14 +145,11 @@ def reaching(before: str, text: str, level: MaskLevel) -> int:
     tail = before[-REACH:]
     joined, edge = tail + text[:REACH], len(tail)
     patterns = [_JWT, _BEARER, _KEY, _IBAN]
-    if _holds(_SECRETLY, joined):
-        patterns.append(_ASSIGNED)
-    if level != "light" and _holds(_PERSONALLY, joined):
-        patterns.append(_ASSIGNED_AT_MEDIUM)
     if _digits(joined) >= 8:
         patterns += (_DIGITS, _PHONE, _SSN)
     found = itertools.chain(_addresses(joined), *(pattern.finditer(joined) for pattern in patterns))
-    return max((m.end() for m in found if m.start() < edge < m.end()), default=edge) - edge
+    assigned = ((start, value.end()) for start, value in _assigned(joined, level))
+    return max((e for s, e in itertools.chain(map(_SPAN, found), assigned) if s < edge < e), default=edge) - edge
 
 
 def _addresses(text: str) -> Iterator[re.Match[str]]:
@@ -197,11 +169,6 @@ def _addresses(text: str) -> Iterator[re.Match[str]]:
 
 def _without_addresses(text: str) -> str:
     return starred(text, map(_SPAN, _addresses(text)))
-
-
-def _holds(names: re.Pattern[str], text: str) -> bool:
-    """Whether something may be assigned to one of the names. Beyond ASCII letters have more cases than lower."""
-    return not text.isascii() or names.search(text.lower()) is not None
 
 
 def _digits(text: str) -> int:
@@ -239,18 +206,6 @@ def is_card(text: str) -> bool:
 def looks_private(text: str) -> bool:
     """Whether `text` holds something that `scrub` would replace."""
     return scrub(text) != text
-
-
-@lru_cache(maxsize=4096)
-def private_name(name: str, level: MaskLevel, traits: bool = False) -> bool:
-    """Whether a field of this name holds something private: `card_number`, `userEmail`; more words from medium up."""
-    words = [w.lower() for w in _WORD.findall(name)]
-    private = _ALWAYS if level == "light" else _ALWAYS | _AT_MEDIUM | (_IN_TRAITS if traits else frozenset())
-    return (
-        "".join(words) in private
-        or any(w in private for w in words)
-        or any(a + b in private for a, b in itertools.pairwise(words))
-    )
 
 
 def is_placeholder(text: str) -> bool:
@@ -482,7 +437,7 @@ class _Cleaner:
         return starred(name, (*spans(name), *self.also(name, True), *self.secrets.spans(name, telling=True)))
 
     def value(self, name: str, value: object, traits: bool, depth: int) -> object:
-        folded = "".join(_WORD.findall(name)).lower()
+        folded = "".join(words_of(name))
         if value is None or isinstance(value, bool):
             return value
         if depth > MAX_DEPTH:
@@ -551,16 +506,28 @@ def _account(match: re.Match[str]) -> Iterator[Span]:
             return
 
 
-def _values(assigned: re.Pattern[str], text: str) -> Iterator[Span]:
-    """What is assigned, without its quotes."""
-    for match in assigned.finditer(text):
-        fields = match.groupdict()
-        group = "value" if fields["name"] is not None else "value2"
-        value = fields[group]
-        if value in ("null", "undefined", "None", "true", "false"):
+def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, re.Match[str]]]:
+    """What `text` assigns to private names: where the name begins, and the value."""
+    done = 0
+    for match in _NAME.finditer(text):
+        if match.start() < done:
             continue
-        quote = _QUOTE.match(value)
-        opening = quote[0] if quote else ""
-        start, end = match.span(group)
-        closed = len(value) > len(opening) and value.endswith(opening)
-        yield start + len(opening), end - len(opening) if closed else end
+        sort = sort_of(match["name"])
+        before = text[match.start() - 1 : match.start()]
+        if sort is None and before in ("%", "\\"):
+            # The name begins behind an escape.
+            sort = sort_of(match["name"][2 if before == "%" else 1 :])
+        if sort is None or not (sort.always or level != "light"):
+            continue
+        form = _VALUE_IN_FORM if sort.common else _VALUE if sort.always else _VALUE_AT_MEDIUM
+        value = form.match(text, match.end())
+        if value is not None and value[0] not in _NOTHING:
+            done = value.end()
+            yield match.start(), value
+
+
+def _unquoted(value: re.Match[str]) -> Span:
+    quote = _QUOTE.match(value[0])
+    opening = quote[0] if quote else ""
+    closed = len(value[0]) > len(opening) and value[0].endswith(opening)
+    return value.start() + len(opening), value.end() - len(opening) if closed else value.end()

@@ -1,0 +1,123 @@
+"""The names of private fields: one table, for the fields of events and for what a text assigns to a name.
+
+A name counts by its words, which end where the case changes, at `_`, `-` and digits: `cardCvv`, `card_cvv` and
+`CARD-CVV` are the same. Words that are written as one count by the ends of the long ones (`accesstoken`) and by what
+commonly stands around the short ones (`userpin`, `pincode`), so that `spin` and `company` stay what they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from agent.model import MaskLevel
+
+MAX_NAME = 64
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """What a name says of its field: private at every `level` or from medium up only.
+
+    `common` words stand in log lines of any kind, too: there they count before a quoted text or a number alone.
+    """
+
+    always: bool
+    common: bool
+
+
+_SORTS = {
+    Sort(always=True, common=False): (
+        "password", "passwd", "passwort", "passcode", "passphrase", "pwd", "secret", "token", "jwt", "csrf",
+        "authorization", "cookie", "credential", "cardnumber", "cvv", "cvc", "iban", "pin", "otp", "ssn", "apikey",
+        "writekey", "accesskey", "authkey", "privatekey", "secretkey", "signingkey", "encryptionkey", "sessionkey",
+        "accountnumber", "securitycode",
+    ),
+    Sort(always=True, common=True): ("card", "pan"),
+    Sort(always=False, common=False): (
+        "msisdn", "street", "firstname", "lastname", "fullname", "surname", "username", "nickname", "birth", "birthday",
+        "birthdate", "dateofbirth", "dob", "postal", "postcode", "postalcode", "zipcode", "passport", "taxid",
+        "nationalid", "driverlicense",
+    ),
+    Sort(always=False, common=True): (
+        "email", "mail", "phone", "telephone", "mobile", "address", "city", "zip", "latitude", "longitude", "lat",
+        "lng", "lon", "ip",
+    ),
+}  # fmt: skip
+_TABLE = {word: sort for sort, words in _SORTS.items() for word in words}
+_RANKS = {sort: rank for rank, sort in enumerate(_SORTS)}
+# No other word ends with one of these.
+_ENDINGS = (
+    "password", "passwd", "passwort", "passcode", "passphrase", "pwd", "secret", "token", "authorization", "cookie",
+    "credential", "cardnumber", "apikey", "writekey", "accesskey", "authkey", "privatekey", "secretkey",
+    "accountnumber", "firstname", "lastname", "fullname", "username", "nickname", "surname", "street", "birthday",
+    "birthdate", "postcode", "zipcode",
+)  # fmt: skip
+_BEGINNINGS = ("password", "passwd")
+_AROUND = (
+    "user", "customer", "client", "member", "account", "contact", "primary", "emergency", "my", "new", "old", "current",
+    "login", "auth", "access", "session", "device", "api", "app", "card", "credit", "debit", "bank", "payment",
+    "billing", "shipping", "delivery", "home", "work", "office", "business", "mobile", "cell", "phone", "email",
+    "mail", "ip", "sms", "id", "value", "key", "hash", "code", "number", "no", "string", "text", "data", "field",
+    "input", "holder",
+)  # fmt: skip
+_COMPOUND = re.compile(
+    rf"(?:{'|'.join(_AROUND)}){{0,3}}(?P<core>{'|'.join(sorted(_TABLE, key=len, reverse=True))})s?"
+    rf"(?:{'|'.join(_AROUND)}){{0,3}}"
+)
+# What these count or describe is not the thing itself.
+_MEASURES = frozenset((
+    "count", "index", "type", "kind", "width", "height", "size", "length", "limit", "style", "color", "colour",
+    "position", "visible", "enabled", "disabled", "required", "verified", "valid", "status", "model", "version", "x",
+    "y",
+))  # fmt: skip
+_ORDINARY = re.compile(r"iphone")
+
+
+@lru_cache(maxsize=4096)
+def sort_of(name: str) -> Sort | None:
+    """What the name of a field says of it; None when it is nothing private."""
+    words = words_of(name[-MAX_NAME:])
+    joined = "".join(words)
+    if (len(words) > 1 and words[-1] in _MEASURES) or _ORDINARY.match(joined):
+        return None
+    near = (*map("".join, itertools.pairwise(words)), *map("".join, zip(words, words[1:], words[2:], strict=False)))
+    found = [_TABLE[form] for word in (*near, joined) for form in _singulars(word) if form in _TABLE]
+    found += [sort for word in words if (sort := _sort_of_word(word)) is not None]
+    return min(found, key=_RANKS.__getitem__, default=None)
+
+
+@lru_cache(maxsize=4096)
+def words_of(name: str) -> tuple[str, ...]:
+    """The words of a name in lower case."""
+    return tuple(word.lower() for word in _WORD.findall(name))
+
+
+@lru_cache(maxsize=4096)
+def private_name(name: str, level: MaskLevel, traits: bool = False) -> bool:
+    """Whether a field of this name holds something private: `card_number`, `userEmail`; more words from medium up."""
+    sort = sort_of(name)
+    if sort is not None and (sort.always or level != "light"):
+        return True
+    return traits and level != "light" and "name" in words_of(name)
+
+
+def _singulars(word: str) -> tuple[str, ...]:
+    return word, word.removesuffix("s"), word.removesuffix("es")
+
+
+def _sort_of_word(word: str) -> Sort | None:
+    for form in _singulars(word):
+        if form in _TABLE:
+            return _TABLE[form]
+    for form in _singulars(word):
+        for ending in _ENDINGS:
+            if form.endswith(ending):
+                return _TABLE[ending]
+    if word.startswith(_BEGINNINGS):
+        return _TABLE["password"]
+    compound = _COMPOUND.fullmatch(word)
+    return _TABLE[compound["core"]] if compound is not None else None

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.replay.names import private_name, sort_of
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "userPassword", "card_number", "CardNumber", "cvv", "access-token", "apiKey", "writeKey"]
+)
+def test_names_that_are_private_at_every_level(name: str) -> None:
+    assert private_name(name, "light")
+
+
+@pytest.mark.parametrize(
+    "name", ["email", "userEmail", "phone_number", "shippingAddress", "firstName", "first_name", "IP"]
+)
+def test_names_that_are_private_from_medium_up(name: str) -> None:
+    assert private_name(name, "medium")
+    assert private_name(name, "conservative")
+    assert not private_name(name, "light")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "accesstoken", "authtoken", "userpassword", "newpassword", "password1", "passwordHash", "Accesstoken",
+        "tokenid", "tokens", "cookies", "pins", "PINs", "pincode", "pinCode", "pin_code", "userPin", "otpcode", "smsOtp",
+        "cvvcode", "creditcard", "creditcardnumber", "securityCode", "card-holder", "x-api-key", "myApiKey",
+        "private_key", "clientSecret", "fcmtoken", "credential", "pan", "account_number", "passphrase", "passwort", "DB_PASSWORD",
+    ],
+)  # fmt: skip
+def test_compounds_and_plurals_are_private_at_every_level(name: str) -> None:
+    assert private_name(name, "light")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "phonenumber", "emailaddress", "homeaddress", "dateOfBirth", "date_of_birth", "birthYear", "zipCode",
+        "userphone", "emails", "addresses", "billing_street", "ipAddress", "contactPhone",
+    ],
+)  # fmt: skip
+def test_compounds_and_plurals_are_private_from_medium_up(name: str) -> None:
+    assert private_name(name, "medium")
+    assert not private_name(name, "light")
+
+
+@pytest.mark.parametrize("name", ["price", "product_id", "discard", "shipping", "description", "name", "spin"])
+def test_names_that_are_not_private(name: str) -> None:
+    assert not private_name(name, "conservative")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "shipping", "spinner", "pinned", "company", "companyName", "tokenized", "tokenizer", "key", "keyCode",
+        "public_key", "screenName", "secretary", "cardinal", "iPhone", "iphoneModel", "postcard", "japan", "opinion",
+        "discarded", "deviceId", "sessionId", "anonymous_id", "token_count", "card_type", "emailVerified", "passed", "compass", "",
+    ],
+)  # fmt: skip
+def test_words_that_only_hold_one_of_them_are_not_private(name: str) -> None:
+    assert not private_name(name, "conservative")
+
+
+def test_a_name_is_a_persons_in_traits_alone() -> None:
+    assert private_name("name", "medium", traits=True)
+    assert not private_name("name", "light", traits=True)
+    assert not private_name("rename", "medium", traits=True)
+
+
+def test_the_stricter_word_of_a_name_counts() -> None:
+    sort = sort_of("phone_pin")
+    assert sort is not None
+    assert (sort.always, sort.common) == (True, False)
+
+
+@pytest.mark.timeout(5)
+@given(st.lists(st.sampled_from(["id", "no", "phone", "key", "app", "ip", "pin", "S", "_"]), max_size=200).map("".join))
+def test_any_name_is_judged_soon(name: str) -> None:
+    sort_of(name)
