@@ -6,9 +6,11 @@ import base64
 import functools
 import itertools
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from html import entities
 
 from agent import privacy
 from agent.model import MaskLevel
@@ -42,17 +44,45 @@ _EMAIL = re.compile(
 _AT = re.compile(rf"(?<=[\w.+'\u0300-\u036f-])(?:{'|'.join(map(re.escape, _ATS))})(?=[\w\u0300-\u036f-])")
 # How long, escapes counted, the part before the sign may be, and at least what stands behind it.
 _LOCAL, _HOST = 64 * 6, 63 + 8 * (3 + 63)
-_DIGITS = re.compile(r"(?:(?<![^\W_])|(?<=%20)|(?<=%3[DAda]))\d(?:(?:[ .\u00a0\u202f+-]|%20)?\d){12,30}(?!\d)")
+_DIGITS = re.compile(r"(?=\d)(?:(?<![^\W_])|(?<=%20)|(?<=%3[DAda]))(?P<row>\d(?:(?:[ .+-]|%20)?\d){12,30})(?!\d)")
+# With more between its groups a card number has groups of a card: columns of a table have others.
+_GROUPS = re.compile(
+    r"(?=\d)(?<![^\W_])(?=(?P<row>\d{4}(?P<gap>[\s_/]{1,3})(?:\d{4}[\s_/]{1,3}\d{4}[\s_/]{1,3}\d{4}(?:[\s_/]{1,3}\d{3}(?!\d))?"
+    r"|\d{6}[\s_/]{1,3}\d{4,5}))(?!\d))"
+)
 _PHONE = re.compile(
-    r"(?:(?<![\w+])\+|%2B|\\u002[Bb])\d(?:[\s().-]{0,2}\d){7,14}(?!\d)"
+    r"(?=[\d+(%\\])(?:(?:(?<![\w+])\+|%2B|\\u002[Bb])\d(?:[\s().-]{0,2}\d){7,14}(?!\d)"
     r"|(?<![\w.-])(?:1[\s.-])?\(?\d{3}\)?[\s.-]\d{3}[\s.-]\d{4}(?![\w.-])"
     r"|(?<![\w.:%-])(?:00?[1-9]\d{8,12}|0[1-9](?:[ .-]\d\d){4}|\(?0\d{2,4}\)?[ /-]{1,3}\d{3,4}[ -]?\d{2,6})(?![\w.:-])"
+    r"|(?<![\w.:%-])00[1-9]\d{0,2}[ -]{1,2}(?:\(0\) ?)?\(?[1-9](?:[ ().-]{0,2}\d){6,11}(?![\w.:-])"
+    r"|(?<![\w.:-])(?:8[ -]?\(\d{3,5}\)[ -]?\d{1,3}[ -]?\d\d[ -]?\d\d|1[3-9]\d-\d{4}-\d{4})(?![\w.:-])"
+    r"|(?<![\w)])\(\d\d\) ?9?\d{4}-\d{4}(?![\w-]))"
 )
-_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z\d]){11,34}(?!\w)")
+_CALLS = ("tel", "phone", "mobile", "whatsapp", "handy", "fax")
+# Where a word tells that it is one. Groups of digits alone may be anything, and a date is none.
+_CALLED = re.compile(
+    r"(?:(?<![^\W_])|(?<=[a-z])(?=[A-Z]))(?i:tel(?:e(?:phone|fono?))?|phone|mobile|whatsapp|handy|fax)"
+    r"""(?i:[ _-]?(?:number|no\.?|nr\.?))?(?:\\*["'`])?\s{0,3}[:=]?\s{0,3}(?:\\*["'`])?"""
+    r"(?!(?:19|20)\d\d[-./ ]\d\d[-./ ])(?!1[5-9]\d{11}(?!\d))(?P<number>\(?\d(?:[ ().-]{0,2}\d){7,14})(?![\w:]|\.\d)"
+)
+_IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}\d{2}(?:(?:[ -]|%20)?[A-Za-z\d]){11,34}(?![^\W_])")
+_IBAN_GAP = re.compile("[ -]|%20")
+_IBAN_LENGTHS = {
+    15: "NO", 16: "BE BI", 18: "DK FI FK FO GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU MN XK",
+    21: "CH HR LI LV", 22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM SO TL",
+    24: "AD CZ ES MD PK RO SA SE SK TN VG",
+    25: "LY PT ST", 26: "IS TR", 27: "DJ FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HN HU LB NI PL SV",
+    29: "BR EG PS QA UA", 30: "JO KW", 31: "MT SC", 32: "LC", 33: "RU",
+}  # fmt: skip
 _SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
 _JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?")
 _BEARER = re.compile(r"\bbearer\s+(?P<code>[\w.~+/=-]{8,})", re.IGNORECASE)
-_KEY = re.compile(r"\b(?:[spr]k_(?:live|test)_\w{8,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|gh[opsur]_\w{20,})")
+_BASIC = re.compile(r"\bbasic\s+(?P<code>[\w+/-]{6,}={0,2})", re.IGNORECASE)
+_KEY = re.compile(
+    r"\b(?:[spr]k_(?:live|test)_\w{8,}|sk-(?:proj|ant|svcacct)-[\w-]{16,}|whsec_[\w+/=]{8,}|A[KS]IA[0-9A-Z]{16}"
+    r"|AIza[\w-]{30,}|ya29\.[\w-]{16,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|x(?:ox[a-z]|app)-[\w-]{10,})"
+)
+_LOGIN = re.compile(r"""://[^\s/?#@:"'<>]*:(?P<password>[^\s/?#"'<>]+)@""")
 # The name may be quoted (JSON, RN inspect; with backslashes when JSON stands in JSON; escaped) and the value, too; a
 # quoted value ends at its quote or with a line that was cut, a bare one at a space.
 _NAME = re.compile(
@@ -76,6 +106,8 @@ CUT = 1_000
 _TORN = re.compile(r"""(?:[+(]?\d[\d ().+/-]*|[^\s,;"'`{}\[\]()<>=]+)(?<=[\w@.%+-])$""")
 _SPAN = re.Match.span
 _DIGIT_RUNS = re.compile("[0-9]+")
+# As many digits as are not in many texts by chance.
+MIN_DIGITS, MAX_DIGITS = 6, 32
 _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16, 17, 18, 19), "6": (16, 17, 18, 19)}
 # The ids that join a replay with its events stay whole, since a 13-digit session id is no card number. Only an address
 # is starred even there: an app that takes one for an id has it in the segment's own key, and nowhere else.
@@ -118,6 +150,8 @@ _spans_before = lru_cache(maxsize=4096)(_spans)
 
 
 def _found(text: str, level: MaskLevel) -> Iterator[Span]:
+    text = _plain(text)
+    lower = text.lower()
     yield from map(_SPAN, _addresses(text))
     if "eyJ" in text:
         yield from map(_SPAN, _JWT.finditer(text))
@@ -128,25 +162,36 @@ def _found(text: str, level: MaskLevel) -> Iterator[Span]:
         for match in _TAGGED.finditer(text):
             if private_name(match["name"], level):
                 yield match.span("value")
-    for match in _BEARER.finditer(text):
-        yield match.span("code")
+    if "bearer" in lower:
+        for match in _BEARER.finditer(text):
+            yield match.span("code")
+    if "basic" in lower:
+        for match in _BASIC.finditer(text):
+            if _is_login(match["code"]):
+                yield match.span("code")
+    if "://" in text and "@" in text:
+        for match in _LOGIN.finditer(text):
+            yield match.span("password")
     yield from map(_SPAN, _KEY.finditer(text))
     if _digits(text) >= 8:
         for match in _IBAN.finditer(text):
             yield from _account(match)
-        for match in _DIGITS.finditer(text):
-            yield from _cards(match)
+        for match in itertools.chain(_DIGITS.finditer(text), _GROUPS.finditer(text)):
+            yield from _cards(match["row"], match.start("row"))
         yield from map(_SPAN, _PHONE.finditer(text))
+        if any(word in lower for word in _CALLS):
+            for match in _CALLED.finditer(text):
+                yield match.span("number")
         yield from map(_SPAN, _SSN.finditer(text))
 
 
 def reaching(before: str, text: str, level: MaskLevel) -> int:
     """How many characters at the head of `text` end something private that begins in `before`, the line above it."""
     tail = before[-REACH:]
-    joined, edge = tail + text[:REACH], len(tail)
+    joined, edge = _plain(tail + text[:REACH]), len(tail)
     patterns = [_JWT, _BEARER, _KEY, _IBAN]
     if _digits(joined) >= 8:
-        patterns += (_DIGITS, _PHONE, _SSN)
+        patterns += (_DIGITS, _PHONE, _CALLED, _SSN)
     found = itertools.chain(_addresses(joined), *(pattern.finditer(joined) for pattern in patterns))
     assigned = ((start, value.end()) for start, value in _assigned(joined, level))
     return max((e for s, e in itertools.chain(map(_SPAN, found), assigned) if s < edge < e), default=edge) - edge
@@ -158,10 +203,9 @@ def _addresses(text: str) -> Iterator[re.Match[str]]:
     for sign in _AT.finditer(text):
         if sign.start() < done:
             continue
-        end = sign.end() + _HOST
-        match = _EMAIL.search(text, max(done, sign.start() - _LOCAL), end)
-        if match is not None and match.end() >= end:
-            match = _EMAIL.match(text, match.start())
+        match = _EMAIL.search(text, max(done, sign.start() - _LOCAL), sign.end() + _HOST)
+        # Where the search ends an address may go on, or go back to an earlier sign.
+        match = match and _EMAIL.match(text, match.start())
         if match is not None:
             done = match.end()
             yield match
@@ -169,6 +213,25 @@ def _addresses(text: str) -> Iterator[re.Match[str]]:
 
 def _without_addresses(text: str) -> str:
     return starred(text, map(_SPAN, _addresses(text)))
+
+
+def _plain(text: str) -> str:
+    """`text`, character by character, with the digits, spaces, dashes and signs of ASCII for those of other scripts."""
+    if text.isascii():
+        return text
+    plain = _others()
+    for odd in plain.keys() & set(text):
+        text = text.replace(odd, plain[odd])
+    return text
+
+
+@functools.cache
+def _others() -> dict[str, str]:
+    plain = {chr(c): str(n) for c in range(0x80, 0x20000) if (n := unicodedata.decimal(chr(c), None)) is not None}
+    plain |= dict.fromkeys("\u00a0\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))), " ")
+    plain |= dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-")
+    plain |= {"\uff1a": ":", "\uff1d": "=", "\uff0b": "+", "\uff08": "(", "\uff09": ")"}
+    return plain
 
 
 def _digits(text: str) -> int:
@@ -193,7 +256,7 @@ def without_torn(text: str) -> str:
 
 def is_card(text: str) -> bool:
     """Whether the digits of `text` are a card number: known first digit, a length of that issuer, right check digit."""
-    digits = "".join(_DIGIT_RUNS.findall(text))
+    digits = "".join(_DIGIT_RUNS.findall(_plain(text)))
     if len(digits) not in _CARD_LENGTHS.get(digits[:1], ()):
         return False
     total = 0
@@ -286,7 +349,7 @@ class Secrets:
         return done
 
     def _found(self, text: str, *, telling: bool) -> Iterator[Span]:
-        folded = text.lower()
+        folded = _lowered(text)
         for secret, ways in itertools.chain(self._seen.items(), self._partials.items()):
             for signs in ways:
                 if signs[0] in folded and all(sign in folded for sign in signs):
@@ -300,23 +363,23 @@ class Secrets:
 
     def begun(self, text: str) -> int:
         """How many characters at the end of `text` are the beginning of a secret whose end is missing."""
-        tail = text[-REACH:].lower()
+        tail = _lowered(text[-REACH:])
         lengths = (
             n
             for secret in itertools.chain(self._seen, self._partials)
             for n in range(MIN_SECRET, min(len(secret), len(tail) + 1))
-            if tail.endswith(secret[:n].lower())
+            if tail.endswith(_lowered(secret[:n]))
         )
         return max(lengths, default=0)
 
     def reaching(self, before: str, text: str) -> int:
         """How many characters at the head of `text` end a secret that begins at the end of `before`, the line above."""
-        tail, head = before[-REACH:].lower(), text[:REACH].lower()
+        tail, head = _lowered(before[-REACH:]), _lowered(text[:REACH])
         left = (
             len(secret) - n
             for secret in itertools.chain(self._seen, self._partials)
             for n in range(1, len(secret))
-            if head.startswith(secret[n:].lower()) and tail.endswith(secret[:n].lower())
+            if head.startswith(_lowered(secret[n:])) and tail.endswith(_lowered(secret[:n]))
         )
         return max(left, default=0)
 
@@ -336,7 +399,22 @@ def _goes_on(one: str, other: str) -> bool:
 @lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """The letters and digits of a text in lower case: what `Anna Bell`, `anna-bell` and `annaBell` have in common."""
-    return "".join(filter(str.isalnum, text)).lower()
+    return "".join(filter(str.isalnum, _lowered(text)))
+
+
+def _lowered(text: str) -> str:
+    """`text` in lower case, character by character, with one form for letters that are alike without case."""
+    return (
+        text if text.isascii() else text.replace("\u0130", "i").replace("\u0131", "i").replace("\u017f", "s")
+    ).lower()
+
+
+_RUN = re.compile("[A-Za-z0-9]+")
+# White space between two words, in all the ways in which a character may be written.
+_GAP = (
+    r"(?:\s|\+|%(?:25)?(?:20|0[9AaDd])|\\+[nrt]|\\+u00(?:[aA]0|20|0[9aAdD])"
+    r"|&(?:amp;)?(?:nbsp|#0*(?:9|10|13|32|160)|#[xX]0*(?:9|[aAdD]|20|[aA]0));)+"
+)
 
 
 def alone(text: str) -> re.Pattern[str]:
@@ -344,18 +422,22 @@ def alone(text: str) -> re.Pattern[str]:
     signs = [
         "".join(re.escape(c) if c.isascii() and c.isalnum() else _escapes(c) for c in word) for word in text.split()
     ]
-    plain = r"(?:\s|%20|\+|\\[nrt]|%0[AaDd]|\\u00[aA]0|&nbsp;)+".join(signs)
-    encoded = "".join(f"|{re.escape(code)}" for code in _base64(text))
-    edge = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
+    plain = _GAP.join(signs)
+    encoded = "".join(f"|{re.escape(code)}" for code in (*_base64(text), *_number(text)))
+    edge = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
     return re.compile(rf"{edge}(?:{plain}{encoded})(?![^\W_])", re.IGNORECASE)
 
 
 def _escapes(c: str) -> str:
-    """A character as it is, as in a JSON string, as in an address (a byte of a non-ASCII one may be in any case)."""
+    """A character as it is, as in a JSON string, as in an address (a byte of a non-ASCII one may be in any case), as in
+    HTML."""
     units = c.encode("utf-16-be", "surrogatepass").hex()
     json = "".join(rf"\\+u{units[i : i + 4]}" for i in range(0, len(units), 4))
     percent = "".join(f"%(?:25)?{byte:02x}" for byte in c.encode("utf-8", "surrogatepass"))
-    return rf"(?:\\*{re.escape(c)}|{json}|{percent})"
+    name = "apos" if c == "'" else entities.codepoint2name.get(ord(c))
+    markup = rf"&(?:amp;)?(?:#0*{ord(c)}|#x0*{ord(c):x}{f'|{name}' if name else ''});"
+    cases = "".join(f"|{case}" for case in {c.lower(), c.upper()} if len(case) > 1)
+    return rf"(?:\\*{re.escape(c)}{cases}|{json}|{percent}|{markup})"
 
 
 def _base64(text: str) -> tuple[str, ...]:
@@ -363,6 +445,12 @@ def _base64(text: str) -> tuple[str, ...]:
         return ()
     code = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
     return tuple(dict.fromkeys((code, code.replace("+", "-").replace("/", "_"))))
+
+
+def _number(text: str) -> tuple[str, ...]:
+    """The digits alone of a text with enough of them: a number is written in one form and logged in another."""
+    digits = "".join(_DIGIT_RUNS.findall(_plain(text)))
+    return (digits,) if MIN_DIGITS <= len(digits) <= MAX_DIGITS and digits != text else ()
 
 
 def _everywhere(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
@@ -376,8 +464,9 @@ def _everywhere(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
 
 def _signs(text: str) -> tuple[tuple[str, ...], ...]:
     """What stands in any text that `alone(text)` may match, for each way of writing: looked for first, that is fast."""
-    runs = sorted(set(re.findall(r"[a-z0-9]+", text.lower())), key=len, reverse=True)
-    return (tuple(runs) or ("",), *((code.lower(),) for code in _base64(text)))
+    # Of ASCII in the text itself: a letter that only counts as one may be escaped.
+    runs = sorted({run.lower() for run in _RUN.findall(text)}, key=len, reverse=True)
+    return (tuple(runs) or ("",), *((code.lower(),) for code in (*_base64(text), *_number(text))))
 
 
 def secrets_in(text: str) -> list[str]:
@@ -479,31 +568,50 @@ def _id(value: object) -> object:
     return value if isinstance(value, int | float) else _without_addresses(str(value))
 
 
-def _cards(match: re.Match[str]) -> Iterator[Span]:
-    """The card numbers in a row of groups of digits: an amount or a date may stand beside one."""
-    text = match[0]
-    groups = list(re.finditer(r"(?<!%)\d+|(?<=%20)\d+", text))
+def _cards(text: str, at: int) -> Iterator[Span]:
+    """The card numbers in a row of groups of digits that stands there: an amount or a date may be beside one."""
+    text = text.replace("%20", "   ")
+    groups = list(_DIGIT_RUNS.finditer(text))
     first = 0
     while first < len(groups):
         start = groups[first].start()
         ends = text[start] in _CARD_LENGTHS and [
-            i for i in range(len(groups), first, -1) if is_card(text[start : groups[i - 1].end()].replace("%20", " "))
+            i for i in range(len(groups), first, -1) if is_card(text[start : groups[i - 1].end()])
         ]
         if ends:
-            yield match.start() + start, match.start() + groups[ends[0] - 1].end()
+            yield at + start, at + groups[ends[0] - 1].end()
             first = ends[0]
         else:
             first += 1
 
 
 def _account(match: re.Match[str]) -> Iterator[Span]:
-    """The account number in it, without words in capitals behind."""
-    words = match[0].split(" ")
-    for n in range(len(words), 0, -1):
-        digits = "".join(words[:n])
-        if len(digits) >= 15 and int("".join(str(int(c, 36)) for c in digits[4:] + digits[:4])) % 97 == 1:
-            yield match.start(), match.start() + len(" ".join(words[:n]))
+    """The account number in it, without words behind."""
+    text = match[0]
+    for end in (len(text), *(gap.start() for gap in reversed(list(_IBAN_GAP.finditer(text))))):
+        if _is_account(text[:end]):
+            yield match.start(), match.start() + end
             return
+
+
+def _is_account(text: str) -> bool:
+    """Whether the check digits are right; in an unusual form also whether the length is that of the country."""
+    groups = _IBAN_GAP.split(text.upper())
+    code = "".join(groups)
+    if len(code) < 15 or int("".join(str(int(c, 36)) for c in code[4:] + code[:4])) % 97 != 1:
+        return False
+    if "-" in text and any(len(group) != 4 for group in groups[:-1]):
+        return False
+    return (text.isupper() and "-" not in text) or code[:2] in _IBAN_LENGTHS.get(len(code), "")
+
+
+def _is_login(code: str) -> bool:
+    """Whether a word in base64 is a user's name and password."""
+    try:
+        text = base64.b64decode(code.replace("-", "+").replace("_", "/").rstrip("=") + "==").decode()
+    except ValueError:
+        return False
+    return ":" in text and text.isprintable()
 
 
 def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, re.Match[str]]]:

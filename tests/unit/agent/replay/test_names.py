@@ -27,9 +27,10 @@ def test_names_that_are_private_from_medium_up(name: str) -> None:
     "name",
     [
         "accesstoken", "authtoken", "userpassword", "newpassword", "password1", "passwordHash", "Accesstoken",
-        "tokenid", "tokens", "cookies", "pins", "PINs", "pincode", "pinCode", "pin_code", "userPin", "otpcode", "smsOtp",
-        "cvvcode", "creditcard", "creditcardnumber", "securityCode", "card-holder", "x-api-key", "myApiKey",
-        "private_key", "clientSecret", "fcmtoken", "credential", "pan", "account_number", "passphrase", "passwort", "DB_PASSWORD",
+        "tokenid", "tokens", "cookies", "pins", "PINs", "pincode", "pinCode", "pin_code", "userPin", "otpcode",
+        "smsOtp", "cvvcode", "creditcard", "creditcardnumber", "securityCode", "card-holder", "x-api-key",
+        "myApiKey", "private_key", "clientSecret", "fcmtoken", "credential", "pan", "account_number",
+        "passphrase", "passwort", "DB_PASSWORD",
     ],
 )  # fmt: skip
 def test_compounds_and_plurals_are_private_at_every_level(name: str) -> None:
@@ -57,8 +58,9 @@ def test_names_that_are_not_private(name: str) -> None:
     "name",
     [
         "shipping", "spinner", "pinned", "company", "companyName", "tokenized", "tokenizer", "key", "keyCode",
-        "public_key", "screenName", "secretary", "cardinal", "iPhone", "iphoneModel", "postcard", "japan", "opinion",
-        "discarded", "deviceId", "sessionId", "anonymous_id", "token_count", "card_type", "emailVerified", "passed", "compass", "",
+        "public_key", "screenName", "secretary", "cardinal", "iPhone", "iphoneModel", "postcard", "japan",
+        "opinion", "discarded", "deviceId", "sessionId", "anonymous_id", "token_count", "card_type",
+        "emailVerified", "passed", "compass",
     ],
 )  # fmt: skip
 def test_words_that_only_hold_one_of_them_are_not_private(name: str) -> None:

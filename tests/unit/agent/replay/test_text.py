@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -9,9 +12,11 @@ from hypothesis import strategies as st
 
 from agent.model import MaskLevel
 from agent.replay.text import (
+    _EMAIL,
     MAX_SECRETS,
     STARS,
     Secrets,
+    _addresses,
     clean_event,
     is_card,
     is_placeholder,
@@ -123,6 +128,142 @@ def test_common_words_of_log_lines_stay(text: str) -> None:
     assert scrub(text, "medium") == text
 
 
+CARD = ("4111", "1111", "1111", "1111")
+
+
+@pytest.mark.parametrize(
+    "gap",
+    [
+        "  ",
+        "\t",
+        "\n",
+        " \t ",
+        "_",
+        "/",
+        "\u2009",
+        "\u2007",
+        "\u202f",
+        "\u00a0\u00a0",
+        "\u2011",
+        "\u2013",
+        "%20",
+        "-",
+        ".",
+        "",
+    ],
+)
+def test_a_card_number_is_found_whatever_stands_between_its_groups(gap: str) -> None:
+    assert scrub(f"paid 12 with {gap.join(CARD)} at 12:30") == f"paid 12 with {STARS} at 12:30"
+    assert scrub(f"7777{gap or ' '}{gap.join(CARD)}") == f"7777{gap or ' '}{STARS}"
+
+
+@pytest.mark.parametrize("zero", ["\u0660", "\u06f0", "\u0966", "\uff10", "\U0001d7ce"])
+def test_digits_of_any_script_are_digits(zero: str) -> None:
+    def written(text: str) -> str:
+        return "".join(chr(ord(zero) + int(c)) if c.isdigit() else c for c in text)
+
+    for number in ("4111111111111111", "4111 1111 1111 1111", "+966 50 123 4567", "0170 1234567", "123-45-6789"):
+        assert scrub(f"is {written(number)}!") == f"is {STARS}!"
+    assert is_card(written("4111111111111111"))
+    assert not is_card(written("4111111111111112"))
+    assert scrub(f"pin： {written('47')} ok") == f"pin： {STARS} ok"
+    for text in ("at 2026-11-23 10:11:12", "1760000000933", "52.5200066, 13.404954"):
+        assert scrub(written(text)) == written(text)
+    secrets = Secrets()
+    secrets.remember([written("4711-4711")])
+    assert secrets.scrub("code 47114711") == f"code {STARS}"
+
+
+@pytest.mark.parametrize(
+    "phone",
+    [
+        "0049 170 1234567", "0044 (0)20 7946 0958", "8 (495) 123-45-67", "8(495)1234567", "(11) 91234-5678",
+        "(11) 1234-5678", "138-0013-8000", "+1\u2011415\u2011555\u20112671", "+1–415–555–2671",
+        "+1\u00a0415\u00a05552671", "（030） 1234567",
+    ],
+)  # fmt: skip
+def test_a_phone_number_is_told_by_its_form(phone: str) -> None:
+    assert scrub(f"ask {phone}, please") == f"ask {STARS}, please"
+
+
+@pytest.mark.parametrize(
+    ("before", "phone"),
+    [
+        ("tel:", "4155552671"), ("phone ", "98765 43210"), ("Mobile: ", "138 0013 8000"), ("userPhone=",
+        "98765 43210"),
+        ('{"whatsapp":"', "(0) 98765-43210"), ("phone number ", "1-2345-6789 01"), ("Telefon ", "12 34 56 78"),
+    ],
+)  # fmt: skip
+def test_a_phone_number_is_told_by_the_word_before_it(before: str, phone: str) -> None:
+    assert scrub(f"{before}{phone}") == f"{before}{STARS}"
+    assert scrub(f"{before}{phone}", "medium") == f"{before}{STARS}"
+
+
+@pytest.mark.parametrize(
+    "iban",
+    [
+        "DE89 3704 0044 0532 0130 00", "de89 3704 0044 0532 0130 00",
+        "gb29nwbk60161331926819", "DE89-3704-0044-0532-0130-00", "GB29-NWBK-6016-1331-9268-19",
+        "DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000",
+        "DE89%203704%200044%200532%200130%2000", "DE89\u20113704\u20110044\u20110532\u20110130\u201100",
+    ],
+)  # fmt: skip
+def test_an_account_number_is_told_by_its_check_digits(iban: str) -> None:
+    assert scrub(f"to {iban} paid today") == f"to {STARS} paid today"
+
+
+@pytest.mark.parametrize(
+    "text", ["gb28nwbk60161331926819", "GB28-NWBK-6016-1331-9268-19", "gb29nwbk601613319268", "xx29nwbk"]
+)
+def test_what_has_wrong_check_digits_or_length_is_no_account_number(text: str) -> None:
+    assert scrub(f"to {text} paid") == f"to {text} paid"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "ASIAIOSFODNN7EXAMPLE", "ya29.a0AfH6SMBabcdefghijklmnop", "github_pat_11ABCDEFG0abcdefghijkl_abcdefghij",
+        "glpat-abcdefghijklmnopqrst", "xoxb-123456789012-123456789012-abcdefghij", "xapp-1-A0123-4567-abcdef",
+        "sk-proj-abcdefghijklmnopqrstuvwxyz", "whsec_abcdefgh12345678",
+    ],
+)  # fmt: skip
+def test_keys_are_told_by_how_they_begin(key: str) -> None:
+    assert scrub(f"with {key}, ok") == f"with {STARS}, ok"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Authorization Basic dXNlcjpwYXNz", f"Authorization Basic {STARS}"),
+        ("sent basic dXNlcjpwYXNzd29yZA== ok", f"sent basic {STARS} ok"),
+        ("https://anna:hunter22@localhost:8080/x?a=1", f"https://anna:{STARS}@localhost:8080/x?a=1"),
+        ("ftp://bob:hunter@22@localhost", f"ftp://bob:{STARS}@localhost"),
+        ("redis://:hunter22@cache", f"redis://:{STARS}@cache"),
+        ("password： hunter22 now", f"password： {STARS} now"),
+    ],
+)
+def test_logins_are_starred(text: str, clean: str) -> None:
+    assert scrub(text) == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1760000000933", "session 1760000000933, phone 1760000000933", "phone 2026-03-03 10:11:12",
+        "12.50 EUR 1,299.00", "1080x2400 at 420", "150 1080 1920", "98765 43210", "0010 0020",
+        "52.520008, 13.404954", "v4.12.1 (412)",
+        "6c1b8a52-9f1d-4a07-8a8c-0f6f4a1c2d3e", "be161234-1234-1234-1234-123456789012", "00:00:01.123",
+        "basic information", "Basic configuration2 loaded", "http://localhost:8081/a@b",
+        "https://example.com:443/@anna",
+        "1234  5678  9012  3456", "I/art (12345): 98765 43210", "8 495 123 45 67", "1700000000 1700000001",
+        "sk-fading-circle", "hotel 12345678",
+        "2026/03/03 10:11:12.000001", "(12) items 1234", "0x7fe12345678", "de45 items", "tel 5 of 10",
+    ],
+)  # fmt: skip
+def test_ordinary_numbers_stay(text: str) -> None:
+    assert scrub(text, "light") == text
+
+
 PRIVATE_NAMES = [
     "accesstoken", "userpassword", "phonenumber", "emailaddress", "dateOfBirth", "date_of_birth", "userPin", "pinCode",
     "pin_code", "cardCvv", "smsOtp", "secretKey", "private_key", "jwt", "passwort", "credentials", "pan", "cardHolder",
@@ -203,7 +344,10 @@ def test_any_text_can_be_scrubbed_and_twice_changes_nothing(text: str) -> None:
         "password: [" * 4_000, "name: '" * 5_000, '\\"' * 9_000 + "@", "1 2" * 9_000, "AA00" * 9_000,
         "%2B" * 9_000 + "@",
         "a" * 40_000 + "@", "password" * 5_000, "password:" * 5_000, "idid" * 9_000 + ":",
-        "<a>" * 9_000 + "</", "1 " * 20_000, "+1(" * 10_000, "eyJ" * 10_000, "@a." * 9_000,
+        "<a>" * 9_000 + "</", "1234567 tel" + " " * 40_000 + "8",
+        "://a:" * 9_000 + "@", "token: {" * 5_000, "pan: &quot;" * 5_000,
+        "basic " * 9_000, "12 " * 9_000 + "tel", "0049 1" * 9_000, "DE89" + " 3704" * 9_000, "(" * 40_000 + "12345678",
+        "1 " * 20_000, "+1(" * 10_000, "eyJ" * 10_000, "@a." * 9_000,
     ],
 )  # fmt: skip
 def test_hostile_texts_do_not_take_long(text: str) -> None:
@@ -268,6 +412,60 @@ def test_no_way_of_writing_hides_what_was_seen(text: str) -> None:
     assert STARS in clean
     assert "neill" not in clean.lower()
     assert "QW5u" not in clean
+
+
+def test_a_number_is_found_by_its_digits_alone_however_it_was_written() -> None:
+    secrets = Secrets()
+    secrets.remember(["(415) 555-2671", "12/31/1990", "47-11"])
+    assert secrets.scrub("verify 4155552671 of 12311990, 4711") == f"verify {STARS} of {STARS}, 4711"
+    assert secrets.scrub("14155552671 or 4155552671x") == "14155552671 or 4155552671x"
+    assert clean_event({"properties": {"n": 4155552671}}, "light", secrets) == {"properties": {"n": STARS}}
+
+
+@pytest.mark.parametrize(
+    "secret", ["İstanbul 34", "Istanbul 34", "ISTANBUL 34", "ıstanbul 34", "Kaſe istanbul", "Kase İstanbul"]
+)
+def test_letters_that_are_alike_without_case_are_found(secret: str) -> None:
+    secrets = Secrets()
+    secrets.remember([secret])
+    plain = secret.replace("ı", "i").replace("I", "İ")
+    forms = {secret, plain, secret.upper(), secret.lower(), secret.replace("İ", "I")}
+    for form in (*forms, json.dumps(secret)[1:-1], quote(secret)):
+        assert secrets.scrub(f"to {form}!") == f"to {STARS}!", form
+    assert secrets.begun(f"to {secret[:-1]}") == len(secret) - 1
+    assert secrets.reaching(f"to {secret[:5]}", f"{secret[5:]}!") == len(secret) - 5
+
+
+@pytest.mark.parametrize("secret", ["O'Brien & Söhne", '<b>"x" y</b>', "Anna Bell"])
+def test_escapes_of_html_and_twice_quoted_addresses_hide_no_secret(secret: str) -> None:
+    secrets = Secrets()
+    secrets.remember([secret])
+    once = html.escape(secret)
+    named = once.replace(" ", "&nbsp;").replace("&#x27;", "&#39;").replace("ö", "&ouml;")
+    for form in (once, named, html.escape(once), quote(quote(secret, safe=""), safe=""), once.replace(" ", "&#160;")):
+        assert secrets.scrub(f"is {form}, ok") == f"is {STARS}, ok", form
+    assert secrets.scrub(f"x%2520{quote(quote(secret))}") == f"x%2520{STARS}"
+
+
+ADDRESSES = st.lists(
+    st.sampled_from(
+        ["a", "b.", "@", "%40", "%2E", r"\u0040", r"\u0027", " ", "-", "&#64;", ".", " x@y ", "c" * 30,
+        "%2540", "+", "é"]
+    ), max_size=40,
+).map("".join)  # fmt: skip
+
+
+@given(ADDRESSES)
+@example("x@y " + " " * 568 + "john@mail.example.co.uk and more")
+@example("x@y " + " " * 571 + "john@mail.example.co.uk and more")
+def test_addresses_are_found_as_one_search_over_all_finds_them(text: str) -> None:
+    assert [match.span() for match in _addresses(text)] == [match.span() for match in _EMAIL.finditer(text)]
+
+
+def test_letters_that_have_two_in_the_other_case_are_found() -> None:
+    secrets = Secrets()
+    secrets.remember(["Straße 5"])
+    assert secrets.scrub("STRASSE 5, straße 5, STRAẞE 5") == f"{STARS}, {STARS}, {STARS}"
 
 
 def test_letters_of_any_script_are_found_escaped() -> None:
