@@ -30,7 +30,8 @@ def test_names_that_are_private_from_medium_up(name: str) -> None:
         "tokenid", "tokens", "cookies", "pins", "PINs", "pincode", "pinCode", "pin_code", "userPin", "otpcode",
         "smsOtp", "cvvcode", "creditcard", "creditcardnumber", "securityCode", "card-holder", "x-api-key",
         "myApiKey", "private_key", "clientSecret", "fcmtoken", "credential", "pan", "account_number",
-        "passphrase", "passwort", "DB_PASSWORD",
+        "passphrase", "passwort",
+        "DB_PASSWORD",
     ],
 )  # fmt: skip
 def test_compounds_and_plurals_are_private_at_every_level(name: str) -> None:
