@@ -1,4 +1,5 @@
-"""What is written into segments that are still open, so that a recorder that is killed loses their last second only.
+"""What is written into segments that are still open, so that a recorder that is killed loses what it had not yet
+appended of them only: some three seconds (it waits two before it writes, with a relay 35, and appends every second).
 
     drafts/<id>.draft       one file a segment, gone once the segment is sealed and in the queue
 
@@ -140,12 +141,16 @@ def encode(draft: Draft, sinks: Iterable[str]) -> list[bytes]:
 
 
 def read(file: Path) -> Opened | None:
-    """What the appends to a file make; None when none is whole. What is damaged ends it.
+    """What the appends to a file make; None when none is whole, or it is gone. What is damaged ends it.
 
     Raises RecordingError when a newer version of this program wrote it, other StorageError when it cannot be read.
     """
     with guarded(file):
-        data = memoryview(file.read_bytes())
+        try:
+            data = memoryview(file.read_bytes())
+        except FileNotFoundError:
+            # Its recorder has sealed the segment meanwhile.
+            return None
     manifest: SegmentManifest | None = None
     sinks: tuple[str, ...] = ()
     events: list[bytes] = []

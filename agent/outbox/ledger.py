@@ -93,6 +93,19 @@ def read_ledger(folder: Path) -> Read:
     return Read(tuple(row for row in rows if row is not None), torn, rows.count(None))
 
 
+def undelivered(rows: Iterable[Row]) -> dict[str, tuple[str, ...]]:
+    """The sinks that have not had a segment, by its id; none when all have, or it was kept for too long."""
+    left: dict[str, tuple[str, ...]] = {}
+    for row in rows:
+        if row.op == "put":
+            left[row.segment] = row.sinks
+        elif row.op == "ack":
+            left[row.segment] = tuple(sink for sink in left.get(row.segment, ()) if sink not in row.sinks)
+        elif row.op == "expire":
+            left[row.segment] = ()
+    return left
+
+
 def write_ledger(folder: Path, rows: Iterable[Row]) -> None:
     """Replace the file by one with these rows. Raises StorageError, with the old one in place."""
     write_files(folder, [(FILE, [_line({"schema": SCHEMA}), *(encode(row) for row in rows)])])

@@ -1,6 +1,7 @@
 """Redacting reaches what waits in the spools: a redacted copy takes the place of its segment, whose bytes go.
 
-A spool is held from before the recording is redacted until its segments are replaced, so that nothing of it is sent
+What is on its way into the recording's folder goes into it before it is redacted, whatever session it is of: nothing
+comes there later as it was. A spool is held from then until its segments are replaced, so that nothing of it is sent
 meanwhile. A run that was interrupted is finished by the next, which finds in the recording what each copy was made of.
 """
 
@@ -10,40 +11,104 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from agent.errors import StorageError
-from agent.outbox.erasure import still_open
+from agent.errors import RecordingError, StorageError
+from agent.model import Picture, SealedSegment, SegmentManifest
 from agent.outbox.spool import Spool
-from agent.store.disk import FolderTaken
+from agent.outbox.waiting import Waiting, spools, waiting
+from agent.store.disk import FolderLock, FolderTaken
 from agent.store.erasure import copies
-from agent.store.recording import HEADER, Recording
+from agent.store.recording import LOCK, Problem, Recording
+
+
+class Foreseen(Recording):
+    """A recording as it is once what waits for its folder is in it. It is only read."""
+
+    def __init__(self, recording: Recording, coming: Iterable[Waiting]) -> None:
+        super().__init__(recording.path, recording.header)
+        self._coming = {one.manifest.id: one for one in coming}
+        self._pictured = {digest: one.manifest.id for one in self._coming.values() for digest in one.manifest.pictures}
+        self._last: SealedSegment | None = None
+
+    def scan(self) -> tuple[tuple[SegmentManifest, ...], tuple[Problem, ...]]:
+        manifests, problems = super().scan()
+        found = [*manifests, *(one.manifest for one in self._coming.values())]
+        return tuple(
+            sorted(found, key=lambda each: (each.device_id, each.session_id, each.seq, each.start_ms))
+        ), problems
+
+    def events(self, segment_id: str) -> list[bytes]:
+        return list(self._read(segment_id).events) if segment_id in self._coming else super().events(segment_id)
+
+    def picture(self, digest: str) -> Picture:
+        return (
+            self._read(self._pictured[digest]).pictures[digest] if digest in self._pictured else super().picture(digest)
+        )
+
+    def _read(self, segment_id: str) -> SealedSegment:
+        if self._last is None or self._last.manifest.id != segment_id:
+            self._last = _sealed(self._coming[segment_id])
+        return self._last
 
 
 def hold(folder: Path, recording: Recording, stack: ExitStack) -> list[Spool]:
-    """Open the spools in `folder` until the stack ends; what waits there for the recording's folder goes into it first.
+    """Open the spools in `folder` until the stack ends. What waits there for the recording's folder, drafts of
+    recorders that ended included, goes into it first.
 
-    Raises FolderTaken when a process that runs holds segments of the recording's replays; StorageError when some wait
-    for others alone, which nobody could redact; other StorageErrors.
+    Raises FolderTaken when a process that runs writes to the folder, or holds segments for it or of its replays;
+    StorageError when some of these wait for others alone, which nobody could redact; other StorageErrors.
     """
-    keys = {(manifest.device_id, manifest.session_id) for manifest in recording.manifests()}
-    held: list[Spool] = []
-    for place in sorted(folder.glob("*")):
-        queue = place / "queue"
-        if not (queue / HEADER).exists():
-            continue
-        try:
-            # Sealing what was left open brings it within reach; how old it is does not matter now.
-            spool = Spool(place, keep_seconds=0)
-        except FolderTaken as error:
-            there = {(manifest.device_id, manifest.session_id) for manifest in Recording.open(queue).manifests()}
-            if keys.isdisjoint(there | {key for key, _ in still_open(place)}):
+    with ExitStack() as alone:
+        _lock(recording.path, alone)
+        held: list[Spool] = []
+        taken: dict[Path, FolderTaken] = {}
+        for place in spools(folder):
+            try:
+                # Sealing what was left open brings it within reach; how old it is does not matter now.
+                spool = Spool(place, keep_seconds=0)
+            except FolderTaken as error:
+                taken[place] = error
                 continue
-            raise FolderTaken(
-                f"{error.message} It holds more of these sessions.", "Stop that process, then redact."
-            ) from error
-        stack.callback(spool.close)
-        held.append(spool)
-        _fetch(spool, recording, keys)
-    return held
+            stack.callback(spool.close)
+            held.append(spool)
+        coming = _coming(recording, {spool.folder: waiting(spool.folder) for spool in held}, taken)
+        for one in coming:
+            if one.open is not None:
+                raise StorageError(
+                    f"{one.open} was still open when its recorder ended, and cannot be closed now.",
+                    "Free some space on its disk, then redact.",
+                )
+        for one in coming:
+            recording.write(_sealed(one))
+        for spool in held:
+            for name, sinks in spool.segments().items():
+                for sink in sinks:
+                    if _is_here(sink, recording):
+                        spool.ack(name, sink)
+        return held
+
+
+def foresee(folder: Path, recording: Recording, stack: ExitStack) -> tuple[Foreseen, set[str]]:
+    """What `hold` makes of the recording, and the segments that wait for others, too; nothing is changed.
+
+    It raises what `hold` raises, and keeps others from the spools until the stack ends.
+    """
+    taken: dict[Path, FolderTaken] = {}
+    found: dict[Path, list[Waiting]] = {}
+    _lock(recording.path, stack)
+    for place in spools(folder):
+        try:
+            _lock(place, stack)
+            found[place] = waiting(place)
+        except FolderTaken as error:
+            taken[place] = error
+    coming = _coming(recording, found, taken)
+    others = {
+        one.manifest.id
+        for each in found.values()
+        for one in each
+        if one.sinks is None or not all(_is_here(sink, recording) for sink in one.sinks)
+    }
+    return Foreseen(recording, coming), others
 
 
 def replace(held: Iterable[Spool], recording: Recording) -> int:
@@ -60,22 +125,59 @@ def replace(held: Iterable[Spool], recording: Recording) -> int:
     return count
 
 
-def _fetch(spool: Spool, recording: Recording, keys: set[tuple[str, int]]) -> None:
-    known = {manifest.id for manifest in recording.manifests()} | copies(recording).keys()
-    here = {f"dir:{recording.path.absolute()}", f"dir:{recording.path.resolve()}"}
-    for name, sinks in spool.segments().items():
-        if name not in known and spool.key(name) not in keys:
-            continue
-        if name not in known and here.isdisjoint(sinks):
-            raise StorageError(
-                f"Segment {name} of one of these sessions waits in {spool.folder} for {', '.join(sinks) or 'nobody'} "
-                f"alone: it would be sent as it is.",
-                f"Run `android-replay upload --spool {spool.folder} --sink dir:{recording.path}`, then redact.",
-            )
-        if name not in known:
-            recording.write(spool.sealed(name))
-        for sink in here & {*sinks}:
-            spool.ack(name, sink)
+def _lock(folder: Path, stack: ExitStack) -> None:
+    """Nobody else may use the folder until the stack ends; its lock stays as it is. Raises FolderTaken."""
+    if (folder / LOCK).exists():
+        stack.callback(FolderLock(folder / LOCK, mark=False).close)
+
+
+def _coming(
+    recording: Recording, found: Mapping[Path, list[Waiting]], taken: Mapping[Path, FolderTaken]
+) -> list[Waiting]:
+    """What waits for the recording's folder and is not in it. Raises FolderTaken, StorageError."""
+    manifests = recording.manifests()
+    known = {manifest.id for manifest in manifests} | copies(recording).keys()
+
+    def here(one: Waiting) -> bool:
+        return any(_is_here(sink, recording) for sink in one.sinks or ())
+
+    keys = {(manifest.device_id, manifest.session_id) for manifest in manifests}
+    keys |= {one.key for each in found.values() for one in each if here(one)}
+    for place, error in taken.items():
+        if any(here(one) or one.key in keys for one in waiting(place)):
+            raise FolderTaken(
+                f"{error.message} It holds more of these sessions.", "Stop that process, then redact."
+            ) from error
+    coming: dict[str, Waiting] = {}
+    for place, each in found.items():
+        for one in each:
+            if one.manifest.id in known:
+                continue
+            if here(one):
+                coming[one.manifest.id] = one
+            elif one.key in keys:
+                raise StorageError(
+                    f"Segment {one.manifest.id} of one of these sessions waits in {place} for "
+                    f"{', '.join(one.sinks or ()) or 'nobody'} alone: it would be sent as it is.",
+                    f"Run `android-replay upload --spool {place} --sink dir:{recording.path}`, then redact.",
+                )
+    return list(coming.values())
+
+
+def _is_here(sink: str, recording: Recording) -> bool:
+    kind, _, path = sink.partition(":")
+    return kind == "dir" and Path(path).resolve() == recording.path.resolve()
+
+
+def _sealed(one: Waiting) -> SealedSegment:
+    """Raises RecordingError that names the next step."""
+    try:
+        return one.sealed()
+    except RecordingError as error:
+        raise RecordingError(
+            f"Segment {one.manifest.id}, which waits in the spool, cannot be read: {error.message}",
+            "Delete it there (the files of that name in queue/segments), then redact.",
+        ) from error
 
 
 def _last(name: str, made: Mapping[str, str]) -> str:

@@ -218,11 +218,11 @@ class FolderLock:
     Where the platform has no `fcntl` the lock is not enforced.
     """
 
-    def __init__(self, path: Path, shared: bool = False) -> None:
-        """Takes the lock, for this process alone or `shared` with others that do the same. Raises FolderTaken naming a
-        holder's process id when it cannot be had."""
+    def __init__(self, path: Path, shared: bool = False, mark: bool = True) -> None:
+        """Takes the lock, for this process alone or `shared` with others that do the same. Without `mark` its file,
+        which must be there, is left as it is. Raises FolderTaken naming a holder's process id when it cannot be had."""
         with guarded(path):
-            self._file = FileIO(path, "a+", opener=_private)
+            self._file = FileIO(path, "a+", opener=_private) if mark else FileIO(path)
         try:
             if sys.platform != "win32":
                 fcntl.flock(self._file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -238,6 +238,8 @@ class FolderLock:
             raise StorageError(
                 f"{path} cannot be locked: {error.strerror}.", "Choose a folder on a disk of this host."
             ) from error
+        if not mark:
+            return
         # The holder's number is for people: a full disk must not keep the folder from being opened.
         with suppress(OSError):
             self._file.truncate(0)

@@ -273,20 +273,25 @@ class Recording:
                 overwrite(file.replace(file.with_name(file.name + PART)))
                 sync_folder(self.path)
 
+    def whole(self) -> tuple[SegmentManifest, ...]:
+        """The manifests. Raises RecordingError when one cannot be read, since it might own what would be destroyed."""
+        manifests, problems = self.scan()
+        if problems:
+            raise RecordingError(
+                f"{self.path}: {problems[0].file} cannot be read, so nothing can be destroyed.",
+                "Delete that file and the one beside it that ends in .jsonl, then try again.",
+            )
+        return manifests
+
     def destroy(self) -> tuple[int, int]:
         """Overwrite and delete the segments that have a redacted copy or are condemned, and all that no segment owns.
 
         Returns the numbers of files and bytes. Idempotent: what a crash interrupted is finished by the next call. A
         disk that copies on write, and a flash disk's spare blocks, may keep old bytes all the same. Raises
-        StorageError; RecordingError when a manifest cannot be read, since it might own what would be destroyed.
+        StorageError; RecordingError as `whole` does.
         """
         with self._writing, guarded(self.path):
-            manifests, problems = self.scan()
-            if problems:
-                raise RecordingError(
-                    f"{self.path}: {problems[0].file} cannot be read, so nothing can be destroyed.",
-                    "Delete that file and the one beside it that ends in .jsonl, then try again.",
-                )
+            manifests = self.whole()
             names = {manifest.id for manifest in manifests}
             digests = {digest for manifest in manifests for digest in manifest.pictures}
             # Events before manifests: without its manifest the other file would be nobody's.

@@ -41,7 +41,7 @@ def _redact(
     recording: Recording, order: Order, asked: Mapping[str, Any], now_ms: int, *, dry_run: bool, tell: Tell
 ) -> dict[str, Any]:
     finished = (0, 0) if dry_run else recording.destroy()
-    manifests = recording.manifests()
+    manifests = recording.whole()
     redaction = Redaction(order)
     steps = 3 * max(1, len(manifests))
     for n, manifest in enumerate(manifests):
@@ -82,8 +82,10 @@ def _redact(
         after, lines = made
         receipt["segments"].append({"before": manifest.id, "after": after.id})
         receipt["touches"] += sum(loss.count for loss in after.losses[len(manifest.losses) :])
+        # A picture that cannot be read ends a dry run, too.
+        sealed = _sealed(recording, after, lines, pictures)
         if not dry_run:
-            recording.write(_sealed(recording, after, lines, pictures))
+            recording.write(sealed)
     receipt["texts"] = redaction.texts
     if not dry_run and receipt["segments"]:
         files, size = recording.destroy()

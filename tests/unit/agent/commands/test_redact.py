@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+import resource
+import stat
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 import pytest
 from fakes.drafts import drafts
-from fakes.segments import SESSION, custom, segment
+from fakes.segments import SESSION, custom, picture, segment
 
 from agent.outbox.receipts import Receipt, Receipts
 from agent.outbox.spool import Spool
+from agent.store.bundle import pack, unpacked
 from agent.store.disk import FolderLock
 from agent.store.recording import LOCK, Recording
 
@@ -200,3 +204,167 @@ def test_a_recording_in_use_is_refused(call, shop: Recording) -> None:
     assert "is in use by process" in ended.err
     (shop.path / LOCK).unlink()
     assert stored(shop) == before
+
+
+def killed(spool: Path, *sinks: str) -> None:
+    """A recorder of two sessions was killed: one has a segment that is sealed and one that is open, one is open."""
+    with closing(Spool(spool)) as kept:
+        said = custom(SESSION + 7000, "note", {"text": "for Anna Bell"})
+        kept.put(segment(0, SESSION + 5, extra=[said]), sinks)
+        for seq, session in ((1, SESSION + 5), (0, SESSION + 9)):
+            at = segment(seq, session).manifest.start_ms + 5
+            for draft in drafts(segment(seq, session, extra=[custom(at, "note", {"text": "for Anna Bell"})])):
+                kept.append(draft, sinks)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_of_a_killed_recording_what_waits_in_the_spool_is_redacted(
+    call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    """None of these sessions has reached the folder yet, and one has nothing sealed."""
+    monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "spool"))
+    fresh = Recording.create(tmp_path / "fresh")
+    (tmp_path / "link").symlink_to(tmp_path / "fresh")
+    killed(tmp_path / "spool/1", f"dir:{tmp_path / 'link' if linked else fresh.path}")
+    before = spooled(tmp_path / "spool"), stored(fresh)
+    words = "redact", str(fresh.path), "--text", "Anna Bell", "--json"
+    planned = call(*words, "--dry-run")
+    assert (planned.code, spooled(tmp_path / "spool"), stored(fresh)) == (0, *before)
+    assert "3 segments that wait in the spool" in planned.err
+    assert "would be brought into it first" in planned.err
+    ended = call(*words)
+    assert ended.code == 0
+    assert "3 of 3 segments were changed" in ended.err
+    told, expected = json.loads(ended.out), json.loads(planned.out)
+    for name in ("segments", "pictures", "texts", "touches", "came", "waiting", "uploaded"):
+        assert told[name] == expected[name], name
+    assert call("upload").code == 0
+    assert len(fresh.manifests()) == 3
+    assert b"Anna" not in spooled(tmp_path / "spool") + stored(fresh)
+
+
+def test_a_second_session_on_its_way_to_others_too_is_replaced_there(call, shop: Recording, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    killed(tmp_path / "spool/1", f"dir:{elsewhere}", f"dir:{shop.path}")
+    planned = json.loads(call("redact", str(shop.path), "--text", "Anna Bell", "--dry-run", "--json").out)
+    ended = call("redact", str(shop.path), "--text", "Anna Bell", "--json")
+    assert (ended.code, json.loads(ended.out)["waiting"], planned["waiting"]) == (0, 3, 3)
+    assert call("upload").code == 0
+    assert len(Recording.open(elsewhere).manifests()) == 3
+    assert b"Anna" not in spooled(tmp_path)
+
+
+def test_a_running_recorder_that_is_to_write_here_is_refused(call, shop: Recording, tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "spool/1")) as spool:
+        spool.append(drafts(segment(0, SESSION + 9))[0], [f"dir:{shop.path}"])
+        for more in ([], ["--dry-run"]):
+            ended = call("redact", str(shop.path), "--text", "Anna Bell", *more)
+            assert ended.code == 11
+            assert "Stop that process, then redact" in ended.err
+
+
+def test_what_cannot_be_closed_is_named(call, shop: Recording, tmp_path: Path) -> None:
+    killed(tmp_path / "spool/1", f"dir:{shop.path}")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        ended = call("redact", str(shop.path), "--text", "Anna Bell")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert ended.code == 11
+    assert "was still open when its recorder ended" in ended.err
+
+
+def test_the_spool_of_a_settings_file_is_looked_into(
+    call, shop: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(tmp_path / "other/1", f"dir:{shop.path}")
+    config = tmp_path / "settings.toml"
+    config.write_text(f'spool = "{tmp_path / "other"}"\n')
+    monkeypatch.delenv("ANDROID_REPLAY_SPOOL")
+    ended = call("redact", str(shop.path), "--text", "Anna Bell", "--config", str(config))
+    assert ended.code == 0
+    assert "4 of 5 segments were changed" in ended.err
+    assert b"Anna" not in spooled(tmp_path / "other") + stored(shop)
+
+
+def in_use(shop: Recording, spool: Path) -> AbstractContextManager[object]:
+    return closing(FolderLock(shop.path / LOCK, shared=True))
+
+
+def spool_in_use(shop: Recording, spool: Path) -> AbstractContextManager[object]:
+    used = Spool(spool)
+    used.put(segment(2), [f"dir:{shop.path}"])
+    return closing(used)
+
+
+def waits_for_others(shop: Recording, spool: Path) -> AbstractContextManager[object]:
+    with closing(Spool(spool)) as kept:
+        kept.put(segment(2), ["collector:http://127.0.0.1:1"])
+    return nullcontext()
+
+
+def damaged_manifest(shop: Recording, spool: Path) -> AbstractContextManager[object]:
+    (shop.path / "segments" / f"{segment(1).manifest.id}.json").write_text("{")
+    return nullcontext()
+
+
+def damaged_picture(shop: Recording, spool: Path) -> AbstractContextManager[object]:
+    # Not one that is covered: its segment is written anew, for its words.
+    (shop.path / "pictures" / f"{picture(110).digest}.webp").write_bytes(b"x")
+    return nullcontext()
+
+
+def damaged_in_the_spool(shop: Recording, spool: Path) -> AbstractContextManager[object]:
+    killed(spool, f"dir:{shop.path}")
+    (events,) = (spool / "queue/segments").glob("*.jsonl")
+    events.write_bytes(b"x\n")
+    return nullcontext()
+
+
+@pytest.mark.parametrize(
+    "trouble", [in_use, spool_in_use, waits_for_others, damaged_manifest, damaged_picture, damaged_in_the_spool]
+)
+def test_a_dry_run_ends_as_the_run_would(
+    call, shop: Recording, tmp_path: Path, trouble: Callable[[Recording, Path], AbstractContextManager[object]]
+) -> None:
+    with trouble(shop, tmp_path / "spool/1"):
+        before = stored(shop)
+        planned = call("redact", str(shop.path), "--text", "Anna Bell", "--dry-run")
+        assert stored(shop) == before
+        ended = call("redact", str(shop.path), "--text", "Anna Bell")
+    assert (planned.code, ended.code) == (11, 11)
+    assert planned.err.splitlines()[-2:] == ended.err.splitlines()[-2:]
+
+
+def test_of_a_bundle_a_new_one_is_written(call, shop: Recording, tmp_path: Path) -> None:
+    file, new = tmp_path / "shop.replay", tmp_path / "new.replay"
+    file.touch()
+    pack(shop, file)
+    before = file.read_bytes()
+    with closing(Spool(tmp_path / "spool/1")) as spool:
+        spool.put(shop.sealed(segment().manifest.id), ["collector:http://127.0.0.1:1"])
+    words = "redact", str(file), "--text", "Anna Bell", "--json"
+    assert "-o shop-redacted.replay" in call(*words).err
+    assert call(*words, "-o", str(tmp_path / "new.zip")).code == 2
+    planned = call(*words, "--dry-run")
+    assert "1 of 2 segments would be changed" in planned.err
+    ended = call(*words, "-o", str(new))
+    assert ended.code == 0
+    assert file.read_bytes() == before
+    assert "still shows all of it" in ended.err
+    assert "1 of these segments wait in" in ended.err
+    told = json.loads(ended.out)
+    assert told["file"] == str(new)
+    assert told["segments"] == json.loads(planned.out)["segments"]
+    kept = json.loads(Path(told["receipt"]).read_text())
+    assert (kept["state"], kept["segments"]) == ("done", told["segments"])
+    with unpacked(new) as made:
+        assert len(made.manifests()) == 2
+        assert b"Anna" not in stored(made)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in (new, Path(told["receipt"]))} == {0o600}
+    assert call(*words, "-o", str(new)).code == 2
+    assert call(*words, "-o", str(file)).code == 2
+    assert file.read_bytes() == before
+    assert call(*words, "-o", str(new), "--force").code == 0
+    assert call("redact", str(shop.path), "--text", "x", "-o", str(tmp_path / "n.replay")).code == 2

@@ -1,0 +1,72 @@
+"""What waits in a spool's folder, read from its files: nothing is changed, and another process may use the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.model import SealedSegment, SegmentManifest
+from agent.outbox import journal
+from agent.outbox.journal import Opened
+from agent.outbox.ledger import read_ledger, undelivered
+from agent.replay.segment import draft_id, recovered
+from agent.store.recording import HEADER, Recording
+from agent.store.replays import Key
+
+QUEUE = "queue"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A segment and the sinks that have not had it; None when nothing tells where it is to go.
+
+    `open` is the draft of one that is not sealed: then the manifest is that which sealing it now would give it.
+    """
+
+    manifest: SegmentManifest
+    sinks: tuple[str, ...] | None
+    sealed: Callable[[], SealedSegment]
+    open: Path | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.manifest.device_id, self.manifest.session_id
+
+
+def spools(folder: Path) -> list[Path]:
+    """The spools in a folder, or the folder when it is one."""
+    return [place for place in (folder, *sorted(folder.glob("*"))) if (place / QUEUE / HEADER).exists()]
+
+
+def waiting(folder: Path) -> list[Waiting]:
+    """The readable segments in a spool that somebody still needs, those that are still open last. Raises
+    StorageError."""
+    queue = Recording.open(folder / QUEUE)
+    left = undelivered(read_ledger(folder).rows)
+
+    def queued(manifest: SegmentManifest) -> Waiting:
+        return Waiting(manifest, left.get(manifest.id), lambda: queue.sealed(manifest.id))
+
+    def drafted(file: Path, opened: Opened) -> Waiting:
+        return Waiting(_closed(opened).manifest, opened.sinks, lambda: _closed(journal.read(file) or opened), file)
+
+    found = [queued(manifest) for manifest in queue.manifests() if left.get(manifest.id) != ()]
+    return found + [drafted(file, opened) for file, opened in still_open(folder) if opened is not None]
+
+
+def still_open(folder: Path) -> Iterator[tuple[Path, Opened | None]]:
+    """The drafts of which no sealed segment is in the queue yet; None for one that holds nothing whole.
+
+    Raises RecordingError when a newer version of this program wrote one, other StorageErrors.
+    """
+    closed = {row.draft for row in read_ledger(folder).rows}
+    closed |= {draft_id(manifest) for manifest in Recording.open(folder / QUEUE).manifests()}
+    for name, file in journal.drafts(folder).items():
+        opened = None if name in closed else journal.read(file)
+        if name not in closed and (opened is not None or file.exists()):
+            yield file, opened
+
+
+def _closed(opened: Opened) -> SealedSegment:
+    return recovered(opened.manifest, opened.events, opened.pictures)
