@@ -1,13 +1,20 @@
-"""The sink that posts segments to a collector."""
+"""The sink that posts segments to a collector.
+
+A 2xx alone is no delivery: a captive portal, a page that answers every address, another program on a wrong port say it,
+too. A collector tells what it has taken (`agent.collector.app`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import httpx
+import orjson
 
 from agent.errors import SinkError
-from agent.model import Delivered, Delivery, Rejected, SealedSegment
+from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment
 from agent.outbox import wire
 from agent.outbox.exchange import address, words
 from agent.outbox.track import Posting, TrackSink, left_out
@@ -15,12 +22,15 @@ from agent.outbox.track import Posting, TrackSink, left_out
 CHECK_SECONDS = 5.0
 # What is sent to a collector that was started without a key, which takes any.
 NO_KEY = "local"
+STRANGER = "what answered is no collector"
+SERVICE = "collector"
 
 
 class CollectorSink(TrackSink):
     """Tells the collector in each post which part of which segment it is, so that a repeat changes nothing.
 
-    In strict mode it says no more than the browser SDK does: each post is a segment by itself for the collector.
+    In strict mode it says and hears no more than the browser SDK does: each post is a segment by itself for the
+    collector, and a 2xx is its delivery.
     """
 
     def __init__(self, url: str, posting: Posting | None = None) -> None:
@@ -56,6 +66,11 @@ class CollectorSink(TrackSink):
                 f"{url} answers {answer.status}.",
                 "Is another program listening there? Check the address of the collector.",
             )
+        if _document(answer.text).get("service") != SERVICE:
+            raise SinkError(
+                f"{url} answers, but {STRANGER}.",
+                "Is another program listening there, or does the network want a login? Check the collector's address.",
+            )
         return "answers and takes the key"
 
     def _deliver(self, sealed: SealedSegment) -> Delivery:
@@ -69,7 +84,10 @@ class CollectorSink(TrackSink):
             made = [wire.body(batch) for batch in wire.batches(texts, self._limit)]
             for part, body in enumerate(made, 1):
                 key = wire.idempotency(sealed.manifest.id, part, len(made))
-                delivery, halve = self._post(sealed, body, key)
+                wanted: dict[str, object] = {"code": 200, "segment": sealed.manifest.id, "events": len(texts)}
+                if part < len(made):
+                    wanted = {"code": 200, "part": part}
+                delivery, halve = self._post(sealed, body, key, wanted)
                 if halve:
                     # Each part says of how many it is: begin again, with smaller ones.
                     self._limit = min(self._limit, len(body.data) // 2)
@@ -79,3 +97,21 @@ class CollectorSink(TrackSink):
                 last = delivery
             else:
                 return Delivered(last.answer, left_out(oversize))
+
+    def _judge(self, answer: wire.Answer, wanted: Mapping[str, object]) -> Delivery:
+        delivery = super()._judge(answer, wanted)
+        if self.strict or not isinstance(delivery, Delivered):
+            return delivery
+        told = _document(answer.text)
+        if all(told.get(name) == value for name, value in wanted.items()):
+            return delivery
+        return Retry(0.0, f"{STRANGER}: {delivery.answer}")
+
+
+def _document(text: str) -> dict[str, Any]:
+    """The JSON object that an answer is; an empty one when it is none."""
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return document if isinstance(document, dict) else {}

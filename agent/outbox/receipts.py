@@ -40,6 +40,10 @@ _STATUSES = {
 }
 _KINDS = {"3": "redirects are not followed: is the address right, is a login wanted?", "5": "the server's own trouble"}
 _WORDS = (
+    (
+        "what answered is no collector",
+        "a login page, a proxy or another program: check the sink's address and the network",
+    ),
     ("the proxy says: 407", "it wants a name and a password: HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT"),
     ("the proxy says: ", "the proxy of HTTPS_PROXY lets nothing through to there: ask who runs it, or name another"),
     ("CERTIFICATE_VERIFY_FAILED", "the certificate is not trusted: name its authority with upload.ca_file"),

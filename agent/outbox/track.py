@@ -204,9 +204,14 @@ class TrackSink(ABC):
         return delivery
 
     def _post(
-        self, sealed: SealedSegment, body: wire.Body, more: Mapping[str, str] | None = None
+        self,
+        sealed: SealedSegment,
+        body: wire.Body,
+        more: Mapping[str, str] | None = None,
+        wanted: Mapping[str, object] | None = None,
     ) -> tuple[Delivery, bool]:
-        """What became of one post, and whether a smaller one might do better."""
+        """What became of one post, and whether a smaller one might do better. `more` headers are sent, `wanted` is what
+        an answer is to say (see `_judge`)."""
         posting = self._posting
         head = wire.headers(posting.key, posting.rate()) | dict(more or {})
         data = wire.compress(body)
@@ -224,8 +229,12 @@ class TrackSink(ABC):
                 return Rejected(self._said(words(error))), False
             return Retry(0.0, self._said(words(error))), False
         answer = replace(answer, text=self._said(answer.text))
-        delivery = wire.classify(answer, time.time_ns() // 1_000_000, self.strict)
+        delivery = self._judge(answer, wanted or {})
         return delivery, wire.too_large(answer, self.strict) and body.events > 1
+
+    def _judge(self, answer: wire.Answer, wanted: Mapping[str, object]) -> Delivery:
+        """What an answer to a post means. `wanted` is what one says of a post that it has taken, if it says so much."""
+        return wire.classify(answer, time.time_ns() // 1_000_000, self.strict)
 
     def _said(self, words: str) -> str:
         """A stranger's words without our key, should they repeat it."""

@@ -7,7 +7,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +30,24 @@ class Post:
     def events(self) -> list[bytes]:
         """The texts of the events in the body."""
         return [text.encode() for text in orjson.loads(gzip.decompress(self.body))["events"]] if self.body else []
+
+
+class Taking:
+    """What a collector answers to posts that it takes: to the last part of a segment how many events that has."""
+
+    def __init__(self) -> None:
+        self._before: Counter[str] = Counter()
+
+    def answer(self, post: Post) -> bytes:
+        name, _, part = post.headers.get("idempotency-key", "").partition(";part=")
+        number, _, parts = part.partition(";of=")
+        if number in ("", "1"):
+            self._before[name] = 0
+        self._before[name] += len(post.events)
+        told: dict[str, object] = {"segment": name, "events": self._before[name]}
+        return _answer(
+            "200", text=orjson.dumps({"code": 200} | (told if number == parts else {"part": int(number)})).decode()
+        )
 
 
 @dataclass(slots=True)
@@ -125,6 +143,7 @@ def refusing(*script: str, tls: ssl.SSLContext | None = None) -> Iterator[Refusi
     unknown = set(script) - set(BEHAVIOURS)
     assert not unknown, unknown
     server = Refusing(script=deque(script))
+    taking = Taking()
 
     def serve(connection: Connection) -> None:
         while True:
@@ -139,7 +158,7 @@ def refusing(*script: str, tls: ssl.SSLContext | None = None) -> Iterator[Refusi
             data = connection.request()
             if not data:
                 return
-            post = _post(data)
+            post = read(data)
             with server.lock:
                 wanted = server.script.popleft() if server.script else "200"
                 server.posts.append(post)
@@ -147,6 +166,10 @@ def refusing(*script: str, tls: ssl.SSLContext | None = None) -> Iterator[Refusi
                     server.taken += post.events
             if wanted in ANSWERS:
                 connection.send(ANSWERS[wanted])
+            elif wanted == "200" and "idempotency-key" in post.headers:
+                with server.lock:
+                    told = taking.answer(post)
+                connection.send(told)
             else:
                 (KEPT | BREAKS)[wanted](connection)
                 if not wanted.startswith("200"):
@@ -156,7 +179,8 @@ def refusing(*script: str, tls: ssl.SSLContext | None = None) -> Iterator[Refusi
         yield server
 
 
-def _post(data: bytes) -> Post:
+def read(data: bytes) -> Post:
+    """A request as it came."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     method, target, _ = first.split(" ")

@@ -66,6 +66,8 @@ TABLE = {
     "reset before the body": UNHEARD,
     **dict.fromkeys(["slow loris", "silence"], AGAIN),
 }
+# What tells nobody that a collector has the post.
+UNTOLD = ("200 with an unknown code", "endless body", "slow body", "torn body", "wrong gzip")
 # What nobody who is not asked would try again.
 REFUSED = ("200+4004", "200+4005", *REDIRECTS, "400", "401", "402", "403", "404")
 
@@ -177,8 +179,9 @@ def test_by_default_nothing_is_lost(spool: Spool, behaviour: str, kind: Kind) ->
         with uploading(spool, server.url, kind, False, behaviour, parallel=3) as uploader:
             assert uploader.drain(60)
         assert spool.used == 0
-        # A collector knows a repeat by its key: a lost answer, or parts made anew because they were too large.
-        remade = kind is CollectorSink and behaviour in ("413", "firewall", "firewall's 403")
+        # A collector knows a repeat by its key: an answer that is lost, or not a collector's, or parts made anew for being
+        # too large.
+        remade = kind is CollectorSink and behaviour in ("413", "firewall", "firewall's 403", *UNTOLD)
         delivered(server, recorded, repeated=remade or behaviour == "reset after the body")
 
 

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from fakes.collecting import Collecting, collecting
 from fakes.rawserver import Connection, raw_server
+from fakes.refusing import Taking, read
 from fakes.segments import DEVICE, SESSION, custom, segment
 
 from agent.collector.answers import Answer
@@ -19,9 +20,8 @@ from agent.errors import SinkError
 from agent.model import Delivered, Delivery, Rejected, Retry
 from agent.outbox import wire
 from agent.outbox.collector import CollectorSink
+from agent.outbox.receipts import meaning
 from agent.outbox.track import Posting
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def test_a_large_segment_goes_in_parts_and_arrives_as_one(collector: Collecting)
 def test_parts_from_before_a_restart_are_sent_again(tmp_path: Path) -> None:
     sealed = segment(extra=big(12_000_000))
     with collecting(tmp_path / "c") as first:
-        first.answers.add(Answer(store=True), Answer(503))
+        first.answers.add(Answer(text='{"code":200,"part":1}', store=True), Answer(503))
         with sinking(first.url) as sink:
             assert isinstance(sink.send(sealed), Retry)
     with collecting(tmp_path / "c") as second, sinking(second.url) as sink:
@@ -85,7 +85,7 @@ def test_parts_from_before_a_restart_are_sent_again(tmp_path: Path) -> None:
 
 def test_a_server_that_forgot_a_part_gets_all_again(collector: Collecting) -> None:
     sealed = segment(extra=big(12_000_000))
-    collector.answers.add(Answer(store=False))
+    collector.answers.add(Answer(text='{"code":200,"part":1}'))
     with sinking(collector.url) as sink:
         delivery = sink.send(sealed)
         assert isinstance(delivery, Retry)
@@ -210,26 +210,58 @@ def test_a_lying_server_means_retry(lie: bytes) -> None:
         assert isinstance(sink.send(segment()), Retry)
 
 
-def test_an_answer_cut_after_its_verdict_counts() -> None:
+def answer(text: bytes, status: bytes = b"200 OK", more: bytes = b"") -> bytes:
+    return b"HTTP/1.1 %s\r\n%sContent-Length: %d\r\n\r\n%s" % (status, more, len(text), text)
+
+
+def told(**facts: object) -> bytes:
+    """What a collector says of `segment()`, but for these facts."""
+    sealed = segment()
+    return orjson.dumps({"code": 200, "segment": sealed.manifest.id, "events": len(sealed.events)} | facts)
+
+
+STRANGERS = {
+    "nothing": answer(b"", b"204 No Content"),
+    "a login page": answer(b"<html>Log in, please</html>"),
+    "a list": answer(b"[]"),
+    "a number": answer(b"200"),
+    "Amplitude": answer(b'{"code":200}'),
+    "another segment": answer(told(segment="zz")),
+    "fewer events": answer(told(events=1)),
+    "another code": answer(told(code=500)),
+    "a part": answer(b'{"code":200,"part":1}'),
+    "no gzip": answer(b"\x1f\x8b no gzip at all", more=b"Content-Encoding: gzip\r\n"),
+    "broken off": answer(told())[:-9],
+    "an unknown code": answer(b"", more=b"X-Session-Replay-Event-Skipped: 4999\r\n"),
+    "endless": b"HTTP/1.1 200 OK\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("said", STRANGERS.values(), ids=STRANGERS)
+def test_a_2xx_of_another_program_is_no_delivery(said: bytes) -> None:
     def script(connection: Connection) -> None:
         connection.request()
-        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsto")
-
-    with raw_server(script) as url, sinking(url) as sink:
-        assert sink.send(segment()) == Delivered("200 sto (the answer broke off)")
-
-
-def test_an_endless_answer_is_not_read() -> None:
-    def script(connection: Connection) -> None:
-        connection.request()
-        connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
-        while True:
+        connection.send(said)
+        while said == STRANGERS["endless"]:
             connection.send(b"x" * 65536)
 
     with raw_server(script) as url, sinking(url) as sink:
         delivery = sink.send(segment())
-        assert isinstance(delivery, Delivered)
-        assert len(delivery.answer) < 300
+        assert isinstance(delivery, Retry)
+        assert delivery.reason.startswith("what answered is no collector: 20")
+        assert len(delivery.reason) < 300
+        assert "login page" in meaning(delivery.reason)
+
+
+@pytest.mark.parametrize("page", [b"<html>everything is here</html>", b"[]", b'{"code":200}', b'{"service":"relay"}'])
+def test_check_notices_one_that_answers_every_address(page: bytes) -> None:
+    def script(connection: Connection) -> None:
+        connection.request()
+        connection.send(answer(page))
+
+    with raw_server(script) as url, sinking(url) as sink, pytest.raises(SinkError, match="is no collector") as caught:
+        sink.check()
+    assert "Check the collector's address" in caught.value.hint
 
 
 def hanging(connection: Connection) -> None:
@@ -287,12 +319,12 @@ def test_one_connection_serves_many_segments() -> None:
 
     def script(connection: Connection) -> None:
         clients.append(connection)
-        while connection.request():
-            connection.send(OK)
+        while data := connection.request():
+            connection.send(Taking().answer(read(data)))
 
     with raw_server(script) as url, sinking(url) as sink:
         for seq in range(5):
-            assert sink.send(segment(seq)) == Delivered("200 ok")
+            assert isinstance(sink.send(segment(seq)), Delivered)
     assert len(clients) == 1
 
 
@@ -301,8 +333,7 @@ def test_a_connection_that_the_server_dropped_is_made_anew() -> None:
 
     def script(connection: Connection) -> None:
         clients.append(connection)
-        connection.request()
-        connection.send(OK)
+        connection.send(Taking().answer(read(connection.request())))
 
     with raw_server(script) as url, sinking(url) as sink:
         for seq in range(3):

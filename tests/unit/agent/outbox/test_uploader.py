@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fakes.collecting import Collecting, collecting
 from fakes.rawserver import Connection, raw_server
+from fakes.refusing import Taking, read
 from fakes.segments import SESSION, segment
 from fakes.sinks import ScriptedSink
 from fakes.wait import until
@@ -404,8 +405,7 @@ def test_a_server_that_drips_hangs_or_resets_is_survived(spool: Spool) -> None:
         elif len(connections) == 3:
             connection.client.recv(10)
         else:
-            connection.request()
-            connection.send(OK)
+            connection.send(Taking().answer(read(connection.request())))
 
     with raw_server(script) as url:
         sink = CollectorSink(url, Posting(seconds=0.4))
