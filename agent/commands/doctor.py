@@ -171,18 +171,28 @@ def _spool(folder: Path) -> Check:
 
 def _waiting(folder: Path, keep_hours: float, now_s: float) -> Check:
     """What earlier runs left to upload, and whether its time comes to an end."""
-    times = []
-    for file in folder.glob("*/queue/segments/*.json"):
+    from agent.errors import StorageError
+    from agent.outbox.waiting import left_open, spools
+
+    times: list[float] = []
+    unclosed = 0
+    for place in spools(folder):
         # A recorder may be at work there, and done with one just now.
-        with contextlib.suppress(OSError):
-            times.append(file.stat().st_mtime)
+        for file in (place / "queue/segments").glob("*.json"):
+            with contextlib.suppress(OSError):
+                times.append(file.stat().st_mtime)
+        with contextlib.suppress(StorageError):
+            unclosed += left_open(place)
     limit = f"given up after {keep_hours:g} h" if keep_hours else "never given up"
-    if not times:
+    if not times and not unclosed:
         return Check("waiting", True, f"nothing waits to be uploaded; what waits is {limit}")
-    hours = max(0.0, now_s - min(times)) / 3600
+    hours = max(0.0, now_s - min(times, default=now_s)) / 3600
     late = bool(keep_hours) and hours > keep_hours * LATE_SHARE
+    told = [f"{len(times)} segments, the oldest for {hours:.1f} h"] if times else []
+    if unclosed:
+        told.append(f"{unclosed} that were still open when their recorder was killed")
     fix = "`android-replay upload` delivers it, and says what keeps it from being delivered."
-    return Check("waiting", not late, f"{len(times)} segments, the oldest for {hours:.1f} h; {limit}", fix)
+    return Check("waiting", not late, f"{', and '.join(told)}; {limit}", fix)
 
 
 def _access(loaded: Loaded, config: Path | None) -> Check:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from agent.collector import erasure as collected
 from agent.errors import RecordingError, StorageError
+from agent.model import SegmentManifest
 from agent.outbox import erasure as spooled
+from agent.outbox import journal
 from agent.outbox.receipts import Receipt, read_receipts
+from agent.outbox.waiting import still_open
 from agent.store import erasure
 from agent.store.disk import FolderLock, FolderTaken, erase_parts, guarded
 from agent.store.recording import LOCK, Problem, Recording
-from agent.store.replays import Key, Replay, Who, replays
+from agent.store.replays import Key, Replay, Who, replays, users
 
 QUEUE = "queue"
 HEADER = "recording.json"
@@ -43,6 +46,15 @@ class Place:
         return self.folder != self.recording.path
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A segment that is still open: its recorder runs, or was killed. The manifest's id is the name of its file."""
+
+    place: Place
+    manifest: SegmentManifest
+    events: tuple[bytes, ...]
+
+
 @dataclass(slots=True)
 class Holding:
     """One replay, in all the places that hold of it."""
@@ -50,6 +62,20 @@ class Holding:
     key: Key
     users: set[str] = field(default_factory=set)
     parts: list[tuple[Place, Replay]] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What cannot be read in a place, and of which replay it is; None when that cannot be read either."""
+
+    place: Place
+    problem: Problem
+    key: Key | None = None
+
+    def facts(self) -> dict[str, str]:
+        """For JSON."""
+        return {"place": self.place.name, "file": self.problem.file, "reason": self.problem.reason}
 
 
 @dataclass(slots=True)
@@ -82,24 +108,50 @@ def places(path: Path, asked: bool = True) -> list[Place]:
     return [Place(folder, Recording.open(folder / QUEUE), asked) for folder in spools]
 
 
-def holdings(found: Iterable[Place], who: Who) -> tuple[dict[Key, Holding], list[Problem]]:
-    """The replays that `who` means, by device id and session id, and the segments that cannot be read.
+def holdings(found: Iterable[Place], who: Who) -> tuple[dict[Key, Holding], list[Unread]]:
+    """The replays that `who` means, by device id and session id, and what cannot be read and may be of them.
 
     A user's replays are those in which the id stands in a Segment event, or in an analytics event at the collector.
     Raises StorageError.
     """
     held: dict[Key, Holding] = {}
-    problems: list[Problem] = []
+    unread: list[Unread] = []
     for place in found:
-        problems += place.recording.problems()
+        unread += (Unread(place, problem) for problem in place.recording.problems())
         for key, replay in replays(place.recording).items():
             holding = held.setdefault(key, Holding(key))
             holding.parts.append((place, replay))
             holding.users |= replay.users
+            unread += (Unread(place, problem, key) for problem in replay.unread)
+        for draft in _drafts(place, unread) if place.is_spool else ():
+            key = draft.manifest.device_id, draft.manifest.session_id
+            holding = held.setdefault(key, Holding(key))
+            holding.drafts.append(draft)
+            holding.users |= users(draft.events)
         for event in collected.events(place.folder, Who(), held.keys()):
             if isinstance(user := event.get("user_id"), str):
                 held[event["device_id"], event["session_id"]].users.add(user)
-    return {key: holding for key, holding in sorted(held.items()) if who.means(key, holding.users)}, problems
+    meant = {key: holding for key, holding in sorted(held.items()) if who.means(key, holding.users)}
+    # Whose ids stand in what cannot be read, nobody knows.
+    whoever = Who(who.device, who.session)
+    return meant, [one for one in unread if one.key is None or whoever.means(one.key, ())]
+
+
+def _drafts(place: Place, unread: list[Unread]) -> Iterator[Draft]:
+    """The segments that are still open in a spool; what cannot be read of them is added to `unread`."""
+    try:
+        for file, opened in still_open(place.folder):
+            if opened is None:
+                unread.append(Unread(place, Problem(file.name, "Nothing whole is in it.")))
+                continue
+            size = sum(map(len, opened.events)) + sum(len(shown.data) for shown in opened.pictures.values())
+            manifest = replace(opened.manifest, id=file.stem, bytes=size)
+            if opened.damaged:
+                key = manifest.device_id, manifest.session_id
+                unread.append(Unread(place, Problem(file.name, "Damaged: the end of it cannot be read."), key))
+            yield Draft(place, manifest, opened.events)
+    except RecordingError as error:
+        unread.append(Unread(place, Problem(journal.FOLDER, error.message)))
 
 
 def deliveries(found: Iterable[Place], segment_ids: set[str]) -> list[Receipt]:

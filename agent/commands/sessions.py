@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,8 @@ import typer
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from agent.commands.holdings import Erased, Holding, Place
+    from agent.commands.holdings import Erased, Holding, Place, Unread
+    from agent.model import SegmentManifest
     from agent.store.replays import Who
 
 VERBS = ("list", "show", "delete", "dsar")
@@ -50,8 +51,11 @@ def sessions(
     dsar writes names, times and ids of events, facts of the device and what became of uploads, as one JSON object; no
     pictures, texts, properties or logs.
 
-    Exit codes: 0 done; 2 nothing such is here (show, dsar), or it was not confirmed; 11 the disk, a damaged segment, a
-    folder in use.
+    What is still open in a spool, since its recorder runs or was killed, counts: `drafts`. What cannot be read, and is
+    or may be of a session, is named: `unread`.
+
+    Exit codes: 0 done; 2 nothing such is here (show, dsar), or it was not confirmed; 11 the disk, a folder in use, a
+    damaged segment (delete touches nothing then; dsar has written what can be read; list and show only name it).
 
     Example: android-replay sessions delete replays --device 6c1b8a52-9f1d-4a07-8a8c-0f6f4a1c2d3e --dry-run
     """
@@ -106,25 +110,35 @@ def _tell(verb: str, found: list[Place], who: Who, out: Path | None, as_json: bo
     from agent.collector.erasure import events
     from agent.commands.console import say
     from agent.commands.holdings import holdings
-    from agent.errors import ConfigError
+    from agent.errors import ConfigError, RecordingError
 
-    held, problems = holdings(found, who)
-    for problem in problems:
-        say(f"Not read: {problem.file}: {problem.reason}")
+    held, unread = holdings(found, who)
+    for one in unread:
+        say(f"Not read: {one.problem}")
     if not held and (verb == "show" or (verb == "dsar" and not any(any(events(p.folder, who, set())) for p in found))):
+        if unread:
+            raise RecordingError(
+                f"No such session can be read here, and {len(unread)} files, which may be of it, cannot be read.",
+                "Get undamaged copies of them, or delete them.",
+            )
         raise ConfigError("No such session is here.", "See what is here with `android-replay sessions list PATH`.")
     if verb == "list":
-        _list(held.values(), as_json)
+        _list(held.values(), unread, as_json)
     elif verb == "show":
-        _show(found, held.values(), as_json)
+        _show(found, held.values(), unread, as_json)
     else:
-        _export(found, who, held.values(), out)
+        _export(found, who, held.values(), unread, out)
+        if unread:
+            raise RecordingError(
+                f"{len(unread)} files, which are or may be of it, could not be read.",
+                "The answer lists them under `unread`, and lacks what they hold.",
+            )
 
 
-def _list(held: Iterable[Holding], as_json: bool) -> None:
+def _list(held: Iterable[Holding], unread: list[Unread], as_json: bool) -> None:
     from agent.commands.console import put, put_json, say, table
 
-    facts = [_facts(holding) for holding in held]
+    facts = [_facts(holding) | {"unread": _unread(holding, unread)} for holding in held]
     if as_json:
         for one in facts:
             put_json(one)
@@ -135,7 +149,7 @@ def _list(held: Iterable[Holding], as_json: bool) -> None:
                 str(one["session_id"]),
                 _time(one["start_ms"]),
                 f"{(one['end_ms'] - one['start_ms']) / 1000:.0f} s",
-                f"{one['segments']} segments",
+                f"{one['segments']} segments" + (f", {one['open']} open" if one["open"] else ""),
                 f"{one['bytes']:,} bytes",
                 ", ".join(one["users"]) or "-",
                 ", ".join(one["places"]),
@@ -145,32 +159,36 @@ def _list(held: Iterable[Holding], as_json: bool) -> None:
         for line in table(rows):
             put(line)
     say(f"{len(facts)} sessions.")
+    if any(one["open"] for one in facts):
+        say("What is open is under way, or its recorder was killed: then `android-replay upload` closes it.")
 
 
-def _show(found: list[Place], held: Iterable[Holding], as_json: bool) -> None:
+def _show(found: list[Place], held: Iterable[Holding], unread: list[Unread], as_json: bool) -> None:
     from agent.commands.console import put, put_json
     from agent.commands.holdings import deliveries
 
     for holding in held:
-        one = _facts(holding) | {"parts": _parts(holding)}
+        one = _facts(holding) | {"parts": _parts(holding), "drafts": _drafts(holding)}
         ids = {part["id"] for part in one["parts"]}
         one["deliveries"] = [_delivery(receipt) for receipt in deliveries(found, ids)]
+        one["unread"] = _unread(holding, unread)
         if as_json:
             put_json(one)
             continue
         put(f"{one['device_id']}/{one['session_id']}  {_time(one['start_ms'])} to {_time(one['end_ms'])}")
         put(f"  phone {one['serial'] or '-'}: {', '.join(f'{k} {v}' for k, v in one['device'].items()) or '-'}")
         put(f"  users: {', '.join(one['users']) or 'none that can be read'}")
-        for part in one["parts"]:
+        for part in [*one["parts"], *one["drafts"]]:
             counts = ", ".join(f"{count} {name}" for name, count in part["counts"].items() if count)
-            put(f"  {part['place']} segment {part['seq']} {part['id']}: {part['bytes']:,} bytes, {counts}")
+            state = " is still open" if part["reason"] == "open" else f" {part['id']}"
+            put(f"  {part['place']} segment {part['seq']}{state}: {part['bytes']:,} bytes, {counts}")
             for loss in part["losses"]:
                 put(f"    left out: {loss['count']} x {loss['reason']}")
         for told in one["deliveries"]:
             put(f"  {_time(told['ms'])} {told['sink']}: {told['outcome']} {told['words']}".rstrip())
 
 
-def _export(found: list[Place], who: Who, held: Iterable[Holding], out: Path | None) -> None:
+def _export(found: list[Place], who: Who, held: Iterable[Holding], unread: list[Unread], out: Path | None) -> None:
     import orjson
 
     from agent.collector.erasure import events
@@ -184,7 +202,8 @@ def _export(found: list[Place], who: Who, held: Iterable[Holding], out: Path | N
         parts = _parts(holding)
         ids = {part["id"] for part in parts}
         told = [_delivery(receipt) for receipt in deliveries(found, ids)]
-        replays.append(_facts(holding) | {"parts": parts, "events": _events(holding), "deliveries": told})
+        own = {"parts": parts, "drafts": _drafts(holding), "events": _events(holding), "deliveries": told}
+        replays.append(_facts(holding) | own)
     keys = {(one["device_id"], one["session_id"]) for one in replays}
     names = ("event_type", "time", "insert_id", "user_id", "device_id", "session_id")
     analytics = [
@@ -192,8 +211,13 @@ def _export(found: list[Place], who: Who, held: Iterable[Holding], out: Path | N
         for place in found
         for event in events(place.folder, who, keys)
     ]
-    asked = {"device_id": who.device, "session_id": who.session, "user_id": who.user}
-    document = {"schema": 1, "asked": asked, "replays": replays, "analytics_events": analytics}
+    document = {
+        "schema": 1,
+        "asked": {"device_id": who.device, "session_id": who.session, "user_id": who.user},
+        "replays": replays,
+        "analytics_events": analytics,
+        "unread": [one.facts() for one in unread],
+    }
     if out is None:
         put_json(document)
     else:
@@ -266,7 +290,9 @@ def _confirm(planned: Erased) -> None:
 
 def _facts(holding: Holding) -> dict[str, Any]:
     segments = {manifest.id: manifest for _, replay in holding.parts for manifest in replay.segments}
-    first = min(segments.values(), key=lambda manifest: manifest.start_ms)
+    drafts = {draft.manifest.id: draft.manifest for draft in holding.drafts}
+    known = [*segments.values(), *drafts.values()]
+    first = min(known, key=lambda manifest: manifest.start_ms)
     return {
         "device_id": holding.key[0],
         "session_id": holding.key[1],
@@ -276,52 +302,68 @@ def _facts(holding: Holding) -> dict[str, Any]:
         "session_from": first.session_from,
         "device_from": first.device_from,
         "start_ms": first.start_ms,
-        "end_ms": max(manifest.end_ms for manifest in segments.values()),
+        "end_ms": max(manifest.end_ms for manifest in known),
         "segments": len(segments),
-        "bytes": sum(manifest.bytes for manifest in segments.values()),
-        "places": sorted({place.name for place, _ in holding.parts}),
+        "open": len(drafts),
+        "bytes": sum(manifest.bytes for manifest in known),
+        "places": sorted({place.name for place in _held_in(holding)}),
     }
 
 
+def _held_in(holding: Holding) -> list[Place]:
+    return [*(place for place, _ in holding.parts), *(draft.place for draft in holding.drafts)]
+
+
+def _unread(holding: Holding, unread: list[Unread]) -> list[dict[str, str]]:
+    """What cannot be read of a session, or may be of it."""
+    return [one.facts() for one in unread if one.key in (None, holding.key)]
+
+
 def _parts(holding: Holding) -> list[dict[str, Any]]:
+    return [_part(place, manifest) for place, replay in holding.parts for manifest in replay.segments]
+
+
+def _drafts(holding: Holding) -> list[dict[str, Any]]:
+    return [_part(draft.place, draft.manifest) | {"reason": "open"} for draft in holding.drafts]
+
+
+def _part(place: Place, manifest: SegmentManifest) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return [
-        {
-            "place": place.name,
-            "id": manifest.id,
-            "seq": manifest.seq,
-            "start_ms": manifest.start_ms,
-            "end_ms": manifest.end_ms,
-            "reason": manifest.reason,
-            "bytes": manifest.bytes,
-            "pictures": len(manifest.pictures),
-            "counts": asdict(manifest.counts),
-            "losses": [asdict(loss) for loss in manifest.losses],
-            "cost": asdict(manifest.cost),
-        }
-        for place, replay in holding.parts
-        for manifest in replay.segments
-    ]
+    return {
+        "place": place.name,
+        "id": manifest.id,
+        "seq": manifest.seq,
+        "start_ms": manifest.start_ms,
+        "end_ms": manifest.end_ms,
+        "reason": manifest.reason,
+        "bytes": manifest.bytes,
+        "pictures": len(manifest.pictures),
+        "counts": asdict(manifest.counts),
+        "losses": [asdict(loss) for loss in manifest.losses],
+        "cost": asdict(manifest.cost),
+    }
 
 
 def _events(holding: Holding) -> list[dict[str, Any]]:
     """Names, times and ids of the Segment events, each segment's once."""
     from agent.errors import RecordingError
-    from agent.store.replays import tracked
+    from agent.store.replays import tracked, tracked_in
 
     names = ("at_ms", "kind", "event", "messageId", "userId", "session_id", "device_id", "session_from", "device_from")
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Mapping[str, Any]]] = {}
     for place, replay in holding.parts:
         for manifest in replay.segments:
             if manifest.id in found:
                 continue
             try:
-                events = list(tracked(place.recording, manifest.id))
+                found[manifest.id] = list(tracked(place.recording, manifest.id))
             except RecordingError:
+                # It is among what is named as unread.
                 continue
-            found[manifest.id] = [{name: event[name] for name in names if name in event} for event in events]
-    return sorted((event for events in found.values() for event in events), key=lambda event: event["at_ms"])
+    found |= {draft.manifest.id: list(tracked_in(draft.events)) for draft in holding.drafts}
+    told = [{name: event[name] for name in names if name in event} for events in found.values() for event in events]
+    return sorted(told, key=lambda event: event["at_ms"])
 
 
 def _delivery(receipt: Any) -> dict[str, Any]:

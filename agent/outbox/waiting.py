@@ -11,7 +11,8 @@ from agent.outbox import journal
 from agent.outbox.journal import Opened
 from agent.outbox.ledger import read_ledger, undelivered
 from agent.replay.segment import draft_id, recovered
-from agent.store.recording import HEADER, Recording
+from agent.store.disk import FolderLock, FolderTaken
+from agent.store.recording import HEADER, LOCK, Recording
 from agent.store.replays import Key
 
 QUEUE = "queue"
@@ -66,6 +67,17 @@ def still_open(folder: Path) -> Iterator[tuple[Path, Opened | None]]:
         opened = None if name in closed else journal.read(file)
         if name not in closed and (opened is not None or file.exists()):
             yield file, opened
+
+
+def left_open(folder: Path) -> int:
+    """How many segments a recorder that runs no more left open. Raises StorageError."""
+    lock = folder / LOCK
+    try:
+        if lock.exists():
+            FolderLock(lock, mark=False).close()
+    except FolderTaken:
+        return 0
+    return sum(1 for _, opened in still_open(folder) if opened is not None)
 
 
 def _closed(opened: Opened) -> SealedSegment:

@@ -10,7 +10,7 @@ import orjson
 
 from agent.errors import RecordingError
 from agent.model import SegmentManifest
-from agent.store.recording import Recording
+from agent.store.recording import Problem, Recording
 
 Key = tuple[str, int]
 _EVENT = "segment:"
@@ -38,11 +38,13 @@ class Who:
 
 @dataclass(slots=True)
 class Replay:
-    """One replay of a recording: its segments in order, and the user ids that its Segment events show."""
+    """One replay of a recording: its segments in order, the user ids that its Segment events show, and which segments
+    have events that cannot be read."""
 
     key: Key
     segments: list[SegmentManifest] = field(default_factory=list)
     users: set[str] = field(default_factory=set)
+    unread: list[Problem] = field(default_factory=list)
 
 
 def replays(recording: Recording) -> dict[Key, Replay]:
@@ -53,22 +55,23 @@ def replays(recording: Recording) -> dict[Key, Replay]:
         replay.segments.append(manifest)
         try:
             replay.users |= users(recording.events(manifest.id))
-        except RecordingError:
-            continue
+        except RecordingError as error:
+            replay.unread.append(Problem(f"{manifest.id}.jsonl", error.message))
     return found
 
 
 def users(lines: Iterable[bytes]) -> set[str]:
     """The user ids that the Segment events among rrweb events show."""
-    return {user for event in _tracked(lines) if isinstance(user := event.get("userId"), str)}
+    return {user for event in tracked_in(lines) if isinstance(user := event.get("userId"), str)}
 
 
 def tracked(recording: Recording, segment_id: str) -> Iterator[Mapping[str, Any]]:
     """The Segment events of a segment: their payloads with `kind` and `at_ms`. Raises RecordingError when damaged."""
-    return _tracked(recording.events(segment_id))
+    return tracked_in(recording.events(segment_id))
 
 
-def _tracked(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
+def tracked_in(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
+    """The same of rrweb events."""
     for line in lines:
         if b'"' + _EVENT.encode() not in line:
             continue

@@ -179,8 +179,7 @@ def test_by_default_nothing_is_lost(spool: Spool, behaviour: str, kind: Kind) ->
         with uploading(spool, server.url, kind, False, behaviour, parallel=3) as uploader:
             assert uploader.drain(60)
         assert spool.used == 0
-        # A collector knows a repeat by its key: an answer that is lost, or not a collector's, or parts made anew for being
-        # too large.
+        # A collector knows a repeat by its key: an answer that is lost or no collector's, parts made anew as too large.
         remade = kind is CollectorSink and behaviour in ("413", "firewall", "firewall's 403", *UNTOLD)
         delivered(server, recorded, repeated=remade or behaviour == "reset after the body")
 

@@ -4,10 +4,13 @@ import json
 import os
 import socket
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from fakes.adb_server import FakeAdbServer
+from fakes.drafts import drafts
+from fakes.rawserver import Connection, raw_server
 from fakes.refusing import refusing
 from fakes.segments import segment
 
@@ -211,3 +214,29 @@ def test_a_disk_that_takes_nothing_is_told(call, server: FakeAdbServer, monkeypa
     monkeypatch.setenv("ANDROID_REPLAY_SPOOL", "/proc/self/spool")
     told = checks(call("doctor", "--json").out)["spool"]
     assert (told["ok"], "ANDROID_REPLAY_SPOOL" in str(told["fix"])) == (False, True)
+
+
+def test_what_a_killed_recorder_left_open_waits_too(call, server: FakeAdbServer, tmp_path: Path) -> None:
+    def waiting() -> str:
+        return str(checks(call("doctor", "--json").out)["waiting"]["found"])
+
+    spool = Spool(tmp_path / "spool" / "1")
+    spool.append(drafts(segment())[0], ["dir:x"])
+    # While its recorder runs that is nobody else's business.
+    assert "nothing waits" in waiting()
+    spool.close()
+    assert waiting() == "1 that were still open when their recorder was killed; given up after 72 h"
+    with closing(Spool(tmp_path / "spool" / "1")) as spool:
+        spool.append(drafts(segment(1))[0], ["dir:x"])
+    assert "1 segments, the oldest for 0.0 h, and 1 that were still open" in waiting()
+
+
+def test_what_answers_every_address_is_no_collector(call, server: FakeAdbServer) -> None:
+    def page(connection: Connection) -> None:
+        connection.request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>")
+
+    with raw_server(page) as url:
+        ended = call("doctor", "--json", "--sink", f"collector:{url}")
+    found = checks(ended.out)[f"sink collector:{url}"]
+    assert (ended.code, found["ok"], "what answered is no collector" in str(found["found"])) == (1, False, True)

@@ -317,3 +317,80 @@ def test_a_running_recorder_that_has_the_session_open_is_named(call, host: Host)
         assert host.bytes() == before
     assert call("sessions", "delete", str(host.recording), "--device", "third-device", "--yes").code == 0
     assert b"third-device" not in host.bytes()
+
+
+def test_what_a_killed_recorder_left_open_counts(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the one session was ever sealed; of the other a segment was."""
+    monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "spool"))
+    with closing(Spool(tmp_path / "spool/1")) as spool:
+        spool.put(theirs(), [SINK])
+        for sealed in (mine(0), theirs(1)):
+            for draft in drafts(sealed):
+                spool.append(draft, [SINK])
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    ended = call("sessions", "list", "--json")
+    told = [json.loads(line) for line in ended.out.splitlines()]
+    assert [(one["device_id"], one["segments"], one["open"], one["unread"]) for one in told] == [
+        (OTHER, 1, 1, []),
+        (DEVICE, 0, 1, []),
+    ]
+    assert told[1]["users"] == [USER]
+    assert told[1]["places"] == [str(tmp_path / "spool/1")]
+    assert told[1]["bytes"] > 1000
+    assert "1 segments, 1 open" in call("sessions", "list").out
+    assert "`android-replay upload` closes it" in ended.err
+    shown = call("sessions", "show", "--user", USER)
+    assert (shown.code, "segment 0 is still open" in shown.out) == (0, True)
+    answer = json.loads(call("sessions", "dsar", "--user", USER).out)
+    (replay,) = answer["replays"]
+    assert [event["event"] for event in replay["events"]] == ["", "Order Completed"]
+    assert [(draft["seq"], draft["reason"]) for draft in replay["drafts"]] == [(0, "open")]
+    assert (replay["parts"], answer["unread"]) == ([], [])
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    assert call("sessions", "dsar", "--user", "nobody").code == 2
+
+
+def damage_events(host: Host) -> Path:
+    file = host.recording / "segments" / f"{segment_id(seq=1)}.jsonl"
+    file.write_bytes(file.read_bytes()[:-5])
+    return file
+
+
+def damage_manifest(host: Host) -> Path:
+    file = host.recording / "segments" / f"{segment_id(seq=1)}.json"
+    file.write_text("{")
+    return file
+
+
+@pytest.mark.parametrize("damage", [damage_events, damage_manifest])
+def test_what_cannot_be_read_is_in_the_answer_and_in_the_exit_code(call, host: Host, tmp_path: Path, damage) -> None:
+    file = damage(host)
+    out = tmp_path / "dsar.json"
+    ended = call("sessions", "dsar", str(host.recording), "--user", USER, "-o", str(out))
+    assert ended.code == 11
+    assert "1 files, which are or may be of it, could not be read" in ended.err
+    answer = json.loads(out.read_bytes())
+    (unread,) = answer["unread"]
+    assert (unread["place"], unread["file"]) == (str(host.recording), file.name)
+    assert unread["reason"]
+    assert [event["event"] for event in answer["replays"][0]["events"]] == ["", "Order Completed"]
+    for words in (("list",), ("show", "--session", str(SESSION))):
+        shown = call("sessions", *words, str(host.recording), "--json")
+        assert shown.code == 0
+        (one,) = [row for line in shown.out.splitlines() if (row := json.loads(line))["device_id"] == DEVICE]
+        assert one["unread"] == [unread]
+    # What is damaged for sure of another session is none of this one's business.
+    other = call("sessions", "dsar", str(host.recording), "--device", OTHER)
+    assert other.code == (11 if damage is damage_manifest else 0)
+    nobody = call("sessions", "dsar", str(host.recording), "--user", "nobody")
+    assert (nobody.code, "may be of it, cannot be read" in nobody.err) == (11, True)
+    shown = call("sessions", "show", str(host.recording), "--device", "nobody")
+    assert shown.code == (11 if damage is damage_manifest else 2)
+
+
+def test_a_draft_of_which_nothing_is_whole_is_named(call, host: Host) -> None:
+    ended = call("sessions", "dsar", str(host.spool), "--device", OTHER)
+    assert ended.code == 11
+    assert json.loads(ended.out)["unread"] == [
+        {"place": str(host.spool / "1"), "file": "0" * 32 + ".draft", "reason": "Nothing whole is in it."}
+    ]

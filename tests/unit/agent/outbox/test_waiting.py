@@ -7,7 +7,7 @@ from fakes.drafts import drafts
 from fakes.segments import SESSION, segment
 
 from agent.outbox.spool import Spool
-from agent.outbox.waiting import QUEUE, spools, still_open, waiting
+from agent.outbox.waiting import QUEUE, left_open, spools, still_open, waiting
 from agent.store.recording import Recording
 
 SINKS = ("collector:http://a", "dir:/b")
@@ -54,6 +54,15 @@ def test_what_of_drafts_is_no_segment(tmp_path: Path) -> None:
     (tmp_path / "1/drafts/torn.draft").write_bytes(kept[:100])
     assert list(still_open(tmp_path / "1")) == [(tmp_path / "1/drafts/torn.draft", None)]
     assert [one.open for one in waiting(tmp_path / "1")] == [None]
+
+
+def test_what_a_running_recorder_has_open_is_not_left(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "1")) as spool:
+        spool.append(drafts(segment(0))[0], SINKS)
+        assert left_open(tmp_path / "1") == 0
+    assert left_open(tmp_path / "1") == 1
+    (tmp_path / "1/lock").unlink()
+    assert left_open(tmp_path / "1") == 1
 
 
 def test_spools(tmp_path: Path) -> None:
