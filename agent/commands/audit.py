@@ -23,14 +23,16 @@ def audit(
     Texts are those of the recorded views; log lines and event properties are not among them. Text that is only drawn
     (in a picture, on a canvas) cannot be listed: look at the pictures, too.
 
-    Exit codes: 0 all of it was read; 2 wrong arguments; 11 there is no recording, or a part of it cannot be read: what
-    that part shows is not in the list, and it is named.
+    Exit codes: 0 all of it was read; 2 wrong arguments, or nothing was recorded yet; 11 there is no recording, or a
+    part of it cannot be read: what that part shows is not in the list, and it is named.
 
     Example: android-replay audit replays/checkout --json
     """
     from agent.commands.view import opened
+    from agent.export.part import check_filled
 
     with opened(path) as stored:
+        check_filled(stored, path)
         _audit(stored, path, as_json)
 
 

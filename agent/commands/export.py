@@ -70,8 +70,9 @@ def export(
     page and the steps hold all of them, or those that --session and --device name.
     Masks are part of the stored pictures, so no export shows more than the recording does. Ctrl-C leaves no file.
 
-    Exit codes: 0 written; 2 no such session, a bad time, or a file in the way; 11 the recording or the disk, also when
-    a damaged segment had to be left out; 14 PyAV or the viewer's player is missing; 130 Ctrl-C.
+    Exit codes: 0 written; 2 no such session, nothing recorded yet, a bad time, or a file in the way; 11 the recording
+    or the disk, also when a damaged segment or picture had to be left out (of replay and bundle, which are whole or not
+    there, nothing is written then); 14 PyAV or the viewer's player is missing; 130 Ctrl-C.
 
     Example: android-replay export replays --format mp4 -o checkout.mp4 --from 0:30 --to 2:00
     """
@@ -79,6 +80,7 @@ def export(
 
     from agent.commands.view import opened
     from agent.errors import ConfigError, RecordingError
+    from agent.export.part import check_filled
 
     if form in (Format.REPLAY, Format.BUNDLE) and (session, device, begin, end) != (None, None, None, None):
         what = "A .replay file" if form is Format.REPLAY else "A bug bundle"
@@ -91,11 +93,13 @@ def export(
         signal.signal(number, _interrupt)
     problems: list[str] = []
     with opened(path) as recording:
+        check_filled(recording, path)
         for row in _write(recording, form, out, (session, device, begin, end), force, problems, title):
             _report(row, as_json)
     if problems:
         shown = "; ".join(problems[:3]) + ("; ..." if len(problems) > 3 else "")
-        raise RecordingError(f"{len(problems)} damaged segments were left out: {shown}", "The rest was written.")
+        what = "segments or pictures" if form is Format.HTML else "segments"
+        raise RecordingError(f"{len(problems)} damaged {what} were left out: {shown}", "The rest was written.")
 
 
 def _write(

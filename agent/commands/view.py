@@ -99,6 +99,7 @@ def _door(address: str) -> Iterator[str]:
 def _check(path: Path, as_json: bool) -> None:
     """Print every problem. Raises InvalidReplay when there is one."""
     from agent.export import check
+    from agent.export.part import check_filled
     from agent.store.bundle import SUFFIX
 
     # What is a file and no bundle can only be a list.
@@ -106,6 +107,7 @@ def _check(path: Path, as_json: bool) -> None:
         _tell(check.event_list(path), "event list", as_json)
     else:
         with opened(path) as shown:
+            check_filled(shown, path)
             _tell(check.recording(shown), "segments", as_json)
 
 

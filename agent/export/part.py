@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from agent.errors import ConfigError
 from agent.model import SegmentManifest
@@ -71,12 +72,18 @@ def parts(
         if session in (None, key[0]) and device in (None, key[1])
     }  # fmt: skip
     if not found:
-        raise ConfigError(f"{recording.path} holds no readable segment.", "Record a session first, or check the path.")
+        raise _empty(recording.path)
     if not chosen:
         there = ", ".join(f"{key[0]} of {key[1]}" for key in found)
         raise ConfigError(f"{recording.path} holds no such session.", f"It holds: {there}.")
     made = [_part(key, segments, begin, end) for key, segments in chosen.items()]
     return sorted(made, key=lambda part: part.segments[0].start_ms)
+
+
+def check_filled(recording: Recording, path: Path) -> None:
+    """Raises ConfigError with the next step when nothing was recorded yet. `path` is what the recording is called."""
+    if recording.scan() == ((), ()):
+        raise _empty(path)
 
 
 def moment(text: str, start_ms: int) -> int:
@@ -93,6 +100,13 @@ def moment(text: str, start_ms: int) -> int:
             f"{text!r} is no time.", "Give seconds, M:SS or H:MM:SS from the start, or a date as 2026-03-01T10:15:00Z."
         ) from None
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _empty(path: Path) -> ConfigError:
+    return ConfigError(
+        f"{path} holds no readable segment.",
+        "If its recorder was killed, `android-replay upload` brings what waits in the spool. Else record a session.",
+    )
 
 
 def _part(key: tuple[int, str], segments: list[SegmentManifest], begin: str | None, end: str | None) -> Part:

@@ -40,7 +40,7 @@ def pack(recording: Recording, file: Path) -> int:
     """Write the recording into an empty file as a zip; the number of segments in it. Pictures are stored as they are.
 
     Receipts, locks and what is not part of the recording stay behind. Raises StorageError, RecordingError when a
-    segment is damaged.
+    segment is damaged, or a picture that it shows is damaged or missing.
     """
     manifests, problems = recording.scan()
     for problem in problems:
@@ -49,12 +49,20 @@ def pack(recording: Recording, file: Path) -> int:
         bundle.write(recording.path / "recording.json", "recording.json")
         stored: set[str] = set()
         for manifest in manifests:
-            recording.events(manifest.id)
-            for digest in manifest.pictures:
-                if digest not in stored:
-                    stored.add(digest)
-                    name = f"pictures/{recording.picture_name(digest)}"
-                    bundle.write(recording.path / name, name, zipfile.ZIP_STORED)
+            try:
+                names = [
+                    f"pictures/{_checked(recording, digest)}" for digest in manifest.pictures if digest not in stored
+                ]
+                recording.events(manifest.id)
+            except RecordingError as error:
+                raise RecordingError(
+                    error.message,
+                    f"Delete segments/{manifest.id}.json, which needs it, then export; or take html, mp4, rrweb or steps:"
+                    " they leave out what is damaged.",
+                ) from error
+            stored |= {*manifest.pictures}
+            for name in names:
+                bundle.write(recording.path / name, name, zipfile.ZIP_STORED)
             for suffix in (".jsonl", ".json"):
                 bundle.write(recording.path / "segments" / (manifest.id + suffix), f"segments/{manifest.id}{suffix}")
     return len(manifests)
@@ -88,6 +96,12 @@ def unpacked(file: Path) -> Iterator[Recording]:
             # Where it was unpacked is nobody's business.
             raise RecordingError(error.message.replace(str(folder), str(file)), error.hint) from error
         yield recording
+
+
+def _checked(recording: Recording, digest: str) -> str:
+    """The name of a picture's file, whose bytes are those that were written. Raises RecordingError."""
+    recording.picture(digest)
+    return recording.picture_name(digest)
 
 
 def _unpack(bundle: zipfile.ZipFile, file: Path, folder: Path) -> None:

@@ -30,7 +30,7 @@ _GZIP_LEVEL = 6
 
 
 def single_file(recording: Recording, failed: Callable[[str], None] = lambda reason: None) -> Iterator[bytes]:
-    """The file in pieces. What cannot be read is named in the page, as the served one does, and told to `failed`.
+    """The file in pieces. What cannot be read is told to `failed`, and a segment named in the page as in the served one.
 
     Raises BuildError when this installation lacks the player.
     """
@@ -91,8 +91,9 @@ def _segment(
         written.add(digest)
         try:
             picture = recording.picture(digest)
-        except RecordingError:
+        except RecordingError as error:
             # The page shows the place as empty, as it does with a served picture that fails.
+            failed(error.message)
             continue
         yield _data(f"picture-{digest}", base64.b64encode(picture.data).decode(), picture.media_type)
     packed = gzip.compress(events, _GZIP_LEVEL, mtime=0)

@@ -195,3 +195,40 @@ def test_what_cannot_be_read_is_told_whatever_is_made_of_the_rest(tmp_path: Path
     assert "1 damaged segment" in done.stderr
     assert name in done.stderr
     assert list(out.iterdir())
+
+
+@pytest.mark.parametrize("data", [b"x", None], ids=["damaged", "missing"])
+@pytest.mark.parametrize("form", Format)
+def test_a_picture_that_cannot_be_read_is_named(call, tmp_path: Path, form: Format, data: bytes | None) -> None:
+    """In the first segment alone. A .replay file, and with it a bundle, is whole or not there."""
+    pytest.importorskip("av")
+    recording = patterned.record(tmp_path / "shop")
+    first, second, *_ = recording.manifests()
+    digest = next(digest for digest in first.pictures if digest not in second.pictures)
+    file = recording.path / "pictures" / recording.picture_name(digest)
+    file.unlink()
+    if data is not None:
+        file.write_bytes(data)
+    out = tmp_path / f"out{module.SUFFIXES[form]}"
+    one = () if form in (Format.REPLAY, Format.BUNDLE) else ("--session", str(SESSION))
+    ended = call("export", str(recording.path), "--format", form.value, "-o", str(out), *one)
+    assert ended.code == 11
+    assert digest in ended.err
+    whole = form in (Format.REPLAY, Format.BUNDLE)
+    assert ("segments/" in ended.err) is whole
+    assert ("The rest was written" in ended.err) is not whole
+    assert out.exists() is not whole
+
+
+@pytest.mark.parametrize(
+    "words", [("audit",), ("view", "--check"), *(("export", "--format", form.value) for form in Format)]
+)
+def test_where_nothing_was_recorded_yet_the_next_step_is_named(call, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A recorder that was killed leaves its last, and perhaps its only, segment in the spool."""
+    recording = Recording.create(tmp_path / "shop")
+    out = ("-o", str(tmp_path / "out.zip")) if words[0] == "export" else ()
+    ended = call(*words, str(recording.path), *out)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{recording.path} holds no readable segment" in ended.err
+    assert "`android-replay upload` brings what waits in the spool" in ended.err
+    assert not (tmp_path / "out.zip").exists()

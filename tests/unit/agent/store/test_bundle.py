@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fakes.segments import segment
+from fakes.segments import picture, segment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +54,20 @@ def test_a_recording_comes_back_as_it_was(recording: Recording, tmp_path: Path, 
         paths = [again.path, *again.path.rglob("*"), *again.path.parents[:1]]
         assert [path for path in paths if path.stat().st_mode & 0o077] == []
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("data", [b"x", None], ids=["damaged", "missing"])
+def test_a_picture_that_is_not_what_was_written_is_not_packed(
+    recording: Recording, tmp_path: Path, data: bytes | None
+) -> None:
+    """The second segment is the only one that shows it."""
+    file = recording.path / "pictures" / f"{picture(3).digest}.webp"
+    file.unlink()
+    if data is not None:
+        file.write_bytes(data)
+    with pytest.raises(RecordingError, match=picture(3).digest) as told:
+        bundle.pack(recording, tmp_path / "shop.replay")
+    assert f"segments/{segment(1).manifest.id}.json" in told.value.hint
 
 
 def test_a_damaged_segment_is_not_packed(recording: Recording, tmp_path: Path) -> None:
