@@ -181,7 +181,7 @@ class Rig:
                 "cpu_seconds": time.process_time() - cpu,
                 "bytes_captured": sum(status.cost.captured for status in statuses),
                 "bytes_written": sum(status.cost.written for status in statuses),
-                "bytes_sent": self.pace.taken,
+                "bytes_sent": self.pace.sent,
                 "frames_taken": sum(status.cost.taken for status in statuses),
                 "frames_blocked": sum(status.cost.blocked for status in statuses),
                 "frames_lost": sum(status.cost.lost for status in statuses),
@@ -275,7 +275,7 @@ def rigged(
             )
             stack.callback(remote.close)
             remote.start()
-        meter = Meter(lambda: pace.taken)
+        meter = Meter(lambda: pace.sent)
         keeping = _Keeping(settings.replay, spool, names)
 
         def make_stage(status: DeviceStatus) -> Stage:
@@ -311,7 +311,7 @@ def rigged(
         if settings.metrics.port is not None:
             from agent.metrics import PATH, Figures, served
 
-            figures = Figures(lambda: supervisor.statuses, uploader.stats, spool, lambda: pace.taken)
+            figures = Figures(lambda: supervisor.statuses, uploader.stats, spool, lambda: pace.sent)
             door = stack.enter_context(served(figures, settings.metrics))
             say(f"Figures for Prometheus: {door.url}{PATH}")
         yield Rig(

@@ -69,7 +69,10 @@ def upload(
     if summary["undrained"]:
         say(f"{summary['undrained']} spools were not drained; what waits in them is not counted.")
     if summary["recovered"]:
-        say(f"{summary['recovered']} segments were still open when their recorder ended; they lack their last second.")
+        say(
+            f"{summary['recovered']} segments were still open when their recorder ended; they lack what it had not "
+            "written yet: the last 3 seconds or so, with a relay 36."
+        )
     if summary["expired"]:
         say(f"{summary['expired']} deliveries had waited for more than {settings.upload.keep_hours:g} hours: deleted.")
     if summary["interrupted"]:
@@ -191,7 +194,7 @@ def _drain(
     summary["rejected"] += len(spool.rejections())
     # A full disk keeps what a killed recorder left open from being sealed: it waits, too.
     summary["waiting"] += spool.pending() + len(drafts(spool.folder))
-    summary["bytes"] += pace.taken
+    summary["bytes"] += pace.sent
     summary["expired"] += len(spool.expired)
     summary["recovered"] += spool.recovery.sealed
 

@@ -28,13 +28,19 @@ ANSWER_BYTES = 4096
 
 
 class Exchange:
-    """Asks one thing at a time: callers of several threads wait for each other. `close` from any thread, twice."""
+    """Asks one thing at a time: callers of several threads wait for each other. `close` from any thread, twice.
+
+    `sent` = the bytes of the bodies that went out whole.
+    """
 
     def __init__(self, host: str, tls: ssl.SSLContext | None = None) -> None:
         """`tls` says whose certificates count; httpx's own choice when left out. They are checked in any case.
 
         Raises ConfigError when the environment names a proxy that cannot be used.
         """
+        self.sent = 0
+        self._size = 0
+        self._tunnelling = False
         self._using = threading.Lock()
         self._closed = False
         self._aborted = False
@@ -66,6 +72,7 @@ class Exchange:
                 raise httpx.TransportError("the connection is closed")
             self._aborted = False
             self._tls = url.startswith("https:")
+            self._size = len(content)
             deadline = Deadline(seconds)
             alarm = threading.Timer(seconds, self._abort)
             alarm.daemon = True
@@ -100,7 +107,13 @@ class Exchange:
             self._using.release()
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Called by httpcore as a request goes on (its `trace` extension): keeps hold of the connection."""
+        """Called by httpcore as a request goes on (its `trace` extension): keeps hold of the connection, and count of
+        what went out."""
+        if event.endswith("send_request_body.started"):
+            # Asking a proxy for a tunnel is a request, too.
+            self._tunnelling = info["request"].method == b"CONNECT"
+        elif event.endswith("send_request_body.complete") and not self._tunnelling:
+            self.sent += self._size
         if event.endswith("connect_tcp.complete") and self._tls:
             # `ssl` takes the socket over for the handshake: what wakes it is a second handle on the connection.
             self._handshake = info["return_value"].get_extra_info("socket").dup()

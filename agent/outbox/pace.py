@@ -10,7 +10,7 @@ from collections.abc import Callable
 class Pace:
     """Threads take bytes and wait until the bytes taken before have had their time. 0 bytes a second = no limit.
 
-    `taken` = the bytes so far.
+    `sent` = the bytes that went out.
     """
 
     def __init__(
@@ -26,18 +26,22 @@ class Pace:
         self._closed = threading.Event()
         self._wait = wait or self._closed.wait
         self._free_at = 0.0
-        self.taken = 0
+        self.sent = 0
 
     def take(self, size: int) -> bool:
         """Wait for the turn of `size` bytes. False when closed meanwhile. Any thread."""
         with self._lock:
-            self.taken += size
             now = self._clock()
             start = max(now, self._free_at)
             self._free_at = start + (size / self._rate if self._rate > 0 else 0.0)
         if start <= now:
             return not self._closed.is_set()
         return not self._wait(start - now)
+
+    def spent(self, size: int) -> None:
+        """So many bytes went out: not all whose turn came do. Any thread."""
+        with self._lock:
+            self.sent += size
 
     def close(self) -> None:
         """Wake all who wait; idempotent."""

@@ -243,9 +243,11 @@ class TrackSink(ABC):
     def _ask(self, method: str, url: str, head: Mapping[str, str], content: bytes, seconds: float) -> wire.Answer:
         """One request over a connection that nobody uses. Raises httpx.HTTPError, httpx.InvalidURL."""
         exchange = self._free.get()
+        before = exchange.sent
         try:
             return exchange.ask(method, url, head, content, seconds)
         finally:
+            self._posting.pace.spent(exchange.sent - before)
             self._free.put(exchange)
 
 

@@ -249,6 +249,8 @@ class Stage:
             self._happened(self._lifecycle.flush())
         self._count_cost()
         self._kept(self._recorder.finish(reason))
+        # What is sealed last cannot tell what it takes itself.
+        self._status.cost = replace(self._status.cost, written=self._written)
         self._tell_losses()
 
     def _count_cost(self) -> None:

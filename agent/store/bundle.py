@@ -57,8 +57,8 @@ def pack(recording: Recording, file: Path) -> int:
             except RecordingError as error:
                 raise RecordingError(
                     error.message,
-                    f"Delete segments/{manifest.id}.json, which needs it, then export; or take html, mp4, rrweb or steps:"
-                    " they leave out what is damaged.",
+                    f"Delete segments/{manifest.id}.json, which needs it, then export; or take another format than "
+                    "replay or bundle: it leaves out what is damaged.",
                 ) from error
             stored |= {*manifest.pictures}
             for name in names:

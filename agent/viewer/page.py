@@ -30,7 +30,7 @@ _GZIP_LEVEL = 6
 
 
 def single_file(recording: Recording, failed: Callable[[str], None] = lambda reason: None) -> Iterator[bytes]:
-    """The file in pieces. What cannot be read is told to `failed`, and a segment named in the page as in the served one.
+    """The file in pieces. What cannot be read is told to `failed`; segments are named in the page, too.
 
     Raises BuildError when this installation lacks the player.
     """

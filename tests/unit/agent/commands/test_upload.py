@@ -6,10 +6,12 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from fakes.collecting import Collecting, collecting
+from fakes.drafts import drafts
 from fakes.rawserver import Connection, raw_server
 from fakes.refusing import refusing
 from fakes.segments import SESSION, segment
@@ -86,6 +88,24 @@ def test_what_cannot_be_delivered_stays_and_is_explained(call, place: Path) -> N
     assert "3 wait" in ended.err
     assert "upload` again" in ended.err
     assert waiting(place / "1") == 3
+
+
+def test_what_was_not_sent_is_not_counted_as_sent(call, place: Path) -> None:
+    leave(place / "1", "collector:http://127.0.0.1:1")
+    ended = call("upload", "--patience", "0.1", "--json")
+    assert json.loads(ended.out.splitlines()[-1])["bytes"] == 0
+    assert "(0 bytes sent)" in ended.err
+
+
+def test_what_a_killed_recorder_left_open_is_sent_and_what_it_lacks_is_said(call, place: Path) -> None:
+    with closing(Spool(place / "1")) as spool:
+        for draft in drafts(segment()):
+            spool.append(draft, [f"dir:{place.parent / 'out'}"])
+    ended = call("upload")
+    assert ended.code == 0
+    assert "1 segments were still open" in ended.err
+    assert "the last 3 seconds or so, with a relay 36" in ended.err
+    assert len(Recording.open(place.parent / "out").manifests()) == 1
 
 
 def test_what_a_server_refused_is_tried_again(call, place: Path) -> None:

@@ -133,3 +133,26 @@ def test_a_key_that_a_server_says_back_is_starred() -> None:
         answer = exchange.ask("GET", url, {"Authorization": "Bearer canary-key"})
     assert answer.text == "Bearer *****"
     assert answer.headers["x-you-said"] == "Bearer *****"
+
+
+def test_what_went_out_is_counted() -> None:
+    def script(connection: Connection) -> None:
+        while connection.request():
+            connection.send(OK)
+
+    with raw_server(script) as url, closing(Exchange("127.0.0.1")) as exchange:
+        for _ in range(2):
+            exchange.ask("POST", url, {}, b"12345")
+        exchange.ask("GET", url, {})
+        assert exchange.sent == 10
+    with closing(Exchange("127.0.0.1")) as exchange:
+        with pytest.raises(httpx.ConnectError):
+            exchange.ask("POST", "http://127.0.0.1:1", {}, b"12345")
+        assert exchange.sent == 0
+
+
+def test_what_stays_on_the_way_out_is_not_counted() -> None:
+    with raw_server(lambda connection: connection.ended.wait(20)) as url, closing(Exchange("127.0.0.1")) as exchange:
+        with pytest.raises(httpx.HTTPError):
+            exchange.ask("POST", url, {}, bytes(20_000_000), seconds=0.5)
+        assert exchange.sent == 0

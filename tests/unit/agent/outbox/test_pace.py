@@ -23,6 +23,15 @@ def test_all_but_the_last_bytes_have_had_their_time(sizes: list[int], rate: int)
         assert abs(now[0] - before / rate) < 1e-6
 
 
+def test_what_went_out_is_counted() -> None:
+    pace = Pace()
+    assert pace.take(10)
+    assert pace.sent == 0
+    pace.spent(7)
+    pace.spent(0)
+    assert pace.sent == 7
+
+
 def test_no_limit_waits_for_nothing_and_close_wakes() -> None:
     assert Pace().take(10**12)
     pace = Pace(1)

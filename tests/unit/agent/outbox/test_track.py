@@ -95,13 +95,16 @@ def test_tls_goes_through_the_proxy_of_the_environment_unread(
     certificate, tls = self_signed(tmp_path, f"DNS:{HOST}")
     with refusing("429 in seconds", "silence", tls=tls) as server, proxying(server.url) as proxy:
         no_proxy.setenv("HTTPS_PROXY", proxy.url.replace("//", "//somebody:secret@"))
-        sink = kind(f"https://{HOST}", Posting("key-4711", seconds=2.0, tls=trust(certificate)))
+        pace = Pace()
+        sink = kind(f"https://{HOST}", Posting("key-4711", seconds=2.0, tls=trust(certificate), pace=pace))
         assert isinstance(sink.send(segment()), Retry)
         # The deadline holds inside of a tunnel, too.
         assert sink.send(segment()) == Retry(0.0, "no full answer within 2 s")
         assert isinstance(sink.send(segment()), Delivered)
         sink.close()
     assert server.taken == texts(segment())
+    # What a tunnel asks for is no part of it.
+    assert pace.sent == sum(len(post.body) for post in server.posts)
     assert set(proxy.lines) == {f"CONNECT {HOST}:443 HTTP/1.1"}
     assert "Proxy-Authorization: Basic c29tZWJvZHk6c2VjcmV0" in proxy.asked[0]
     assert not any(b"key-4711" in data for data in [*proxy.through, *map(str.encode, proxy.asked)])
@@ -186,7 +189,7 @@ def test_posts_wait_for_their_turn_and_their_bytes_are_counted() -> None:
         sink.close()
         assert isinstance(sink.send(segment(2)), Retry)
     assert len(waited) >= 1
-    assert 0 < waited[0] < pace.taken
+    assert 0 < waited[0] < pace.sent
 
 
 @pytest.mark.parametrize("kind", [AmplitudeSink, CollectorSink])
