@@ -83,7 +83,8 @@ def redact(
         raise ConfigError("Nothing to hide was named.", "Give --level, --block, --mask, --text or --rect.")
     settings = load({"privacy.level": level}, config).settings
     asked = _Asked(settings.privacy.level if level is not None else None, wanted, rects, (begin, end))
-    asked.order(0)
+    for words in (begin, end):
+        _moment(words, 0, 0)
     is_bundle = _check_out(path, out, force, dry_run)
     with opened(path) as stored:
         if is_bundle:
@@ -151,7 +152,10 @@ def _redact_folder(stored: Recording, asked: _Asked, spool: Path, dry_run: bool,
     from agent.commands.console import say
     from agent.outbox import redaction as spooled
 
-    before = len(stored.manifests())
+    manifests = stored.manifests()
+    if manifests:
+        # Before anything is touched; what waits may be what it begins with.
+        asked.order(min(manifest.start_ms for manifest in manifests))
     with ExitStack() as stack:
         if dry_run:
             foreseen, others = spooled.foresee(spool, stored, stack)
@@ -161,10 +165,11 @@ def _redact_folder(stored: Recording, asked: _Asked, spool: Path, dry_run: bool,
             held = spooled.hold(spool, stored, stack)
             receipt, count = _run(stored, asked, dry_run=False)
             replaced = spooled.replace(held, stored)
-    receipt |= {"came": count - before, "waiting": replaced}
+    came = count - len(manifests)
+    receipt |= {"came": came, "waiting": replaced}
     verb = "would be" if dry_run else "were"
-    if count > before:
-        say(f"{count - before} segments that wait in the spool for {stored.path} {verb} brought into it first.")
+    if came:
+        say(f"{came} segments that wait in the spool for {stored.path} {verb} brought into it first.")
     _told(receipt, stored.path, spool, count, verb, as_json)
     if not dry_run and receipt["segments"]:
         gone = receipt["destroyed"]
@@ -265,12 +270,12 @@ class _Teller:
 def _elsewhere(place: Path, spool: Path) -> dict[str, set[str]]:
     """Which segments this host sent to which sink other than this folder."""
     from agent.outbox.receipts import read_receipts
+    from agent.outbox.redaction import is_here
 
     sent: dict[str, set[str]] = {}
-    here = {f"dir:{place}", f"dir:{place.resolve()}"}
     for folder in sorted(each for each in (spool, *spool.glob("*")) if each.is_dir()):
         for receipt in read_receipts(folder):
-            if receipt.outcome == "delivered" and receipt.sink not in here:
+            if receipt.outcome == "delivered" and not is_here(receipt.sink, place):
                 sent.setdefault(receipt.sink, set()).add(receipt.segment)
     return sent
 

@@ -82,7 +82,7 @@ def hold(folder: Path, recording: Recording, stack: ExitStack) -> list[Spool]:
         for spool in held:
             for name, sinks in spool.segments().items():
                 for sink in sinks:
-                    if _is_here(sink, recording):
+                    if is_here(sink, recording.path):
                         spool.ack(name, sink)
         return held
 
@@ -106,7 +106,7 @@ def foresee(folder: Path, recording: Recording, stack: ExitStack) -> tuple[Fores
         one.manifest.id
         for each in found.values()
         for one in each
-        if one.sinks is None or not all(_is_here(sink, recording) for sink in one.sinks)
+        if one.sinks is None or not all(is_here(sink, recording.path) for sink in one.sinks)
     }
     return Foreseen(recording, coming), others
 
@@ -139,7 +139,7 @@ def _coming(
     known = {manifest.id for manifest in manifests} | copies(recording).keys()
 
     def here(one: Waiting) -> bool:
-        return any(_is_here(sink, recording) for sink in one.sinks or ())
+        return any(is_here(sink, recording.path) for sink in one.sinks or ())
 
     keys = {(manifest.device_id, manifest.session_id) for manifest in manifests}
     keys |= {one.key for each in found.values() for one in each if here(one)}
@@ -164,9 +164,10 @@ def _coming(
     return list(coming.values())
 
 
-def _is_here(sink: str, recording: Recording) -> bool:
+def is_here(sink: str, folder: Path) -> bool:
+    """Whether a sink is this folder, by whatever path."""
     kind, _, path = sink.partition(":")
-    return kind == "dir" and Path(path).resolve() == recording.path.resolve()
+    return kind == "dir" and Path(path).resolve() == folder.resolve()
 
 
 def _sealed(one: Waiting) -> SealedSegment:

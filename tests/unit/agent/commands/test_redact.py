@@ -243,6 +243,16 @@ def test_of_a_killed_recording_what_waits_in_the_spool_is_redacted(
     assert b"Anna" not in spooled(tmp_path / "spool") + stored(fresh)
 
 
+def test_a_date_and_a_time_from_the_start_go_together(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where what waits is all that there is."""
+    monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "spool"))
+    fresh = Recording.create(tmp_path / "fresh")
+    killed(tmp_path / "spool/1", f"dir:{fresh.path}")
+    words = "redact", str(fresh.path), "--rect", "0,0,9,9", "--from", "2025-10-09T08:53:20Z", "--to", "0:20", "--json"
+    told = json.loads(call(*words, "--dry-run").out)
+    assert told["asked"]["to_ms"] == SESSION + 5 + 1000 + 20_000
+
+
 def test_a_second_session_on_its_way_to_others_too_is_replaced_there(call, shop: Recording, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     killed(tmp_path / "spool/1", f"dir:{elsewhere}", f"dir:{shop.path}")
