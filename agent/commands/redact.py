@@ -200,15 +200,17 @@ def _redact_bundle(path: Path, stored: Recording, asked: _Asked, spool: Path, ou
     receipt["waiting"] = len({one.manifest.id for place in spools(spool) for one in waiting(place)} & changed)
     receipt.pop("receipt", None)
     if out is not None:
-        with whole(_receipt(out)) as aside:
-            aside.write_bytes(orjson.dumps(receipt, option=orjson.OPT_INDENT_2))
+        if changed:
+            with whole(_receipt(out)) as aside:
+                aside.write_bytes(orjson.dumps(receipt, option=orjson.OPT_INDENT_2))
+            receipt["receipt"] = str(_receipt(out))
         with whole(out) as aside:
             pack(stored, aside)
-        receipt |= {"receipt": str(_receipt(out)), "file": str(out)}
+        receipt["file"] = str(out)
     _told(receipt, path, spool, count, "would be" if out is None else "were", as_json)
     if out is not None:
-        say(f"Written: {out}. Receipt: {receipt['receipt']}")
-        if out.resolve() != path.resolve():
+        say(f"Written: {out}." + (f" Receipt: {receipt['receipt']}" if changed else ""))
+        if changed and out.resolve() != path.resolve():
             say(f"{path} still shows all of it: delete it, and copies of it, yourself.")
     if receipt["waiting"]:
         say(f"{receipt['waiting']} of these segments wait in {spool} as they were: redact the folder they go to, too.")

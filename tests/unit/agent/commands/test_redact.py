@@ -378,3 +378,6 @@ def test_of_a_bundle_a_new_one_is_written(call, shop: Recording, tmp_path: Path)
     assert file.read_bytes() == before
     assert call(*words, "-o", str(new), "--force").code == 0
     assert call("redact", str(shop.path), "--text", "x", "-o", str(tmp_path / "n.replay")).code == 2
+    same = call("redact", str(file), "--text", "Nobody", "-o", str(tmp_path / "same.replay"))
+    assert (same.code, "still shows" in same.err) == (0, False)
+    assert not (tmp_path / "same.replay.receipt.json").exists()
