@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from agent.runtime.signals import unwinding
 
 if TYPE_CHECKING:
     import typer
 
+_STDERR = 2
 COMMANDS = {
     "devices": "List the devices that adb sees, and why one cannot be used.",
     "doctor": "Check everything a recording needs, each check with its fix.",
@@ -79,8 +84,36 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+class _Words(io.FileIO):
+    """Standard error that refuses nothing: what nobody can read (a closed terminal, a full disk) fails no command."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _open_words() -> None:
+    """Make standard error one that can always be written, also where it was closed when the program started."""
+    if sys.stderr is None:
+        # Else the next file that is opened would be what programs take for standard error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
+    elif sys.stderr is not sys.__stderr__:
+        return
+    raw = io.BufferedWriter(_Words(_STDERR, "w", closefd=False))
+    encoding = sys.stderr.encoding if sys.stderr else "utf-8"
+    sys.stderr = io.TextIOWrapper(raw, encoding, errors="backslashreplace", line_buffering=True)
+
+
 def main() -> None:
     """Entry point of `android-replay`. Ends the process with the documented exit code."""
+    _open_words()
+    with unwinding():
+        _main()
+
+
+def _main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     app = build(words[:1])
     from agent.errors import AgentError, StorageError, exit_code, worded

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import errno
-import signal
 import socket
 import threading
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import TracebackType
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from agent.errors import AddressTaken, ConfigError
+from agent.runtime.signals import ended_by
 
 STOP_SECONDS = 5
 SIGNAL_SECONDS = 0.2
@@ -84,26 +84,17 @@ class Server:
 
 
 def serve(app: ASGIApp, host: str, port: int, ready: Callable[[Server], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is called once connections are taken. Main thread only.
+    """Serve until SIGINT, SIGTERM or SIGHUP; `ready` is called once connections are taken. Main thread only.
 
     Raises AddressTaken, ConfigError.
     """
     server = Server(app, host, port)
-    signals: list[int] = []
-
-    def end(number: int, frame: FrameType | None) -> None:
-        signals.append(number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with server:
-            ready(server)
-            # A handler may not touch the event that its own thread waits on.
-            while not signals and not server.ended.wait(SIGNAL_SECONDS):
-                pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    asked: list[None] = []
+    with ended_by(lambda: asked.append(None)), server:
+        ready(server)
+        # A handler may not touch the event that its own thread waits on.
+        while not asked and not server.ended.wait(SIGNAL_SECONDS):
+            pass
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -147,12 +147,14 @@ def record(settings: Settings, wanted: Wanted, duration: float | None = None) ->
     from agent.commands.console import logged, say
     from agent.commands.progress import Progress
     from agent.commands.rig import rigged, until_stopped
+    from agent.runtime.signals import finishing
 
     with logged(settings), rigged(settings, wanted) as rig:
         if not rig.serials:
             say("Every device that is or comes attached is recorded.")
         with Progress(rig.statuses, rig.uploader) as progress:
             asyncio.run(until_stopped(rig, duration))
+            finishing()
             progress.note("uploading what is left")
             rig.flush()
         summary = rig.summary()

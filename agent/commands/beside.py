@@ -21,6 +21,7 @@ from agent.runs import instrumentation
 from agent.runs.api import TOKEN, URL, make_app
 from agent.runs.ledger import Attempt, Ledger, Signal
 from agent.runtime.lane import start_lane
+from agent.runtime.signals import ending
 from bridge.types import LogEntry, Stamp
 
 SERIALS = "ANDROID_REPLAY_RUN_SERIALS"
@@ -29,7 +30,6 @@ READY_STEP = 0.05
 # What the phone told last comes so late: pictures wait for a dump, events for their other parts.
 TAIL_SECONDS = 1.5
 STOP_SECONDS = 10.0
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Beside:
@@ -93,15 +93,15 @@ class Beside:
     async def run(self) -> int:
         """Record, and run the command meanwhile; its exit code, 128 + n when signal n ended it.
 
-        The first signal is passed on to the command, a second one ends it by force. Raises KeyboardInterrupt then, and
+        The first signal is passed on to the command, a second one ends it by force; a hang-up is never the second.
+        Raises KeyboardInterrupt then, and
         when the command was not started yet; NoCommand; AgentError when nothing can be recorded from the start.
         """
         assert self._rig is not None
         rig, loop, stop = self._rig, asyncio.get_running_loop(), asyncio.Event()
         self._halt = asyncio.Event()
-        for name in _SIGNALS:
-            if hasattr(signal, name):
-                loop.add_signal_handler(getattr(signal, name), self._on_signal, getattr(signal, name))
+        for number in ending():
+            loop.add_signal_handler(number, self._on_signal, number)
         recording = asyncio.create_task(rig.run(stop), name="recording")
         halted = asyncio.create_task(self._halt.wait())
         code = 0
@@ -157,6 +157,9 @@ class Beside:
             say(f"{serial} is not recorded yet{why}; the command starts all the same.")
 
     def _on_signal(self, number: int) -> None:
+        if self._asked and number == getattr(signal, "SIGHUP", None):
+            # A terminal that closes tells it more than once.
+            return
         self._asked.append(number)
         if self._process is None:
             return

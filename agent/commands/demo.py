@@ -80,8 +80,10 @@ def _end_by_signal() -> None:
         raise SystemExit(128 + number)
 
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), end)
+        number = getattr(signal, name, None)
+        # Who was started to outlive the terminal does.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import typer
 
 from agent.commands.console import put, put_json, say, table
 from agent.errors import AddressTaken, ConfigError, StorageDenied
+from agent.runtime.signals import ending
 
 if TYPE_CHECKING:
     from bridge.emulated.faults import FaultKind
@@ -98,7 +99,7 @@ def _stop_on_signals(stop: threading.Event) -> dict[signal.Signals, Any]:
     def handle(number: int, frame: FrameType | None) -> None:
         stop.set()
 
-    return {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    return {number: signal.signal(number, handle) for number in ending()}
 
 
 def _takes(kind: FaultKind) -> str:

@@ -217,13 +217,13 @@ def serve(
     """A host of the farm until a signal; `prefix` begins the words that run a job, `command` starts a consumer. Raises
     AgentError, BridgeError."""
     import os
-    import signal
     from contextlib import ExitStack
 
     from agent.commands.console import say
     from agent.commands.rig import choose
     from agent.errors import ConfigError
     from agent.farm.job import MOST_TAGS, read_job
+    from agent.runtime.signals import ended_by
     from agent.store.disk import FolderLock, FolderTaken, make_folder
 
     url = _url(settings)
@@ -248,10 +248,9 @@ def serve(
             ) from error
         name = _name(settings)
         host = engine.host(url, name, devices, tags, wanted, settings.farm, command, prefix, _tell)
-        stack.callback(host.close)
         asked = False
 
-        def end(*_: object) -> None:
+        def end() -> None:
             nonlocal asked
             if asked:
                 host.kill()
@@ -260,8 +259,8 @@ def serve(
             _tell("Stopping: running jobs are ended in order. Ctrl-C again ends at once.")
             host.stop()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, end)
+        stack.enter_context(ended_by(end))
+        stack.callback(host.close)
         host.open()
         stack.enter_context(_draining(_courier(settings)))
         say(f"{name} offers {', '.join(wanted) or 'every device'} to the farm at {engine.shown(url)}. Ctrl-C ends.")
@@ -483,23 +482,22 @@ def _check_able(farm: Farm, job: Job, seconds: float) -> None:
 
 def await_reports(farm: Farm, jobs: Sequence[Job], told: Callable[[JobReport, int, int], None]) -> list[JobReport]:
     """The reports of all jobs, in their order. Ctrl-C stops them in order; once more raises KeyboardInterrupt."""
-    import signal
     import threading
 
     from agent.commands.console import say
     from agent.errors import FarmError
+    from agent.runtime.signals import ended_by
 
     asked = threading.Event()
     reports: dict[str, JobReport] = {}
 
-    def end(*_: object) -> None:
+    def end() -> None:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
         say("Stopping the jobs. Ctrl-C again leaves at once.")
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with ended_by(end):
         stopped = away = False
         while len(reports) < len(jobs):
             try:
@@ -524,9 +522,6 @@ def await_reports(farm: Farm, jobs: Sequence[Job], told: Callable[[JobReport, in
                 threading.Event().wait(AWAY_SECONDS)
             if len(reports) < len(jobs):
                 threading.Event().wait(LOOK_SECONDS)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if asked.is_set():
         say(f"{len(jobs)} jobs have ended.")
     return [reports[job.id] for job in jobs]

@@ -123,11 +123,16 @@ def listening(loop: asyncio.AbstractEventLoop, told: Callable[[bytes], None]) ->
             # The terminal has gone.
             loop.remove_reader(number)
 
+    def again() -> None:
+        # Who is told that the terminal has gone is told to go on, too.
+        with contextlib.suppress(termios.error):
+            tty.setcbreak(number)
+
     try:
         tty.setcbreak(number)
         loop.add_reader(number, read)
         if hasattr(signal, "SIGCONT"):
-            loop.add_signal_handler(signal.SIGCONT, tty.setcbreak, number)
+            loop.add_signal_handler(signal.SIGCONT, again)
         yield True
     finally:
         if hasattr(signal, "SIGCONT"):

@@ -194,12 +194,12 @@ def recorded(
     import asyncio
     import contextlib
     import shutil
-    import signal
 
     from agent.commands.console import logged, say
     from agent.commands.progress import Progress
     from agent.commands.rig import rigged
     from agent.errors import AgentError
+    from agent.runtime.signals import finishing
     from agent.store.recording import Recording
     from bridge.errors import BridgeError
 
@@ -220,7 +220,7 @@ def recorded(
                     except (AgentError, BridgeError) as error:
                         failure = error
                     # What ends a job from outside leaves what Ctrl-C leaves.
-                    signal.signal(signal.SIGTERM, signal.default_int_handler)
+                    finishing()
                     progress.note("storing what is left")
                     rig.flush()
                 facts = rig.summary()

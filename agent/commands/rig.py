@@ -27,6 +27,7 @@ from agent.runtime.cost import Meter
 from agent.runtime.heap import share_heaps
 from agent.runtime.least import Least
 from agent.runtime.ring import Ring, Triggers
+from agent.runtime.signals import ending, patient
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
 from agent.runtime.supervisor import Supervisor
@@ -334,6 +335,7 @@ def rigged(
 async def until_stopped(rig: Rig, duration: float | None, stop: asyncio.Event | None = None) -> None:
     """Record until a signal, the duration's end, or `stop`. The first signal stops in order, a second at once.
 
+    A hang-up is never the second: a terminal that closes tells it more than once.
     SIGUSR1 starts capture and SIGUSR2 stops it, where a system has them; where a ring keeps on a signal, SIGUSR1 is it.
     """
     stop = stop or asyncio.Event()
@@ -344,7 +346,7 @@ async def until_stopped(rig: Rig, duration: float | None, stop: asyncio.Event | 
     def asked() -> None:
         nonlocal begun
         if begun:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in numbers:
                 loop.remove_signal_handler(number)
             # What is torn down now fails in its own ways, which are of no interest.
             loop.set_exception_handler(lambda loop, told: None)
@@ -352,8 +354,9 @@ async def until_stopped(rig: Rig, duration: float | None, stop: asyncio.Event | 
         begun = True
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked)
+    told, numbers = patient(asked), ending()
+    for number in numbers:
+        loop.add_signal_handler(number, told, number)
     replay = rig.settings.replay
     first = rig.keep if replay.ring_seconds and "signal" in replay.keep_on else rig.gate.start
     for name, tell in (("SIGUSR1", first), ("SIGUSR2", rig.gate.stop)):

@@ -139,7 +139,6 @@ def _run(
 ) -> tuple[Facts, list[Row]]:
     """Record, run, then make of it what is kept. What was recorded is kept whole when anything goes wrong."""
     import asyncio
-    import signal
     from contextlib import ExitStack, suppress
     from dataclasses import replace
 
@@ -151,6 +150,7 @@ def _run(
     from agent.errors import StorageError
     from agent.runs.shelf import Shelf
     from agent.runs.table import Facts
+    from agent.runtime.signals import finishing
     from bridge.clock import HostClock
 
     check(command)
@@ -169,7 +169,7 @@ def _run(
             stack.enter_context(beside.open(rig, found.environment))
             code = asyncio.run(beside.run())
             # From here on what ends a job from outside is what Ctrl-C is.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            finishing()
             if beside.killed_by:
                 notes.append(f"The command was ended by {beside.killed_by}.")
             if beside.failure:

@@ -43,6 +43,7 @@ from agent.farm.process import Spec
 from agent.farm.rack import Devices, Say
 from agent.farm.status import FarmFacts, HostFacts, JobFacts
 from agent.farm.work import now_ms
+from agent.runtime.signals import ending
 
 log = logging.getLogger(__name__)
 
@@ -398,7 +399,7 @@ def consume(source: RawIOBase, target: IO[bytes], courier: Courier) -> None:
 
     store = Store(check_url(spec.url))
     consumer = Consumer(spec, store, courier, source, tell)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending():
         signal.signal(number, lambda *_: consumer.end("host-lost", "its worker was told to end"))
     try:
         consumer.run(lambda: _loop(consumer), _halt)

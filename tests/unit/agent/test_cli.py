@@ -76,6 +76,14 @@ def test_a_name_that_no_file_system_takes_is_a_sentence(
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
+def test_words_that_nobody_can_read_fail_no_command(where: str, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("")
+    command = f"{sys.executable} -P -m agent.cli events {tmp_path}/a.log --json {where}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("where", [">/dev/full", ">&-"])
 def test_an_output_that_takes_nothing_is_said(where: str) -> None:
     command = f"{sys.executable} -P -m agent.cli doctor --json {where}"

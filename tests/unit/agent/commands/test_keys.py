@@ -7,6 +7,7 @@ import signal
 import sys
 import termios
 import threading
+import tty
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,26 @@ def test_who_was_suspended_finds_the_terminal_as_it_was(terminal: int) -> None:
             await asyncio.get_running_loop().run_in_executor(None, until, seen, "the keys")
 
     asyncio.run(run())
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCONT"), reason="this system suspends no program")
+def test_a_terminal_that_has_gone_is_no_failure(terminal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is told that it has gone is told to go on in the same breath."""
+
+    async def run() -> list[object]:
+        loop, failed = asyncio.get_running_loop(), []
+        loop.set_exception_handler(lambda loop, told: failed.append(told))
+
+        def gone(*_: object) -> None:
+            raise termios.error(5, "Input/output error")
+
+        with listening(loop, lambda data: None), monkeypatch.context() as patch:
+            patch.setattr(tty, "setcbreak", gone)
+            os.kill(os.getpid(), signal.SIGCONT)
+            await asyncio.sleep(0.05)
+        return failed
+
+    assert asyncio.run(run()) == []
 
 
 def test_without_a_terminal_there_are_no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

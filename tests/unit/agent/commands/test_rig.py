@@ -46,6 +46,21 @@ def test_the_first_signal_stops_in_order_and_a_second_at_once() -> None:
     assert rig.asked == 1
 
 
+def test_a_closed_terminal_stops_in_order_however_often_it_tells() -> None:
+    class Hung(Endless):
+        async def run(self, stop: asyncio.Event) -> None:
+            os.kill(os.getpid(), signal.SIGHUP)
+            await stop.wait()
+            # The kernel tells it, and the shell.
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.05)
+            self.asked += 1
+
+    rig = Hung()
+    asyncio.run(until_stopped(rig, None))  # type: ignore[arg-type]
+    assert rig.asked == 1
+
+
 def test_a_stop_by_key_is_no_signal() -> None:
     class Keyed(Endless):
         async def run(self, stop: asyncio.Event) -> None:
