@@ -117,8 +117,10 @@ def _main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     app = build(words[:1])
     from agent.errors import AgentError, StorageError, exit_code, worded
+    from agent.store.disk import sweep_private
     from bridge.errors import BridgeError
 
+    sweep_private()
     try:
         try:
             app()

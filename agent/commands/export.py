@@ -81,6 +81,7 @@ def export(
     from agent.commands.view import opened
     from agent.errors import ConfigError, RecordingError
     from agent.export.part import check_filled
+    from agent.runtime.signals import ending, patient
 
     if form in (Format.REPLAY, Format.BUNDLE) and (session, device, begin, end) != (None, None, None, None):
         what = "A .replay file" if form is Format.REPLAY else "A bug bundle"
@@ -89,8 +90,9 @@ def export(
         raise ConfigError("A page holds whole sessions.", "Leave --from and --to away, or take another format.")
     # A job that is ended from outside leaves no half file either.
     _interrupted.clear()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    told = patient(_interrupt)
+    for number in ending():
+        signal.signal(number, told)
     problems: list[str] = []
     with opened(path) as recording:
         check_filled(recording, path)
@@ -224,7 +226,7 @@ def _report(row: dict[str, Any], as_json: bool) -> None:
         put_json(row)
 
 
-def _interrupt(*_: object) -> None:
+def _interrupt() -> None:
     _interrupted.set()
     raise KeyboardInterrupt
 

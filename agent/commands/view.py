@@ -85,11 +85,12 @@ def view(
 def _door(address: str) -> Iterator[str]:
     """A file of this user's alone that leads a browser to the address: every user of a host may see what a program, a
     browser too, was started with."""
-    import tempfile
     from html import escape
 
-    with tempfile.TemporaryDirectory(prefix="android-replay-") as folder:
-        file = Path(folder) / "open.html"
+    from agent.store.disk import private_folder
+
+    with private_folder() as folder:
+        file = folder / "open.html"
         file.touch(0o600)
         page = '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>Replay</title>'
         file.write_text(f'{page}<meta http-equiv="refresh" content="0; url={escape(address)}">', encoding="utf-8")

@@ -10,7 +10,6 @@ import errno
 import os
 import re
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import RecordingError
-from agent.store.disk import guarded, make_folder
+from agent.store.disk import guarded, make_folder, private_folder
 from agent.store.recording import Recording
 
 SUFFIX = ".replay"
@@ -74,9 +73,9 @@ def unpacked(file: Path) -> Iterator[Recording]:
 
     Raises RecordingError when the file is no bundle, is damaged, or wants too much; StorageError.
     """
-    with tempfile.TemporaryDirectory(prefix="android-replay-") as base:
+    with private_folder() as base:
         # Its name is shown, and may be anything: ".." among others.
-        folder = Path(base) / (file.stem if _PLAIN.fullmatch(file.stem) else "recording")
+        folder = base / (file.stem if _PLAIN.fullmatch(file.stem) else "recording")
         with guarded(file):
             for place in ("segments", "pictures"):
                 make_folder(folder / place)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import stat
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +25,8 @@ if sys.platform != "win32":
     import fcntl
 
 PART = ".part"
+_PRIVATE = "android-replay-"
+_OWNED = ".owned"
 PIECE_BYTES = 1 << 20
 # What an append needs: its bytes and the file's size, not the file's times.
 _datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
@@ -248,6 +253,44 @@ class FolderLock:
     def close(self) -> None:
         """Let go; idempotent."""
         self._file.close()
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder for its owner only among the temporary ones, removed when the block ends. What a process that is killed
+    leaves, `sweep_private` removes. Raises OSError."""
+    base = Path(tempfile.mkdtemp(prefix=_PRIVATE, suffix=PART))
+    lock: FolderLock | None = None
+    try:
+        if sys.platform != "win32":
+            # Where a disk knows no locks nothing is swept.
+            with suppress(StorageError):
+                lock = FolderLock(base / _OWNED)
+        # Nobody sweeps it before it is locked.
+        base = base.rename(base.with_suffix(""))
+        yield base
+    finally:
+        shutil.rmtree(base)
+        if lock is not None:
+            lock.close()
+
+
+def sweep_private() -> None:
+    """Remove this user's private folders whose process has ended without removing them."""
+    if sys.platform == "win32":
+        return
+    with suppress(OSError):
+        for place in Path(tempfile.gettempdir()).glob(f"{_PRIVATE}*"):
+            with suppress(OSError, StorageError):
+                known = place.lstat()
+                if stat.S_ISDIR(known.st_mode) and known.st_uid == os.getuid() and place.suffix != PART:
+                    # Without this file it is none of them.
+                    (place / _OWNED).lstat()
+                    lock = FolderLock(place / _OWNED)
+                    try:
+                        shutil.rmtree(place)
+                    finally:
+                        lock.close()
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:

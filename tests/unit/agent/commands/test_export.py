@@ -17,6 +17,7 @@ from fakes.patterned import DEVICE, LENGTH_MS, OTHER_SESSION, SESSION
 from agent.commands import export as module
 from agent.commands.export import Format, export
 from agent.errors import BuildError, ConfigError, RecordingError
+from agent.runtime.signals import ending
 from agent.store.recording import Recording
 
 
@@ -27,10 +28,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def own_signal() -> object:
-    """The command sets what SIGTERM does."""
-    before = signal.getsignal(signal.SIGTERM)
+    """The command sets what signals do."""
+    before = {number: signal.getsignal(number) for number in ending()}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -150,7 +152,7 @@ def test_without_pyav_the_next_step_is_named(shop: Path, tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_leaves_no_file(tmp_path: Path, number: signal.Signals) -> None:
     pytest.importorskip("av")
     recording = Recording.create(tmp_path / "long")

@@ -44,6 +44,27 @@ def test_serves_until_it_is_interrupted(shop: Path) -> None:
     assert told == "Ctrl-C ends.\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_nothing_of_a_file_stays_unpacked(call, shop: Path, tmp_path: Path, number: signal.Signals) -> None:
+    file, place = tmp_path / "shop.replay", tmp_path / "temporary"
+    assert call("export", str(shop), "--format", "replay", "-o", str(file)).code == 0
+    place.mkdir()
+    environment = {**os.environ, "TMPDIR": str(place)}
+    command = [sys.executable, "-P", "-m", "agent.cli"]
+    with subprocess.Popen(
+        [*command, "view", str(file), "--no-open"], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http://")
+        assert list(place.glob("*/shop/recording.json"))
+        process.send_signal(number)
+        assert process.wait(20) == (-signal.SIGKILL if number is signal.SIGKILL else 0)
+    if number is signal.SIGKILL:
+        # The next start finds it, whatever it does.
+        subprocess.run([*command, "snippet", "log"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert list(place.iterdir()) == []
+
+
 @pytest.mark.parametrize("given", ["", "a fixed one"])
 def test_other_machines_need_a_token(shop: Path, given: str) -> None:
     words = ["--host", "0.0.0.0", "--no-open", *(["--token-env", "TOKEN"] if given else [])]

@@ -6,6 +6,7 @@ import resource
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from agent.store.disk import (
     erase_words,
     guarded,
     make_folder,
+    private_folder,
+    sweep_private,
     write_files,
 )
 
@@ -33,6 +36,16 @@ from agent.store.disk import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
+"""
+
+
+KEEPER = """
+import sys
+from agent.store.disk import private_folder
+with private_folder() as folder:
+    (folder / "secret").write_text("told to nobody")
+    print(folder, flush=True)
+    sys.stdin.read()
 """
 
 
@@ -179,3 +192,33 @@ def test_a_shared_lock_lets_sharers_in_and_nobody_else(tmp_path: Path) -> None:
 def test_parents_are_for_the_owner_only_too(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b" / "c")
     assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/c")] == [0o700] * 3
+
+
+def test_a_private_folder_goes_with_its_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(SystemExit), private_folder() as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (folder / "secret").touch()
+        sweep_private()
+        assert (folder / "secret").exists()
+        raise SystemExit
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "android-replay-mine").mkdir()
+    (tmp_path / "android-replay-file").touch()
+    (tmp_path / "android-replay-link").symlink_to(tmp_path / "android-replay-mine")
+    others = set(tmp_path.iterdir())
+    words = [sys.executable, "-c", KEEPER]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        sweep_private()
+        assert (folder / "secret").exists()
+        process.kill()
+    assert (folder / "secret").exists()
+    sweep_private()
+    assert set(tmp_path.iterdir()) == others
