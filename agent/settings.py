@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -37,7 +38,21 @@ _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
 def _state_home() -> Path:
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "android-replay"
+    """Where state is kept. Without a home folder it is beside what waits, in the spool that the environment names.
+    Raises ConfigError."""
+    given = os.environ.get("XDG_STATE_HOME")
+    if given:
+        return Path(given) / "android-replay"
+    try:
+        return Path.home() / ".local" / "state" / "android-replay"
+    except RuntimeError as error:
+        spool = os.environ.get(f"{ENV_PREFIX}SPOOL")
+        if spool:
+            return Path(spool)
+        raise ConfigError(
+            "This user has no home folder, and nothing else says where state is to be kept.",
+            f"Set HOME, XDG_STATE_HOME or {ENV_PREFIX}SPOOL to a folder that you can write.",
+        ) from error
 
 
 def _adb_port() -> int:
@@ -262,9 +277,9 @@ def load(flags: Mapping[str, Any], file: Path | None = None, plugin: Mapping[str
 
     Raises ConfigError that names the setting, the place it came from and what it accepts.
     """
-    from_file = _read(file) if file else {}
+    from_file = _given(_read(file)) if file else {}
     from_flags = _nest({name: value for name, value in flags.items() if value is not None})
-    from_environment = _environment()
+    from_environment = _given(_environment())
     from_plugin = _nest(plugin or {})
     origins: dict[str, Origin] = {}
     origins |= dict.fromkeys((name for name, _ in _flatten(from_file)), "file")
@@ -319,6 +334,19 @@ def _first_line(file: Path, setting: str, what: str) -> str:
     if not key:
         raise ConfigError(f"{setting} {file} begins with an empty line.", hint)
     return key
+
+
+def _given(values: Mapping[str, Any], fields: Mapping[str, FieldInfo] = Settings.model_fields) -> dict[str, Any]:
+    """Without paths that are empty: these count as not set, where a path would be the folder in which one stands."""
+    made = {}
+    for name, value in values.items():
+        field = fields.get(name)
+        kind = None if field is None else field.annotation
+        if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, BaseModel):
+            made[name] = _given(value, kind.model_fields)
+        elif value != "" or kind not in (Path, Path | None):
+            made[name] = value
+    return made
 
 
 def _environment() -> dict[str, Any]:

@@ -45,8 +45,9 @@ def available() -> bool:
     return find_spec("grpc") is not None
 
 
-def find(serial: str, environment: Mapping[str, str], home: Path) -> Endpoint | None:
-    """The endpoint of the emulator with this serial, from the discovery files; None for any other device."""
+def find(serial: str, environment: Mapping[str, str], home: Path | None) -> Endpoint | None:
+    """The endpoint of the emulator with this serial, from the discovery files; None for any other device. `home` is
+    the user's home folder, if there is one."""
     named = _SERIAL.fullmatch(serial)
     if named is None:
         return None
@@ -72,14 +73,15 @@ def endpoint(text: str, console: int) -> Endpoint | None:
     return Endpoint(int(port), facts.get("grpc.token", ""))
 
 
-def _folders(environment: Mapping[str, str], home: Path) -> Iterator[Path]:
+def _folders(environment: Mapping[str, str], home: Path | None) -> Iterator[Path]:
     """Where running emulators tell of themselves: by variable, and where they fall back to on Linux and macOS."""
     for name in ("XDG_RUNTIME_DIR", "ANDROID_EMULATOR_HOME", "LOCALAPPDATA"):
         if environment.get(name):
             folder = Path(environment[name])
             yield (folder / "Temp" if name == "LOCALAPPDATA" else folder) / "avd" / "running"
-    yield home / ".android" / "avd" / "running"
-    yield home / "Library" / "Caches" / "TemporaryItems" / "avd" / "running"
+    if home is not None:
+        yield home / ".android" / "avd" / "running"
+        yield home / "Library" / "Caches" / "TemporaryItems" / "avd" / "running"
 
 
 class EmulatorScreen:

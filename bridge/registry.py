@@ -225,7 +225,7 @@ class Registry:
             # It knows the default display only, and of a fold maybe the wrong half.
             polled.insert(1, UiaScreen(serial, server, self._clock, display))
         streams = self._streams(shell, clock, display)
-        where = emulator.find(serial, os.environ, Path.home()) if self._server.host in LOOPBACK else None
+        where = emulator.find(serial, os.environ, _home()) if self._server.host in LOOPBACK else None
         if where is not None and emulator.available():
             # Costs the emulated phone nothing, where a video is encoded by its processor.
             polled.insert(0, emulator.EmulatorScreen(serial, where, self._clock, display))
@@ -399,6 +399,14 @@ def listing(text: str) -> tuple[Listed, ...]:
             )
         )
     return tuple(found)
+
+
+def _home() -> Path | None:
+    """This user's home folder; None for one that has none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def start_server(server: AdbServer, deadline: Deadline) -> None:

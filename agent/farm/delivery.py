@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.errors import AgentError, RecordingError
-from agent.outbox.sink import parse_sink
+from agent.outbox.sink import folder_named, parse_sink
 from agent.outbox.spool import Spool, open_free
 from agent.outbox.uploader import BACKOFFS, Uploader
 from agent.settings import Upload
@@ -51,7 +51,7 @@ class SinkCourier:
             kind, _, rest = sink.partition(":")
             try:
                 if kind == "dir":
-                    places.append(str(_copied(folder, Path(rest).expanduser().absolute() / name)))
+                    places.append(str(_copied(folder, folder_named(rest) / name)))
                 else:
                     posted.append(sink)
             except AgentError as error:

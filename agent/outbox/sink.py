@@ -73,10 +73,18 @@ def _is_text(spec: str) -> bool:
     return True
 
 
+def folder_named(rest: str) -> Path:
+    """The folder that a `dir:` sink names, whole. Raises ConfigError for a ~ that stands for no home folder."""
+    try:
+        return Path(rest).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigError(f"dir:{rest}: there is no such home folder.", "Write the whole path, or set HOME.") from error
+
+
 def _folder(rest: str, posting: Callable[[], Posting]) -> Sink:
     from agent.outbox.folder import FolderSink
 
-    return FolderSink(Path(rest).expanduser().absolute())
+    return FolderSink(folder_named(rest))
 
 
 def _collector(rest: str, posting: Callable[[], Posting]) -> Sink:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pwd
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,48 @@ def test_a_key_file_that_is_none_is_named(tmp_path: Path, content: bytes | None,
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=said):
         load({"upload.api_key_file": file})
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder, as in many a container."""
+
+    def unknown(number: int) -> object:
+        raise KeyError(number)
+
+    for name in ("HOME", "XDG_STATE_HOME", "ANDROID_REPLAY_SPOOL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+def test_without_a_home_folder_the_next_step_is_named(
+    homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="no home folder") as told:
+        load({})
+    # And each of the steps leads on.
+    for name in ("HOME", "XDG_STATE_HOME", "ANDROID_REPLAY_SPOOL"):
+        assert name in told.value.hint
+        with monkeypatch.context() as patch:
+            patch.setenv(name, str(tmp_path))
+            settings = load({}).settings
+        for folder in (settings.spool, settings.relay.folder, settings.farm.folder, settings.farm.leases):
+            assert folder.is_relative_to(tmp_path)
+
+
+def test_an_empty_path_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be the folder in which one stands."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for name in ("SPOOL", "RELAY__FOLDER", "LOG__FILE", "CAPTURE__SCRCPY_SERVER"):
+        monkeypatch.setenv(f"ANDROID_REPLAY_{name}", "")
+    file = tmp_path / "replay.toml"
+    file.write_text('[farm]\nfolder = ""\n')
+    loaded = load({}, file)
+    home = tmp_path / "android-replay"
+    assert (loaded.settings.spool, loaded.settings.relay.folder) == (home / "spool", home / "relay")
+    assert loaded.settings.farm.folder == home / "farm"
+    assert (loaded.settings.log.file, loaded.settings.capture.scrcpy_server) == (None, None)
+    assert {origin for _, _, origin in loaded.rows()} == {"default"}
+    # What is set beneath counts.
+    file.write_text('spool = "/var/spool/replay"\n')
+    assert load({}, file).settings.spool == Path("/var/spool/replay")

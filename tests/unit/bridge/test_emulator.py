@@ -201,6 +201,8 @@ def test_an_emulator_is_found_by_its_file(tmp_path: Path) -> None:
         assert find(other, environment, home) is None
     (here / "pid_3.ini").mkdir()
     assert find("emulator-5554", environment, home) == Endpoint(8554, "secret==")
+    # Not every user has a home.
+    assert find("emulator-5554", {}, None) is None
 
 
 @pytest.mark.parametrize("text", ["", "port.serial=5554\n", INI.replace("8554", "99999"), INI.replace("8554", "-1")])

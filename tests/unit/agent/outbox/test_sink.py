@@ -24,6 +24,12 @@ def test_a_folder_means_the_same_from_everywhere(tmp_path: Path, monkeypatch: py
     assert parse_sink("dir:~/out").name == f"dir:{tmp_path / 'out'}"
 
 
+def test_a_home_folder_that_is_not_there_is_said() -> None:
+    with pytest.raises(ConfigError, match="no such home folder") as told:
+        parse_sink("dir:~nobody-of-this-name/out")
+    assert "HOME" in told.value.hint
+
+
 @pytest.mark.parametrize("spec", ["", "dir", "dir:", "ftp:host", "http://127.0.0.1", "C:", ":x"])
 def test_other_specs_get_the_list_of_kinds(spec: str) -> None:
     with pytest.raises(ConfigError) as caught:
