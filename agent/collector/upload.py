@@ -218,7 +218,8 @@ def _synthesised(
     pictures: tuple[str, ...],
     size: int,
 ) -> SegmentManifest:
-    """A manifest for another client's upload. The id comes from the content, so that a repeat is the same segment."""
+    """A manifest for another client's upload. The id comes from the content: a repeat is the same segment. Raises
+    Refused."""
     name = segment or xxhash.xxh3_128_hexdigest(f"{device_id}\0{session_id}\0".encode() + b"\n".join(lines))
     times = [int(event["timestamp"]) for event in parsed]
     tags = [event["data"].get("tag") for event in parsed if event["type"] == 5 and isinstance(event["data"], dict)]
@@ -231,14 +232,18 @@ def _synthesised(
         logs=sum(event["type"] == 6 for event in parsed),
         gaps=tags.count("gap"),
     )
+    try:
+        start_ms, end_ms = schema.check_times(min(times), max(times))
+    except RecordingError as error:
+        raise Refused(400, f"the events have no times: {error.message}") from error
     return SegmentManifest(
         id=name,
         session_id=session_id,
         device_id=device_id,
         serial="",
         seq=0,
-        start_ms=min(times),
-        end_ms=max(times),
+        start_ms=start_ms,
+        end_ms=end_ms,
         reason="time",
         counts=counts,
         pictures=pictures,

@@ -23,6 +23,8 @@ UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 SEGMENT_ID = re.compile(r"[0-9a-f]{8,64}")
 DIGEST = re.compile(r"[0-9a-f]{32}")
+# The year 5138: what is later is no time at which a screen was recorded.
+END_OF_TIME_MS = 10**14
 _REASONS: tuple[SealReason, ...] = get_args(SealReason)
 
 
@@ -62,14 +64,15 @@ def read_manifest(document: object) -> StoredManifest:
     """Raises RecordingError when the document is damaged or newer than this program."""
     fields = upgrade(document)
     pictures = tuple(check_digest(item) for item in _list(fields, "pictures"))
+    start_ms, end_ms = check_times(_integer(fields, "start_ms"), _integer(fields, "end_ms"))
     manifest = SegmentManifest(
         id=check_id(_text(fields, "id")),
         session_id=_integer(fields, "session_id"),
         device_id=_text(fields, "device_id"),
         serial=_text(fields, "serial", ""),
         seq=_integer(fields, "seq"),
-        start_ms=_integer(fields, "start_ms"),
-        end_ms=_integer(fields, "end_ms"),
+        start_ms=start_ms,
+        end_ms=end_ms,
         reason=read_reason(fields.get("reason")),
         counts=read_counts(fields.get("counts")),
         pictures=pictures,
@@ -145,6 +148,13 @@ def check_id(text: str) -> str:
     if not SEGMENT_ID.fullmatch(text):
         raise _damaged(f"{text[:80]!r} is no segment id")
     return text
+
+
+def check_times(start_ms: int, end_ms: int) -> tuple[int, int]:
+    """Both, when a segment can have them: no calendar tells other times. Raises RecordingError."""
+    if not 0 <= start_ms <= end_ms < END_OF_TIME_MS:
+        raise _damaged(f"from {start_ms} to {end_ms} ms is no time")
+    return start_ms, end_ms
 
 
 def check_digest(text: object) -> str:

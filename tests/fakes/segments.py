@@ -46,7 +46,8 @@ def segment(
     extra: Iterable[dict[str, object]] = (),
 ) -> SealedSegment:
     """Meta, FullSnapshot, one picture a second, a tap, a Segment event, a log line, a gap, `extra` events, the end."""
-    start = session_id + 1000 + seq * 30_000
+    # A session id need not be a time.
+    start = (session_id if session_id < 10**13 else SESSION) + 1000 + seq * 30_000
     pictures = [picture(shade) for shade in shades]
     events: list[dict[str, Any]] = [_meta(start), _full(start + 1, pictures[0])]
     events += [_swap(start + 1000 * n, shown) for n, shown in enumerate(pictures[1:], 1)]

@@ -264,3 +264,10 @@ def test_two_end_events_are_none() -> None:
     events = list(wire.inlined(segment()))
     sealed = seal(DEVICE, SESSION, None, [*events, events[-1]])
     assert sealed.manifest.serial == ""
+
+
+@pytest.mark.parametrize("at", [-5, 10**14, 1e300])
+def test_events_at_times_that_no_calendar_tells_are_refused(at: float) -> None:
+    with pytest.raises(Refused, match="no time") as told:
+        seal("d" * 8, SESSION, None, [json.dumps({"type": 4, "timestamp": at, "data": {}}).encode()])
+    assert told.value.status == 400

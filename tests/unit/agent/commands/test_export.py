@@ -234,3 +234,19 @@ def test_where_nothing_was_recorded_yet_the_next_step_is_named(call, tmp_path: P
     assert f"{recording.path} holds no readable segment" in ended.err
     assert "`android-replay upload` brings what waits in the spool" in ended.err
     assert not (tmp_path / "out.zip").exists()
+
+
+@pytest.mark.parametrize("times", [{"start_ms": -(10**15), "end_ms": 10**17}, {"end_ms": 0}])
+def test_times_that_no_calendar_tells_cost_their_segment_alone(tmp_path: Path, times: dict[str, int]) -> None:
+    recording = patterned.record(tmp_path / "shop")
+    name = f"{recording.manifests()[0].id}.json"
+    file = recording.path / "segments" / name
+    file.write_text(json.dumps(json.loads(file.read_text()) | times))
+    out = tmp_path / "steps.md"
+    done = run(str(recording.path), "--format", "steps", "-o", str(out), "--session", str(OTHER_SESSION))
+    assert (done.returncode, "Traceback" in done.stderr) == (11, False)
+    assert name in done.stderr
+    assert out.read_text().startswith("#")
+    done = run(str(recording.path), "--format", "bundle", "-o", str(tmp_path / "bug"))
+    assert (done.returncode, "Traceback" in done.stderr) == (11, False)
+    assert name in done.stderr

@@ -24,8 +24,8 @@ MANIFESTS = st.builds(
     device_id=st.text(),
     serial=st.text(),
     seq=st.integers(0, 1000),
-    start_ms=INT64,
-    end_ms=INT64,
+    start_ms=st.integers(0, 10**13),
+    end_ms=st.integers(10**13, 10**14 - 1),
     reason=st.sampled_from(["time", "size", "session", "resize", "stop", "lost"]),
     counts=st.builds(Counts, frames=st.integers(0, 99), blocked=st.integers(0, 99)),
     pictures=st.lists(st.text(HEX, min_size=32, max_size=32), max_size=3).map(tuple),
@@ -131,3 +131,13 @@ def test_upgrade_takes_one_step_per_version() -> None:
 
 def test_every_older_schema_has_a_step() -> None:
     assert set(schema.UPGRADES) == set(range(1, schema.SCHEMA))
+
+
+@pytest.mark.parametrize(
+    ("start_ms", "end_ms"),
+    [(-(10**15), 10**12), (-1, 5), (10**12, 10**17), (10**12, 10**14), (10**12, 0), (10**12, 10**12 - 1)],
+)
+def test_times_that_no_calendar_tells_are_damage(start_ms: int, end_ms: int) -> None:
+    with pytest.raises(RecordingError, match="is no time"):
+        schema.read_manifest(document(start_ms=start_ms, end_ms=end_ms))
+    assert schema.read_manifest(document(start_ms=10**12, end_ms=10**12)).manifest.start_ms == 10**12
