@@ -30,6 +30,8 @@ from bridge.errors import (
 
 STDOUT, STDERR, EXIT = 1, 2, 3
 READ_BYTES = 1 << 18
+# A server tells its version at once, whatever its devices do.
+VERSION_SECONDS = 5.0
 # poll() counts milliseconds in an int; beyond this a socket timeout overflows, so such a deadline means "until closed".
 LONGEST_WAIT = 2_000_000.0
 _GONE = re.compile(r"device '.*' not found|device (still )?(offline|connecting)|no (such )?device|no emulators")
@@ -235,8 +237,15 @@ class SmartSocket:
             return self.read_block(stream, deadline)
 
     def version(self, deadline: Deadline) -> int:
-        """The server's protocol number: 41 for adb 29 to 36."""
-        answer = self.query("host:version", deadline)
+        """The server's protocol number: 41 for adb 29 to 36. Raises ServerPortTaken for one that does not answer."""
+        try:
+            answer = self.query("host:version", Deadline(min(VERSION_SECONDS, deadline.remaining())))
+        except BridgeTimeout as error:
+            if deadline.passed or error.op != "host:version":
+                raise
+            # A program that waits for the end of a line waits for ever.
+            taken = f"what listens at {self.server} does not answer and is no adb server, or one that hangs"
+            raise ServerPortTaken("", "talk to the adb server", taken) from error
         try:
             return int(answer, 16)
         except ValueError as error:

@@ -88,10 +88,11 @@ def attach(
     Example: android-replay attach --app com.example.shop --sink dir:replays --duration 60
     """
     from agent.commands.console import put_json
-    from agent.commands.rig import Wanted
+    from agent.commands.rig import Wanted, check_choice
     from agent.errors import StorageFull
     from agent.settings import load
 
+    check_choice(device, every)
     flags = {
         "capture.quality": quality,
         "privacy.level": level,

@@ -220,12 +220,13 @@ def serve(
     from contextlib import ExitStack
 
     from agent.commands.console import say
-    from agent.commands.rig import choose
+    from agent.commands.rig import check_choice, choose
     from agent.errors import ConfigError
     from agent.farm.job import MOST_TAGS, read_job
     from agent.runtime.signals import ended_by
     from agent.store.disk import FolderLock, FolderTaken, make_folder
 
+    check_choice(specs, every)
     url = _url(settings)
     if len(tags) > MOST_TAGS - 2:
         raise ConfigError(f"{len(tags)} tags are too many.", f"{MOST_TAGS - 2} are the most.")

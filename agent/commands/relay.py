@@ -54,13 +54,17 @@ def relay(
     import threading
 
     from agent.commands.console import logged, put_json, say
-    from agent.commands.rig import choose, traces
+    from agent.commands.rig import check_choice, choose, traces
+    from agent.errors import ConfigError
     from agent.runtime.signals import ended_by
     from agent.settings import load
     from bridge.clock import HostClock
     from bridge.registry import Registry
     from bridge.smartsocket import AdbServer
 
+    check_choice(device, every)
+    if listen is not None and (device or every):
+        raise ConfigError("With --listen no device is asked for.", "Leave -s and --all away, or --listen.")
     flags = {
         "relay.port": port,
         "relay.upstream": upstream,

@@ -396,6 +396,12 @@ def video_settings(capture: Capture) -> VideoSettings | None:
     return VideoSettings(capture.width, capture.bit_rate, rate, jar, capture.scrcpy_version)
 
 
+def check_choice(specs: Sequence[str] | None, every: bool) -> None:
+    """Raises ConfigError when both some devices and all are asked for."""
+    if specs and every:
+        raise ConfigError("--all takes every device, and -s names some.", "Leave one of them away.")
+
+
 def choose(registry: Registry, specs: tuple[str, ...]) -> tuple[str, ...]:
     """The serials that the specs name; the only usable device when there are none.
 

@@ -11,6 +11,7 @@ from fakes.adb_server import FakeAdbServer, Peer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge import smartsocket as module
 from bridge.deadline import Deadline
 from bridge.errors import (
     AdbServerError,
@@ -146,6 +147,18 @@ def test_passed_deadline_asks_nothing(server: FakeAdbServer, smart: SmartSocket)
     with pytest.raises(BridgeTimeout):
         smart.version(Deadline(0))
     assert server.requests == []
+
+
+def test_a_server_that_waits_for_the_end_of_a_line_is_none_of_adb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any HTTP server does."""
+    monkeypatch.setattr(module, "VERSION_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        smart = SmartSocket(AdbServer(port=other.getsockname()[1]))
+        with pytest.raises(ServerPortTaken, match="is no adb server"):
+            smart.version(soon())
+        # Who had no time to wait knows nothing of it.
+        with pytest.raises(BridgeTimeout):
+            smart.version(Deadline(0.1))
 
 
 @pytest.mark.parametrize("service", ["exec:stall", "shell,v2,raw:stall"])

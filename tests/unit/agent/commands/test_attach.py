@@ -122,3 +122,10 @@ def test_a_scrcpy_server_that_is_none(
     ended = call("attach", "-s", "SERIAL")
     assert ended.code == 2
     assert words in ended.err
+
+
+@pytest.mark.parametrize("command", ["attach", "relay"])
+def test_all_devices_and_some_are_a_contradiction(call, server: FakeAdbServer, command: str) -> None:
+    ended = call(command, "--all", "-s", "R58")
+    assert (ended.code, "-s names some" in ended.err) == (2, True)
+    assert server.requests == []

@@ -126,3 +126,8 @@ def test_an_adb_server_on_another_host(call, tmp_path: Path, monkeypatch: pytest
     ended = call("relay", "--all", "--folder", str(tmp_path))
     assert ended.code == 2
     assert "192.0.2.1" in ended.err
+
+
+def test_a_port_of_the_host_and_a_phone_are_a_contradiction(call) -> None:
+    ended = call("relay", "--listen", "0", "-s", "R58")
+    assert (ended.code, "--listen" in ended.err) == (2, True)
