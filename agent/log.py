@@ -289,12 +289,12 @@ def shown(
     form: Format = "text",
     file: Path | None = None,
     every: float = 30.0,
-) -> Iterator[Callable[[str], None]]:
+) -> Iterator[Callable[..., None]]:
     """Send our packages' log to stderr, or to `file`, while the block runs, from 0 (nothing) over 2 (warnings) to 4
     (everything); `secrets` never show in it. A message that repeats is told once in `every` seconds.
 
-    Gives what takes a command's own words as a record, whatever the level. Raises StorageDenied when the file cannot be
-    opened.
+    Gives what takes a command's own words as a record, of level INFO when none is given, and shows it in any case.
+    Raises StorageDenied when the file cannot be opened.
     """
     try:
         target: logging.Handler = _Screen() if file is None else _File(file)
@@ -312,8 +312,8 @@ def shown(
         logger.setLevel(LEVELS[level])
         logger.propagate = False
 
-    def told(words: str) -> None:
-        target.handle(logging.LogRecord(WORDS, logging.INFO, "", 0, words, None, None))
+    def told(words: str, level: int = logging.INFO) -> None:
+        target.handle(logging.LogRecord(WORDS, level, "", 0, words, None, None))
 
     try:
         yield told

@@ -19,9 +19,11 @@ SIGNAL_SECONDS = 0.2
 
 
 class Server:
-    """A server that runs from `start` to `stop`, or as a context manager. Port 0 takes a free one."""
+    """A server that runs from `start` to `stop`, or as a context manager. Port 0 takes a free one; `option` is what a
+    person chose it by."""
 
-    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0, option: str = "--port") -> None:
+        self._option = option
         self._app = app
         self._address = (host, port)
         self._thread: threading.Thread | None = None
@@ -30,7 +32,7 @@ class Server:
 
     def start(self) -> None:
         """Listen, then serve. Connections are taken from here on. Raises AddressTaken, ConfigError."""
-        listening = listen(*self._address)
+        listening = listen(*self._address, self._option)
         self._address = listening.getsockname()[:2]
         config = uvicorn.Config(
             self._app,
@@ -97,11 +99,16 @@ def serve(app: ASGIApp, host: str, port: int, ready: Callable[[Server], None]) -
             pass
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises AddressTaken, ConfigError."""
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+    """A listening socket; port 0 takes a free one. `option` is what a person chose the port by.
+
+    Raises AddressTaken, ConfigError.
+    """
     if not 0 <= port < 2**16:
         # The resolver would take the number modulo 2**16.
-        raise ConfigError(f"{host}:{port} is no address to listen on.", "A --port is a number from 0 to 65535.")
+        raise ConfigError(
+            f"{host}:{port} is no address to listen on.", f"A port ({option}) is a number from 0 to 65535."
+        )
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, OverflowError, UnicodeError) as error:
@@ -115,7 +122,10 @@ def listen(host: str, port: int) -> socket.socket:
         listening.close()
         if error.errno == errno.EADDRINUSE:
             raise AddressTaken(
-                f"Another program listens on {host}:{port}.", "Stop it, or choose another --port (0 takes a free one)."
+                f"Another program listens on {host}:{port}.",
+                f"Stop it, or choose another one by {option} (0 takes a free one).",
             ) from error
-        raise ConfigError(f"{host}:{port}: {error.strerror}.", "Choose another --host or --port.") from error
+        raise ConfigError(
+            f"{host}:{port}: {error.strerror}.", f"Choose another address, or another port by {option}."
+        ) from error
     return listening

@@ -87,7 +87,7 @@ def attach(
 
     Example: android-replay attach --app com.example.shop --sink dir:replays --duration 60
     """
-    from agent.commands.console import put_json
+    from agent.commands.console import logged, put_json
     from agent.commands.rig import Wanted, check_choice
     from agent.errors import StorageFull
     from agent.settings import load
@@ -112,14 +112,15 @@ def attach(
     plugin = _plugin_config(plugin_config) if plugin_config else None
     settings = load(flags, config, plugin).settings
     wanted = Wanted(tuple(device or ()), every, app, tuple(sink or ("dir:replays",)), relay)
-    summary = record(settings, wanted, duration)
-    if as_json:
-        put_json(summary)
-    if summary["unstored"]:
-        raise StorageFull(
-            f"{summary['unstored']} segments are lost: the disk of {settings.spool} took nothing more.",
-            "Free some space. What was stored before is kept.",
-        )
+    with logged(settings):
+        summary = record(settings, wanted, duration)
+        if as_json:
+            put_json(summary)
+        if summary["unstored"]:
+            raise StorageFull(
+                f"{summary['unstored']} segments are lost: the disk of {settings.spool} took nothing more.",
+                "Free some space. What was stored before is kept.",
+            )
 
 
 def _plugin_config(file: Path) -> dict[str, object]:

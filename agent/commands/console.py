@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from agent.settings import Settings
 
 _told: list[Callable[[str], None]] = []
+_logged: list[bool] = []
 
 
 def say(text: str) -> None:
     """One line for a person; a record of the log where that is what standard error carries."""
     if _told:
-        _told[-1](text)
+        _told[-1](text.strip("\n"))
         return
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
@@ -38,18 +39,24 @@ def saying(told: Callable[[str], None]) -> Iterator[None]:
 def logged(settings: Settings, level: int | None = None) -> Iterator[None]:
     """Our log goes where the settings say, without our secrets, and so does what is said if that is JSON on standard
     error: then an error that ends the block is told there, too, and ends the program with its exit code. `level` counts
-    before that of the settings. Raises StorageDenied."""
+    before that of the settings. In such a block another one changes nothing. Raises StorageDenied."""
+    import logging
     from urllib.parse import urlsplit
 
     from agent import log
     from agent.errors import AgentError, exit_code, worded
     from bridge.errors import BridgeError
 
+    if _logged:
+        yield
+        return
     broker = settings.farm.broker.get_secret_value()
     secrets = [secret.get_secret_value() for secret in (settings.upload.api_key, settings.metrics.token)]
     secrets += [broker, urlsplit(broker).password or ""]
     wanted = settings.log
     with ExitStack() as stack:
+        _logged.append(True)
+        stack.callback(_logged.pop)
         told = stack.enter_context(
             log.shown(
                 settings.plugin.log_level if level is None else level,
@@ -63,7 +70,7 @@ def logged(settings: Settings, level: int | None = None) -> Iterator[None]:
         try:
             yield
         except (AgentError, BridgeError) as error:
-            say(" ".join(worded(error).split()))
+            told(" ".join(worded(error).split()), logging.ERROR)
             raise SystemExit(exit_code(error)) from error
 
 

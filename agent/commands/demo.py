@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def demo(
                 while sys.stdin.readline():
                     pass
         else:
-            say(f"Watch it: android-replay view {out / 'recording'}")
+            say(f"Watch it: android-replay view {shlex.quote(str(out / 'recording'))}")
 
 
 def _end_by_signal() -> None:

@@ -149,7 +149,7 @@ def _write(
         check_free(file, force)
         summary = summarize(recording, parts(recording, *wanted))
         if not summary.seconds and summary.problems:
-            raise RecordingError(f"Nothing of {recording.path} can be read: {summary.problems[0]}")
+            raise RecordingError(f"Nothing of {recording.shown} can be read: {summary.problems[0]}")
         problems += summary.problems
         with whole(file) as aside:
             aside.write_text(markdown(summary, recording.path.resolve().name), encoding="utf-8")

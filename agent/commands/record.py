@@ -90,7 +90,9 @@ def record(
 
     Example: android-replay record --app com.example.shop -o checkout.replay --bundle checkout-bug
     """
-    from agent.commands.console import put_json, say
+    import shlex
+
+    from agent.commands.console import logged, put_json, say
     from agent.commands.phones import phones
     from agent.commands.rig import Wanted
     from agent.commands.view import opened
@@ -108,27 +110,28 @@ def record(
         "log.format": log_format,
     }
     settings = load(flags, config).settings
-    token = _token(http, token_env)
-    working = prepared(out, bundle, force)
-    with phones(settings, device or ()) as there:
-        wanted = Wanted(there.specs, False, app or there.app, (f"dir:{working.absolute()}", *(sink or ())), relay)
-        told, summary = recorded(there.settings, wanted, out, working, last, duration, http, token)
-    say(f"\n{out}: {summary.seconds:.0f} s, {out.stat().st_size:,} bytes")
-    for line in page(summary):
-        say(line)
-    told |= {"file": str(out), "bytes": out.stat().st_size, **summary.facts()}
-    if bundle is not None:
-        with opened(out) as recording:
-            told["bundle"] = bug.write(recording, summary, bundle, force, title or out.stem)
-        say(f"{bundle}: the bug bundle; {bug.TICKET} in it is the text for the tracker.")
-    if as_json:
-        put_json(told)
-    if told["recorder"]["unstored"]:
-        raise StorageFull(
-            f"{told['recorder']['unstored']} segments are lost: the disk of {settings.spool} took nothing more.",
-            "Free some space. What was stored before is kept.",
-        )
-    say(f"Watch it: android-replay view {out}")
+    with logged(settings):
+        token = _token(http, token_env)
+        working = prepared(out, bundle, force)
+        with phones(settings, device or ()) as there:
+            wanted = Wanted(there.specs, False, app or there.app, (f"dir:{working.absolute()}", *(sink or ())), relay)
+            told, summary = recorded(there.settings, wanted, out, working, last, duration, http, token)
+        say(f"\n{out}: {summary.seconds:.0f} s, {out.stat().st_size:,} bytes")
+        for line in page(summary):
+            say(line)
+        told |= {"file": str(out), "bytes": out.stat().st_size, **summary.facts()}
+        if bundle is not None:
+            with opened(out) as recording:
+                told["bundle"] = bug.write(recording, summary, bundle, force, title or out.stem)
+            say(f"{bundle}: the bug bundle; {bug.TICKET} in it is the text for the tracker.")
+        if as_json:
+            put_json(told)
+        if told["recorder"]["unstored"]:
+            raise StorageFull(
+                f"{told['recorder']['unstored']} segments are lost: the disk of {settings.spool} took nothing more.",
+                "Free some space. What was stored before is kept.",
+            )
+        say(f"Watch it: android-replay view {shlex.quote(str(out))}")
 
 
 def _token(http: int | None, name: str) -> str:
@@ -146,18 +149,21 @@ def _token(http: int | None, name: str) -> str:
 
 
 def prepared(out: Path, bundle: Path | None, force: bool) -> Path:
-    """The folder to record into until the file is made. Raises ConfigError when something is in the way."""
+    """The folder to record into until the file is made. Raises ConfigError when something is in the way, BuildError
+    when a bundle could not be made."""
     from agent.errors import ConfigError
     from agent.export import bug
     from agent.export.output import check_free
     from agent.store.bundle import SUFFIX
     from agent.store.disk import FolderLock, FolderTaken
     from agent.store.recording import LOCK
+    from agent.viewer.assets import check_build
 
     if out.suffix != SUFFIX:
         raise ConfigError(f"{out} is no name for a recording.", f"Give one that ends in {SUFFIX}: {out.name}{SUFFIX}.")
     check_free(out, force)
     if bundle is not None:
+        check_build()
         bug.check_free(bundle, force)
     working = out.with_suffix(WORKING)
     if working.exists():
@@ -174,7 +180,10 @@ def prepared(out: Path, bundle: Path | None, force: bool) -> Path:
 
 def pick_up(working: Path, out: Path) -> str:
     """How what a recorder left is made a file."""
-    return f"`android-replay upload`, then `android-replay export {working} --format replay -o {out}`"
+    import shlex
+
+    there, here = shlex.quote(str(working)), shlex.quote(str(out))
+    return f"`android-replay upload`, then `android-replay export {there} --format replay -o {here}`"
 
 
 def recorded(
@@ -195,7 +204,7 @@ def recorded(
     import contextlib
     import shutil
 
-    from agent.commands.console import logged, say
+    from agent.commands.console import say
     from agent.commands.progress import Progress
     from agent.commands.rig import rigged
     from agent.errors import AgentError
@@ -205,43 +214,42 @@ def recorded(
 
     failure: AgentError | BridgeError | None = None
     left, began = 0, False
-    with logged(settings):
-        try:
-            Recording.create(working)
-            with rigged(settings, wanted) as rig, contextlib.ExitStack() as stack:
-                say(f"Recording into {working}; if this program is killed: {pick_up(working, out)}.")
-                with Progress(rig.statuses, rig.uploader) as progress:
-                    session = Session(rig, progress, last)
-                    if http is not None:
-                        stack.enter_context(session.door(http, token))
-                    began = True
-                    try:
-                        asyncio.run(session.run(duration))
-                    except (AgentError, BridgeError) as error:
-                        failure = error
-                    # What ends a job from outside leaves what Ctrl-C leaves.
-                    finishing()
-                    progress.note("storing what is left")
-                    rig.flush()
-                facts = rig.summary()
-                left = rig.spool.pending(f"dir:{working.absolute()}")
-                if failure is None:
-                    rig.tell(facts)
-            _check_all_there(left, settings, working, out)
-            summary = packed(working, out, *session.kept())
-        except BaseException:
-            # What waits was told of; what a second Ctrl-C has left may still be in the spool alone.
-            if began and not left:
-                say(f"What was recorded is kept in {working}. Make its file with {pick_up(working, out)}.")
-            elif not began:
-                shutil.rmtree(working, ignore_errors=True)
-            raise
-        if failure is not None:
-            if summary is not None:
-                say(f"{out}: what was recorded until then, {summary.seconds:.0f} s.")
-            raise failure
-        if summary is None:
-            raise AgentError("Nothing was recorded.", _why_nothing(rig))
+    try:
+        Recording.create(working)
+        with rigged(settings, wanted) as rig, contextlib.ExitStack() as stack:
+            say(f"Recording into {working}; if this program is killed: {pick_up(working, out)}.")
+            with Progress(rig.statuses, rig.uploader) as progress:
+                session = Session(rig, progress, last)
+                if http is not None:
+                    stack.enter_context(session.door(http, token))
+                began = True
+                try:
+                    asyncio.run(session.run(duration))
+                except (AgentError, BridgeError) as error:
+                    failure = error
+                # What ends a job from outside leaves what Ctrl-C leaves.
+                finishing()
+                progress.note("storing what is left")
+                rig.flush()
+            facts = rig.summary()
+            left = rig.spool.pending(f"dir:{working.absolute()}")
+            if failure is None:
+                rig.tell(facts)
+        _check_all_there(left, settings, working, out)
+        summary = packed(working, out, *session.kept())
+    except BaseException:
+        # What waits was told of; what a second Ctrl-C has left may still be in the spool alone.
+        if began and not left:
+            say(f"What was recorded is kept in {working}. Make its file with {pick_up(working, out)}.")
+        elif not began:
+            shutil.rmtree(working, ignore_errors=True)
+        raise
+    if failure is not None:
+        if summary is not None:
+            say(f"{out}: what was recorded until then, {summary.seconds:.0f} s.")
+        raise failure
+    if summary is None:
+        raise AgentError("Nothing was recorded.", _why_nothing(rig))
     return {"recorder": facts}, summary
 
 
@@ -365,7 +373,8 @@ class Session:
         from agent.commands.console import say
         from agent.commands.remarks import PATH, make_app
 
-        with Server(make_app(lambda name, note: self._mark(name, note, "http"), token), "127.0.0.1", port) as server:
+        app = make_app(lambda name, note: self._mark(name, note, "http"), token)
+        with Server(app, "127.0.0.1", port, "--http") as server:
             asked = shlex.quote(f"Authorization: Bearer {token}")
             say(f'Markers over HTTP: curl -H {asked} -d \'{{"name": "wrong total"}}\' {server.url}{PATH}')
             yield

@@ -98,7 +98,7 @@ def relay(
             say(f"Waiting for the app on localhost:{settings.relay.port} of the phone (Ctrl-C ends it).")
         else:
             server = opened(settings, tell, stack)
-            taken = server.open(HOST_DOOR, port=listen)
+            taken = server.open(HOST_DOOR, port=listen, option="--listen")
             say(f"Waiting for the app on 127.0.0.1:{taken}; an emulator calls it 10.0.2.2:{taken} (Ctrl-C ends it).")
         since = clock.now().mono_ns
         told, told_ns = summary(server), since

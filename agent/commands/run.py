@@ -121,8 +121,8 @@ def run(
         say(headline(facts, rows))
         for note in facts.notes:
             say(f"  {note}")
-    if facts.gates:
-        raise GateShut(" ".join(facts.gates), f"The command itself ended with {facts.exit_code}.")
+        if facts.gates:
+            raise GateShut(" ".join(facts.gates), f"The command itself ended with {facts.exit_code}.")
     if facts.exit_code:
         raise typer.Exit(facts.exit_code)
 
@@ -141,6 +141,7 @@ def _run(
     import asyncio
     from contextlib import ExitStack, suppress
     from dataclasses import replace
+    from shlex import quote
 
     from agent.commands.beside import Beside
     from agent.commands.console import say
@@ -156,7 +157,7 @@ def _run(
     check(command)
     shelf = Shelf(out, HostClock().now().wall_ms)
     for folder in shelf.left():
-        say(f"An earlier run left {folder}: `android-replay view {folder}` opens it.")
+        say(f"An earlier run left {folder}: `android-replay view {quote(str(folder))}` opens it.")
     before = _stamps(junit)
     beside = Beside(command, quiet=as_json)
     notes: list[str] = []
@@ -198,7 +199,7 @@ def _run(
             _enrich(file, report, joined, rows, shelf, notes)
         spare = stored and whole and not beside.failure and not beside.interrupted
         if not spare and shelf.holds():
-            notes.append(f"The whole recording is kept: `android-replay view {shelf.working}` opens it.")
+            notes.append(f"The whole recording is kept: `android-replay view {quote(str(shelf.working))}` opens it.")
         facts = Facts(
             command=tuple(command),
             exit_code=code,
@@ -219,7 +220,7 @@ def _run(
     except BaseException:
         with suppress(StorageError):
             if shelf.holds():
-                say(f"What was recorded is kept: `android-replay view {shelf.working}` opens it.")
+                say(f"What was recorded is kept: `android-replay view {quote(str(shelf.working))}` opens it.")
             else:
                 shelf.clear()
         raise

@@ -221,7 +221,7 @@ def _export(found: list[Place], who: Who, held: Iterable[Holding], unread: list[
     if out is None:
         put_json(document)
     else:
-        check_free(out, force=False)
+        check_free(out, force=None)
         with whole(out) as aside, guarded(out):
             aside.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     say(f"{len(replays)} sessions, {sum(len(one['events']) for one in replays)} events, no pictures.")

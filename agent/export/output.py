@@ -11,12 +11,14 @@ from agent.errors import ConfigError
 from agent.store.disk import PART, guarded, make_folder, sync_folder
 
 
-def check_free(path: Path, force: bool) -> None:
-    """Raises ConfigError when something is at `path` that may not be written over."""
+def check_free(path: Path, force: bool | None) -> None:
+    """Raises ConfigError when something is at `path` that may not be written over; `force` is None where nobody can ask
+    for that."""
     if path.is_dir():
         raise ConfigError(f"{path} is a folder.", "Give the name of a file in it.")
     if path.exists() and not force:
-        raise ConfigError(f"{path} is there already.", "Give another name, or --force to write over it.")
+        hint = "Give another name." if force is None else "Give another name, or --force to write over it."
+        raise ConfigError(f"{path} is there already.", hint)
 
 
 @contextmanager

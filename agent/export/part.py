@@ -44,7 +44,7 @@ class Chosen(Recording):
     """A recording of which only the segments of some parts are there to be read."""
 
     def __init__(self, recording: Recording, chosen: Iterable[Part]) -> None:
-        super().__init__(recording.path, recording.header)
+        super().__init__(recording.path, recording.header, recording.shown)
         self._chosen = {segment.id for part in chosen for segment in part.segments}
 
     def scan(self) -> tuple[tuple[SegmentManifest, ...], tuple[Problem, ...]]:
@@ -72,10 +72,10 @@ def parts(
         if session in (None, key[0]) and device in (None, key[1])
     }  # fmt: skip
     if not found:
-        raise _empty(recording.path)
+        raise _empty(recording.shown)
     if not chosen:
         there = ", ".join(f"{key[0]} of {key[1]}" for key in found)
-        raise ConfigError(f"{recording.path} holds no such session.", f"It holds: {there}.")
+        raise ConfigError(f"{recording.shown} holds no such session.", f"It holds: {there}.")
     made = [_part(key, segments, begin, end) for key, segments in chosen.items()]
     return sorted(made, key=lambda part: part.segments[0].start_ms)
 

@@ -72,7 +72,7 @@ class Stream:
         """The encoded picture that a `src` of a recent event names. Raises RecordingError when it is no such name."""
         picture = self.picture(source.removeprefix(_PICTURE))
         if picture is None:
-            raise RecordingError(f"{self._recording.path}: an event shows {source[:60]!r}, which is not stored.")
+            raise RecordingError(f"{self._recording.shown}: an event shows {source[:60]!r}, which is not stored.")
         return picture.data
 
     def picture(self, digest: str) -> Picture | None:

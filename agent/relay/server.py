@@ -72,12 +72,15 @@ class RelayServer:
         self._thread.start()
         self._ready.wait(START_SECONDS)
 
-    def open(self, door: str, host: str = "127.0.0.1", port: int = 0) -> int:
-        """The host's port that is `door`'s, opened when there is none yet. Raises AddressTaken, ConfigError."""
+    def open(self, door: str, host: str = "127.0.0.1", port: int = 0, option: str = "--port") -> int:
+        """The host's port that is `door`'s, opened when there is none yet; `option` is what a person chose it by.
+
+        Raises AddressTaken, ConfigError.
+        """
         with self._opening:
             held = self._doors.get(door)
             if held is None:
-                held = listen(host, port)
+                held = listen(host, port, option)
                 self._doors[door] = held
                 assert self._loop is not None
                 assert self._open_door is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
@@ -60,7 +61,7 @@ def _row(row: Row, folder: str) -> str:
     if row.replay:
         replay = (
             f'<a href="{escape(quote(row.replay))}">{escape(row.replay)}</a><br>'
-            f"<code>android-replay view {escape(f'{folder}/{row.replay}')}</code>"
+            f"<code>android-replay view {escape(shlex.quote(f'{folder}/{row.replay}'))}</code>"
         )
     else:
         replay = f'<span class="quiet">{escape(row.why)}</span>'

@@ -43,7 +43,7 @@ def pack(recording: Recording, file: Path) -> int:
     """
     manifests, problems = recording.scan()
     for problem in problems:
-        raise RecordingError(f"{recording.path}: {problem.file}: {problem.reason}", "Delete that segment, then export.")
+        raise RecordingError(f"{problem}", "Delete that segment, then export.")
     with guarded(file), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
         bundle.write(recording.path / "recording.json", "recording.json")
         stored: set[str] = set()
@@ -94,6 +94,7 @@ def unpacked(file: Path) -> Iterator[Recording]:
         except RecordingError as error:
             # Where it was unpacked is nobody's business.
             raise RecordingError(error.message.replace(str(folder), str(file)), error.hint) from error
+        recording.shown = file
         yield recording
 
 

@@ -37,6 +37,7 @@ from agent.errors import RecordingError
 from agent.model import Picture, SealedSegment, SegmentManifest
 from agent.store.disk import PART, guarded, make_folder, overwrite, sync_folder, write_files
 from agent.store.schema import (
+    Damaged,
     Header,
     StoredManifest,
     check_digest,
@@ -52,6 +53,7 @@ _MEDIA_TYPES = {suffix: media_type for media_type, suffix in SUFFIXES.items()}
 REDACTIONS = "redactions"
 HEADER = "recording.json"
 _ERASING = "erasing.json"
+_HEADER_HINT = f"Copy the {HEADER} of another recording: it says only when and by what the folder was made."
 LOCK = "lock"
 # Only a whole JSON string is a reference: inside a longer text a quote would be escaped.
 REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
@@ -74,10 +76,12 @@ class Problem:
 
 
 class Recording:
-    """The folder as an object. Make one with `open` or `create`."""
+    """The folder as an object. Make one with `open` or `create`. `shown` is what people know it as, in what is said of
+    it: the file that it was unpacked from."""
 
-    def __init__(self, path: Path, header: Header) -> None:
+    def __init__(self, path: Path, header: Header, shown: Path | None = None) -> None:
         self.path = path
+        self.shown = shown or path
         self.header = header
         self._segments = path / "segments"
         self._pictures = path / "pictures"
@@ -94,6 +98,8 @@ class Recording:
             header = read_header(_parse(file))
         except FileNotFoundError as error:
             raise RecordingError(f"{path} is not a recording.", f"A recording is a folder with a {HEADER}.") from error
+        except Damaged as error:
+            raise Damaged(f"{file}: {error.message}", _HEADER_HINT) from error
         except RecordingError as error:
             raise RecordingError(f"{file}: {error.message}", error.hint) from error
         return cls(path, header)
@@ -183,9 +189,9 @@ class Recording:
         """The rrweb events as JSON texts, pictures as references. Raises RecordingError when they are damaged."""
         stored = self._stored(segment_id)
         file = self._segments / f"{segment_id}.jsonl"
-        data = _read(file)
+        data = self._read(file)
         if xxhash.xxh3_64_hexdigest(data) != stored.events_digest:
-            raise RecordingError(f"{file}: Damaged: the events are not those that were written.")
+            raise RecordingError(f"{self._named(file)}: Damaged: the events are not those that were written.")
         return data.split(b"\n")[:-1]
 
     def inlined(self, segment_id: str) -> Iterator[bytes]:
@@ -201,9 +207,9 @@ class Recording:
     def picture(self, digest: str) -> Picture:
         """Raises RecordingError when it is absent, or its bytes do not fit the digest."""
         file = self._picture_of(digest)
-        data = _read(file)
+        data = self._read(file)
         if xxhash.xxh3_128_hexdigest(data) != digest:
-            raise RecordingError(f"{file}: Damaged: the bytes do not fit the digest.")
+            raise RecordingError(f"{self._named(file)}: Damaged: the bytes do not fit the digest.")
         return Picture(digest, _MEDIA_TYPES[file.suffix], data)
 
     def picture_name(self, digest: str) -> str:
@@ -358,18 +364,30 @@ class Recording:
 
     def _read_stored(self, segment_id: str) -> StoredManifest:
         file = self._segments / f"{check_id(segment_id)}.json"
+        named = self._named(file)
         try:
             stored = read_manifest(_parse(file))
         except FileNotFoundError as error:
-            raise RecordingError(f"{self.path} has no segment {segment_id}.") from error
+            raise RecordingError(f"{self.shown} has no segment {segment_id}.") from error
         except Unreadable as error:
-            raise Unreadable(f"{file}: {error.message}") from error
+            raise Unreadable(f"{named}: {error.message}") from error
         except RecordingError as error:
-            raise RecordingError(f"{file}: {error.message}", error.hint) from error
+            raise RecordingError(f"{named}: {error.message}", error.hint) from error
         if stored.manifest.id != segment_id:
-            raise RecordingError(f"{file}: Damaged: the manifest is that of segment {stored.manifest.id}.")
+            raise RecordingError(f"{named}: Damaged: the manifest is that of segment {stored.manifest.id}.")
         self._known[segment_id] = stored
         return stored
+
+    def _read(self, file: Path) -> bytes:
+        try:
+            return _bytes(file)
+        except FileNotFoundError as error:
+            raise RecordingError(f"{self._named(file)}: {error.strerror}.") from error
+        except OSError as error:
+            raise Unreadable(f"{self._named(file)}: {error.strerror}.") from error
+
+    def _named(self, file: Path) -> Path:
+        return self.shown / file.relative_to(self.path)
 
     def _new_picture(self, sealed: SealedSegment, digest: str) -> tuple[str, Picture | None]:
         """The picture to write for this digest, None when it is stored already."""
@@ -389,7 +407,7 @@ class Recording:
     def _picture_of(self, digest: str) -> Path:
         file = self._picture_file(check_digest(digest))
         if file is None:
-            raise RecordingError(f"{self.path}: picture {digest} is missing.")
+            raise RecordingError(f"{self.shown}: picture {digest} is missing.")
         return file
 
     def _picture_file(self, digest: str) -> Path | None:
@@ -420,12 +438,13 @@ def inline(event: bytes, uris: dict[bytes, bytes]) -> bytes:
 
 def _names(folder: Path) -> list[str]:
     """The names in a folder, in order; none when it is not there. A full spool has thousands. Raises StorageError."""
-    with guarded(folder):
-        try:
-            with os.scandir(folder) as entries:
-                return sorted(entry.name for entry in entries)
-        except FileNotFoundError:
-            return []
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise Unreadable(f"{folder} cannot be read: {error.strerror}.", "Check who may read it.") from error
 
 
 def _is_stray(name: str, owned: set[str]) -> bool:
@@ -437,15 +456,6 @@ def _digest(lines: list[bytes]) -> str:
     for line in lines:
         state.update(line)
     return state.hexdigest()
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return _bytes(file)
-    except FileNotFoundError as error:
-        raise RecordingError(f"{file}: {error.strerror}.") from error
-    except OSError as error:
-        raise Unreadable(f"{file}: {error.strerror}.") from error
 
 
 def _bytes(file: Path) -> bytes:
@@ -463,4 +473,4 @@ def _parse(file: Path) -> object:
     except OSError as error:
         raise Unreadable(f"Cannot be read: {error.strerror}.") from error
     except orjson.JSONDecodeError as error:
-        raise RecordingError(f"Damaged: {error}.") from error
+        raise Damaged(f"Damaged: {error}.") from error

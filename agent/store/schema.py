@@ -28,6 +28,10 @@ END_OF_TIME_MS = 10**14
 _REASONS: tuple[SealReason, ...] = get_args(SealReason)
 
 
+class Damaged(RecordingError):
+    """A document is not what was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What `recording.json` says: when the folder was made (epoch ms) and by which program."""
@@ -164,8 +168,8 @@ def check_digest(text: object) -> str:
     return text
 
 
-def _damaged(what: str) -> RecordingError:
-    return RecordingError(f"Damaged: {what}.", "The other segments of the recording can still be used.")
+def _damaged(what: str) -> Damaged:
+    return Damaged(f"Damaged: {what}.", "The other segments of the recording can still be used.")
 
 
 def _mapping(value: object, name: str) -> dict[str, Any]:

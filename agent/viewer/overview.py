@@ -25,7 +25,7 @@ def overview(recording: Recording) -> dict[str, Any]:
 
 def told(recording: Recording, message: str) -> str:
     """A message without the recording's folder: where it lies is not the page's business."""
-    return message.replace(f"{recording.path}{os.sep}", "")
+    return message.replace(f"{recording.shown}{os.sep}", "")
 
 
 def _public(manifest: SegmentManifest) -> dict[str, Any]:

@@ -73,6 +73,17 @@ def test_an_error_that_ends_the_block_is_a_record_too(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as ended, logged(settings):
         raise ConfigError("It is wrong.", "Mend it.")
     assert ended.value.code == 2
-    assert json.loads(capsys.readouterr().err)["message"] == "It is wrong. Mend it."
+    record = json.loads(capsys.readouterr().err)
+    assert (record["level"], record["message"]) == ("error", "It is wrong. Mend it.")
     with pytest.raises(ConfigError), logged(load({}).settings):
         raise ConfigError("It is wrong.", "Mend it.")
+
+
+def test_a_block_in_a_block_tells_nothing_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = load({"log.format": "json"}).settings
+    with logged(settings):
+        with logged(settings):
+            logging.getLogger("agent.somewhere").warning("told")
+        say("\nafter")
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(each["level"], each["message"]) for each in told] == [("warning", "told"), ("info", "after")]

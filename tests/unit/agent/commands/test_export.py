@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -250,3 +252,25 @@ def test_times_that_no_calendar_tells_cost_their_segment_alone(tmp_path: Path, t
     done = run(str(recording.path), "--format", "bundle", "-o", str(tmp_path / "bug"))
     assert (done.returncode, "Traceback" in done.stderr) == (11, False)
     assert name in done.stderr
+
+
+def test_a_file_is_known_by_its_own_name(call, shop: Path, tmp_path: Path) -> None:
+    """Not by that of the folder it is unpacked into."""
+    file = tmp_path / "one.replay"
+    assert call("export", str(shop), "--format", "replay", "-o", str(file)).code == 0
+    ended = call("export", str(file), "--format", "steps", "-o", str(tmp_path / "a.md"), "--session", "9")
+    assert (ended.code, f"{file} holds no such session" in ended.err) == (2, True)
+    with zipfile.ZipFile(file) as packed:
+        files = {name: packed.read(name) for name in packed.namelist()}
+    names = [name for name in sorted(files) if name.endswith(".jsonl")]
+    with zipfile.ZipFile(file, "w") as packed:
+        for name, data in files.items():
+            packed.writestr(name, b"{}\n" if name == names[0] else data)
+    for words in (
+        ("view", str(file), "--check"),
+        ("audit", str(file)),
+        ("export", str(file), "--format", "rrweb", "-o", str(tmp_path / "lists")),
+    ):
+        ended = call(*words)
+        assert f"{file}/{names[0]}" in ended.out + ended.err
+        assert tempfile.gettempdir() + "/android-replay-" not in ended.out + ended.err

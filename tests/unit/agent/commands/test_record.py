@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +12,13 @@ from fakes import patterned
 from fakes.adb_server import FakeAdbServer
 from fakes.patterned import LENGTH_MS, OTHER_SESSION, SESSION
 
-from agent.commands.record import packed, pick_up, prepared
-from agent.errors import AgentError, ConfigError, RecordingError, StorageError
+from agent.commands.record import Session, packed, pick_up, prepared
+from agent.errors import AddressTaken, AgentError, ConfigError, RecordingError, StorageError
 from agent.outbox.spool import open_free
 from agent.store.bundle import unpacked
 from agent.store.disk import FolderLock
 from agent.store.recording import LOCK, Recording
+from agent.viewer import assets
 
 
 @pytest.fixture
@@ -55,6 +58,35 @@ def test_a_bundle_that_is_there(call, server: FakeAdbServer) -> None:
     Path("bug/ticket.md").write_text("mine")
     ended = call("record", "-o", "a.replay", "--bundle", "bug")
     assert (ended.code, left()) == (2, ["bug"])
+
+
+def test_a_bundle_that_could_not_be_made(call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assets, "STATIC", Path("nowhere"))
+    ended = call("record", "-o", "a.replay", "--bundle", "bug")
+    assert (ended.code, "player" in ended.err, left()) == (14, True, [])
+    assert server.requests == []
+
+
+def test_all_that_is_said_is_json_where_that_is_asked_for(call, server: FakeAdbServer) -> None:
+    Path("a.replay").write_text("mine")
+    ended = call("record", "-o", "a.replay", "--log-format", "json")
+    (told,) = [json.loads(line) for line in ended.err.splitlines()]
+    assert (ended.code, told["level"]) == (2, "error")
+    assert "--force" in told["message"]
+
+
+def test_a_port_that_is_taken_is_named_by_its_option() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(AddressTaken) as told:
+        session = Session(None, None, None)  # type: ignore[arg-type]
+        with session.door(other.getsockname()[1], "token"):
+            pass
+    assert "--http" in told.value.hint
+
+
+def test_what_is_to_be_typed_can_be() -> None:
+    words = shlex.split(pick_up(Path("my bug/a b.recording"), Path("it's.replay")).strip("`"))
+    assert "my bug/a b.recording" in words
+    assert "it's.replay" in words
 
 
 def test_a_name_that_is_none(call, server: FakeAdbServer) -> None:

@@ -131,3 +131,9 @@ def test_an_adb_server_on_another_host(call, tmp_path: Path, monkeypatch: pytest
 def test_a_port_of_the_host_and_a_phone_are_a_contradiction(call) -> None:
     ended = call("relay", "--listen", "0", "-s", "R58")
     assert (ended.code, "--listen" in ended.err) == (2, True)
+
+
+def test_a_port_of_the_host_that_is_taken_is_named_by_its_option(call, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        ended = call("relay", "--listen", str(other.getsockname()[1]), "--folder", str(tmp_path))
+    assert (ended.code, "--listen" in ended.err, "--port" in ended.err) == (13, True, False)

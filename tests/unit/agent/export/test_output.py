@@ -44,3 +44,10 @@ def test_nothing_is_written_over_without_leave(tmp_path: Path) -> None:
     check_free(file, force=True)
     with pytest.raises(ConfigError, match="is a folder"):
         check_free(tmp_path, force=True)
+
+
+def test_no_leave_is_named_that_nobody_can_give(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(ConfigError) as told:
+        check_free(tmp_path / "a", None)
+    assert "--force" not in told.value.hint

@@ -46,7 +46,7 @@ def test_each_attempt_leads_to_its_replay() -> None:
         "1760000000000",
         "dev",
         "a note",
-        "view my replays/shop.pay-attempt2.replay",
+        "view 'my replays/shop.pay-attempt2.replay'",
     ):
         assert words in found.text
 

@@ -301,3 +301,22 @@ def test_a_killed_writer_leaves_a_whole_recording(tmp_path: Path) -> None:
 
 if __name__ == "__main__":
     crash_everywhere(Path(sys.argv[1]))
+
+
+def test_what_can_be_done_about_a_damaged_folder_is_said(tmp_path: Path) -> None:
+    recording = Recording.create(tmp_path / "shop")
+    recording.write(segment())
+    for damage in ("{", "[]", '{"schema": "1"}'):
+        (recording.path / "recording.json").write_text(damage)
+        with pytest.raises(RecordingError, match=r"recording\.json: Damaged") as told:
+            Recording.open(recording.path)
+        assert "of another recording" in told.value.hint
+    # As it says.
+    other = Recording.create(tmp_path / "other")
+    (recording.path / "recording.json").write_bytes((other.path / "recording.json").read_bytes())
+    recording = Recording.open(recording.path)
+    assert len(recording.manifests()) == 1
+    (recording.path / "segments").rename(tmp_path / "aside")
+    (recording.path / "segments").touch()
+    with pytest.raises(RecordingError, match="segments cannot be read: Not a directory"):
+        recording.manifests()
