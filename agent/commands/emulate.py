@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def emulate(
     devices: Annotated[int, typer.Option(min=1, max=64, help="How many phones.")] = 1,
     scenario: Annotated[str, typer.Option(help="What their user does.")] = "shop",
-    profile: Annotated[str, typer.Option(help="Their model: pixel7, old or small.")] = "pixel7",
+    profile: Annotated[str, typer.Option(help="Their model: pixel7, old, small, fold or desk.")] = "pixel7",
     seed: Annotated[int, typer.Option(help="Same seed, same behaviour.")] = 1,
     autopilot: Annotated[bool, typer.Option(help="Let the scripted user use the app.")] = True,
     fault: Annotated[

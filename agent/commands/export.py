@@ -86,6 +86,10 @@ def export(
     if form in (Format.REPLAY, Format.BUNDLE) and (session, device, begin, end) != (None, None, None, None):
         what = "A .replay file" if form is Format.REPLAY else "A bug bundle"
         raise ConfigError(f"{what} holds the whole recording.", "Leave --session, --device, --from and --to away.")
+    if str(out) == "-":
+        raise ConfigError("An export goes to a file.", "Give its name; one that is called - is ./-.")
+    if title and form is not Format.BUNDLE:
+        raise ConfigError("A title is that of a bug bundle.", "Leave --title away, or take --format bundle.")
     if form is Format.HTML and (begin, end) != (None, None):
         raise ConfigError("A page holds whole sessions.", "Leave --from and --to away, or take another format.")
     # A job that is ended from outside leaves no half file either.

@@ -21,6 +21,7 @@ MAX_SIDE = 16_384
 MAX_PIXELS = 1 << 26
 MAX_PICTURE_BYTES = 100_000_000
 NARROW_DP = 411
+FORMS = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 TAKE = "Take both at the same moment: `adb exec-out screencap -p` and `adb exec-out uiautomator dump /dev/tty`."
 
 
@@ -40,7 +41,10 @@ def mask(
     density: Annotated[
         int | None, typer.Option(min=60, max=1000, help="Dots per inch; guessed from the width when left out.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the masked picture here (PNG).")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write the masked picture here: NAME.png, .webp or .jpg.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with every view and cover.")] = False,
 ) -> None:
     """Show what a recording would mask of one screen, view by view, by which rule and why; write the masked picture.
@@ -58,8 +62,8 @@ def mask(
     from agent.replay.verdicts import reason, verdicts
     from agent.settings import load
 
-    if output is not None:
-        _check_output(output, (Path(dump), screenshot))
+    if out is not None:
+        _check_out(out, (Path(dump), screenshot), force)
     settings = load({"privacy.level": level, "privacy.rules": rules(block, mask, unmask)}, config).settings
     tree = _tree(dump)
     extent = _extent(tree, dump)
@@ -71,8 +75,8 @@ def mask(
     result = masker.snapshot(Snapshot(frame, tree, tree), canvas, dpi)
     judged = masker.judged(tree, screen, dpi)
     found = list(verdicts(tree, judged.rows, result))
-    if output is not None:
-        _write(output, result)
+    if out is not None:
+        _write(out, result)
     if as_json:
         put_json({
             "level": settings.privacy.level,
@@ -97,8 +101,8 @@ def mask(
         say("The dump tells of a part of the screen only; what is seen around it a recording judges by earlier dumps.")
     counts = [sum(verdict.decision == what for verdict in found) for what in ("show", "mask", "block")]
     say(f"{len(found)} views at {settings.privacy.level}: {counts[0]} shown, {counts[1]} masked, {counts[2]} blocked.")
-    if output is not None:
-        say(f"Wrote {output}.")
+    if out is not None:
+        say(f"Wrote {out}.")
 
 
 def _tree(dump: str) -> Hierarchy:
@@ -180,26 +184,29 @@ def _picture(file: Path, tree: Hierarchy, extent: Size, width: int) -> tuple[Fra
     raise ConfigError(f"{words}.", TAKE)
 
 
-def _check_output(output: Path, inputs: Iterable[Path | None]) -> None:
-    """Raises ConfigError when the picture would be written over what was given, or where it cannot be a file."""
+def _check_out(out: Path, inputs: Iterable[Path | None], force: bool) -> None:
+    """Raises ConfigError when the picture would be written over what was given, or over anything without leave, where
+    it cannot be a file, or in a form that its name does not tell."""
     from agent.errors import ConfigError
+    from agent.export.output import check_free
 
-    if output.is_dir():
-        raise ConfigError(f"{output} is a folder.", "Give the name of a file in it.")
     for given in inputs:
-        if given is not None and output.exists() and given.exists() and output.samefile(given):
-            raise ConfigError(f"-o {output} would be written over what was given.", "Give another name.")
+        if given is not None and out.is_file() and given.exists() and out.samefile(given):
+            raise ConfigError(f"-o {out} would be written over what was given.", "Give another name.")
+    check_free(out, force)
+    if out.suffix.lower() not in FORMS:
+        raise ConfigError(f"{out} names no form of picture.", f"End it in one of: {', '.join(FORMS)}.")
 
 
-def _write(output: Path, result: MaskedSnapshot) -> None:
+def _write(out: Path, result: MaskedSnapshot) -> None:
     from PIL import Image
 
     from agent.store.disk import write_files
 
     assert result.canvas is not None
-    out = io.BytesIO()
-    Image.fromarray(result.canvas.rgb()).save(out, "PNG")
-    write_files(output.parent, [(output.name, [out.getvalue()])])
+    data = io.BytesIO()
+    Image.fromarray(result.canvas.rgb()).save(data, FORMS[out.suffix.lower()], quality=90)
+    write_files(out.parent, [(out.name, [data.getvalue()])])
 
 
 def _fact(verdict: Verdict) -> dict[str, Any]:

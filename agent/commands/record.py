@@ -96,7 +96,7 @@ def record(
     from agent.commands.phones import phones
     from agent.commands.rig import Wanted
     from agent.commands.view import opened
-    from agent.errors import StorageFull
+    from agent.errors import ConfigError, StorageFull
     from agent.export import bug
     from agent.export.steps import page
     from agent.settings import load
@@ -111,6 +111,8 @@ def record(
     }
     settings = load(flags, config).settings
     with logged(settings):
+        if title and bundle is None:
+            raise ConfigError("A title is that of the bug bundle.", "Leave --title away, or give --bundle.")
         token = _token(http, token_env)
         working = prepared(out, bundle, force)
         with phones(settings, device or ()) as there:

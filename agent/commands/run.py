@@ -53,9 +53,9 @@ def run(
     keep: Annotated[
         Keep, typer.Option(help="Which attempts keep their recording; first-retry: second ones alone.")
     ] = Keep.ALL,
-    out: Annotated[Path, typer.Option(help="Where recordings and tables go; nothing there is written over.")] = Path(
-        "replays"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Where recordings and tables go; nothing there is written over.")
+    ] = Path("replays"),
     junit: Annotated[
         Path | None,
         typer.Option(help="The JUnit file (or folder of files) that CMD writes: it is read, then enriched."),

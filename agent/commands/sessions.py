@@ -67,6 +67,10 @@ def sessions(
 
     if verb not in VERBS:
         raise ConfigError(f"{verb!r} is nothing to do with sessions.", f"Take one of: {', '.join(VERBS)}.")
+    if out is not None and verb != "dsar":
+        raise ConfigError("-o is where dsar writes.", "Leave it away.")
+    if (dry_run or yes) and verb != "delete":
+        raise ConfigError("--dry-run and --yes are for delete.", "Leave them away.")
     who = Who(device, session, user)
     if verb != "list" and not who:
         raise ConfigError("Whose session is meant was not said.", "Give --device, --session or --user.")

@@ -48,9 +48,13 @@ def view(
 
     Example: android-replay view replays/checkout
     """
+    from agent.errors import ConfigError
+
     if check:
         _check(path, as_json)
         return
+    if as_json:
+        raise ConfigError("--json tells what --check finds.", "Leave it away, or give --check.")
     import os
     import webbrowser
     from urllib.parse import urlencode
@@ -58,7 +62,6 @@ def view(
     from agent.access import TOKEN, new_token
     from agent.collector.server import Server, serve
     from agent.commands.console import put, say
-    from agent.errors import ConfigError
     from agent.outbox.exchange import is_loopback
     from agent.viewer.app import make_app
     from agent.viewer.assets import check_build

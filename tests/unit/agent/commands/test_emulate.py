@@ -13,6 +13,7 @@ from fakes.emulate import Emulate, run_adb, run_emulate, wait_gone
 
 from agent.cli import main
 from bridge.emulated.faults import FAULTS
+from bridge.emulated.profile import PROFILES
 
 QUICK = ("--profile", "small", "--no-autopilot")
 
@@ -157,3 +158,8 @@ def here(*options: str) -> int:
     finally:
         sys.argv = before
     return 0
+
+
+def test_the_help_names_every_profile(call) -> None:
+    told = " ".join(call("emulate", "--help").out.split())
+    assert all(f" {name}" in told for name in PROFILES)

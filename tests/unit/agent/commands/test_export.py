@@ -274,3 +274,14 @@ def test_a_file_is_known_by_its_own_name(call, shop: Path, tmp_path: Path) -> No
         ended = call(*words)
         assert f"{file}/{names[0]}" in ended.out + ended.err
         assert tempfile.gettempdir() + "/android-replay-" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    "words", [("--format", "rrweb", "-o", "-"), ("--format", "steps", "-o", "a.md", "--title", "Wrong total")]
+)
+def test_what_would_be_ignored_is_refused(
+    call, shop: Path, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("export", str(shop), *words).code == 2
+    assert list(tmp_path.iterdir()) == []

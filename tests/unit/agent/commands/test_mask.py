@@ -223,3 +223,21 @@ def test_a_dump_of_a_part_of_the_screen_says_that_it_is_one(call, form: Path, tm
     full = tmp_path / "full.xml"
     full.write_text(dump(TITLE, node((0, 1900, 1080, 2300), "android.widget.Button", "Pay")))
     assert "a part of the screen only" not in call("mask", str(full)).err
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.PNG", "PNG"), ("a.webp", "WEBP"), ("a.jpg", "JPEG"), ("a.jpeg", "JPEG")]
+)
+def test_the_picture_has_the_form_that_its_name_tells(call, form: Path, tmp_path: Path, name: str, kind: str) -> None:
+    out = tmp_path / name
+    assert call("mask", str(form), "--out", str(out)).code == 0
+    with Image.open(out) as picture:
+        assert picture.format == kind
+    ended = call("mask", str(form), "--out", str(out))
+    assert (ended.code, "--force" in ended.err) == (2, True)
+    assert call("mask", str(form), "--out", str(out), "--force").code == 0
+
+
+def test_a_name_of_no_form_of_picture_is_refused(call, form: Path, tmp_path: Path) -> None:
+    ended = call("mask", str(form), "-o", str(tmp_path / "a.txt"))
+    assert (ended.code, ".webp" in ended.err, (tmp_path / "a.txt").exists()) == (2, True, False)

@@ -75,6 +75,11 @@ def test_all_that_is_said_is_json_where_that_is_asked_for(call, server: FakeAdbS
     assert "--force" in told["message"]
 
 
+def test_a_title_without_a_bundle_is_refused(call, server: FakeAdbServer) -> None:
+    ended = call("record", "-o", "a.replay", "--title", "Wrong total")
+    assert (ended.code, "--bundle" in ended.err, server.requests) == (2, True, [])
+
+
 def test_a_port_that_is_taken_is_named_by_its_option() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(AddressTaken) as told:
         session = Session(None, None, None)  # type: ignore[arg-type]

@@ -394,3 +394,12 @@ def test_a_draft_of_which_nothing_is_whole_is_named(call, host: Host) -> None:
     assert json.loads(ended.out)["unread"] == [
         {"place": str(host.spool / "1"), "file": "0" * 32 + ".draft", "reason": "Nothing whole is in it."}
     ]
+
+
+@pytest.mark.parametrize("words", [("-o", "answer.json"), ("--dry-run",), ("--yes",)])
+def test_what_is_for_another_verb_is_refused(
+    call, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = call("sessions", "list", *words)
+    assert (ended.code, list(tmp_path.iterdir())) == (2, [])

@@ -185,3 +185,8 @@ def test_a_recording_as_one_file_is_opened(call, shop: Path, tmp_path: Path, mon
     file.write_bytes(b"PK no")
     assert call("audit", str(file)).code == 11
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_json_is_for_a_check(call, shop: Path) -> None:
+    ended = call("view", str(shop), "--json", "--no-open")
+    assert (ended.code, "--check" in ended.err) == (2, True)
