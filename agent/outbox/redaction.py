@@ -37,14 +37,16 @@ class Foreseen(Recording):
         ), problems
 
     def events(self, segment_id: str) -> list[bytes]:
-        return list(self._read(segment_id).events) if segment_id in self._coming else super().events(segment_id)
+        return list(self._sealed_of(segment_id).events) if segment_id in self._coming else super().events(segment_id)
 
     def picture(self, digest: str) -> Picture:
         return (
-            self._read(self._pictured[digest]).pictures[digest] if digest in self._pictured else super().picture(digest)
+            self._sealed_of(self._pictured[digest]).pictures[digest]
+            if digest in self._pictured
+            else super().picture(digest)
         )
 
-    def _read(self, segment_id: str) -> SealedSegment:
+    def _sealed_of(self, segment_id: str) -> SealedSegment:
         if self._last is None or self._last.manifest.id != segment_id:
             self._last = _sealed(self._coming[segment_id])
         return self._last
