@@ -247,7 +247,10 @@ def test_a_host_from_its_start_to_ctrl_c(call, server: FakeAdbServer, tmp_path: 
         assert call("farm", "stop", "nothing").code == 2
 
 
-def test_a_host_goes_on_when_nobody_listens_any_more(server: FakeAdbServer, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_host_goes_on_when_nobody_listens_any_more(
+    server: FakeAdbServer, tmp_path: Path, monkeypatch, number: signal.Signals
+) -> None:
     with redis_server(tmp_path) as redis:
         monkeypatch.setenv("ANDROID_REPLAY_FARM__BROKER", redis.url)
         server.states = {}
@@ -259,5 +262,5 @@ def test_a_host_goes_on_when_nobody_listens_any_more(server: FakeAdbServer, tmp_
             # It has to say that the device cannot be used.
             server.set_states({"R58": "unauthorized"})
             redis.kill()
-            host.send_signal(signal.SIGTERM)
+            host.send_signal(number)
             assert host.wait(20) == 0

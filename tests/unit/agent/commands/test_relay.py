@@ -137,3 +137,9 @@ def test_a_port_of_the_host_that_is_taken_is_named_by_its_option(call, tmp_path:
     with socket.create_server(("127.0.0.1", 0)) as other:
         ended = call("relay", "--listen", str(other.getsockname()[1]), "--folder", str(tmp_path))
     assert (ended.code, "--listen" in ended.err, "--port" in ended.err) == (13, True, False)
+
+
+def test_a_closed_terminal_ends_it_in_order(tmp_path: Path) -> None:
+    with RelayProcess("--listen", "0", "--folder", str(tmp_path)) as relay:
+        assert relay.end(signal.SIGHUP) == 0
+    assert "Relay: nothing came" in relay.err[-1]
