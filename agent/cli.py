@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import os
@@ -88,10 +89,13 @@ class _Words(io.FileIO):
     """Standard error that refuses nothing: what nobody can read (a closed terminal, a full disk) fails no command."""
 
     def write(self, data: Any, /) -> int:
-        try:
-            return super().write(data)
-        except OSError:
-            return memoryview(data).nbytes
+        rest = memoryview(data).cast("B")
+        size = rest.nbytes
+        with contextlib.suppress(OSError):
+            # None where it would have to be waited for.
+            while rest and (written := super().write(rest)):
+                rest = rest[written:]
+        return size
 
 
 def _open_words() -> None:
@@ -101,9 +105,10 @@ def _open_words() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
     elif sys.stderr is not sys.__stderr__:
         return
-    raw = io.BufferedWriter(_Words(_STDERR, "w", closefd=False))
     encoding = sys.stderr.encoding if sys.stderr else "utf-8"
-    sys.stderr = io.TextIOWrapper(raw, encoding, errors="backslashreplace", line_buffering=True)
+    # No buffer between: a signal that comes during a write may say something, too, and a buffer refuses that.
+    words: Any = _Words(_STDERR, "w", closefd=False)
+    sys.stderr = io.TextIOWrapper(words, encoding, errors="backslashreplace", write_through=True)
 
 
 def main() -> None:

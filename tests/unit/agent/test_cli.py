@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,27 @@ def test_words_that_nobody_can_read_fail_no_command(where: str, tmp_path: Path) 
     command = f"{sys.executable} -P -m agent.cli events {tmp_path}/a.log --json {where}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+SIGNALLED = """
+import os, signal, sys
+from agent.cli import _open_words
+_open_words()
+signal.signal(signal.SIGALRM, lambda *_: sys.stderr.write("rang\\n"))
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+for number in range(20_000):
+    sys.stderr.write(f"line {number}\\n")
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timer")
+def test_a_signal_may_say_something_while_something_is_said() -> None:
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=60)
+    told = done.stderr.splitlines()
+    assert done.returncode == 0, told[-3:]
+    assert [line for line in told if line != "rang"] == [f"line {number}" for number in range(20_000)]
+    assert "rang" in told
 
 
 @pytest.mark.parametrize("where", [">/dev/full", ">&-"])
