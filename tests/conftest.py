@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ from hypothesis import HealthCheck, settings
 # How fast examples are made and run is the machine's business, and benchmarks'.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+# Tests that are to outlive their terminal (nohup) hear no hang-up; what they start is to.
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 GRACE_SECONDS = 5.0
 # Belong to a web server's loop, which a fixture may keep for several tests.
