@@ -16,7 +16,6 @@ from agent.replay.canvas import covered
 from agent.replay.motion import (
     AWAY_NS,
     LATE_NS,
-    RETURN_NS,
     SETTLING_NS,
     WIDE,
     Motion,
@@ -88,7 +87,8 @@ class Masker:
         self._motion = Motion()
         self._shown: Canvas | None = None
         self._looked: Canvas | None = None
-        self._before: Canvas | None = None
+        self._steady: Canvas | None = None
+        self._slid_ns: int | None = None
         self._wide = False
         self._silent: deque[_Silent] = deque()
         self._forgotten = False
@@ -143,12 +143,9 @@ class Masker:
         resting = still(s)
         if canvas is not self._looked:
             # Beside what was shown last: from one covered picture to the next a slide's end moves hardly.
-            self._before, self._looked = self._shown, canvas
-            self._wide = self._before is None or canvas.unlike(self._before) > WIDE
-        # Where nothing is private another app may have come and gone; else the app itself may have looked otherwise, by
-        # what no dump tells.
-        span_ns = RETURN_NS if any(x.private for x in found) else AWAY_NS
-        came = self._wide and returned(recent, s, span_ns)
+            self._wide = self._shown is None or canvas.unlike(self._shown) > WIDE
+            self._looked = canvas
+        came = self._wide and returned(recent, s, AWAY_NS)
         missed = not resting and (any(seen.hole for seen in recent[1:]) or passed(recent, s) or came)
         if len(past) < len(recent) or missed or not self._motion.known(drawn_ns):
             # The app's opening is drawn over what was there, by a tree that shows it in its place already; so is a
@@ -161,10 +158,13 @@ class Masker:
         left = moved(late)
         moving += left or ()
         around, last = [*past, *found], found[-1]
-        sliding = not resting and (left is None or (self._wide and self._slid(canvas, around)))
-        if not sliding:
-            # The end of a slide is told by what was there before all of it.
-            self._shown = canvas
+        self._shown = canvas
+        slid = not resting and self._slid(canvas, around)
+        self._slid_ns = (self._slid_ns or drawn_ns) if slid else None
+        if self._slid_ns is None or drawn_ns - self._slid_ns >= 2 * SETTLING_NS:
+            # The end of a slide is told by what was there before all of it; none goes on for longer.
+            self._steady = canvas
+        sliding = slid or (not resting and (left is None or (self._wide and returned(recent, s))))
         settling = unsettled(around, size, sliding=sliding)
         if last.worded and _black(canvas, last):
             return self._blocked(s, dpi, "secure")
@@ -180,7 +180,7 @@ class Masker:
     def _slid(self, canvas: Canvas, around: Sequence[Survey]) -> bool:
         """Whether a screen of the same build may be sliding in: what it says is new, and the picture is, not only in
         lists and where somebody types."""
-        return altered(around) and (self._before is None or canvas.unlike(self._before, lively(around)) > WIDE)
+        return altered(around) and (self._steady is None or canvas.unlike(self._steady, lively(around)) > WIDE)
 
     def tree(self, tree: Hierarchy, screen: Size, dpi: int) -> MaskedSnapshot:
         """The views of a dump alone, for a recording without pictures; `screen` in the dump's rotation."""

@@ -93,7 +93,7 @@ HAZARDS: dict[str, tuple[str, ...]] = {
         "do go:page1", "wait 1", "do go:page2", "wait 0.7", "do go:page3", "wait 1.3", "do go:page1", "wait 0.2",
     ),
     "unfolding": _often(
-        "do go:folds", "wait 0.9", "do fold", "wait 1.1", "do fold", "wait 0.4", "do fold", "wait 0.8",
+        "do go:folds", "wait 0.9", "do fold", "wait 1.1", "do fold", "wait 0.6", "do fold", "wait 0.8",
     ),
     "still-login": ("wait 0.3", "launch", "wait 1", "tap permission", "wait 0.4"),
     "still-checkout": (*_LOGIN, "do fill", "do go:checkout"),
