@@ -440,7 +440,7 @@ class Recorder:
             "meaning": item.meaning,
             "fix": item.fix,
             # Cut last: half a secret is no pattern any more.
-            "proof": self._masker.text(item.proof)[:MAX_PROOF_CHARS],
+            "proof": self._masker.text(item.proof, cut=may_be_cut(item.proof))[:MAX_PROOF_CHARS],
             "pid": item.pid,
         }
         self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, "doctor", payload)])
@@ -449,7 +449,7 @@ class Recorder:
         payload = {"name": item.name, **item.facts}
         if item.text:
             # Cut last: half a secret is no pattern any more.
-            payload["text"] = self._masker.text(item.text)[:MAX_LOG_CHARS]
+            payload["text"] = self._masker.text(item.text, cut=may_be_cut(item.text))[:MAX_LOG_CHARS]
         self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, item.kind, payload)])
 
     def _place_marker(self, interval: Interval, item: Marker) -> None:

@@ -472,6 +472,16 @@ def test_what_happened_to_the_app_is_marked_and_its_text_cleaned() -> None:
     assert tagged(segment, "app") == [{"name": "Pay in front", "state": "front", "activity": f"{APP}.Pay"}]
 
 
+def test_a_crash_text_that_was_cut_holds_no_half_of_what_is_hidden() -> None:
+    masker = Masker("medium", APP)
+    masker.hide(["correct horse battery"], [])
+    text = "4539578763621486 " * 240 + "at correct horse"
+    (segment,) = run([picture(1, 1), event(2, ONE), Happening(at(3), "crash", "Crash", {}, text)], recorder(masker), 9)
+    (marked,) = tagged(segment, "crash")
+    assert len(marked["text"]) < 2_000
+    assert "correct" not in marked["text"]
+
+
 def test_a_marker_stands_in_the_session_of_its_moment_and_its_words_are_cleaned() -> None:
     early = Marker(at(0.5), "before", by="control")
     paid = Marker(at(3), "paid", "with 4539578763621486", "key", {"attempt": 2})
