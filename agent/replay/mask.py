@@ -249,8 +249,8 @@ class Masker:
 
     def _also(self, s: str, name: bool) -> Iterable[Span]:
         """These, those of views that a rule hid, and what nothing that was typed may crowd out."""
-        found = (*self._hard.spans(s, telling=name), *self._told.spans(s, telling=name), *self._ruled.spans(s))
-        return (*found, *self._ordered(s)) if self._rules else found
+        typed = (*self._hard.spans(s, telling=name), *self._told.spans(s, telling=name))
+        return (*typed, *self._ruled.spans(s), *self._ordered(s))
 
     def event(self, event: Mapping[str, object]) -> dict[str, object]:
         """A deep copy with private values starred, by the name of the field and by what they look like; ids stay."""

@@ -70,9 +70,6 @@ PRIORITIES = "??VDIWEFS"
 MAX_LEAKS = 20
 # What is private has 255 more; WebP's colours are off by up to 30.
 TINT, FAINT = 40, 10
-# A video codec's colours are off by up to 43 in both planes (see `fakes.footage.told`, which compares them with those
-# of other secrets): by 1.402 x 43 in red and 1.058 x 43 in green (BT.601), and WebP's come on top.
-VIDEO_TINT = 135
 START_NS = 10**12
 # Five frames of 50 Hz.
 LAG_MS = 100
@@ -296,7 +293,7 @@ def search(
     def keep(segment: SealedSegment) -> None:
         for picture in segment.pictures.values():
             if picture.digest not in seen:
-                seen[picture.digest] = stray(picture.data, TINT if source == "screencap" else VIDEO_TINT)
+                seen[picture.digest] = stray(picture.data)
                 outcome.pictures += 1
                 if seen[picture.digest] and len(outcome.leaks) < MAX_LEAKS:
                     outcome.leaks.append(f"{seen[picture.digest]} private pixels in picture {picture.digest}")
@@ -418,9 +415,9 @@ def tinted(pixels: NDArray[np.uint8], least: int) -> NDArray[np.bool_]:
     return found
 
 
-def stray(data: bytes, least: int) -> int:
+def stray(data: bytes) -> int:
     """How many private pixels an encoded picture holds."""
-    return int(tinted(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), least).sum())
+    return int(tinted(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), TINT).sum())
 
 
 def facts(segment: SealedSegment) -> list[bytes]:
