@@ -14,14 +14,11 @@ from agent.model import SegmentManifest
 from agent.outbox import erasure as spooled
 from agent.outbox import journal
 from agent.outbox.receipts import Receipt, read_receipts
-from agent.outbox.waiting import still_open
+from agent.outbox.waiting import QUEUE, spools, still_open
 from agent.store import erasure
 from agent.store.disk import FolderLock, FolderTaken, erase_parts, guarded
-from agent.store.recording import LOCK, Problem, Recording
+from agent.store.recording import HEADER, LOCK, Problem, Recording
 from agent.store.replays import Key, Replay, Who, replays, users
-
-QUEUE = "queue"
-HEADER = "recording.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +94,15 @@ def places(path: Path, asked: bool = True) -> list[Place]:
     try:
         if (path / HEADER).exists():
             return [Place(path, Recording.open(path), asked)]
-        spools = [folder for folder in (path, *sorted(path.glob("*"))) if (folder / QUEUE / HEADER).exists()]
+        found = spools(path)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be read: {error.strerror}.", "Check the path and who may read it."
         ) from error
-    if not spools and asked:
+    if not found and asked:
         what = "no recording, no collector's folder and no spool" if path.exists() else "not there"
         raise RecordingError(f"{path} is {what}.", f"A recording is a folder with a {HEADER}.")
-    return [Place(folder, Recording.open(folder / QUEUE), asked) for folder in spools]
+    return [Place(folder, Recording.open(folder / QUEUE), asked) for folder in found]
 
 
 def holdings(found: Iterable[Place], who: Who) -> tuple[dict[Key, Holding], list[Unread]]:
