@@ -20,8 +20,14 @@ pytest.importorskip("av", reason="no PyAV: the extra `video` is not installed")
 SEEK = """async seconds => {
   const film = document.querySelector("video");
   const seeked = new Promise(done => film.addEventListener("seeked", done, { once: true }));
+  const drawn = new Promise(done => {
+    const look = (_, frame) => frame.mediaTime > seconds - 1 && frame.mediaTime <= seconds + 0.01
+      ? done() : film.requestVideoFrameCallback(look);
+    film.requestVideoFrameCallback(look);
+  });
   film.currentTime = seconds;
   await seeked;
+  await drawn;
   await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
 }"""
 
