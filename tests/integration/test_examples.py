@@ -65,10 +65,12 @@ ENDING = {
     "mask": "masked.png", "redact": "", "run": "out.xml", "sessions delete": "", "snippet": "ReplayLog.ts",
     "farm submit --shard": "",
 }  # fmt: skip
+# A file is made of what was recorded, and of nothing none is.
+RECORDED = r"recording \| session \d+ .* [1-9]\d* frames"
 # What works until Ctrl-C, and what it says when it does.
 LASTING = {
-    "attach --app": "recording |", "collector": "Collecting into", "emulate": "export ", "record": "recording |",
-    "attach --sink": "recording |", "relay": "Waiting for the app", "view": "http://", "farm host --all": "offers",
+    "attach --app": RECORDED, "collector": "Collecting into", "emulate": "export ", "record": RECORDED,
+    "attach --sink": RECORDED, "relay": "Waiting for the app", "view": "http://", "farm host --all": "offers",
 }  # fmt: skip
 # Run beside one of these.
 BESIDE = {
@@ -118,7 +120,7 @@ class Bench:
         reader.start()
         told = []
         try:
-            while says not in (line := lines.get(timeout=SECONDS)):
+            while not re.search(says, line := lines.get(timeout=SECONDS)):
                 told.append(line)
                 assert line, (text, told)
             yield
