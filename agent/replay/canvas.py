@@ -31,10 +31,12 @@ COVER_LUMA, COVER_CHROMA = 126, 128
 BLACK_LUMA = 20
 # What shrinking a picture draws into a pixel comes from at most two pixels around it.
 GROW = 2
-# A transform block of JPEG or H.264 is 8 pixels: what is in it may ring all over it, and deblocking (H.264 8.7) reaches
-# three pixels into the next.
-RINGING = 4
-BLOCK = 8
+# A transform block of H.264 is 8 pixels, in colour, too: what is in it may ring all over it, and deblocking (H.264 8.7)
+# reaches three pixels into the next. A pixel of its edge may hold what the phone's scaler drew beyond it.
+BLOCK, DEBLOCKED, SCALED = 8, 4, 1
+# Where colour has half the pixels of brightness, as in Android's JPEG, a block of it is 16 (ITU-T T.81 A.2), and what
+# enlarges it draws a pixel from the next.
+JPEG_UNIT, JPEG_SMOOTHED = 16, 2
 TILE = 16
 # A video codec's noise: a few pixels of a tile as far off as SPIKE, or many that are hardly off at all. A change is
 # what goes beyond either: a strong one in a pixel, or a weak one, pale text on white, in many.
@@ -93,9 +95,12 @@ class RgbaCanvas:
         size = scaled(self.size, width)
         burnt = np.array(self._pixels if size == self.size else self._small(size), copy=True, order="C")
         words = burnt.view(np.uint32)[:, :, 0]
-        lossless = size == self.size and not self._lossy
+        exact = size == self.size and not self._lossy
         for cover in covers:
-            b = _outer(cover, size, self.screen, 0 if lossless else GROW + self._lossy * RINGING)
+            if self._lossy:
+                # A JPEG has the screen's pixels, and was maybe shrunk as it was decoded.
+                cover = _grown(_blocks(cover, JPEG_UNIT), JPEG_SMOOTHED)
+            b = _outer(cover, size, self.screen, 0 if exact else GROW)
             words[b.top : b.bottom, b.left : b.right] = _COVER_WORD
         return RgbaCanvas(burnt, self.screen)
 
@@ -206,7 +211,8 @@ class I420Canvas:
         """A copy with the covers burnt in. A video comes in about the wanted size: it is not scaled to `width`."""
         burnt = I420Canvas(self._data.copy(), self.size, self.screen)
         for cover in covers:
-            b = _blocks(_outer(cover, self.size, self.screen, RINGING), self.size)
+            blocks = _blocks(_outer(cover, self.size, self.screen, SCALED), BLOCK)
+            b = _grown(blocks, DEBLOCKED).intersect(self.whole)
             burnt._y[b.top : b.bottom, b.left : b.right] = COVER_LUMA
             for plane in (burnt._u, burnt._v):
                 plane[b.top // 2 : b.bottom // 2, b.left // 2 : b.right // 2] = COVER_CHROMA
@@ -341,15 +347,17 @@ def _even(part: NDArray[np.uint8]) -> bool:
     return not bool((flat.max(axis=0) - flat.min(axis=0) > EVEN).any())
 
 
-def _blocks(b: Bounds, size: Size) -> Bounds:
+def _blocks(b: Bounds, side: int) -> Bounds:
+    """All blocks of which a pixel is in it."""
     if b.empty:
         return b
     return Bounds(
-        b.left // BLOCK * BLOCK,
-        b.top // BLOCK * BLOCK,
-        min(size.width, -(-b.right // BLOCK) * BLOCK),
-        min(size.height, -(-b.bottom // BLOCK) * BLOCK),
-    )
+        b.left // side * side, b.top // side * side, -(-b.right // side) * side, -(-b.bottom // side) * side
+    )  # fmt: skip
+
+
+def _grown(b: Bounds, by: int) -> Bounds:
+    return b if b.empty else Bounds(b.left - by, b.top - by, b.right + by, b.bottom + by)
 
 
 def _boxes(flags: NDArray[np.bool_], tile: int) -> tuple[Bounds, ...]:

@@ -28,9 +28,10 @@ from agent.replay.text import STARS, secrets_in
 from bridge.types import Bounds, Node, NodeFlag
 
 SEEN = Change.VIEWS | Change.PICTURE | Change.MASK
-# What was drawn near an edge is in the pixels around it: dp of the window, then pixels of the decoded picture.
+# What was drawn near an edge is in the pixels around it: dp of the window, then pixels of the decoded picture (see
+# `canvas`: a block of what the picture came as, a pixel of its edge, and what is drawn into the next).
 GROW_DP = 1.0
-GROW_PX = 8
+GROW_PX = 12
 QUALITY = 60
 RECT = "rect"
 MOVING = "moving"

@@ -47,7 +47,7 @@ KEPT = 64
 PAST = 24
 # See `told`: Y, U, V; the shortest of secrets has this much of itself in a block.
 LOUD = (100, 56, 56)
-FAINT, BESIDE, TRACE = 8, 0.06, 0.25
+FAINT, BESIDE, TRACE = 8, 0.03, 0.25
 BLOCK = 16
 LEAST_ENERGY = 48 * 60**2
 SERIAL = "emulated-1"

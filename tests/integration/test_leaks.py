@@ -102,8 +102,8 @@ def test_a_cover_that_is_dropped_is_found(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_a_codec_smears_beside_a_cover_is_found_without_a_margin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canvas, "RINGING", 0)
-    monkeypatch.setattr(canvas, "BLOCK", 2)
+    for margin, least in (("DEBLOCKED", 0), ("SCALED", 0), ("BLOCK", 2)):
+        monkeypatch.setattr(canvas, margin, least)
     assert any("beside covers" in leak for leak in leaks("still-chat", 20, source="screenrecord"))
 
 
