@@ -13,21 +13,8 @@ from agent.model import Canvas, MaskedNode, MaskedSnapshot, MaskLevel, MaskRect,
 from agent.privacy import Rules, Span, starred
 from agent.replay.behind import Behind
 from agent.replay.canvas import covered
-from agent.replay.motion import (
-    AWAY_NS,
-    LATE_NS,
-    SETTLING_NS,
-    WIDE,
-    Motion,
-    altered,
-    enclosed,
-    lively,
-    moved,
-    passed,
-    returned,
-    still,
-    unsettled,
-)
+from agent.replay.changes import altered, lively, moved, unsettled
+from agent.replay.motion import AWAY_NS, LATE_NS, SETTLING_NS, WIDE, Motion, enclosed, passed, returned, still
 from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans, torn
 from agent.replay.windows import outside

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from agent.model import SegmentEvent, Snapshot
 from agent.replay.canvas import RgbaCanvas
+from agent.replay.survey import Survey, survey
 from bridge.types import Bounds, Frame, Hierarchy, LogEntry, Node, NodeFlag, Rotation, Size, Stamp, Touch, TouchKind
 
 APP = "com.example.shop"
@@ -73,6 +74,11 @@ def keyboard() -> Node:
 
 def tree(*roots: Node, seconds: float = 0.0, rotation: Rotation = 0) -> Hierarchy:
     return Hierarchy(at(seconds), 0, rotation, roots, xxhash.xxh3_64_intdigest(repr(roots).encode()))
+
+
+def surveyed(*roots: Node) -> Survey:
+    """What is known of these windows at medium."""
+    return survey(tree(*roots), APP, "medium", SCREEN, DPI, set(), lambda text: text)
 
 
 def painted(*roots: Node, size: Size = SCREEN) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fakes.views import APP, DPI, EDIT, SCREEN, SCROLL, app, at, keyboard, painted, snapshot, status_bar, tree, view
+from fakes.views import EDIT, SCROLL, app, at, painted, snapshot, surveyed, tree, view
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,22 +14,15 @@ from agent.replay.motion import (
     Motion,
     Seen,
     enclosed,
-    moved,
     passed,
     returned,
     still,
-    unsettled,
 )
-from agent.replay.survey import Survey, survey
-from bridge.types import Bounds, Hierarchy, Node, NodeFlag
+from bridge.types import Hierarchy, Node, NodeFlag
 
 MS = 1_000_000
 TITLE = view(0, 100, 1080, 240, text="Checkout")
 CARD = view(40, 700, 1040, 820, EDIT, "4111", hint="Card")
-
-
-def surveyed(*roots: Node) -> Survey:
-    return survey(tree(*roots), APP, "medium", SCREEN, DPI, set(), lambda text: text)
 
 
 def dump(seconds: float, bound_ms: int = 0, *roots: Node) -> Hierarchy:
@@ -116,39 +109,6 @@ def test_a_picture_is_still_when_it_was_there_for_as_long_as_anything_moves() ->
     assert not still(replace(s, since=at(1), until=at(1.2)))
 
 
-def test_rows_of_what_came_or_went_are_covered_and_what_stays_is_not() -> None:
-    with_card, without = surveyed(app(TITLE, CARD), status_bar()), surveyed(app(TITLE), status_bar())
-    for surveys in ((with_card, without), (without, with_card)):
-        (cover,) = unsettled(surveys, SCREEN)
-        assert (cover.bounds.left, cover.bounds.right, cover.bounds.bottom) == (0, 1080, 2400)
-        assert 240 < cover.bounds.top <= 700 - 2400 // 16
-    assert unsettled([with_card, with_card], SCREEN) == []
-
-
-def test_inputs_of_a_new_screen_at_the_same_place_are_new() -> None:
-    labels = [view(40, 300 + 60 * i, 900, 340 + 60 * i, text=word) for i, word in enumerate("abcd")]
-    other = [replace(label, text=label.text * 2) for label in labels]
-    first, second = surveyed(app(*labels, CARD), status_bar()), surveyed(app(*other, CARD), status_bar())
-    assert unsettled([first, second], SCREEN)
-    # One word that changes, a counter for instance, makes no new screen.
-    assert unsettled([first, surveyed(app(*labels[:3], other[3], CARD), status_bar())], SCREEN) == []
-
-
-def test_a_window_over_the_app_comes_from_the_nearer_edge() -> None:
-    note = view(30, 120, 1050, 300, text="Mum", package="com.android.systemui")
-    calm, noted = surveyed(app(TITLE), status_bar()), surveyed(app(TITLE), status_bar(), note)
-    assert Bounds(30, 0, 1050, 300) in [cover.bounds for cover in unsettled([calm, noted], SCREEN)]
-    typed = surveyed(app(TITLE), status_bar(), keyboard())
-    (cover,) = unsettled([typed, calm], SCREEN)
-    assert cover.rule == "keyboard"
-    assert cover.bounds.bottom == 2400
-
-
-def test_what_moved_in_a_list_blocks_the_list_over_all_dumps() -> None:
-    assert moved([surveyed(app(TITLE, CARD), status_bar())] * 3) == []
-    assert moved([surveyed(app(TITLE, CARD), status_bar()), surveyed(app(TITLE), status_bar())]) is None
-
-
 @given(st.lists(st.tuples(st.floats(0, 100), st.integers(0, 900)), min_size=1, max_size=30), st.floats(0, 100))
 def test_the_last_dump_always_counts_and_all_that_ended_after_the_moment_do(
     dumps: list[tuple[float, int]], moment: float
@@ -205,11 +165,6 @@ def test_a_screen_may_have_been_left_and_come_back_between_equal_dumps() -> None
     assert not returned(apart, taken(1.9, 1.55, 1.9))
     # What came after the picture cannot slide in it.
     assert not returned(apart, taken(1.2, 1.2, 1.21))
-    found = [surveyed(app(CARD))] * 2
-    assert unsettled(found, SCREEN) == []
-    (cover,) = unsettled(found, SCREEN, sliding=True)
-    assert cover.bounds.top <= CARD.bounds.top
-    assert cover.bounds.bottom == SCREEN.height
 
 
 def test_a_picture_that_was_still_the_same_leaves_less_time_for_another_screen() -> None:
