@@ -104,8 +104,8 @@ def test_a_private_view_that_stands_elsewhere_is_on_its_way() -> None:
     assert (cover.rule, cover.bounds.bottom) == ("settling", SCREEN.height)
     assert cover.bounds.top < CARD.bounds.top
     # One that went with its list is where its rows are; one that did not is anywhere in it.
-    inside = [
-        surveyed(app(TITLE, rows(0, field(top), offset=offset))) for top, offset in ((1500, 0), (1460, 40), (1300, 40))
-    ]
+    places = ((1500, 0), (1460, 40), (1300, 40), (1700, 0))
+    inside = [surveyed(app(TITLE, rows(0, field(top), offset=offset))) for top, offset in places]
     assert unsettled(inside[:2], SCREEN) == []
-    assert [cover.bounds for cover in unsettled(inside[1:], SCREEN)] == [PLACE]
+    assert [cover.bounds for cover in unsettled(inside[1:3], SCREEN)] == [PLACE]
+    assert [cover.bounds for cover in unsettled(inside[2:], SCREEN)] == [PLACE]
