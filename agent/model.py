@@ -134,6 +134,13 @@ class Marker:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """A look at the screen that began at `stamp` is over, and what it found has been told."""
+
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
 class MaskRect:
     """One covered rectangle, in frame pixels, and the rule that asked for it. A block hides the subtree, too."""
 

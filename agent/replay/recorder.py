@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -52,6 +53,8 @@ _Held = Shown | Touch | LogEntry | SegmentEvent | Finding | Happening | Marker |
 SETTLE_MS = 2_000
 PREROLL_MS = 60_000
 PREROLL_BYTES = 8_000_000
+# For so long a finger waits for the end of a look that began after it: calls that hang end by then.
+LOOK_NS = 10_000_000_000
 MAX_LOGS = 1_000
 MAX_LOG_CHARS = 2_000
 MAX_MARKER_CHARS = 200
@@ -116,6 +119,8 @@ class Recorder:
         self._sessions = Sessions(effective, PREROLL_MS)
         self._touches = TouchWriter(masker)
         self._untold_ns = -UNTOLD_NS
+        self._aimed: list[int] = []
+        self._looked_ns: int | None = None
         self._ids = NodeIds()
         self._open: dict[SessionKey, SegmentWriter] = {}
         self._closing: dict[SessionKey, tuple[int, int]] = {}
@@ -184,10 +189,18 @@ class Recorder:
             self._sessions.note(item)
             self._masker.learn(item.event)
             self._reports.wait(item)
+        if isinstance(item, Touch):
+            insort(self._aimed, at.mono_ns)
         held = self._shown_of(item) if isinstance(item, MaskedSnapshot) else item
         self._reorder.put(at, held)
         # A device's clock may be set ahead: only what the host stamped moves time on.
         return self.advance(at) if isinstance(item, MaskedSnapshot | Foreground) else []
+
+    def looked(self, at: Stamp) -> list[SealedSegment]:
+        """All that was on the screen at `at` was fed. From the first such call on a touch waits for one that is later,
+        at most LOOK_NS, and is held back without: nobody knows whether a keyboard was there."""
+        self._looked_ns = max(at.mono_ns, self._looked_ns or at.mono_ns)
+        return self._take() if self._newest is None else self.advance(self._newest)
 
     def _shown_of(self, snapshot: MaskedSnapshot) -> Shown:
         canvas = snapshot.canvas
@@ -198,14 +211,14 @@ class Recorder:
         """Masking became stricter: what was masked before is neither placed nor opens a segment any more."""
         self._masking += 1
         self._layers = Layers(self._encoder)
-        self._last_shown = {key: self._covered(shown) for key, shown in self._last_shown.items()}
+        self._last_shown = {key: self._covered(shown, "tightened") for key, shown in self._last_shown.items()}
         if self._shown is not None:
-            self._shown = self._covered(self._shown)
+            self._shown = self._covered(self._shown, "tightened")
 
-    def _covered(self, shown: Shown) -> Shown:
+    def _covered(self, shown: Shown, reason: str) -> Shown:
         """A screen of the same shape that shows nothing."""
         width = 0 if shown.stack is None else self._width
-        none = replace(blank(shown.stamp, shown.screen, shown.dpi, width, "tightened"), rotation=shown.rotation)
+        none = replace(blank(shown.stamp, shown.screen, shown.dpi, width, reason), rotation=shown.rotation)
         stack = None if none.canvas is None else key_picture(none.canvas, self._encoder)
         return Shown.of(none, stack, self._masking)
 
@@ -216,6 +229,9 @@ class Recorder:
         for gap in self._gaps.over(self._newest.mono_ns):
             self._reorder.put(gap.end, gap)
         settled = _earlier(self._newest, self._settle_ms)
+        if self._aimed and self._unseen(self._aimed[0]) and self._newest.mono_ns - self._aimed[0] < LOOK_NS:
+            before_ms = (self._newest.mono_ns - self._aimed[0]) // 1_000_000 + 1
+            settled = min(settled, _earlier(self._newest, before_ms))
         for at, item in self._reorder.until(settled.mono_ns):
             self._release(at, item)
         self._tick(settled)
@@ -247,6 +263,8 @@ class Recorder:
 
     def _release(self, at: Stamp, item: _Held) -> None:
         """An item's place in time is settled. In order of time, but for what came later than the settle time."""
+        if isinstance(item, Touch):
+            del self._aimed[0]
         if not self._sessions.known:
             self._drop(self._preroll.push(at, item, _weight(item)))
             return
@@ -266,9 +284,13 @@ class Recorder:
             self._note_front(item)
         if isinstance(item, Foreground):
             return
+        if isinstance(item, Gap) and item.stage in _ABSENT and self._shown is not None:
+            # What the screen showed before it may be another person's.
+            self._shown = self._covered(self._shown, "no-picture")
         if not isinstance(item, SegmentEvent) and self._refuses(interval, at):
             if isinstance(item, Shown):
-                self._remember(interval.key, item)
+                # It may open no segment of the next session.
+                self._shown = self._covered(item, "no-picture")
         elif isinstance(item, Shown):
             self._place_shown(interval, item)
         elif isinstance(item, SegmentEvent):
@@ -392,9 +414,13 @@ class Recorder:
         moved_ms = (at.wall_ms + 2 if writer is None else writer.clamp(at.wall_ms)) - at.wall_ms
         return round(at.bound_ns / 1e6 + 1 + moved_ms, 1)
 
+    def _unseen(self, mono_ns: int) -> bool:
+        """Whether no look at the screen is over that began after that."""
+        return self._looked_ns is not None and mono_ns > self._looked_ns
+
     def _place_touch(self, interval: Interval, item: Touch) -> None:
         screen, dpi = (self._screen, self._dpi) if self._shown is None else (self._shown.screen, self._shown.dpi)
-        events, held_back = self._touches.events(item, screen, dpi)
+        events, held_back = self._touches.events(item, screen, dpi, unseen=self._unseen(item.stamp.mono_ns))
         if held_back:
             self._lose("touch", "where typing would show")
             # That it begins is told, not when each key is pressed.

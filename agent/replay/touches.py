@@ -24,8 +24,8 @@ class TouchWriter:
         """Whether no finger is on the glass, as far as it is told."""
         return not self._down
 
-    def events(self, touch: Touch, screen: Size, dpi: int) -> tuple[list[Event], bool]:
-        """The events of a touch and whether the touch was held back.
+    def events(self, touch: Touch, screen: Size, dpi: int, *, unseen: bool = False) -> tuple[list[Event], bool]:
+        """The events of a touch and whether the touch was held back, as one is of which the screen is not known.
 
         A gesture that begins where typing would show is held back to its end; one that comes there later ends where
         it was seen last.
@@ -34,7 +34,7 @@ class TouchWriter:
         if touch.kind == "down":
             self._silent.discard(pointer)
         last = self._down.get(pointer)
-        if pointer in self._silent or self._masker.touch(touch) is None:
+        if unseen or pointer in self._silent or self._masker.touch(touch) is None:
             if touch.kind in ("up", "cancel"):
                 self._silent.discard(pointer)
             else:

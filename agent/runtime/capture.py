@@ -86,7 +86,8 @@ class CaptureLoop:
     each dump that is new.
 
     `paused` says why nothing may be captured now, "" when it may. `level` says how it will be masked: when the answer
-    changes what is shown already is taken again. `run` belongs to one thread; `touched`,
+    changes what is shown already is taken again. `looked` is told when a look is over, and what it found yielded, by when
+    it began: at the start, while fingers come and a second after. `run` belongs to one thread; `touched`,
     `masked` and `stop` may be called from any.
     """
 
@@ -100,6 +101,7 @@ class CaptureLoop:
         paused: Callable[[], str] = lambda: "",
         level: Callable[[], str | None] = lambda: None,
         wake: Wake | None = None,
+        looked: Callable[[Stamp], None] = lambda began: None,
     ) -> None:
         self._screen = screen
         self._hierarchy = hierarchy
@@ -111,7 +113,9 @@ class CaptureLoop:
         self._known_level = level()
         self._stopped = False
         self._wake: Wake = wake or threading.Event()
+        self._looked = looked
         self._touched_ns = -TOUCH_TAIL_NS
+        self._looked_ns = 0
         self._unsettled_ns = -SETTLING_TAIL_NS
         self._changed_ns = 0
         self._told: int | None = None
@@ -140,7 +144,9 @@ class CaptureLoop:
     def run(self) -> None:
         """Capture until stopped. Raises BridgeError when the device is lost; single failures become gaps."""
         self._rest()
-        self._changed_ns = self._clock.now().mono_ns
+        began = self._clock.now()
+        self._looked(began)
+        self._changed_ns = began.mono_ns
         if self._screen is None:
             self._run_views()
         else:
@@ -211,6 +217,7 @@ class CaptureLoop:
             else:
                 # What comes after a gap is shown even if it is what was there before.
                 settled = False
+            self._over(started)
             self._pause(started, costly=not held)
 
     def _run_views(self) -> None:
@@ -224,7 +231,14 @@ class CaptureLoop:
             if tree is not None and tree.digest != shown:
                 self._changed_ns, shown = started.mono_ns, tree.digest
                 self._emit(tree)
+            self._over(started)
             self._pause(started, costly=True)
+
+    def _over(self, started: Stamp) -> None:
+        """Say that a look is over, if somebody waits for that: a finger is judged by what a look after it found."""
+        if self._touched_ns + TOUCH_TAIL_NS > self._looked_ns:
+            self._looked_ns = started.mono_ns
+            self._looked(started)
 
     def _rest(self) -> bool:
         """Take nothing for as long as capture is paused; whether it was. The pause becomes a gap with its reason."""

@@ -50,6 +50,11 @@ class Channel(Generic[T]):
                     return []
             await self._wake.wait()
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be taken. Any thread."""
+        return not self._items
+
     def close(self) -> None:
         """No more items come in; those inside can still be taken. Loop thread only, idempotent."""
         with self._room:

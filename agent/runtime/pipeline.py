@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.analytics import lifecycle
 from agent.analytics.drivers import Drivers
-from agent.model import Loss, Snapshot
+from agent.model import Looked, Loss, Snapshot
 from agent.runtime.capture import CaptureLoop
 from agent.runtime.channel import Channel, ChannelClosed
 from agent.runtime.lane import start_lane
@@ -221,18 +221,24 @@ class Pipeline:
 
     async def _consume(self, channel: Channel[StageItem]) -> None:
         loop = asyncio.get_running_loop()
+        advanced = self._clock.now()
         while True:
             try:
                 async with asyncio.timeout(ADVANCE_SECONDS):
                     items = await channel.take()
             except TimeoutError:
-                if self._posted:
-                    await loop.run_in_executor(self._workers, self._stage.process, self._take_posted())
-                await loop.run_in_executor(self._workers, self._stage.advance, self._clock.now())
-                continue
-            if not items:
-                return
-            await loop.run_in_executor(self._workers, self._stage.process, [*items, *self._take_posted()])
+                items = []
+            else:
+                if not items:
+                    return
+            items += self._take_posted()
+            if items:
+                await loop.run_in_executor(self._workers, self._stage.process, items)
+            now = self._clock.now()
+            # A log that never rests must not hold up what waits for its time to come; what is here already goes first.
+            if channel.empty and now.mono_ns - advanced.mono_ns >= ADVANCE_SECONDS * 1e9:
+                await loop.run_in_executor(self._workers, self._stage.advance, now)
+                advanced = now
 
     def _take_posted(self) -> list[StageItem]:
         taken: list[StageItem] = [self._posted.popleft() for _ in range(len(self._posted))]
@@ -287,8 +293,9 @@ class _Run:
         # A wireframe needs no pictures, and an app is disturbed least by none.
         self._screen = None if settings.capture.quality == "text" else device.screen()
         self._capture = CaptureLoop(
-            self._screen, device.hierarchy(), clock, settings.capture, self._emit, stage.paused, stage.level
-        )
+            self._screen, device.hierarchy(), clock, settings.capture, self._emit, stage.paused, stage.level,
+            looked=lambda began: channel.put(Looked(began)),
+        )  # fmt: skip
         self._clock = clock
         self._began = clock.now()
         self._drivers = Drivers()

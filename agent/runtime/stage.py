@@ -22,6 +22,7 @@ from agent.model import (
     Draft,
     Finding,
     Happening,
+    Looked,
     Loss,
     Marker,
     MaskedSnapshot,
@@ -57,7 +58,16 @@ Posted = Relayed | Marker
 # A snapshot comes with the call that frees the capture lane to take the next one, and that is told why all of it was
 # covered, "" if it was not.
 StageItem = (
-    tuple[Snapshot, Callable[[str], None]] | Hierarchy | LogEntry | Touch | Foreground | ClockFix | Gap | Posted | Loss
+    tuple[Snapshot, Callable[[str], None]]
+    | Hierarchy
+    | Looked
+    | LogEntry
+    | Touch
+    | Foreground
+    | ClockFix
+    | Gap
+    | Posted
+    | Loss
 )
 
 # With a relay the ids may come a flush interval late: nothing is written before they can have come.
@@ -202,6 +212,9 @@ class Stage:
                     free(blocked)
             elif isinstance(item, Hierarchy):
                 self._views(item)
+            elif isinstance(item, Looked):
+                if self._recorder is not None:
+                    self._kept(self._recorder.looked(item.stamp))
             elif isinstance(item, LogEntry):
                 self._entry(item)
             elif isinstance(item, Relayed):

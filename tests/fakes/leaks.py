@@ -25,7 +25,7 @@ from fakes.footage import Footage, told
 from numpy.typing import NDArray
 from PIL import Image
 
-from agent.model import MaskedSnapshot, MaskLevel, SealedSegment, Snapshot
+from agent.model import Looked, MaskedSnapshot, MaskLevel, SealedSegment, Snapshot
 from agent.replay.canvas import I420Canvas, RgbaCanvas
 from agent.runtime.capture import CaptureLoop
 from agent.runtime.stage import Stage
@@ -320,7 +320,10 @@ def search(
             outcome.frames += 1
             stage.process([(item, loop.masked)])
 
-    loop = CaptureLoop(handset, handset, handset, settings.capture, emit, wake=handset)
+    def looked(began: Stamp) -> None:
+        stage.process([Looked(began)])
+
+    loop = CaptureLoop(handset, handset, handset, settings.capture, emit, wake=handset, looked=looked)
     handset.loop = loop
     handset.on_capture = take
     with suppress(_Over):

@@ -673,6 +673,57 @@ def test_touches_are_told_again_once_the_screen_is_seen() -> None:
     assert sum(segment.manifest.counts.touches for segment in sealed) == 2
 
 
+def test_a_touch_waits_for_the_end_of_a_look_that_began_after_it() -> None:
+    masker = Masker("medium", APP)
+    free, typing = app(view(0, 300, 1080, 400, text="Welcome")), (app(view(0, 300, 1080, 400, EDIT, "1")), keyboard())
+    to = recorder(masker)
+    to.looked(at(0.5))
+    for item in (event(1, ONE), masker.snapshot(*still(free, seconds=1), DPI), touch(2, "down", 500, 2000)):
+        to.feed(item)
+    assert to.looked(at(1.9)) == []
+    # A dump is under way for long; what is typed meanwhile may be so on a keyboard that it tells of.
+    assert to.advance(at(7)) == []
+    to.feed(touch(2.5, "up", 500, 2000))
+    to.feed(masker.snapshot(*still(*typing, seconds=3), DPI))
+    to.looked(at(7.5))
+    sealed = run([touch(8, "down", 500, 350), touch(8.1, "up", 500, 350)], to)
+    # Nor does anybody know what was there when all ended, half a second after the last look.
+    assert sum(segment.manifest.counts.touches for segment in sealed) == 0
+    assert to.losses == (Loss("touch", "where typing would show", 4),)
+
+
+def test_a_touch_that_no_look_comes_after_holds_up_nothing_for_long() -> None:
+    masker = Masker("medium", APP)
+    to = recorder(masker)
+    to.looked(at(0.5))
+    for item in (event(1, ONE), masker.snapshot(*still(app(), seconds=1), DPI), touch(2, "down"), log(3, "later")):
+        to.feed(item)
+    to.advance(at(11))
+    assert "later" not in repr(to.drafts())
+    to.advance(at(12.1))
+    assert "later" in repr(to.drafts())
+    to.finish()
+    assert to.losses == (Loss("touch", "where typing would show", 1),)
+
+
+def test_a_session_opens_with_no_picture_of_one_that_is_not_recorded() -> None:
+    to = recorder(refusal=lambda session: "not in the sample" if session == ONE else "")
+    items: list[Item] = [event(1, ONE), picture(2, 3, "somebody else's"), event(40, TWO), log(41, "x")]
+    (segment,) = run(items, to, until=60)
+    assert "somebody" not in repr(segment.events)
+    assert tagged(segment, "mask")[0]["blocked"] == "no-picture"
+
+
+def test_after_an_absence_a_session_opens_with_no_picture_of_the_one_before() -> None:
+    items: list[Item] = [
+        event(1, ONE), picture(2, 3, "somebody else's"), Gap(at(5), at(30), "capture", "stopped"), event(40, TWO),
+        log(41, "x"), picture(45, 7, "mine"),
+    ]  # fmt: skip
+    segments = [segment for segment in run(items, until=60) if segment.manifest.session_id == TWO]
+    assert "somebody" not in repr([segment.events for segment in segments])
+    assert "mine" in repr([segment.events for segment in segments])
+
+
 def fault(seconds: float, rule: str, proof: str = "I/T: line") -> Finding:
     return Finding(rule, "warning", at(seconds), 7, "seen of nora@quill.example", "It means.", "Do.", proof)
 

@@ -13,7 +13,7 @@ from fakes.shown import state_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.model import Counts, SealedSegment, Snapshot
+from agent.model import Counts, Looked, SealedSegment, Snapshot
 from agent.replay.playback import State
 from agent.replay.trim import trim
 from agent.replay.validator import validate
@@ -22,7 +22,7 @@ from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
 from agent.settings import Replay, Settings
 from bridge.emulated.world import shop
-from bridge.types import Gap, Hierarchy
+from bridge.types import Gap, Hierarchy, Stamp
 
 FRAMES = 24
 
@@ -52,7 +52,10 @@ def recorded() -> SealedSegment:
         taken += 1
         stage.process([(item, loop.masked)])
 
-    loop = CaptureLoop(handset, handset, handset, chosen.capture, emit, wake=handset)
+    def looked(began: Stamp) -> None:
+        stage.process([Looked(began)])
+
+    loop = CaptureLoop(handset, handset, handset, chosen.capture, emit, wake=handset, looked=looked)
     handset.loop = loop
     with suppress(_Enough):
         loop.run()

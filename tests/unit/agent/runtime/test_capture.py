@@ -336,6 +336,41 @@ def test_a_moving_finger_brings_the_touch_rate_and_no_more() -> None:
     assert 199 < min(gaps_ms) <= max(gaps_ms) < 220
 
 
+def test_while_fingers_come_each_look_that_is_over_is_told_after_what_it_found() -> None:
+    script = Script([1] * 30 + [2] * 30, [10])
+    script.clock.step_ns = 1000
+    told: list[int | str] = []
+    began: list[int] = []
+
+    def emit(item: Snapshot | Hierarchy | Gap) -> None:
+        told.append(item.frame.digest if isinstance(item, Snapshot) else "gap")
+
+    def looked(at: Stamp) -> None:
+        told.append("looked")
+        began.append(at.mono_ns)
+
+    loop = CaptureLoop(
+        script, script, script.clock, Capture(rate=2, touch_rate=5), emit, wake=script.clock, looked=looked
+    )
+    script.stop = loop.stop
+    taken = script.capture
+
+    def capture(deadline: Deadline) -> Frame:
+        if len(script.pictures) == 30:
+            loop.touched()
+        return taken(deadline)
+
+    script.capture = capture  # type: ignore[method-assign]
+    loop.run()
+    assert told[: told.index(2)].count("looked") == told[:1].count("looked") == 1
+    # The finger came while a look was under way: what it found is told, and that it is over, and so for a second.
+    after = told[told.index(2) :]
+    assert after[:2] == [2, "looked"]
+    assert 4 <= after.count("looked") <= 7
+    assert after[-1] != "looked"
+    assert began == sorted(began)
+
+
 def test_while_a_screen_opens_it_is_looked_at_at_the_touch_rate() -> None:
     script = Script(list(range(1, 42)), [10])
     script.clock.step_ns = 1000

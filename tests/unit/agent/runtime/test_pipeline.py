@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from itertools import count, repeat
 
 import pytest
 from fakes.device import APP, FakeDevice
@@ -13,7 +13,7 @@ from fakes.lines import entry, event_line
 from fakes.wait import until_async
 
 from agent.errors import AgentError, ConfigError, StorageFull
-from agent.model import Loss, Relayed, SealedSegment
+from agent.model import Draft, Loss, Relayed, SealedSegment
 from agent.runtime import pipeline as pipeline_module
 from agent.runtime.pipeline import Pipeline
 from agent.runtime.stage import Stage, StageItem
@@ -35,6 +35,7 @@ class Bench:
     def __init__(self, package: str | None = APP) -> None:
         self.clock = HostClock()
         self.kept: list[SealedSegment] = []
+        self.drafts: list[Draft] = []
         self.keep: Callable[[SealedSegment], None] = self.kept.append
         self.status = DeviceStatus("fake-1")
         self.opened: list[FakeDevice] = []
@@ -45,7 +46,9 @@ class Bench:
         self.numbers = count(1)
         self.picture = count()
         self.workers = ThreadPoolExecutor(2, thread_name_prefix="stage")
-        self.stage = Stage(package, SETTINGS, lambda sealed: self.keep(sealed), self.status, self.clock.now)
+        self.stage = Stage(
+            package, SETTINGS, lambda sealed: self.keep(sealed), self.status, self.clock.now, append=self.drafts.append
+        )
 
     def open_device(self, serial: str, deadline: Deadline) -> Device:
         if self.refusals:
@@ -112,6 +115,24 @@ def test_records_until_stopped_and_seals_what_is_open() -> None:
     assert sealed.manifest.reason == "stop"
     assert sealed.manifest.counts.frames >= 3
     assert bench.status.state == "stopped"
+
+
+def test_a_log_that_never_rests_holds_up_nothing() -> None:
+    bench = Bench()
+    bench.picture = repeat(7)
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.frames >= 1, "a picture")
+        bench.say_event()
+
+        def written() -> bool:
+            bench.opened[-1].say(entry(bench.clock.now(), "tick"))
+            return "m-1" in repr([draft.events for draft in bench.drafts])
+
+        await until_async(written, "the event to be written")
+
+    bench.run(script)
 
 
 def test_a_device_that_comes_and_goes_in_one_moment_is_waited_for_all_the_same() -> None:
