@@ -48,7 +48,9 @@ LOOK_SECONDS = 0.05
 WORDS_BYTES = 4_000
 TAKEN = "already registered"
 START = "start the uiautomator2 server"
-MAX_DEPTH = 50
+# The server leaves out what lies deeper, and says nothing. More than the reader takes, so that a tree is whole or
+# refused: React Native nests by the dozen (appium-uiautomator2-server issue 516 tells of 90).
+MAX_DEPTH = hierarchy.MAX_DEPTH + 1
 MAX_BODY = 64 << 20
 HEAD_BYTES = 1 << 16
 # How long the next start waits after one that failed, by how long none has helped: the other tool may be gone in a

@@ -98,6 +98,8 @@ def keyboard_letter(node: Node) -> str:
     return label.lower() if len(label) == 1 and label.isalpha() and not node.flags.has(NodeFlag.PASSWORD) else ""
 
 
-def calculator_key(node: Node) -> bool:
-    """Whether a key belongs to a calculator, whose digits are no secret."""
-    return (node.text or node.desc).strip() in ("=", "÷", "×")
+def operator_key(node: Node) -> str:
+    """The sign on a key of a calculator, whose digits are no secret, "" for any other node. One sign makes none: a
+    cross closes things and takes back digits."""
+    label = (node.text or node.desc).strip()
+    return label if label in ("=", "÷", "×") else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import xxhash
@@ -15,7 +16,7 @@ from agent.replay.text import MIN_SECRET, STARS, alone, fold, is_telling, secret
 from agent.replay.windows import PICTURES, hull, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 
-MIN_KEYS = 9
+MIN_KEYS, MIN_OPERATORS = 9, 2
 MIN_LETTERS = 20
 MAX_FRAME = 8
 OUTERMOST = 2
@@ -112,7 +113,7 @@ def survey(
     secrets: dict[str, None] = {}
     hard: dict[str, None] = {}
     keys: dict[int, list[int]] = {}
-    calculators: set[int] = set()
+    operators: dict[int, set[str]] = {}
     texts: dict[str, None] = {}
     ruled: dict[str, None] = {}
     barred: list[Bounds] = []
@@ -133,8 +134,8 @@ def survey(
         if rules.keypad_digit(node) or rules.keyboard_letter(node):
             if not rules.editable(node):
                 keys.setdefault(_root_of(rows, i), []).append(i)
-        elif rules.calculator_key(node):
-            calculators.add(_root_of(rows, i))
+        elif sign := rules.operator_key(node):
+            operators.setdefault(_root_of(rows, i), set()).add(sign)
         inherited = above is not None and bool(above.hidden)
         if above is not None and inherited:
             row.hidden, row.kind, row.covered = above.hidden, above.kind, above.covered
@@ -172,9 +173,10 @@ def survey(
     for root, members in keys.items():
         digits = {i: digit for i in members if (digit := rules.keypad_digit(rows[i].node))}
         if len({rules.keyboard_letter(rows[i].node) for i in members} - {""}) < MIN_LETTERS:
-            members = list(digits) if len(set(digits.values())) >= MIN_KEYS and root not in calculators else []
+            calculates = len(operators.get(root, ())) >= MIN_OPERATORS
+            members = list(digits) if len(set(digits.values())) >= MIN_KEYS and not calculates else []
         if members:
-            keypads += hull([rows[i].bounds for i in members if not rows[i].bounds.empty])
+            keypads += hull(_keys([rows[i].bounds for i in members if not rows[i].bounds.empty], whole))
             for i in members:
                 rows[i].hidden = rows[i].hidden or "keypad"
                 _taint(rows, rows[i].parent)
@@ -240,6 +242,24 @@ def _names(row: Row) -> tuple[str, ...]:
     if not rules.editable(node):
         return (row.key,)
     return (row.key, *((f"#{node.resource_id}",) if node.resource_id else ()), f"@{node.bounds}")
+
+
+def _keys(labels: list[Bounds], whole: Bounds) -> list[Bounds]:
+    """The keys of a keypad by what stands on them: a label is in the middle of its key, which is touched anywhere up
+    to half the way to the next."""
+    across = _step([b.left + b.right for b in labels], 2 * min((b.width for b in labels), default=0)) // 4 + 1
+    down = _step([b.top + b.bottom for b in labels], 2 * min((b.height for b in labels), default=0)) // 4 + 1
+    keys = []
+    for b in labels:
+        x, y = (b.left + b.right) // 2, (b.top + b.bottom) // 2
+        keys.append(Bounds(x - across, y - down, x + across, y + down).union(b).intersect(whole))
+    return keys
+
+
+def _step(places: list[int], least: int) -> int:
+    """How far apart the columns or rows are that stand at these places, 0 for one alone."""
+    ordered = sorted(set(places))
+    return min((b - a for a, b in pairwise(ordered) if b - a >= max(1, least)), default=0)
 
 
 def _within(inner: Bounds, outer: Bounds | None) -> bool:

@@ -86,9 +86,9 @@ class CaptureLoop:
     each dump that is new.
 
     `paused` says why nothing may be captured now, "" when it may. `level` says how it will be masked: when the answer
-    changes what is shown already is taken again. `looked` is told when a look is over, and what it found yielded, by when
-    it began: at the start, while fingers come and a second after. `run` belongs to one thread; `touched`,
-    `masked` and `stop` may be called from any.
+    changes what is shown already is taken again. `looked` is told that a look is over, and what it found yielded, and
+    when it began: at the start, while fingers come and a second after. `run` belongs to one thread; `touched`, `masked`
+    and `stop` may be called from any.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -41,13 +42,15 @@ from agent.replay.recorder import SETTLE_MS, Item, Recorder
 from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
 from bridge.deadline import Deadline
-from bridge.errors import DeviceBusy, FrameMalformed
+from bridge.errors import CaptureFailed, DeviceBusy, FrameMalformed
 from bridge.ports import Device
 from bridge.types import ClockFix, Foreground, Frame, Gap, Hierarchy, LogEntry, Size, Stamp, Touch
 
 log = logging.getLogger(__name__)
 
 CALL_SECONDS = 5.0
+# Between two windows, and behind a lock screen, no app is in front.
+FRONT_SECONDS, FRONT_STEP = 5.0, 0.25
 # A recorder that is killed loses what it did not append.
 APPEND_NS = 1_000_000_000
 # An app whose uploads pass through the relay need not log its events.
@@ -139,7 +142,8 @@ class Stage:
         self._fixed: Stamp | None = None
 
     def attach(self, device: Device) -> None:
-        """A device was opened, for the first time or again. Raises BridgeError; ConfigError for an unknown package."""
+        """A device was opened, for the first time or again. Raises BridgeError, CaptureFailed when no app is named and
+        none in front; ConfigError for an unknown package."""
         self._received_before += self._received()
         self._received = lambda: device.received
         self._count_cost()
@@ -148,7 +152,7 @@ class Stage:
         self._size = info.size
         self._status.screen = device.screen().name
         if self._recorder is None:
-            package = self._package or device.foreground(Deadline(CALL_SECONDS)).package
+            package = self._package or _in_front(device)
             uid = device.package_uid(package, Deadline(CALL_SECONDS))
             if uid is None and self._package:
                 raise ConfigError(
@@ -492,6 +496,16 @@ class Stage:
     def _tell_losses(self) -> None:
         losses = () if self._recorder is None else self._recorder.losses
         self._status.losses = {f"{loss.stage}: {loss.reason}": loss.count for loss in losses}
+
+
+def _in_front(device: Device) -> str:
+    """The app that is in front, which is waited for a while: without a name any app would be taken for the one."""
+    patience, pause = Deadline(FRONT_SECONDS), threading.Event()
+    while not (package := device.foreground(Deadline(CALL_SECONDS)).package):
+        if patience.passed:
+            raise CaptureFailed(device.info.serial, "attach", "no app is in front: open yours, or name it with --app")
+        pause.wait(FRONT_STEP)
+    return package
 
 
 def _size(part: Draft | SealedSegment) -> int:

@@ -50,6 +50,8 @@ class FakeDevice:
         self.failing_pictures: deque[BridgeError] = deque()
         self.panel = True
         self.foreground_error: BridgeError | None = None
+        # What is in front when it is asked for, before the app is.
+        self.fronts: list[str] = []
         self.activity = ".MainActivity"
         self.asked = 0
         self.captures = 0
@@ -114,7 +116,7 @@ class FakeDevice:
         if self.foreground_error is not None:
             raise self.foreground_error
         self.asked += 1
-        return Foreground(self._now(), APP, self.activity, False, 0)
+        return Foreground(self._now(), self.fronts.pop(0) if self.fronts else APP, self.activity, False, 0)
 
     def package_uid(self, package: str, deadline: Deadline) -> int | None:
         self.check()

@@ -116,7 +116,8 @@ def test_dump(uia: Uia, rig: Rig) -> None:
     assert tree.rotation == rig.display.rotation == 1
     assert [node.text for node in tree.walk()] == ["Größe"]
     assert uia.calls[0]["method"] == "dumpWindowHierarchy"
-    assert uia.calls[0]["params"] == [False, 50]
+    # A tree that is too deep to be read must not come without its depths.
+    assert uia.calls[0]["params"] == [False, 513]
     assert b"Accept-Encoding: identity" in uia.heads[0]
 
 

@@ -390,8 +390,25 @@ def test_a_keypad_is_blocked_and_a_calculator_is_not() -> None:
     pin = masked(app(TITLE, *keys), status_bar())
     assert all(covered(pin, key) for key in keys)
     assert not {"1", "2", "3"} & set(labels(pin))
-    calculator = masked(app(TITLE, *keys, view(850, 1000, 1000, 1100, text="=")), status_bar())
+    for sign in "×=":
+        # It closes the screen, or takes a digit back.
+        pin = masked(app(TITLE, *keys, view(850, 1000, 1000, 1100, text=sign)), status_bar())
+        assert all(covered(pin, key) for key in keys)
+    signs = [view(850, 1000 + 150 * i, 1000, 1100 + 150 * i, text=sign) for i, sign in enumerate("÷×-=")]
+    calculator = masked(app(TITLE, *keys, *signs), status_bar())
     assert all(visible(calculator, key) for key in keys)
+
+
+def test_a_keypad_is_its_keys_and_not_what_stands_on_them() -> None:
+    labels = [
+        view(155 + 360 * (i % 3), 1075 + 200 * (i // 3), 205 + 360 * (i % 3), 1125 + 200 * (i // 3), text=str(i))
+        for i in range(10)
+    ]
+    masker = Masker("medium", APP)
+    masker.snapshot(*still(app(TITLE, *labels), status_bar(), seconds=1), DPI)
+    for x, y in ((5, 1005), (1075, 1005), (1075, 1590), (5, 1795), (500, 1100)):
+        assert masker.touch(touch(1, "down", x, y)) is None
+    assert masker.touch(touch(1, "down", 500, 950))
 
 
 def test_touches_where_one_types_are_dropped() -> None:

@@ -85,5 +85,5 @@ def test_keys_of_a_keypad() -> None:
     assert rules.keypad_digit(view(0, 0, 9, 9, text=" 7 ")) == "7"
     assert rules.keypad_digit(view(0, 0, 9, 9, desc="7")) == "7"
     assert rules.keypad_digit(view(0, 0, 9, 9, text="12")) == ""
-    assert rules.calculator_key(view(0, 0, 9, 9, text="="))
-    assert not rules.calculator_key(view(0, 0, 9, 9, text="-"))
+    assert rules.operator_key(view(0, 0, 9, 9, text="=")) == "="
+    assert rules.operator_key(view(0, 0, 9, 9, text="-")) == ""

@@ -23,10 +23,12 @@ from agent.privacy import rule
 from agent.replay.canvas import COVER
 from agent.replay.segment import draft_id, recovered
 from agent.replay.validator import validate
+from agent.runtime import stage
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
 from agent.settings import Plugin, Privacy, Replay, Settings
 from bridge.deadline import Deadline
+from bridge.errors import CaptureFailed
 from bridge.types import ClockFix, Foreground, Gap, LogEntry, Size, Stamp, Touch
 
 SESSION = 1_760_000_000_123
@@ -248,6 +250,19 @@ def test_frames_that_are_no_picture_are_a_gap_and_free_their_lane() -> None:
 def test_a_package_that_is_not_there_is_the_user_s_error() -> None:
     bench = Bench("com.example.absent")
     with pytest.raises(ConfigError, match=r"com\.example\.absent is not installed on fake-1"):
+        bench.stage.attach(bench.device)
+
+
+def test_without_a_package_an_app_in_front_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(package=None)
+    bench.device.fronts = ["", ""]
+    bench.stage.attach(bench.device)
+    assert bench.status.package == APP
+    # Any app would be taken for the one without a name.
+    bench = Bench(package=None)
+    bench.device.fronts = [""] * 1000
+    monkeypatch.setattr(stage, "FRONT_SECONDS", 0.0)
+    with pytest.raises(CaptureFailed, match="no app is in front"):
         bench.stage.attach(bench.device)
 
 
