@@ -94,6 +94,7 @@ class Frame:
     stamp ± bound. `digest` is xxh3_64 of `data`. `size` is the picture's, `screen` the screen's in the same rotation:
     a video is smaller than what it shows. For "image/x-rgba" the data are rows of width x 4 bytes without padding or
     header; for "image/x-i420" they are the planes Y, U and V (BT.601, video range, both sides even) without padding.
+    `origin` is where its first pixel was in the coded picture, whose blocks begin there at multiples of their side.
     """
 
     stamp: Stamp
@@ -105,6 +106,7 @@ class Frame:
     data: bytes | bytearray | memoryview
     digest: int
     source: str
+    origin: tuple[int, int] = (0, 0)
 
 
 class NodeFlag(IntFlag):

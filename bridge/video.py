@@ -224,6 +224,7 @@ class Held:
             data=data,
             digest=xxhash.xxh3_64_intdigest(data),
             source=self._name,
+            origin=(shown.part.left, shown.part.top),
         )
         self._frame = (shown, frame)
         return frame

@@ -31,6 +31,9 @@ MAX_STARTS = 256
 ENOUGH = 3
 ONLY_RAW = "events show as the SDK's own line only"
 
+MAX_BRIEF = 60
+_TORN = re.compile(r"(?:[+(]?\d[\d ().+/-]*|\S+)$")
+
 _ABRIDGED = re.compile(r"\[TOO BIG formatValueCalls \d|\[Object\]")
 _RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 # Allowed by Amplitude in ids that name a replay; "/" parts device and session there.
@@ -252,11 +255,17 @@ def at(value: object, *path: str) -> object:
 
 
 def named(event: SegmentEvent) -> str:
-    return f"{event.kind} {event.name[:60]!r}" if event.name else event.kind
+    return f"{event.kind} {_brief(event.name)!r}" if event.name else event.kind
 
 
 def _shown(value: object) -> str:
-    return repr(value)[:60]
+    return _brief(repr(value))
+
+
+def _brief(text: str) -> str:
+    """A text of MAX_BRIEF characters at most, without the word or number that this would cut: half an address has no
+    form by which it is starred."""
+    return text if len(text) <= MAX_BRIEF else _TORN.sub("", text[:MAX_BRIEF]) + "…"
 
 
 def remember(table: OrderedDict[_K, _V], key: _K, value: _V, limit: int) -> _V:

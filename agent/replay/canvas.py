@@ -169,12 +169,13 @@ class RgbaCanvas:
 class I420Canvas:
     """The planes of a video frame one after the other: Y, then U and V of half its sides; BT.601, video range.
 
-    Never painted in place. A box of it has even sides.
+    Never painted in place. A box of it has even sides. `origin` is that of the frame.
     """
 
-    def __init__(self, data: NDArray[np.uint8], size: Size, screen: Size) -> None:
+    def __init__(self, data: NDArray[np.uint8], size: Size, screen: Size, origin: tuple[int, int] = (0, 0)) -> None:
         self.size = size
         self.screen = screen
+        self._origin = origin
         self._data = data
         luma, chroma = size.width * size.height, size.width * size.height // 4
         self._y = data[:luma].reshape(size.height, size.width)
@@ -209,9 +210,9 @@ class I420Canvas:
 
     def masked(self, covers: Iterable[Bounds], width: int) -> I420Canvas:
         """A copy with the covers burnt in. A video comes in about the wanted size: it is not scaled to `width`."""
-        burnt = I420Canvas(self._data.copy(), self.size, self.screen)
+        burnt = I420Canvas(self._data.copy(), self.size, self.screen, self._origin)
         for cover in covers:
-            blocks = _blocks(_outer(cover, self.size, self.screen, SCALED), BLOCK)
+            blocks = _blocks(_outer(cover, self.size, self.screen, SCALED), BLOCK, self._origin)
             b = _grown(blocks, DEBLOCKED).intersect(self.whole)
             burnt._y[b.top : b.bottom, b.left : b.right] = COVER_LUMA
             for plane in (burnt._u, burnt._v):
@@ -239,7 +240,7 @@ class I420Canvas:
     def patched(self, boxes: Iterable[Bounds], source: Canvas) -> I420Canvas:
         """A copy that has what is in `boxes` from `source`."""
         assert isinstance(source, I420Canvas)
-        made = I420Canvas(self._data.copy(), self.size, self.screen)
+        made = I420Canvas(self._data.copy(), self.size, self.screen, self._origin)
         for box in boxes:
             for new, part in zip(made._parts(box), source._parts(box), strict=True):
                 new[:] = part
@@ -294,7 +295,7 @@ def canvas(frame: Frame, width: int) -> Canvas:
         size = frame.size
         if size.width % 2 or size.height % 2 or len(frame.data) * 2 != size.width * size.height * 3:
             raise FrameMalformed("", "decode", f"{len(frame.data)} bytes for {size.width}x{size.height}")
-        return I420Canvas(np.frombuffer(frame.data, np.uint8), size, frame.screen)
+        return I420Canvas(np.frombuffer(frame.data, np.uint8), size, frame.screen, frame.origin)
     return RgbaCanvas(picture.decode(frame, width), frame.screen, lossy=frame.media_type == "image/jpeg")
 
 
@@ -347,12 +348,14 @@ def _even(part: NDArray[np.uint8]) -> bool:
     return not bool((flat.max(axis=0) - flat.min(axis=0) > EVEN).any())
 
 
-def _blocks(b: Bounds, side: int) -> Bounds:
-    """All blocks of which a pixel is in it."""
+def _blocks(b: Bounds, side: int, origin: tuple[int, int] = (0, 0)) -> Bounds:
+    """All blocks of which a pixel is in it; `origin` is where the first pixel of all is among them."""
     if b.empty:
         return b
+    x, y = origin
     return Bounds(
-        b.left // side * side, b.top // side * side, -(-b.right // side) * side, -(-b.bottom // side) * side
+        (b.left + x) // side * side - x, (b.top + y) // side * side - y,
+        -(-(b.right + x) // side) * side - x, -(-(b.bottom + y) // side) * side - y,
     )  # fmt: skip
 
 

@@ -1,21 +1,23 @@
 """The names of private fields: one table, for the fields of events and for what a text assigns to a name.
 
-A name counts by its words, which end where the case changes, at `_`, `-` and digits: `cardCvv`, `card_cvv` and
-`CARD-CVV` are the same. Words that are written as one count by the ends of the long ones (`accesstoken`) and by what
-commonly stands around the short ones (`userpin`, `pincode`), so that `spin` and `company` stay what they are.
+A name counts by its words, which end where the case changes, at `_`, `-` and digits, without accents: `cardCvv`,
+`card_cvv` and `CARD-CVV` are the same. Words that are written as one count by the ends of the long ones (`accesstoken`)
+and by what commonly stands around the short ones (`userpin`, `pincode`), so that `spin` and `company` stay what they
+are.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
 from agent.model import MaskLevel
 
 MAX_NAME = 64
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ _SORTS = {
         "authorization", "cookie", "credential", "cardnumber", "cvv", "cvc", "iban", "pin", "otp", "ssn", "apikey",
         "writekey", "accesskey", "authkey", "privatekey", "secretkey", "signingkey", "encryptionkey", "sessionkey",
         "accountnumber", "securitycode", "smscode", "verificationcode",
+        "contrasena", "senha", "motdepasse", "mdp", "kennwort", "wachtwoord", "haslo", "heslo", "losenord", "sifre",
+        "парол", "密码", "密碼", "パスワード", "비밀번호",
     ),
     Sort(always=True, common=True): ("card", "pan"),
     Sort(always=False, common=False): (
@@ -55,9 +59,10 @@ _ENDINGS = (
     "password", "passwd", "passwort", "passcode", "passphrase", "pwd", "secret", "token", "authorization", "cookie",
     "credential", "cardnumber", "apikey", "writekey", "accesskey", "authkey", "privatekey", "secretkey",
     "accountnumber", "firstname", "lastname", "fullname", "username", "nickname", "surname", "street", "birthday",
-    "birthdate", "postcode", "zipcode",
+    "birthdate", "postcode", "zipcode", "contrasena", "senha", "motdepasse", "парол", "密码", "密碼", "パスワード",
+    "비밀번호",
 )  # fmt: skip
-_BEGINNINGS = ("password", "passwd")
+_BEGINNINGS = ("password", "passwd", "парол")
 _AROUND = (
     "user", "customer", "client", "member", "account", "contact", "primary", "emergency", "my", "new", "old", "current",
     "login", "auth", "access", "session", "device", "api", "app", "card", "credit", "debit", "bank", "payment",
@@ -75,15 +80,15 @@ _MEASURES = frozenset((
     "position", "visible", "enabled", "disabled", "required", "verified", "valid", "status", "model", "version", "x",
     "y",
 ))  # fmt: skip
-_ORDINARY = re.compile(r"iphone")
+_ORDINARY = re.compile(r"(?<![A-Za-z])iphone", re.IGNORECASE)
 
 
 @lru_cache(maxsize=4096)
 def sort_of(name: str) -> Sort | None:
     """What the name of a field says of it; None when it is nothing private."""
-    words = words_of(name[-MAX_NAME:])
+    words = words_of(_ORDINARY.sub("", name[-MAX_NAME:]))
     joined = "".join(words)
-    if (len(words) > 1 and words[-1] in _MEASURES) or _ORDINARY.match(joined):
+    if len(words) > 1 and words[-1] in _MEASURES:
         return None
     near = (*map("".join, itertools.pairwise(words)), *map("".join, zip(words, words[1:], words[2:], strict=False)))
     found = [_TABLE[form] for word in (*near, joined) for form in _singulars(word) if form in _TABLE]
@@ -94,6 +99,10 @@ def sort_of(name: str) -> Sort | None:
 @lru_cache(maxsize=4096)
 def words_of(name: str) -> tuple[str, ...]:
     """The words of a name in lower case."""
+    if not name.isascii():
+        # Composed again: what is no accent, as the marks of Korean, belongs to its letter.
+        apart = unicodedata.normalize("NFKD", name)
+        name = unicodedata.normalize("NFKC", "".join(c for c in apart if not "\u0300" <= c <= "\u036f"))
     return tuple(word.lower() for word in _WORD.findall(name))
 
 

@@ -61,7 +61,7 @@ MAX_MARKER_CHARS = 200
 # After such a pause it is told again that fingers touch what is not told.
 UNTOLD_NS = 2_000_000_000
 # How soon a piece of a long text follows the one before.
-PIECES_NS = 100_000_000
+PIECES_NS, PIECES_CHARS = 100_000_000, 16_384
 MAX_WRITERS = 64
 MAX_PROOF_CHARS = 600
 MAX_MARKED = 512
@@ -127,7 +127,7 @@ class Recorder:
         self._current: SessionKey | None = None
         self._seqs: dict[SessionKey, int] = {}
         self._shown: Shown | None = None
-        self._last_logs: dict[tuple[int, int, str], LogEntry] = {}
+        self._last_logs: dict[tuple[int, int, str], tuple[int, str]] = {}
         self._last_shown: dict[SessionKey, Shown] = {}
         self._href = f"android-app://{masker.package or 'unknown'}/"
         self._reports = Reports()
@@ -390,7 +390,7 @@ class Recorder:
         properties = masked.get("properties", masked.get("traits", {}))
         payload = {
             "event": self._masker.name(item.name),
-            "messageId": item.message_id,
+            "messageId": self._masker.event({"messageId": item.message_id})["messageId"],
             "session_id": self._masker.event({"session_id": item.session_id})["session_id"],
             "device_id": item.device_id,
             "session_from": item.session_from,
@@ -440,14 +440,15 @@ class Recorder:
             return
         at = item.stamp.wall_ms
         writer_of_it = item.pid, item.tid, item.tag
-        last = self._last_logs.pop(writer_of_it, None)
-        self._last_logs[writer_of_it] = item
+        last_ns, before = self._last_logs.pop(writer_of_it, (item.stamp.mono_ns + 1, ""))
+        if not 0 <= item.stamp.mono_ns - last_ns < PIECES_NS:
+            before = ""
+        # What begins in one piece may end two pieces on.
+        so_far = before + item.message if may_be_cut(before) else item.message
+        self._last_logs[writer_of_it] = item.stamp.mono_ns, so_far[-PIECES_CHARS:]
         while len(self._last_logs) > MAX_WRITERS:
             del self._last_logs[next(iter(self._last_logs))]
-        goes_on = last is not None and 0 <= item.stamp.mono_ns - last.stamp.mono_ns < PIECES_NS
-        message = self._masker.text(
-            item.message, last.message if last is not None and goes_on else "", cut=may_be_cut(item.message)
-        )
+        message = self._masker.text(item.message, before, cut=item.cut or may_be_cut(item.message))
         text = f"{item.level}/{self._masker.text(item.tag)}: {message}"
         self._append(interval, item.stamp, [rrweb.log(at, _LEVELS[item.level], text[:MAX_LOG_CHARS])], logs=1)
 

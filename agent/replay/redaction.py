@@ -39,6 +39,8 @@ MOVING = "moving"
 # moves comes within a second at the lowest rate.
 STILL_MS = 1_200
 OPENING_MS = 1
+# How soon a piece of a long text follows the one before.
+PIECES_MS = 100
 _REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
 _IDS = frozenset(("id", "session_id", "device_id", "messageId", "serial", "reason", "stage", "rule"))
 _UNTOUCHED = frozenset(("mask", "session", "end"))
@@ -93,6 +95,7 @@ class Redaction:
         self._starred: set[tuple[str, int, str]] = set()
         self._moments: dict[str, list[_Moment]] = {}
         self._last: tuple[str, _Moment] | None = None
+        self._said: dict[str, tuple[int, str]] = {}
         self.covered: dict[str, set[Share]] = {}
         self.texts = 0
 
@@ -330,9 +333,20 @@ class Redaction:
             payload = data["payload"]
             lines = payload.get("payload")
             if isinstance(lines, list):
-                cleaned_lines = [self._masker.text(line) if isinstance(line, str) else line for line in lines]
+                at = event.get("timestamp", 0)
+                cleaned_lines = [self._line(line, at) if isinstance(line, str) else line for line in lines]
                 return {**event, "data": {**data, "payload": {**payload, "payload": cleaned_lines}}}
         return event
+
+    def _line(self, line: str, at_ms: int) -> str:
+        """A line of the log, which may go on with what one of the same tag began just before."""
+        head, sign, message = line.partition(": ")
+        last_ms, before = self._said.get(head, (at_ms, ""))
+        goes_on = 0 <= at_ms - last_ms < PIECES_MS
+        self._said[head] = at_ms, message
+        if not sign:
+            return self._masker.text(line)
+        return self._masker.text(head) + sign + self._masker.text(message, before if goes_on else "")
 
     def _strings(self, value: Any) -> Any:
         if isinstance(value, str):

@@ -34,6 +34,8 @@ REACH = 512
 MIN_ENCODED = 6
 _TELLING = re.compile(r"(?=.{6})(?:.*[\W\d_])", re.DOTALL)
 
+# Soft hyphens, joiners, marks of direction, the mark of the byte order: of no width.
+_UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")
 _ATS = ("@", "＠", "%40", "%2540", r"\u0040", "&#64;", "&#x40;")
 _LETTER = r"[\w.+'\u0300-\u036f-]|%2[BbEe]|\\u0[0-3][0-9A-Fa-f]{2}"
 _LABEL = r"[\w\u0300-\u036f-]{1,63}"
@@ -99,6 +101,12 @@ _VALUE = re.compile(
 _VALUE_AT_MEDIUM = re.compile(rf"{_QUOTED}|{_BARE}", re.DOTALL)
 # After a common word.
 _VALUE_IN_FORM = re.compile(rf"""{_QUOTED}|(?:(?<==)|(?<=%3[Dd])){_BARE}|[-+]?\d[\d.]*""", re.DOTALL)
+# A list or an object ends with its own bracket. What stands behind a colon may have spaces in it: of a header all to
+# the end of the line, of a password the words.
+_BRACKETS = re.compile(r"""\\.|"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[\[\]{}]""", re.DOTALL)
+_HEADER, _LINE = re.compile("authorization|cookie", re.IGNORECASE), re.compile(r"[^\r\n]+")
+_PHRASE = re.compile("passw|passphrase|passcode|pwd|contrase|senha|парол", re.IGNORECASE)
+_WORDS = re.compile(r"""[^,;&})\]"'`<\r\n]+""")
 _NOTHING = frozenset(("null", "undefined", "None", "true", "false"))
 _QUOTE = re.compile(r"\\*[\"'`]|%22|&quot;")
 CUT = 1_000
@@ -115,6 +123,7 @@ _IDS = frozenset((
     "originaltimestamp",
 ))  # fmt: skip
 _NAMES = frozenset(("event", "type"))
+_FIELD_NAMES, _FIELD_VALUES = ("name", "key", "field"), frozenset(("value", "values"))
 # What a field shows while it is empty: remembering these would star ordinary words in every log line.
 _PLACEHOLDERS = frozenset((
     "a", "your", "the", "an", "or", "and", "of", "to", "in", "for", "enter", "type", "add", "e", "mail", "email",
@@ -141,7 +150,18 @@ def spans(text: str, level: MaskLevel = "light") -> tuple[Span, ...]:
 
 
 def _spans(text: str, level: MaskLevel) -> tuple[Span, ...]:
-    return tuple(_found(text, level))
+    return (*_found(text, level), *seen_through(text, lambda plain: _found(plain, level)))
+
+
+def seen_through(text: str, find: Callable[[str], Iterable[Span]]) -> Iterator[Span]:
+    """What is found in `text` without the characters in it that nobody sees: they keep a number from looking like one.
+    Nothing where there are none."""
+    if text.isascii() or _UNSEEN.search(text) is None:
+        return
+    kept = [i for i, c in enumerate(text) if _UNSEEN.match(c) is None]
+    for start, end in find("".join(text[i] for i in kept)):
+        if start < end:
+            yield kept[start], kept[end - 1] + 1
 
 
 # The words of views come again with every dump.
@@ -155,8 +175,8 @@ def _found(text: str, level: MaskLevel) -> Iterator[Span]:
     if "eyJ" in text:
         yield from map(_SPAN, _JWT.finditer(text))
     if "=" in text or ":" in text or "%3" in text:
-        for _, value in _assigned(text, level):
-            yield _unquoted(value)
+        for _, start, end in _assigned(text, level):
+            yield _unquoted(text, start, end)
     if "</" in text:
         for match in _TAGGED.finditer(text):
             if private_name(match["name"], level):
@@ -186,13 +206,14 @@ def _found(text: str, level: MaskLevel) -> Iterator[Span]:
 
 def reaching(before: str, text: str, level: MaskLevel) -> int:
     """How many characters at the head of `text` end something private that begins in `before`, the line above it."""
-    tail = before[-REACH:]
-    joined, edge = _plain(tail + text[:REACH]), len(tail)
+    reach = len(before) + len(text) if may_be_cut(before) else REACH
+    tail = before[-reach:]
+    joined, edge = _plain(tail + text[:reach]), len(tail)
     patterns = [_JWT, _BEARER, _KEY, _IBAN]
     if _digits(joined) >= 8:
         patterns += (_DIGITS, _PHONE, _CALLED, _SSN)
     found = itertools.chain(_addresses(joined), *(pattern.finditer(joined) for pattern in patterns))
-    assigned = ((start, value.end()) for start, value in _assigned(joined, level))
+    assigned = ((start, end) for start, _, end in _assigned(joined, level))
     return max((e for s, e in itertools.chain(map(_SPAN, found), assigned) if s < edge < e), default=edge) - edge
 
 
@@ -240,7 +261,9 @@ def _digits(text: str) -> int:
 def may_be_cut(text: str) -> bool:
     """Whether the end of a log line may be missing: liblog cuts at 4,068 bytes, older React Native at 1,023, apps that
     log in pieces at lengths of their own."""
-    return len(text) >= CUT
+    return len(text) >= CUT or (
+        4 * len(text) >= CUT and not text.isascii() and len(text.encode(errors="replace")) >= CUT
+    )
 
 
 def torn(text: str) -> tuple[Span, ...]:
@@ -340,7 +363,8 @@ class Secrets:
         """Where in `text` they stand, which may be over one another."""
         done = self._done.get((text, telling))
         if done is None:
-            done = tuple(self._found(text, telling=telling))
+            found = functools.partial(self._found, telling=telling)
+            done = (*found(text), *seen_through(text, found))
             if len(text) <= SHORT:
                 if len(self._done) >= MAX_DONE:
                     self._done.clear()
@@ -534,10 +558,14 @@ class _Cleaner:
             self.starred.extend(_leaves(value))
             return STARS
         if isinstance(value, Mapping):
+            # A form's field may come as its name and its value.
+            field = next((str(value[k]) for k in _FIELD_NAMES if isinstance(value.get(k), str)), "")
             return {
                 self.name(k): _id(v)
                 if k == "id" and folded == "device" and isinstance(v, str | int)
-                else self.value(str(k), v, traits or k == "traits", depth + 1)
+                else self.value(
+                    field if field and k in _FIELD_VALUES else str(k), v, traits or k == "traits", depth + 1
+                )
                 for k, v in value.items()
             }
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -613,8 +641,8 @@ def _is_login(code: str) -> bool:
     return ":" in text and text.isprintable()
 
 
-def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, re.Match[str]]]:
-    """What `text` assigns to private names: where the name begins, and the value."""
+def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, int, int]]:
+    """What `text` assigns to private names: where the name begins, the value, and where that ends."""
     done = 0
     for match in _NAME.finditer(text):
         if match.start() < done:
@@ -629,12 +657,28 @@ def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, re.Match[str]]
         form = _VALUE_IN_FORM if sort.common else _VALUE if sort.always else _VALUE_AT_MEDIUM
         value = form.match(text, match.end())
         if value is not None and value[0] not in _NOTHING:
-            done = value.end()
-            yield match.start(), value
+            done = _end(value, match) if sort.always and not sort.common else value.end()
+            yield match.start(), value.start(), done
 
 
-def _unquoted(value: re.Match[str]) -> Span:
-    quote = _QUOTE.match(value[0])
+def _end(value: re.Match[str], named: re.Match[str]) -> int:
+    """Where what is assigned to a secret's name ends."""
+    if value[0][0] in "[{":
+        depth = 0
+        for sign in _BRACKETS.finditer(value.string, value.start()):
+            depth += (sign[0] in "[{") - (sign[0] in "]}")
+            if not depth:
+                return sign.end()
+        return len(value.string)
+    name = named["name"]
+    form = _LINE if _HEADER.search(name) else _WORDS if _PHRASE.search(name) else None
+    spoken = form is not None and ":" in value.string[named.end("name") : value.start()] and not _QUOTE.match(value[0])
+    longer = form.match(value.string, value.start()) if spoken and form is not None else None
+    return value.end() if longer is None else max(value.end(), longer.end())
+
+
+def _unquoted(text: str, start: int, end: int) -> Span:
+    quote = _QUOTE.match(text, start)
     opening = quote[0] if quote else ""
-    closed = len(value[0]) > len(opening) and value[0].endswith(opening)
-    return value.start() + len(opening), value.end() - len(opening) if closed else value.end()
+    closed = end - start > len(opening) and text.endswith(opening, start, end)
+    return start + len(opening), end - len(opening) if closed else end

@@ -13,7 +13,7 @@ _SHEETS = frozenset((
     "com.android.permissioncontroller", "com.google.android.permissioncontroller",
     "com.android.packageinstaller", "com.google.android.packageinstaller",
 ))  # fmt: skip
-_KEYBOARD_WORDS = ("inputmethod", "keyboard", "swiftkey", "honeyboard", ".latin", ".ime")
+_KEYBOARD_WORDS = ("inputmethod", "keyboard", "swiftkey", "honeyboard", ".latin", ".ime", "baidu.input", "smartinput")
 PICTURES = ("ImageView", "ImageButton", "SurfaceView", "TextureView", "WebView")
 _STATUS_BAR_DP = _NAVIGATION_BAR_DP = 48
 # AOSP status_bar_height is 24 dp, the bar of gestures is 16 dp high on some phones.
@@ -61,7 +61,12 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int) -> Windo
         above = _PREVIEW_DP * dpi // 160 if rule == "keyboard" else 0
         covers += [MaskRect(Bounds(b.left, max(0, b.top - above), b.right, b.bottom), "block", rule) for b in drawn]
         silent += hull([b for b in drawn if rule != "system-ui" or not _is_bar(b, whole)])
-    if own and len(own) == len(owners) and max(r.bounds.area for r in own) * 10 > whole.area * 9:
+    alone = own and len(own) == len(owners)
+    large = alone and max(r.bounds.area for r in own) * 10 > whole.area * 9
+    if alone and not large and _typing(own):
+        # All around is covered; where keys may be there no finger is told either.
+        silent += [cover.bounds for cover in covers]
+    if large:
         # A dump of the active window alone tells neither of the bars that lie over it nor of a keyboard.
         strip, low = _bars(own, screen, dpi)
         if _typing(own):

@@ -425,7 +425,8 @@ class Stage:
             findings = self._status.findings
             self._status.findings = {**findings, name: findings.get(name, 0) + finding.count}
             if not self._gate.closed:
-                self._feed(replace(finding, proof="") if self._hidden(finding.logged) else finding)
+                proof = "" if self._hidden(finding.logged) else without_parts(finding.proof)
+                self._feed(replace(finding, proof=proof))
 
     def _hidden(self, logged: Stamp | None) -> bool:
         """Whether a line was logged when nothing was to be captured: some are told of later."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,11 @@ def test_the_newest_picture_is_a_frame(held: Held) -> None:
     after = held.capture(soon())
     assert (after.data[0], after.stamp.mono_ns) == (90, 5000)
     assert after.digest != frame.digest
+
+
+def test_a_frame_says_where_it_was_in_the_coded_picture(held: Held) -> None:
+    held.put(replace(shown(50), part=Bounds(2, 4, 8, 12)))
+    assert held.capture(soon()).origin == (2, 4)
 
 
 def test_while_nothing_changed_it_is_the_same_frame(held: Held) -> None:

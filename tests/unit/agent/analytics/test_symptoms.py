@@ -114,3 +114,15 @@ def test_remembering_forgets_the_oldest() -> None:
     assert list(table) == [2, 3, 4]
     assert symptoms.remember(table, 2, 99, 3) == 2
     assert list(table) == [3, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "brief"),
+    [
+        ("Opened", "Opened"),
+        ("x " * 25 + "anna.bell@example.com", "x " * 25 + "…"),
+        ("x" * 40 + " 4111 1111 1111 1111 paid", "x" * 40 + " …"),
+    ],
+)
+def test_what_is_cut_ends_before_a_word(name: str, brief: str) -> None:
+    assert symptoms._brief(name) == brief

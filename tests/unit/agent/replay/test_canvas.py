@@ -90,6 +90,17 @@ def test_a_video_is_covered_in_whole_blocks_and_beyond(cover: Bounds) -> None:
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (top, bottom - 1, left, right - 1)
 
 
+def test_the_blocks_of_a_video_that_was_cropped_begin_where_the_coded_picture_did() -> None:
+    shown = I420Canvas(planes(), VIDEO, SCREEN, (6, 2)).masked([Bounds(200, 400, 240, 440)], 540)
+    rows, columns = np.nonzero((shown.rgb() != shown.rgb()[0, 0]).any(axis=2))
+    # 99 to 121 and 199 to 221, 6 and 2 pixels on among blocks of 8, and four more.
+    assert (columns.min(), columns.max()) == (98 - 4, 122 + 3)
+    assert (rows.min(), rows.max()) == (198 - 4, 222 + 3)
+    assert shown.patched([], shown).masked([Bounds(200, 400, 240, 440)], 540).digest(shown.whole) == shown.digest(
+        shown.whole
+    )
+
+
 def test_what_was_given_is_not_painted_on() -> None:
     pixels, data = rgba(), planes()
     before, drawn = pixels.copy(), data.copy()

@@ -529,7 +529,7 @@ def test_no_test_id_is_made_of_what_a_rule_hides(name: str) -> None:
     [
         "my mail is anna@example.com and the door code is 99",
         "call +1 415 555 2671, gate 7, ask for Bell",
-        "password: swordfish tonight",
+        "password: swordfish, tonight",
         "hunter2@home.net!x9",
         "pin=77 swordfish",
         "email=x street: y",

@@ -31,7 +31,8 @@ def test_names_that_are_private_from_medium_up(name: str) -> None:
         "smsOtp", "cvvcode", "creditcard", "creditcardnumber", "securityCode", "card-holder", "x-api-key",
         "myApiKey", "private_key", "clientSecret", "fcmtoken", "credential", "pan", "account_number",
         "passphrase", "passwort",
-        "DB_PASSWORD",
+        "DB_PASSWORD", "contraseña", "contrasen\u0303a", "senha", "motDePasse", "Пароль", "密码", "비밀번호",
+        "iphone_pin",
     ],
 )  # fmt: skip
 def test_compounds_and_plurals_are_private_at_every_level(name: str) -> None:

@@ -762,6 +762,24 @@ def test_what_was_typed_is_in_no_name_and_in_no_id_that_is_none() -> None:
     assert b"anna" not in stored
 
 
+def test_what_begins_in_one_piece_may_end_two_pieces_on() -> None:
+    pieces = [log(3, "x" * 900 + '{"access_token":"' + "a1" * 100), log(3.01, "b2" * 600), log(3.02, 'c3c3","x":1}')]
+    (sealed,) = run([picture(2, 10), event(2.5, ONE), *pieces, picture(6, 20)], until=10)
+    assert not any(half in repr(logs(sealed)) for half in ("a1", "b2", "c3"))
+    assert logs(sealed)[2].endswith('*****,"x":1}')
+
+
+def test_of_a_line_that_is_known_to_be_cut_the_last_word_is_starred() -> None:
+    whole, cut = log(3, "mail anna.bell@exam"), replace(log(4, "mail anna.bell@exam"), cut=True)
+    (sealed,) = run([picture(2, 10), event(2.5, ONE), whole, cut, picture(6, 20)], until=10)
+    assert [line.endswith("exam") for line in logs(sealed)] == [True, False]
+
+
+def test_an_address_in_the_id_of_a_message_is_starred() -> None:
+    (sealed,) = run([picture(2, 10), event(2.5, ONE, message_id="anna.bell@example.com-7"), picture(6, 20)], until=10)
+    assert tagged(sealed, "segment:track")[0]["messageId"] == "*****"
+
+
 def test_a_text_that_was_logged_in_pieces_is_masked_as_one() -> None:
     pieces = [log(3, '{"note":"x","password":"hun'), log(3.01, 'ter22","a":1}'), log(3.5, "ter is a word")]
     other = log(3.005, "ter22 of another process", "Other")

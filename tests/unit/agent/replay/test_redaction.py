@@ -212,6 +212,19 @@ def test_a_hidden_label_of_several_lines_is_learnt_line_by_line() -> None:
     assert "elm" not in text.lower()
 
 
+def test_words_that_were_logged_in_two_pieces_are_found() -> None:
+    begun = "x" * 1_100 + " to Anna"
+    events = [
+        *opened(A, box(100, (0, 0, 50, 20), "Anna Bell", **{"data-res": "com.x:id/who"})),
+        rrweb.log(START + 100, "info", f"I/Tag: {begun}"),
+        rrweb.log(START + 110, "info", "I/Other: goes on"),
+        rrweb.log(START + 120, "info", "I/Tag:  Bell, please"),
+    ]
+    found = redacted(sealed(events, A), "block id=who")
+    assert found is not None
+    assert "Bell" not in orjson.dumps(found[0]).decode()
+
+
 def test_a_user_id_that_a_hidden_view_shows_is_left_out() -> None:
     track = {"event": "Home", "messageId": "m-annabell", "userId": "annabell", "properties": {"by": "annabell"}}
     events = [

@@ -21,6 +21,7 @@ from agent.replay.text import (
     is_card,
     is_placeholder,
     is_secret,
+    may_be_cut,
     private_values,
     reaching,
     scrub,
@@ -239,7 +240,14 @@ def test_keys_are_told_by_how_they_begin(key: str) -> None:
         ("https://anna:hunter22@localhost:8080/x?a=1", f"https://anna:{STARS}@localhost:8080/x?a=1"),
         ("ftp://bob:hunter@22@localhost", f"ftp://bob:{STARS}@localhost"),
         ("redis://:hunter22@cache", f"redis://:{STARS}@cache"),
-        ("password： hunter22 now", f"password： {STARS} now"),
+        ("password： correct horse, now", f"password： {STARS}, now"),
+        ("Authorization: Token abcdef123456", f"Authorization: {STARS}"),
+        ('proxy-authorization: Digest username="a", response="b"\nnext', f"proxy-authorization: {STARS}\nnext"),
+        ("Set-Cookie: theme=dark; sid=4711\nnext", f"Set-Cookie: {STARS}\nnext"),
+        ('{"password":{"a":{"b":1},"c":"hunter22"},"x":1}', f'{{"password":{STARS},"x":1}}'),
+        ('{"pin":[["a"],"4711"]} ok', f'{{"pin":{STARS}}} ok'),
+        ("{ secret: { a: '}', b: 'hunter22' }, x: 1 }", f"{{ secret: {STARS}, x: 1 }}"),
+        ("token: { a: 'hunter22", f"token: {STARS}"),
     ],
 )
 def test_logins_are_starred(text: str, clean: str) -> None:
@@ -360,7 +368,7 @@ def test_hostile_texts_do_not_take_long(text: str) -> None:
         ("{ password: 'hun", "ter22', a: 1 }", "ter22'"),
         ("mail anna@exam", "ple.com now", "ple.com"),
         ("card 4111 1111 ", "1111 1111 ok", "1111 1111"),
-        ("password:", "hunter22 ok", "hunter22"),
+        ("password:", "hunter22 ok", "hunter22 ok"),
         ("using bearer abcdefgh", "ijklm ok", "ijklm"),
         ("all is well", "and goes on", ""),
         ("mail anna@example.com", " and goes on", ""),
@@ -368,6 +376,29 @@ def test_hostile_texts_do_not_take_long(text: str) -> None:
 )
 def test_what_is_private_may_begin_in_the_line_above(before: str, text: str, begun: str) -> None:
     assert text[: reaching(before, text, "light")] == begun
+
+
+def test_what_is_cut_into_long_pieces_is_starred_over_all_of_a_piece() -> None:
+    begun = "x" * 300 + '{"access_token":"' + "a" * 900
+    assert reaching(begun, "b" * 600 + '","x":1}', "light") == 601
+    assert reaching("x" * 1100 + '{"access_token":"' + "a" * 100, "b" * 1400 + '","x":1}', "light") == 1401
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u00ad", "\u2060", "\u200e", "\ufeff"])
+def test_characters_that_nobody_sees_hide_nothing(unseen: str) -> None:
+    between = unseen.join
+    assert scrub(f"card {between('4111111111111111')} ok") == f"card {STARS} ok"
+    assert scrub(f"+4{unseen}9 170 1234567") == STARS
+    assert scrub(f"anna{unseen}@exam{unseen}ple.com") == STARS
+    secrets = Secrets()
+    secrets.remember(["Anna Bell"])
+    assert secrets.scrub(f"hi {between('Anna Bell')}!") == f"hi {STARS}!"
+
+
+def test_a_long_line_is_one_by_its_bytes_too() -> None:
+    assert may_be_cut("x" * 1000)
+    assert may_be_cut("\u0436" * 500)
+    assert not may_be_cut("\u0436" * 499)
 
 
 def test_card_numbers_need_a_right_check_digit_and_length() -> None:
@@ -667,6 +698,12 @@ def test_a_persons_name_is_private_in_traits() -> None:
 
 def test_names_of_fields_are_cleaned_too() -> None:
     assert clean_event({"properties": {"anna@example.com": 1}}, "light", Secrets()) == {"properties": {STARS: 1}}
+
+
+def test_a_field_that_comes_as_its_name_and_its_value_is_judged_by_its_name() -> None:
+    form = {"properties": {"fields": [{"name": "password", "value": "x7Yq"}, {"key": "colour", "value": "x7Yq"}]}}
+    cleaned = clean_event(form, "light", Secrets())["properties"]
+    assert cleaned == {"fields": [{"name": "password", "value": STARS}, {"key": "colour", "value": "x7Yq"}]}
 
 
 def test_depth_has_an_end() -> None:

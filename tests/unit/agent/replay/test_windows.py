@@ -51,6 +51,15 @@ def test_a_dump_of_the_active_window_alone_leaves_room_for_bars_and_for_a_keyboa
         assert covers["navigation-bar"] == Bounds(0, 2400 - height * DPI // 160, 1080, 2400)
 
 
+def test_around_a_small_window_that_is_told_alone_no_finger_is_told_while_one_types() -> None:
+    place = (200, 900, 880, 1500)
+    for flags, touched in ((NodeFlag.VISIBLE, True), (NodeFlag.VISIBLE | NodeFlag.FOCUSED, False)):
+        dialog = app(view(220, 1000, 800, 1100, EDIT, "x", flags=flags), bounds=place)
+        windows = split(tree(dialog), APP, SCREEN, DPI)
+        assert not any(b.contains(500, 1200) for b in windows.silent)
+        assert any(b.contains(500, 2000) for b in windows.silent) is not touched
+
+
 def test_the_grounds_of_the_bars_say_how_high_they_are() -> None:
     def bars(*grounds: tuple[str, int, int]) -> tuple[int, int]:
         views = [view(0, top, 1080, low, resource_id=f"android:id/{name}Background") for name, top, low in grounds]
