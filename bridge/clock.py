@@ -23,17 +23,27 @@ PROBES = 15
 KEPT = 3
 BOOT_PROBES = 5
 JUMP_NS = 50_000_000
+# By less the host's wall time is let drift: all stamps of a recording are of one clock.
+SET_NS = 2_000_000_000
 UPTIME_TICK_NS = 10_000_000
 _NUMBER = re.compile(rb"(\d{1,12})(?:\.(\d{1,9}))?")
 
 
 class HostClock:
-    """The host's clock: one wall reading at construction, monotonic after that. Any thread."""
+    """The host's clock: monotonic, its wall time read at construction and taken anew by `settle` alone. Any thread."""
 
     def __init__(self) -> None:
-        before = time.monotonic_ns()
-        wall = time.time_ns()
-        self._wall_offset = wall - (before + time.monotonic_ns()) // 2
+        self._wall_offset = _wall_offset()
+
+    def settle(self) -> int:
+        """Take the wall time anew if it is off by more than SET_NS, and tell by how much it was, else 0: it was set, or
+        the host slept, through which the monotonic clock stands still."""
+        found = _wall_offset()
+        jump_ns = found - self._wall_offset
+        if abs(jump_ns) <= SET_NS:
+            return 0
+        self._wall_offset = found
+        return jump_ns
 
     def now(self) -> Stamp:
         return self.at(time.monotonic_ns())
@@ -41,6 +51,12 @@ class HostClock:
     def at(self, mono_ns: int, bound_ns: int = 0) -> Stamp:
         """The stamp of an instant of the host's monotonic clock, known within ± `bound_ns`."""
         return Stamp(mono_ns, (self._wall_offset + mono_ns) // 1_000_000, bound_ns)
+
+
+def _wall_offset() -> int:
+    before = time.monotonic_ns()
+    wall = time.time_ns()
+    return wall - (before + time.monotonic_ns()) // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +107,10 @@ class DeviceClock:
     def update(self, realtime: Sequence[Reading], boottime: Sequence[Reading]) -> ClockFix:
         """Make the fix from readings of CLOCK_REALTIME and CLOCK_BOOTTIME and use it from now on.
 
-        A wall clock that was set by more than JUMP_NS begins anew: what was measured before says nothing of it.
+        A wall clock that was set by more than JUMP_NS begins anew: what was measured before says nothing of it. So the
+        host's by more than SET_NS.
         """
+        host_jump_ns = self.host.settle()
         wall_point, boot_point = _point(realtime, KEPT), _point(boottime, len(boottime))
         jump_ns = 0
         if self._wall is not None:
@@ -110,6 +128,7 @@ class DeviceClock:
             boot_bound_ns=boot.bound(at_ns),
             drift_ppm=wall.drift * 1e6,
             jump_ns=jump_ns,
+            host_jump_ns=host_jump_ns,
         )
         self._wall, self._boot, self._fix = wall, boot, fix
         return fix

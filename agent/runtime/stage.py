@@ -362,7 +362,7 @@ class Stage:
                 clock_bound_ns=str(fix.bound_ns),
                 clock_drift_ppm=f"{fix.drift_ppm:.1f}",
             )
-        if fix.jump_ns:
+        if fix.jump_ns or fix.host_jump_ns:
             gap = fix.gap(fix.stamp if since is None else since)
             self._feed(gap)
 

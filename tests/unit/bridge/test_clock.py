@@ -30,6 +30,22 @@ def test_host_clock_is_one_wall_reading_and_monotonic_after_that() -> None:
     assert later.wall_ms - first.wall_ms == 1500
 
 
+def test_the_hosts_wall_time_is_taken_anew_when_it_was_set_or_the_host_slept(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = HostClock()
+    clock = DeviceClock(host)
+    clock.update([exact(OFFSET_NS)], [exact(BOOT_NS)])
+    true = time.time_ns
+    monkeypatch.setattr("bridge.clock.time.time_ns", lambda: true() + SECOND)
+    assert clock.update([exact(OFFSET_NS)], [exact(BOOT_NS)]).host_jump_ns == 0
+    monkeypatch.setattr("bridge.clock.time.time_ns", lambda: true() + 3600 * SECOND)
+    before = host.at(0)
+    fix = clock.update([exact(OFFSET_NS)], [exact(BOOT_NS)])
+    assert abs(fix.host_jump_ns - 3600 * SECOND) < SECOND
+    assert abs(host.at(0).wall_ms - before.wall_ms - 3_600_000) < 1000
+    assert fix.gap(fix.stamp).reason == "host clock set"
+    assert clock.update([exact(OFFSET_NS)], [exact(BOOT_NS)]).host_jump_ns == 0
+
+
 @st.composite
 def exchanges(draw: st.DrawFn) -> tuple[int, int, list[Reading]]:
     """A true offset, a tick, and readings each taken at some instant within its round trip."""
