@@ -254,10 +254,11 @@ class Parts:
                     del self._held[name]
                     raise Refused(413, f"the parts make more than {self._limit} bytes")
                 return None
+            # The last part ends it either way: what was kept of a segment that is sent again is never asked for.
+            del self._held[name]
             if len(held) < key.parts:
                 missing = min(set(range(1, key.parts)) - held.keys())
                 raise Refused(503, f"part {missing} of {key.parts} is missing, send all again")
-            del self._held[name]
             return [event for part in sorted(held) for event in held[part]]
 
     def _size(self) -> int:

@@ -327,6 +327,16 @@ def test_parts_take_a_bounded_room() -> None:
     assert large.value.status == 413
 
 
+def test_a_segment_without_its_first_part_takes_no_room() -> None:
+    parts = Parts(limit=100)
+    assert parts.add(Key("a" * 8, 1, 2), [b"x" * 60]) is None
+    with pytest.raises(Refused) as missing:
+        parts.add(Key("b" * 8, 2, 2), [b"y" * 60])
+    assert missing.value.status == 503
+    assert parts.add(Key("c" * 8, 1, 2), [b"z" * 30]) is None
+    assert parts.add(Key("a" * 8, 2, 2), [b"x"]) == [b"x" * 60, b"x"]
+
+
 def test_interactions_are_kept_line_by_line(collector: Collecting, track) -> None:
     sent = json.dumps({"version": 1, "events": ['{"x":1}', {"y": "line\nbreak"}]}).encode()
     answer = track(gzip.compress(sent), query={"type": "interaction"}, content_encoding="gzip")
