@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
 from agent.analytics.alike import added
 from agent.analytics.drafts import epoch_ms
@@ -36,7 +36,7 @@ def read(item: Relayed, offset_ns: int | None, uid: int | None, bound_ns: int = 
     `offset_ns` is the device's wall clock minus the host's monotonic clock, ± `bound_ns`: with it the event is stamped
     by its own timestamp, never later than it came. A value that is no event gives a ParseFailure.
     """
-    event = item.event
+    event = {_sound(key): _sound(value) for key, value in item.event.items()}
     kind = event.get("type")
     if not isinstance(kind, str) or kind not in _KINDS:
         return ParseFailure(item.stamp, 0, "relay: no event of a known type", str(kind)[:40])
@@ -147,6 +147,15 @@ class Merge:
         found = [held.event for held in self._held]
         self._held.clear()
         return found
+
+
+def _sound(value: Any) -> Any:
+    """A JSON value without halves of characters: an app that cuts a text may post them, and UTF-8 cannot carry them."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, Mapping):
+        return {_sound(key): _sound(each) for key, each in value.items()}
+    return [_sound(each) for each in value] if isinstance(value, list) else value
 
 
 def _stamp(came: Stamp, event_ms: int | None, offset_ns: int | None, bound_ns: int) -> Stamp:

@@ -109,7 +109,14 @@ def put_json(value: Any) -> None:
     """One value as one line of JSON, whatever the reader takes for a line end."""
     import orjson
 
-    put(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode().translate(_LINE_ENDS))
+    from agent.replay import rrweb
+
+    try:
+        data = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str)
+    except orjson.JSONEncodeError:
+        # What cannot be written as it is comes out as it does in a recording.
+        data = rrweb.dumps(value)
+    put(data.decode().translate(_LINE_ENDS))
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> list[str]:

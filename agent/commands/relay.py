@@ -197,7 +197,7 @@ def _fact(door: str, event: Mapping[str, object], clock: Any) -> dict[str, objec
     if isinstance(found, ParseFailure):
         return {"serial": door, "problem": found.reason}
     return {
-        "time": event.get("timestamp"),
+        "time": found.event.get("timestamp"),
         "serial": door,
         "pid": None,
         "uid": None,

@@ -33,7 +33,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agent.access import OwnPages
-from agent.errors import StorageError
+from agent.errors import AgentError, StorageError
 from agent.relay.batch import BODY_BYTES, KEY, Enrich, Event, Unreadable, basic_key, enriched, read
 from agent.relay.queue import Parcel, Queue
 from agent.relay.upstream import Answer, Outcome, Unreached, Upstream, onward
@@ -142,13 +142,24 @@ class Relay:
             log.warning("a batch goes on unread: %s", error)
             self.counts[f"unread: {error}"] += 1
             return Parcel(key, tuple(given), body, 0)
-        self._tell(door, found.events)
+        self._told(door, found.events)
         if self._enrich is not None:
             text = enriched(found, self._enrich)
             if text != found.text:
                 given = [(name, value) for name, value in given if name != "content-encoding"]
                 body = text.encode("utf-8")
         return Parcel(found.write_key or key, tuple(given), body, len(found.events))
+
+    def _told(self, door: str, events: Sequence[Event]) -> None:
+        try:
+            self._tell(door, events)
+        except (AgentError, OSError) as error:
+            log.error("a batch goes on that could not be told: %s", error)  # noqa: TRY400 - it says what is wrong
+            self.counts["untold"] += 1
+        except Exception:
+            # An answer of ours that is an error would make the app send this batch for ever, and nothing after it.
+            log.exception("a batch goes on that could not be told")
+            self.counts["untold"] += 1
 
     def _wake(self, key: str) -> None:
         if self._group is not None and key not in self._lanes:

@@ -46,6 +46,19 @@ def test_an_upload_is_a_final_whole_event() -> None:
     assert found.event == {key: value for key, value in UPLOADED.items() if key != "_metadata"}
 
 
+def test_half_a_character_is_replaced_wherever_it_stands() -> None:
+    cut = {
+        "event": "Piz \ud83c",
+        "messageId": "\udf55",
+        "anonymousId": "a\ud83c",
+        "properties": {"\ud83c": ["\ud83c", 1]},
+    }
+    found = read_event({**UPLOADED, **cut})
+    assert (found.name, found.message_id, found.device_id) == ("Piz \ufffd", "\ufffd", "a\ufffd")
+    assert found.event["properties"] == {"\ufffd": ["\ufffd", 1]}
+    json.dumps(found.event, ensure_ascii=False).encode()
+
+
 def test_its_own_time_on_the_hosts_clock_is_its_stamp() -> None:
     found = read_event()
     assert found.event_ms == 1_767_225_643_250

@@ -68,6 +68,11 @@ def test_one_value_is_one_line_to_any_reader(capsys: pytest.CaptureFixture[str],
     assert json.loads(line) == {"text": f"a{end}b"}
 
 
+def test_half_a_character_and_a_huge_number_are_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    put_json({"text": "pizza \ud83c", "\udf55": 2**80, 1: Path("a")})
+    assert json.loads(capsys.readouterr().out) == {"text": "pizza ?", "?": str(2**80), "1": "a"}
+
+
 def test_an_error_that_ends_the_block_is_a_record_too(capsys: pytest.CaptureFixture[str]) -> None:
     settings = load({"log.format": "json"}).settings
     with pytest.raises(SystemExit) as ended, logged(settings):

@@ -11,13 +11,16 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fakes.segment_api import SETTINGS, Say, SegmentApi
 from fakes.wait import until
 
 from agent.analytics.enrichment import REPLAY_ID, enrich
+from agent.errors import StorageError
 from agent.relay import app as module
 from agent.relay.app import retry_after
+from agent.relay.server import RelayServer
 from agent.store import disk
 from bridge.clock import HostClock
 
@@ -176,6 +179,24 @@ def test_what_cannot_be_read_is_segments_to_judge(relay, segment: SegmentApi) ->
     assert (answer.status_code, answer.content) == (400, b"no JSON")
     assert segment.posts[0].body == b"\x00{nonsense"
     assert relay.told == []
+
+
+@pytest.mark.parametrize(
+    "fault", [StorageError("The output cannot be written.", "Send it to a file."), TypeError("no")]
+)
+def test_a_batch_that_cannot_be_told_goes_on(
+    start, segment: SegmentApi, tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    def tell(door: str, events: object) -> None:
+        raise fault
+
+    with RelayServer(tmp_path / "mute", tell, upstream=segment.url) as server:
+        answer = httpx.post(f"http://localhost:{server.open('PHONE')}/v1/b", content=batch(1))
+        assert server.counts["untold"] == 1
+    assert answer.status_code == 200
+    assert names(segment) == ["e1"]
+    assert "could not be told" in caplog.text
+    assert ("Traceback" in caplog.text) == isinstance(fault, TypeError)
 
 
 def test_a_body_beyond_all_measure(relay, segment: SegmentApi) -> None:
