@@ -11,13 +11,15 @@ import binascii
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
 BODY_BYTES = 4 << 20
 INFLATED_BYTES = 32 << 20
 EVENTS = 10_000
+# What is read here is written and walked through elsewhere, where a JSON library goes no deeper than 254.
+DEPTH = 200
 KEY = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -65,6 +67,8 @@ def read(body: bytes, encoding: str) -> Batch:
         raise Unreadable("no batch of events")
     if len(events) > EVENTS:
         raise Unreadable(f"more than {EVENTS} events")
+    if _deeper(events, DEPTH):
+        raise Unreadable("nested too deep")
     key = held.get("writeKey")
     return Batch(key if isinstance(key, str) and KEY.fullmatch(key) else "", tuple(events), text)
 
@@ -136,6 +140,21 @@ def _changes(text: str, start: int, event: Event, new: Event) -> Iterator[tuple[
     added = ",".join(f"{_text(key)}:{_text(value)}" for key, value in wanted.items() if key not in last)
     if added:
         yield inner_end - 1, inner_end - 1, f"{',' if inner else ''}{added}"
+
+
+def _deeper(values: Iterable[object], limit: int) -> bool:
+    """Whether objects and arrays are within each other more than `limit` times."""
+    held = [value for value in values if isinstance(value, dict | list)]
+    for _ in range(limit):
+        if not held:
+            return False
+        held = [
+            value
+            for each in held
+            for value in (each.values() if isinstance(each, dict) else each)
+            if isinstance(value, dict | list)
+        ]
+    return bool(held)
 
 
 def _text(value: object) -> str:

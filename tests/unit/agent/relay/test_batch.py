@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -128,6 +129,17 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
             read(data, encoding)
         except Unreadable:
             continue
+
+
+@pytest.mark.parametrize("brackets", [('{"a":', "}"), ("[", "]")])
+def test_events_are_read_as_deep_as_they_can_be_written(brackets: tuple[str, str]) -> None:
+    def nested(depth: int) -> bytes:
+        return b'{"batch":[{"a":%b1%b}]}' % tuple(mark.encode() * (depth - 1) for mark in brackets)
+
+    (event,) = read(nested(200), "").events
+    orjson.dumps({"type": 5, "data": {"payload": event}})
+    with pytest.raises(Unreadable, match="nested too deep"):
+        read(nested(201), "")
 
 
 def test_too_many_events(monkeypatch: pytest.MonkeyPatch) -> None:
