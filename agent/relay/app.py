@@ -184,6 +184,10 @@ class Relay:
                 wait = await self._settle(number, outcome, failures)
             except StorageError as error:
                 wait = _stuck(error)
+            except Exception:
+                # It would end all doors with it.
+                log.exception("a batch that waits cannot be sent for now")
+                wait = LONGEST_WAIT
             failures = failures + 1 if wait else 0
             await asyncio.sleep(wait)
 

@@ -147,7 +147,8 @@ class Upstream:
                             return Unreached(f"an answer of more than {limit} bytes")
         except TimeoutError:
             reason = f"no answer within {seconds:g} s"
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:
+            # httpx has no word of its own for a TLS record that is damaged on its way: that is an ssl.SSLError.
             reason = str(error) or type(error).__name__
         except (httpx.InvalidURL, UnicodeError):
             reason = "the address or a header cannot be sent"

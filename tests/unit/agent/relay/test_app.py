@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gzip
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -20,7 +22,9 @@ from agent.analytics.enrichment import REPLAY_ID, enrich
 from agent.errors import StorageError
 from agent.relay import app as module
 from agent.relay.app import retry_after
+from agent.relay.queue import Parcel, open_queue
 from agent.relay.server import RelayServer
+from agent.relay.upstream import Answer, Outcome, Upstream
 from agent.store import disk
 from bridge.clock import HostClock
 
@@ -158,6 +162,32 @@ def test_a_disk_that_fails_for_a_while_is_tried_again(
     file.rmdir()
     away.rename(file)
     until(lambda: names(segment) == ["e1"], "the batch to arrive")
+
+
+def test_a_fault_of_our_own_ends_no_lane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_WAIT", 0.01)
+
+    class Faulty(Upstream):
+        async def send(self, parcel: Parcel) -> Outcome:
+            if not caplog.records:
+                raise RuntimeError("not thought of")
+            return Answer(200, (), b"")
+
+    async def run() -> int:
+        upstream = Faulty(tmp_path)
+        relay = module.Relay(queue, upstream, lambda door, events: None, None)
+        # Ends when no lane is left.
+        async with asyncio.timeout(10), asyncio.TaskGroup() as lanes:
+            relay.begin(lanes)
+        await upstream.aclose()
+        return relay.counts["sent later"]
+
+    with closing(open_queue(tmp_path)) as queue:
+        queue.put(Parcel("KEY", (), batch(1), 1))
+        assert asyncio.run(run()) == 1
+    assert "not thought of" in caplog.text
 
 
 def test_a_full_disk_is_no_promise(relay, segment: SegmentApi, monkeypatch: pytest.MonkeyPatch, caplog) -> None:

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 from pathlib import Path
 
 import orjson
 import pytest
+from fakes.certificates import self_signed
 from fakes.rawserver import Connection, raw_server
 
 from agent.errors import ConfigError
@@ -122,6 +125,23 @@ def test_what_is_no_answer(tmp_path: Path, said: bytes) -> None:
 
     with raw_server(script) as url:
         assert isinstance(ask(url, tmp_path), Unreached)
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 429 Slow\r\nContent-Length: 9\r\n\r\n"])
+def test_a_damaged_tls_record_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
+    certificate, tls = self_signed(tmp_path / "tls")
+    monkeypatch.setattr("certifi.where", lambda: str(certificate))
+
+    def script(client: Connection) -> None:
+        client.request()
+        client.send(said)
+        with socket.socket(fileno=os.dup(client.client.fileno())) as beneath:
+            beneath.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        client.ended.wait(10)
+
+    with raw_server(script, tls) as url:
+        answer = ask(url, tmp_path)
+    assert answer == Answer(429, (), b"") if said else isinstance(answer, Unreached) and "SSL" in answer.reason
 
 
 def test_an_endless_answer_to_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
