@@ -90,7 +90,7 @@ def _type(step: Step, pen: Pen) -> str:
 
 def _turn(step: Step, pen: Pen) -> str:
     upright = {"0": "upright", "90": "to the left side", "180": "upside down", "270": "to the right side"}
-    return f"Turn the phone {upright.get(step.text, step.text)}"
+    return f"Turn the phone {upright.get(step.text) or pen.plain(step.text)}"
 
 
 def _marker(step: Step, pen: Pen) -> str:
@@ -110,7 +110,9 @@ def _dead(words: str) -> Callable[[Step, Pen], str]:
 
 def _crash(step: Step, pen: Pen) -> str:
     kind = str(step.facts.get("name") or "Crash")
-    return _dead("A JavaScript error" if kind.startswith("JavaScript") else f"The app died ({kind.lower()})")(step, pen)
+    return _dead(
+        "A JavaScript error" if kind.startswith("JavaScript") else f"The app died ({pen.plain(kind.lower())})"
+    )(step, pen)
 
 
 def _session(step: Step, pen: Pen) -> str:

@@ -26,7 +26,7 @@ def ticket(summary: Summary, title: str, files: Mapping[str, str]) -> str:
     told = (f"- `{clock(step.at_ms - summary.from_ms)}` {sentence(step, MARKDOWN)}" for _, step in marks)
     out += _section("Marked moments", told)
     findings = (
-        f"- {each.severity} {code(each.rule)}: {escaped(each.meaning)} {escaped(each.fix)}"
+        f"- {escaped(each.severity)} {code(each.rule)}: {escaped(each.meaning)} {escaped(each.fix)}"
         for each in summary.findings[:MAX_FINDINGS]
     )
     out += _section("Instrumentation", findings)
@@ -44,8 +44,8 @@ def _environment(summary: Summary) -> list[str]:
     for phone in summary.phones:
         facts = phone.facts
         rows += [
-            ("App", code(facts["package"]) if facts.get("package") else "not known"),
-            ("Device", f"{escaped(phone.name)} ({code(phone.serial)})"),
+            ("App", _celled(facts["package"]) if facts.get("package") else "not known"),
+            ("Device", f"{escaped(phone.name)} ({_celled(phone.serial)})"),
         ]
         if facts.get("android"):
             level = f" (API {escaped(facts['api_level'])})" if facts.get("api_level") else ""
@@ -53,13 +53,16 @@ def _environment(summary: Summary) -> list[str]:
         for part in phone.sessions:
             first = part.segments[0]
             rows += [
-                ("Session id", f"{code(str(part.session_id))} from {escaped(first.session_from or 'no source')}"),
-                ("Device id", f"{code(part.device_id)} from {escaped(first.device_from or 'no source')}"),
+                ("Session id", f"{_celled(str(part.session_id))} from {escaped(first.session_from or 'no source')}"),
+                ("Device id", f"{_celled(part.device_id)} from {escaped(first.device_from or 'no source')}"),
             ]
     rows += [
         ("Recorded", f"{day(summary.from_ms)}, {clock(summary.to_ms - summary.from_ms)} long"),
         ("Recorder", f"{OWNER} {__version__}"),
     ]
-    # A bar would end the cell.
-    cells = (f"| {name} | {value.replace('|', chr(92) + '|') if '`' in value else value} |" for name, value in rows)
-    return ["| | |", "|---|---|", *cells]
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+
+
+def _celled(text: str) -> str:
+    """A code span within a table, where a bar would end the cell."""
+    return code(text).replace("|", "\\|")

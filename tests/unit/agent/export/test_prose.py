@@ -65,6 +65,13 @@ def test_words_of_an_app_are_no_markdown_and_call_nobody() -> None:
     assert told == "Tap **\\*x\\* \\<b\\> @\N{WORD JOINER}team \\#\N{WORD JOINER}12 \\[a\\](b)** (``a`b``)"
 
 
+@pytest.mark.parametrize(
+    "step", [Step(0, 0, "turn", text="<b> @team"), Step(0, 0, "crash", facts={"name": "<b> @team"})]
+)
+def test_a_recording_that_was_made_up_is_no_markdown_either(step: Step) -> None:
+    assert "\\<b\\> @\N{WORD JOINER}team" in sentence(step, MARKDOWN)
+
+
 @given(st.text(max_size=40))
 def test_a_code_span_cannot_be_left(text: str) -> None:
     span = code(text)

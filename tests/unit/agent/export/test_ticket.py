@@ -6,7 +6,7 @@ from fakes import segments
 from fakes.segments import DEVICE, SERIAL, SESSION, custom
 
 from agent.export.part import parts
-from agent.export.summary import Summary, summarize
+from agent.export.summary import Finding, Phone, Summary, summarize
 from agent.export.ticket import ticket
 from agent.store.recording import Recording
 
@@ -51,6 +51,15 @@ def test_several_phones_have_their_own_steps(tmp_path: Path) -> None:
     # A bar would end the cell.
     assert "| Device | Pixel 7 (`other\\|1`) |" in text
     assert "## Attached" not in text
+
+
+def test_words_that_were_recorded_are_no_markdown() -> None:
+    phone = Phone("a|b", {"manufacturer": "Foo|Bar", "model": "<b>"}, (), ())
+    finding = Finding("rule", "<b> @team", 0, "Late.", "Move it.", "", "")
+    text = ticket(Summary(0, 0, (phone,), (finding,)), "Bug", {})
+    # A bar would end the cell, and so may one behind a backslash that is one itself.
+    assert "\n| Device | Foo\\|Bar \\<b\\> (`a\\|b`) |\n" in text
+    assert "\n- \\<b\\> @\N{WORD JOINER}team `rule`: Late. Move it.\n" in text
 
 
 def test_of_nothing_there_is_a_text_to_fill_in() -> None:
