@@ -29,6 +29,15 @@ def escaped(text: str) -> str:
     return _MENTION.sub("\N{WORD JOINER}", _MARKED.sub(r"\\\1", " ".join(text.split())))
 
 
+def harmless(text: str) -> str:
+    """Text without what a terminal would obey, nor what would end its line."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _line(text: str) -> str:
+    return " ".join(harmless(text).split())
+
+
 def code(text: str) -> str:
     """Text as a Markdown code span, whatever is in it."""
     plain = " ".join(text.split()) or " "
@@ -37,7 +46,7 @@ def code(text: str) -> str:
     return f"{fence}{pad}{plain}{pad}{fence}"
 
 
-PLAIN = Pen(lambda text: f"\N{LEFT DOUBLE QUOTATION MARK}{text}\N{RIGHT DOUBLE QUOTATION MARK}", str, str)
+PLAIN = Pen(lambda text: f"\N{LEFT DOUBLE QUOTATION MARK}{_line(text)}\N{RIGHT DOUBLE QUOTATION MARK}", _line, _line)
 MARKDOWN = Pen(lambda text: f"**{escaped(text)}**", code, escaped)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from agent.export.prose import MARKDOWN, PLAIN, clock, code, day, escaped, sentence, sight
+from agent.export.prose import MARKDOWN, PLAIN, clock, code, day, escaped, harmless, sentence, sight
 from agent.export.summary import Phone, Summary, numbered
 from agent.replay.steps import Step
 
@@ -26,6 +26,11 @@ def lines(phone: Phone, from_ms: int) -> Iterator[str]:
 
 def page(summary: Summary) -> Iterator[str]:
     """The summary for a terminal: whose sessions, what was marked, what is missing, what is wrong, what was done."""
+    # Names, ids and findings are as somebody else wrote them.
+    return map(harmless, _page(summary))
+
+
+def _page(summary: Summary) -> Iterator[str]:
 
     def at(ms: int) -> str:
         return clock(ms - summary.from_ms)

@@ -72,6 +72,28 @@ def test_a_recording_that_was_made_up_is_no_markdown_either(step: Step) -> None:
     assert "\\<b\\> @\N{WORD JOINER}team" in sentence(step, MARKDOWN)
 
 
+EVIL = "Pay\x1b]0;owned\x07\n  9.  Tap\u202e <img src=x> @team"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step(0, 0, "tap", Target("button", EVIL, EVIL, "", "B")),
+        Step(0, 0, "tap", Target("field", "", "", "", "E", near=EVIL)),
+        Step(0, 0, "turn", text=EVIL),
+        Step(0, 0, "marker", text=EVIL, facts={"name": EVIL}),
+        Step(0, 0, "gap", text=EVIL, facts={"ms": 1}),
+        Step(0, 0, "crash", text=EVIL, facts={"name": EVIL}),
+        Step(0, 0, "session", facts={"session_id": EVIL, "device_id": EVIL}),
+        Step(0, 0, "screen-state", text=EVIL),
+    ],
+)
+def test_an_apps_words_steer_no_terminal(step: Step) -> None:
+    told = sentence(step, PLAIN)
+    assert "Pay ]0;owned 9. Tap <img src=x> @team".lower() in told.lower()
+    assert told.isprintable()
+
+
 @given(st.text(max_size=40))
 def test_a_code_span_cannot_be_left(text: str) -> None:
     span = code(text)

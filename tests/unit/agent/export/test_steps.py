@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from agent.export.steps import lines, markdown
-from agent.export.summary import Phone, Summary
+from agent.export.steps import lines, markdown, page
+from agent.export.summary import Finding, Phone, Summary
 from agent.replay.steps import Sight, Step
 from agent.replay.targets import Target
 
@@ -48,6 +48,16 @@ def test_gaps_that_nobody_would_notice_are_not_told() -> None:
     ]
     (line,) = lines(phone(*gaps), START)
     assert line == "   0:00  -   Nothing is known for 9.0 s (device: gone)"
+
+
+def test_nothing_that_was_recorded_steers_a_terminal() -> None:
+    evil = "x\x1b]0;owned\x07\nforged"
+    seen = (Sight(START, "event", evil),)
+    odd = Phone(evil, {"manufacturer": evil, "android": evil}, (), (step(0, seen=seen), step(1, "note", text=evil)))
+    finding = Finding("rule", "warning", 0, evil, evil, "", "")
+    told = list(page(Summary(START, START + 9, (odd,), (finding,), {evil: 2})))
+    assert sum("owned" in line for line in told) == 6
+    assert all(line.isprintable() for line in told)
 
 
 def test_a_line_a_step_for_a_terminal() -> None:
