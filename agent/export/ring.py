@@ -34,6 +34,9 @@ def draw(picture: Image.Image, x: float, y: float, scale: float, shown: float) -
     if step <= 0:
         return None
     ring = _ring(round(RADIUS_DP * scale), step)
+    # A finger may have been told from anywhere: so far out there is no pixel, nor a number of one.
+    if not (-ring.width < x < picture.width + ring.width and -ring.height < y < picture.height + ring.height):
+        return None
     left, top = round(x - ring.width / 2), round(y - ring.height / 2)
     picture.paste(ring, (left, top), ring)
     return left, top, left + ring.width, top + ring.height

@@ -55,8 +55,11 @@ ENCODER = {
     "x264-params": "cabac=1:deblock=1,0,0",
 }
 WIREFRAME_PIXELS = 2.0
+# Pixels of a dp, twice as many as phones have: rings and words are as large as that makes them.
+SHARPEST = 8.0
 KEPT = 4
 CAPTION_DP = 16.0
+MAX_CAPTION = 200
 _DRAWN = Change.WINDOW | Change.PICTURE | Change.VIEWS | Change.FINGERS | Change.MASK
 # Stages without which there is no picture.
 _EYES = frozenset(("screen", "device", "capture", "recording"))
@@ -379,14 +382,15 @@ def _gap(event: Event) -> tuple[int, str] | None:
 
 
 def _fitting(width: int, height: int, scale: float) -> Canvas:
-    scale = min(scale or WIREFRAME_PIXELS, MAX_SIDE / max(width, height))
+    scale = min(scale or WIREFRAME_PIXELS, SHARPEST, MAX_SIDE / max(width, height))
     across, down = (max(2, round(side * scale / 2) * 2) for side in (width, height))
     return Canvas(across, down, scale)
 
 
 def _pixels(state: State, size: Canvas) -> tuple[int, int]:
     """The window's size in the video."""
-    return min(size.width, round(state.width * size.scale)), min(size.height, round(state.height * size.scale))
+    width, height = round(state.width * size.scale), round(state.height * size.scale)
+    return max(1, min(size.width, width)), max(1, min(size.height, height))
 
 
 def _configure(track: VideoStream, size: Canvas) -> None:
@@ -400,7 +404,8 @@ def _configure(track: VideoStream, size: Canvas) -> None:
 
 def _caption(picture: Image.Image, words: str, scale: float) -> Box:
     """Words on a band across the middle; where that is."""
-    band = _band(words, picture.width, scale)
+    # A gap's reason may be any text, and a line is drawn.
+    band = _band(" ".join(words[:MAX_CAPTION].split()), picture.width, scale)
     top = picture.height // 2 - band.height // 2
     picture.paste(band, (0, top))
     return 0, top, picture.width, top + band.height

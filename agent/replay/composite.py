@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 
 from PIL import Image, ImageDraw, ImageFont
@@ -15,6 +16,10 @@ PAPER, LINE, INK = (255, 255, 255), (184, 190, 199), (32, 36, 43)
 LABEL_DP = 13.0
 # Of a text that only a player could draw, as much as a box can hold.
 MAX_LABEL = 200
+# What PIL raises over bytes that are no picture, or more of one than it takes.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+# No window reaches so far, in pixels.
+FAR = 1_000_000.0
 
 Load = Callable[[str], bytes]
 
@@ -56,7 +61,7 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return image.size
-    except (OSError, ValueError):
+    except UNREADABLE:
         return None
 
 
@@ -68,16 +73,28 @@ def label(view: View) -> str:
 
 def _lay(canvas: Image.Image, source: str, load: Load, place: tuple[int, int, int, int]) -> None:
     left, top, right, bottom = place
-    if right <= left or bottom <= top:
+    # Of a box that leaves the window, only what is in it is drawn: it may be of any size.
+    seen = max(0, left), max(0, top), min(canvas.width, right), min(canvas.height, bottom)
+    if seen[2] <= seen[0] or seen[3] <= seen[1]:
         return
     try:
         with Image.open(io.BytesIO(load(source))) as image:
             picture = image if image.mode == "RGB" else image.convert("RGB")
             picture.load()
-    except (OSError, ValueError):
+    except UNREADABLE:
         return
-    size = right - left, bottom - top
-    canvas.paste(picture if picture.size == size else picture.resize(size, Image.Resampling.BILINEAR), (left, top))
+    size = seen[2] - seen[0], seen[3] - seen[1]
+    if seen != place or picture.size != size:
+        across, down = picture.width / (right - left), picture.height / (bottom - top)
+        # A rounding error beyond its side, and PIL would refuse it.
+        part = (
+            (seen[0] - left) * across,
+            (seen[1] - top) * down,
+            min(picture.width, (seen[2] - left) * across),
+            min(picture.height, (seen[3] - top) * down),
+        )
+        picture = picture.resize(size, Image.Resampling.BILINEAR, box=part)
+    canvas.paste(picture, seen[:2])
 
 
 def _wireframe(canvas: Image.Image, state: State) -> None:
@@ -91,7 +108,8 @@ def _wireframe(canvas: Image.Image, state: State) -> None:
             continue
         draw.rectangle((left, top, right - 1, bottom - 1), outline=LINE)
         if words := label(view):
-            inner = Image.new("RGB", (max(1, right - left - 2), max(1, bottom - top - 2)), PAPER)
+            size = min(right - left - 2, canvas.width), min(bottom - top - 2, canvas.height)
+            inner = Image.new("RGB", (max(1, size[0]), max(1, size[1])), PAPER)
             ImageDraw.Draw(inner).multiline_text((0, 0), _wrapped(words, font, inner.width), INK, font)
             canvas.paste(inner, (left + 1, top + 1))
 
@@ -111,5 +129,9 @@ def _wrapped(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, wid
 def _pixels(box: Box, state: State, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """A box's place in pixels of the canvas: left, top, right, bottom."""
     across, down = size[0] / state.width, size[1] / state.height
-    left, top = round(box.left * across), round(box.top * down)
-    return left, top, round((box.left + box.width) * across), round((box.top + box.height) * down)
+    right, bottom = (box.left + box.width) * across, (box.top + box.height) * down
+    return _near(box.left * across), _near(box.top * down), _near(right), _near(bottom)
+
+
+def _near(pixels: float) -> int:
+    return round(max(-FAR, min(FAR, pixels)))

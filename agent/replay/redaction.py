@@ -21,6 +21,7 @@ from agent.privacy import Rules
 from agent.replay import rrweb, rules
 from agent.replay.audit import rects_of, screen_of
 from agent.replay.canvas import COVER
+from agent.replay.composite import UNREADABLE
 from agent.replay.mask import Masker
 from agent.replay.playback import Box, Change, Playback, State, View
 from agent.replay.rrweb import Event
@@ -390,7 +391,7 @@ def covered(picture: Picture, shares: Iterable[Share]) -> Picture:
     try:
         with Image.open(io.BytesIO(picture.data)) as image:
             pixels = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNREADABLE:
         pixels, shares = Image.new("RGB", (GROW_PX, GROW_PX)), [(0.0, 0.0, 1.0, 1.0)]
     for left, top, right, bottom in shares:
         box = (

@@ -175,7 +175,8 @@ class Reader:
         if kind == 3 and data.get("source") == 2:
             self._touch(at, data, data.get("type") == _DOWN, data.get("type") in _UP)
         elif kind == 3 and data.get("source") == 6:
-            for position in data.get("positions") or ():
+            positions = data.get("positions")
+            for position in positions if isinstance(positions, list) else ():
                 if isinstance(position, Mapping):
                     self._touch(at, {"pointer": data.get("pointer", 0), **position}, False, False)
         elif kind == 6 and data.get("plugin") == TOUCH and isinstance(data.get("payload"), Mapping):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from agent.export.ring import FADE_MS, STALE_MS, draw, strength
@@ -32,6 +33,14 @@ def test_it_fades_and_is_gone() -> None:
 def test_at_the_edge_a_part_is_drawn() -> None:
     assert drawn(0, 0, 1.0)[0:40, 0:40].any()
     assert not drawn(-500, 10, 1.0).any()
+
+
+@pytest.mark.parametrize("far", [1e12, 1e308, float("inf")])
+def test_a_finger_that_is_nowhere_is_not_drawn(far: float) -> None:
+    picture = Image.new("RGB", (30, 40))
+    for x, y in ((far, 0.0), (0.0, far), (-far, 0.0), (0.0, -far)):
+        assert draw(picture, x, y, 2.0, 1.0) is None
+    assert picture.getbbox() is None
 
 
 def test_strength() -> None:

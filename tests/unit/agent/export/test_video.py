@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -140,6 +141,27 @@ def test_a_stretch_between_segments_is_told() -> None:
     assert {wall for wall, caption in told.items() if caption} == {2033, *range(3033, 9000, 1000)}
     assert set(told.values()) == {"", "7.0 s without a record"}
     assert [shot.t_ms for shot in found] == sorted({shot.t_ms for shot in found})
+
+
+def test_a_reason_of_any_form_is_one_line() -> None:
+    gap = {"stage": "screen", "reason": "a\nb\u2028" * 1_000_000, "from_ms": 500, "to_ms": 4500}
+    found = drawn(rrweb.custom(500, "gap", gap), rrweb.custom(900, "end", {}))
+    assert "a\nb" in found[-1].caption
+    painted = video._Painter(Canvas(200, 400, 2.0), NO_STREAM).paint(found[-1])
+    assert painted.getcolors() != [(200 * 400, video.GROUND)]
+
+
+def test_a_window_of_one_dp_makes_no_giant_of_a_finger() -> None:
+    class Large:
+        def load(self, source: str) -> bytes:
+            out = io.BytesIO()
+            Image.new("RGB", (4000, 8000)).save(out, "PNG")
+            return out.getvalue()
+
+        def __iter__(self) -> Iterator[Event]:
+            yield from (rrweb.meta(0, "x", 1, 2), rrweb.full_snapshot(1, "picture:a", 1, 2, []))
+
+    assert canvas(cast(Stream, Large())) == Canvas(8, 16, 8.0)
 
 
 def test_what_covers_the_whole_picture_is_told() -> None:

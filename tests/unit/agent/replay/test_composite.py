@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -50,6 +53,54 @@ def test_layers_lie_where_their_box_is_the_later_one_on_top() -> None:
 def test_a_picture_that_is_none_leaves_the_ground() -> None:
     image = compose(state("broken", (Layer(13, Box(0, 0, 10, 10), "broken"),)), STORED.__getitem__, (100, 200))
     assert image.getcolors() == [(20_000, GROUND)]
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def head(side: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [head(20_000) + chunk(b"IDAT", b""), head(9) + chunk(b"IDAT", b"x\x9c") + bytes(12), STORED["red"][:40]],
+    ids=["too large", "a chunk that is none", "cut"],
+)
+def test_whatever_is_wrong_with_a_picture_leaves_the_ground(data: bytes) -> None:
+    image = compose(state("base"), {"base": data}.__getitem__, (100, 200))
+    assert image.getcolors() == [(20_000, GROUND)]
+    picture_size(data)
+
+
+@pytest.mark.parametrize("far", [1e5, 1e7, 1e308])
+def test_of_a_box_of_any_size_the_window_is_drawn(far: float) -> None:
+    boxes = Box(-far, -far, 2 * far, 2 * far), Box(far, far, far, far), Box(-far, 0, far, 10), Box(0, 0, far, 0)
+    view = View(100, boxes[0], {"class": "v t", "aria-label": "Pay"}, "")
+    for box in boxes:
+        image = compose(state(layers=(Layer(13, box, "red"),)), STORED.__getitem__, (100, 200))
+        assert image.getcolors() == [(20_000, RED if box is boxes[0] else WHITE)]
+        assert compose(state("", views=(replace(view, box=box),)), STORED.__getitem__, (100, 200)).size == (100, 200)
+
+
+def test_a_layer_is_stretched_to_a_box_of_any_width() -> None:
+    stored = {**STORED, "odd": png(BLUE, (49, 49))}
+    for side in range(1, 100):
+        image = compose(state(layers=(Layer(13, Box(0, 0, side / 2, 1), "odd"),)), stored.__getitem__, (100, 200))
+        assert (2 * side, BLUE) in (image.getcolors() or [])
+
+
+def test_a_layer_that_leaves_the_window_is_cut_not_squeezed() -> None:
+    halves = Image.new("RGB", (40, 40), RED)
+    halves.paste(BLUE, (20, 0, 40, 40))
+    out = io.BytesIO()
+    halves.save(out, "PNG")
+    stored = {**STORED, "halves": out.getvalue()}
+    image = compose(state(layers=(Layer(13, Box(-10, 0, 40, 40), "halves"),)), stored.__getitem__, (100, 200))
+    assert pixel(image, 0, 40) == pixel(image, 17, 40) == RED
+    assert pixel(image, 22, 40) == pixel(image, 59, 79) == BLUE
+    assert pixel(image, 60, 40) == pixel(image, 59, 80) == WHITE
 
 
 def test_a_picture_that_is_missing_is_the_callers_error() -> None:

@@ -258,3 +258,9 @@ def test_a_finger_that_is_none_is_passed_over(pointer: object) -> None:
         told({"type": 3, "timestamp": START, "data": {"source": 2, "type": 7, "x": 1, "y": 1, "pointer": pointer}})
         == []
     )
+
+
+@pytest.mark.parametrize("positions", [5, 0.5, True, {"x": 1, "y": 2}, "ab", [1, None], None])
+def test_positions_that_are_none_are_passed_over(positions: object) -> None:
+    moved = {"type": 3, "timestamp": START + 1001, "data": {"source": 6, "positions": positions}}
+    assert one(*finger(1000, (100, 620)), moved).kind == "tap"
