@@ -46,7 +46,7 @@ _API_HOST = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the upstream said, as it goes back to the app. Header names are lower case."""
+    """What the upstream said, as it goes back to the app. Header names are lower case; a character is a byte."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -133,13 +133,14 @@ class Upstream:
         status, said, body = 0, tuple[tuple[str, str], ...](), bytearray()
         try:
             async with asyncio.timeout(seconds):
-                given = [*headers, ("accept-encoding", "identity")]
+                # Bytes for bytes, both ways: httpx writes ASCII only, and reads UTF-8 where it can.
+                given = [(_bytes(name), _bytes(value)) for name, value in (*headers, ("accept-encoding", "identity"))]
                 async with self._client.stream(method, url, headers=given, content=content or None) as response:
                     status = response.status_code
                     said = tuple(
-                        (name.lower(), value)
-                        for name, value in response.headers.multi_items()
-                        if name.lower() not in _HOP | {"content-length"}
+                        (name.decode("latin-1").lower(), value.decode("latin-1"))
+                        for name, value in response.headers.raw
+                        if name.decode("latin-1").lower() not in _HOP | {"content-length"}
                     )
                     async for chunk in response.aiter_raw():
                         body += chunk
@@ -203,6 +204,10 @@ def parse_url(url: str) -> str:
 def place(folder: Path, url: str) -> Path:
     """The folder of an upstream: what waits for one must never go to another."""
     return folder / (f"upstream-{hashlib.sha256(parse_url(url).encode()).hexdigest()[:12]}" if url else "segment")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("latin-1")
 
 
 def _api_host(answer: Answer) -> str | None:

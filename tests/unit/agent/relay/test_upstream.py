@@ -4,15 +4,18 @@ import asyncio
 import json
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 from fakes.certificates import self_signed
 from fakes.rawserver import Connection, raw_server
+from starlette.responses import Response
 
 from agent.errors import ConfigError
 from agent.relay import upstream as module
+from agent.relay.app import _answer
 from agent.relay.queue import Parcel
 from agent.relay.upstream import CDN, DEFAULT_API, Answer, Unreached, Upstream, onward, parse_url, place
 
@@ -106,6 +109,27 @@ def test_a_status_counts_even_if_the_rest_breaks_off(tmp_path: Path) -> None:
         answer = ask(url, tmp_path)
     assert isinstance(answer, Answer)
     assert (answer.status, answer.header("retry-after"), answer.body) == (429, "9", b"")
+
+
+@pytest.mark.parametrize("city", [b"\xe2\x82\xac", b"\xe9"])
+def test_headers_beyond_ascii_are_the_same_bytes_on_both_sides(tmp_path: Path, city: bytes) -> None:
+    heard: list[bytes] = []
+
+    def script(client: Connection) -> None:
+        heard.append(client.request())
+        client.send(b"HTTP/1.1 200 OK\r\nX-City: " + city + b"\r\nContent-Length: 0\r\n\r\n")
+
+    async def run(url: str) -> Response:
+        upstream = Upstream(tmp_path, url)
+        answer = await upstream.send(replace(PARCEL, headers=(("x-from", city.decode("latin-1")),)))
+        await upstream.aclose()
+        assert isinstance(answer, Answer)
+        return _answer(answer)
+
+    with raw_server(script) as url:
+        headers = asyncio.run(run(url)).raw_headers
+    assert (b"x-city", city) in headers
+    assert b"x-from: " + city + b"\r\n" in heard[0]
 
 
 def test_a_dripping_answer_ends_at_the_deadline(tmp_path: Path) -> None:
