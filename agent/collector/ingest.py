@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import threading
 import time
 from pathlib import Path
@@ -54,7 +55,7 @@ class Ingest:
             return _bad("Invalid request body", None)
         if not isinstance(body.get("api_key"), str) or not body["api_key"]:
             return _bad("Request missing required field", "api_key")
-        if api_key and body["api_key"] != api_key:
+        if api_key and not hmac.compare_digest(body["api_key"].encode(), api_key.encode()):
             return 400, {"code": 400, "error": "Invalid API key: " + body["api_key"][:4] + "..."}
         events = body.get("events")
         if not isinstance(events, list) or not events:

@@ -40,6 +40,21 @@ def test_events_are_kept_as_they_are(ingest: Ingest, tmp_path: Path) -> None:
     assert kept(tmp_path) == events
 
 
+def test_how_long_a_wrong_key_takes_tells_nothing_of_the_right_one(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(given: bytes, right: bytes) -> bool:
+        compared.append((given, right))
+        return given == right
+
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    assert ingest.take(post(EVENT, key="kéz"), "kéy")[0] == 400
+    assert ingest.take(post(EVENT, key="kéy"), "kéy")[0] == 200
+    assert compared == [("kéz".encode(), "kéy".encode()), ("kéy".encode(), "kéy".encode())]
+
+
 def test_a_repeat_is_dropped_even_after_a_restart(tmp_path: Path) -> None:
     other_phone, other_event = {**EVENT, "device_id": "device-2"}, {**EVENT, "insert_id": "two"}
     first = Ingest(tmp_path)
