@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import ConfigError
-from agent.store.disk import PART, guarded, make_folder, sync_folder
+from agent.store.disk import guarded, make_folder, new_part, sync_folder
 
 
 def check_free(path: Path, force: bool | None) -> None:
@@ -26,14 +26,13 @@ def whole(path: Path) -> Iterator[Path]:
     """A file beside `path` to write, empty and for the owner only; it becomes `path` when the block ends well, and is
     removed when it does not, by Ctrl-C too. Raises StorageError."""
     make_folder(path.parent)
-    aside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
-    try:
-        with guarded(path):
-            os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    with guarded(path):
+        aside = new_part(path)
+        try:
             yield aside
             with aside.open("rb+") as file:
                 os.fsync(file.fileno())
             aside.replace(path)
             sync_folder(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
+        finally:
+            aside.unlink(missing_ok=True)

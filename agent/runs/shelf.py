@@ -24,7 +24,7 @@ from agent.errors import RecordingError
 from agent.runs.ledger import Attempt
 from agent.runs.table import Row, met
 from agent.store.bundle import SUFFIX, pack
-from agent.store.disk import PART, guarded, make_folder, sync_folder
+from agent.store.disk import guarded, make_folder, new_part, sync_folder
 from agent.store.excerpt import excerpt
 from agent.store.recording import HEADER, Recording
 
@@ -116,10 +116,9 @@ class Shelf:
 
     def place(self, stem: str, suffix: str, fill: Callable[[Path], None]) -> Path:
         """A new file, whole or not there, for the owner only: `stem``suffix`, or with the next number that is free."""
-        aside = self.out / f".{stem[:180]}.{os.getpid()}{PART}"
-        try:
-            with guarded(self.out / f"{stem}{suffix}"):
-                os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        with guarded(self.out / f"{stem}{suffix}"):
+            aside = new_part(self.out / stem)
+            try:
                 fill(aside)
                 with aside.open("rb+") as file:
                     os.fsync(file.fileno())
@@ -128,28 +127,27 @@ class Shelf:
                     if _take(aside, target):
                         break
                 sync_folder(self.out)
-        finally:
-            aside.unlink(missing_ok=True)
+            finally:
+                aside.unlink(missing_ok=True)
         return target
 
 
 def write_back(file: Path, data: bytes) -> None:
     """Another program's file with new content, whole or as it was, with its rights. Raises StorageError."""
     target = file.resolve()
-    aside = target.with_name(f".{target.name}.{os.getpid()}{PART}")
-    try:
-        with guarded(file):
-            mode = target.stat().st_mode & 0o777
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
+    with guarded(file):
+        mode = target.stat().st_mode & 0o777
+        aside = new_part(target)
+        try:
+            with aside.open("rb+") as stream:
                 stream.write(data)
                 stream.flush()
-                os.fsync(descriptor)
+                os.fsync(stream.fileno())
             aside.chmod(mode)
             aside.replace(target)
             sync_folder(target.parent)
-    finally:
-        aside.unlink(missing_ok=True)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def _take(aside: Path, target: Path) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import stat
 import sys
@@ -88,6 +89,14 @@ def write_files(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> N
                 (folder / (name + mark)).unlink(missing_ok=True)
             raise
         sync_folder(folder)
+
+
+def new_part(path: Path) -> Path:
+    """A file beside `path` to become it, empty and for the owner only, by a name that nobody knows before: in a folder
+    that others write to a link may lie in wait. Raises OSError."""
+    aside = path.with_name(f".{path.name[:180]}.{secrets.token_hex(8)}{PART}")
+    os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    return aside
 
 
 def overwrite(file: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,15 @@ def test_what_ends_before_leaves_nothing(tmp_path: Path, error: BaseException) -
         raise error
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_link_that_lies_in_wait_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_bytes(b"kept")
+    (tmp_path / f".replay.mp4.{os.getpid()}.part").symlink_to("precious")
+    with whole(tmp_path / "replay.mp4") as aside:
+        aside.write_bytes(b"abc")
+    assert (tmp_path / "precious").read_bytes() == b"kept"
+    assert (tmp_path / "replay.mp4").read_bytes() == b"abc"
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -127,6 +127,20 @@ def test_a_file_that_is_written_back_keeps_its_rights_and_its_link(tmp_path: Pat
     assert {path.name for path in tmp_path.iterdir()} == {"link.xml", "out.xml"}
 
 
+def test_a_link_that_lies_in_wait_is_not_followed(shelf: Shelf, tmp_path: Path) -> None:
+    def fill(aside: Path) -> None:
+        aside.write_bytes(b"whole")
+
+    precious, junit = tmp_path / "precious", tmp_path / "junit.xml"
+    precious.write_bytes(b"kept")
+    junit.write_bytes(b"old")
+    for folder, name in ((shelf.out, "run"), (tmp_path, "junit.xml")):
+        (folder / f".{name}.{os.getpid()}.part").symlink_to(precious)
+    write_back(junit, b"new")
+    made = shelf.place("run", ".json", fill)
+    assert (precious.read_bytes(), junit.read_bytes(), made.read_bytes()) == (b"kept", b"new", b"whole")
+
+
 def test_a_fill_that_fails_leaves_nothing(shelf: Shelf) -> None:
     def fill(aside: Path) -> None:
         aside.write_text("half")

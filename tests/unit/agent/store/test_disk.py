@@ -24,6 +24,7 @@ from agent.store.disk import (
     erase_words,
     guarded,
     make_folder,
+    new_part,
     private_folder,
     sweep_private,
     write_files,
@@ -90,6 +91,20 @@ def test_files_and_folders_are_for_the_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE((folder / "one.txt").stat().st_mode) == 0o600
     assert (folder / "one.txt").read_bytes() == b"12"
     assert [file.name for file in folder.iterdir()] == ["one.txt"]
+
+
+def test_a_part_is_new_and_its_name_is_known_to_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = new_part(tmp_path / "a"), new_part(tmp_path / "a")
+    assert one != other
+    assert one.name.startswith(".a.")
+    assert one.suffix == PART
+    assert one.stat().st_mode & 0o777 == 0o600
+    assert len(new_part(tmp_path / ("x" * 255)).name) < 255
+    monkeypatch.setattr("secrets.token_hex", lambda size: "same")
+    (tmp_path / ".b.same.part").symlink_to("elsewhere")
+    with pytest.raises(FileExistsError):
+        new_part(tmp_path / "b")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_folder_of_the_user_keeps_its_mode(tmp_path: Path) -> None:
