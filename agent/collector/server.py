@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import threading
@@ -10,12 +11,15 @@ from types import TracebackType
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agent.errors import AddressTaken, ConfigError
 from agent.runtime.signals import ended_by
 
 STOP_SECONDS = 5
 SIGNAL_SECONDS = 0.2
+HEAD_SECONDS = 10.0
+CONNECTIONS = 256
 
 
 class Server:
@@ -37,13 +41,14 @@ class Server:
         config = uvicorn.Config(
             self._app,
             loop="asyncio",
-            http="h11",
+            http=PatientProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
         server = self._server = uvicorn.Server(config)
@@ -83,6 +88,43 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP that does not wait for ever: a request's head must be whole HEAD_SECONDS after its first byte could come.
+
+    uvicorn limits idle time between requests, and not the time that a head takes.
+    """
+
+    _impatient: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._at_ease()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._at_ease()
+        elif self._impatient is None:
+            self._expect()
+
+    def _expect(self) -> None:
+        self._impatient = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _at_ease(self) -> None:
+        if self._impatient is not None:
+            self._impatient.cancel()
+            self._impatient = None
+
+    def _give_up(self) -> None:
+        self._impatient = None
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
 
 def serve(app: ASGIApp, host: str, port: int, ready: Callable[[Server], None]) -> None:

@@ -15,9 +15,8 @@ from pathlib import Path
 from types import TracebackType
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from agent.collector.server import listen
+from agent.collector.server import CONNECTIONS, PatientProtocol, listen
 from agent.relay.app import Relay, Tell, make_app
 from agent.relay.batch import Enrich
 from agent.relay.queue import Queue, open_queue
@@ -27,8 +26,6 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 10.0
 STOP_SECONDS = 3
-HEAD_SECONDS = 10.0
-CONNECTIONS = 256
 # As the app writes it, and as an emulator calls the host that it runs on.
 HOSTS = ("localhost", "127.0.0.1", "[::1]", "10.0.2.2")
 
@@ -138,43 +135,6 @@ class RelayServer:
             await upstream.aclose()
             for listening in self._doors.values():
                 listening.close()
-
-
-class PatientProtocol(H11Protocol):
-    """HTTP that does not wait for ever: a request's head must be whole HEAD_SECONDS after its first byte could come.
-
-    uvicorn limits idle time between requests, and not the time that a head takes.
-    """
-
-    _impatient: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._expect()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._at_ease()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._at_ease()
-        elif self._impatient is None:
-            self._expect()
-
-    def _expect(self) -> None:
-        self._impatient = self.loop.call_later(HEAD_SECONDS, self._give_up)
-
-    def _at_ease(self) -> None:
-        if self._impatient is not None:
-            self._impatient.cancel()
-            self._impatient = None
-
-    def _give_up(self) -> None:
-        self._impatient = None
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
 
 
 def _config(relay: Relay, door: str) -> uvicorn.Config:

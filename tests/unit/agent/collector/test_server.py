@@ -56,6 +56,27 @@ def test_it_runs_from_start_to_stop() -> None:
         httpx.get(server.url)
 
 
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
+def test_a_head_that_never_ends_is_cut(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr(module, "HEAD_SECONDS", 0.1)
+    with Server(APP) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+            client.sendall(sent)
+            while client.recv(4096):
+                pass
+        assert httpx.get(server.url).status_code == 200
+
+
+def test_more_connections_than_it_serves_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECTIONS", 2)
+    with Server(APP) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+            assert httpx.get(server.url).status_code == 503
+        until(lambda: httpx.get(server.url).status_code == 200, "the other to be gone")
+
+
 def test_connections_are_taken_as_soon_as_it_is_started() -> None:
     with Server(APP) as server, socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")

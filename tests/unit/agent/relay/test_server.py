@@ -11,8 +11,8 @@ import pytest
 from fakes.segment_api import Say, SegmentApi
 from fakes.wait import until
 
+from agent.collector import server as module
 from agent.errors import AddressTaken
-from agent.relay import server as module
 from agent.relay.server import RelayServer
 
 BATCH = json.dumps({"batch": [{"type": "track", "messageId": "m1"}], "writeKey": "KEY"}).encode()
