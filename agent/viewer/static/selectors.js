@@ -2,6 +2,8 @@
 
 const WORDS = /(?:Text|Button|Box|Switch|Chip|Tab)\w*$/;
 const STARS = /^\*+$/;
+// What uiautomator2 reads as more than words, or cannot quote in its XPath: Python writes it with a backslash.
+const SPECIAL = /^[@^%]|^\(*\/|%$|\\|"[^]*'|'[^]*"|(?! )[\p{C}\p{Z}]/u;
 
 /**
  * {tool, text} for each tool that can name the view, best first. A label is the view's text or its description: the
@@ -16,12 +18,12 @@ export function selectors({ cls, res, label }) {
     found.push(["uiautomator2", `d(resourceId=${quoted(res)})`], ["Appium", `new UiSelector().resourceId(${quoted(res)})`]);
   } else {
     // uiautomator2: an XPath that is plain words finds them as text, as description and as resource id.
-    found.push(["uiautomator2", `d.xpath(${quoted(said)})`], ["Appium", `new UiSelector().${attribute}(${quoted(said)})`]);
+    const path = SPECIAL.test(said) ? `//*[${shown(said)}]` : said;
+    found.push(["uiautomator2", `d.xpath(${quoted(path)})`], ["Appium", `new UiSelector().${attribute}(${quoted(said)})`]);
   }
-  const names = res
-    ? `@resource-id=${literal(res)}`
-    : `@text=${literal(said)} or @content-desc=${literal(said)}`;
-  found.push(["XPath", `//${/^[\w.$]+$/.test(cls) ? cls : "*"}[${names}]`]);
+  const names = res ? `@resource-id=${literal(res)}` : shown(said);
+  // An inner class ($) is no name in an XPath, and each tool has its own for it.
+  found.push(["XPath", `//${/^[A-Za-z_][\w.]*$/.test(cls) ? cls : "*"}[${names}]`]);
   // Maestro reads ids and texts as regular expressions.
   found.push(["Maestro", res ? `- tapOn:\n    id: ${quoted(pattern(res))}` : `- tapOn: ${quoted(pattern(said))}`]);
   return found.map(([tool, text]) => ({ tool, text }));
@@ -38,6 +40,10 @@ export function place({ pixels, percent }) {
 /** A string of Python, Java, YAML alike. */
 function quoted(text) {
   return JSON.stringify(text);
+}
+
+function shown(said) {
+  return `@text=${literal(said)} or @content-desc=${literal(said)}`;
 }
 
 /** XPath 1.0 knows no escapes. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 from fakes.node import node
+from lxml import etree
+from uiautomator2.xpath import strict_xpath
 
 from agent.viewer import assets
 
@@ -68,7 +71,8 @@ def test_a_pause_of_exactly_a_minute_is_played(run: Run) -> None:
         (
             {"cls": "android.widget.ImageView", "res": "", "label": 'Say "hi" (it\'s 5 $)'},
             {
-                "uiautomator2": 'd.xpath("Say \\"hi\\" (it\'s 5 $)")',
+                "uiautomator2": 'd.xpath("//*[@text=concat(\\"Say \\", \'\\"\', \\"hi\\", \'\\"\', \\" (it\'s 5 $)\\") '
+                'or @content-desc=concat(\\"Say \\", \'\\"\', \\"hi\\", \'\\"\', \\" (it\'s 5 $)\\")]")',
                 "Appium": 'new UiSelector().description("Say \\"hi\\" (it\'s 5 $)")',
                 "XPath": '//android.widget.ImageView[@text=concat("Say ", \'"\', "hi", \'"\', " (it\'s 5 $)") or '
                 '@content-desc=concat("Say ", \'"\', "hi", \'"\', " (it\'s 5 $)")]',
@@ -84,6 +88,15 @@ def test_a_pause_of_exactly_a_minute_is_played(run: Run) -> None:
                 "Maestro": '- tapOn: "Pay"',
             },
         ),
+        (
+            {"cls": "com.shop.Cart$Row", "res": "", "label": "@anna"},
+            {
+                "uiautomator2": 'd.xpath("//*[@text=\\"@anna\\" or @content-desc=\\"@anna\\"]")',
+                "Appium": 'new UiSelector().description("@anna")',
+                "XPath": '//*[@text="@anna" or @content-desc="@anna"]',
+                "Maestro": '- tapOn: "@anna"',
+            },
+        ),
         ({"cls": "android.widget.EditText", "res": "", "label": "*****"}, {}),
         ({"cls": "android.view.View", "res": "", "label": ""}, {}),
     ],
@@ -91,6 +104,27 @@ def test_a_pause_of_exactly_a_minute_is_played(run: Run) -> None:
 def test_selectors(run: Run, view: dict[str, str], found: dict[str, str]) -> None:
     told = run(f'import {{ selectors }} from "./selectors.js";\ntell(selectors({json.dumps(view)}));')
     assert {row["tool"]: row["text"] for row in told} == found
+
+
+LABELS = (
+    "Pay", 'Say "hi"', "it's", "a%b", "Pay/", "(x)", "10 €", "\U0001f355", "@anna", "/month", "((/x", "% off", "50 %",
+    "%a%", "^up", "^", "%", "a\\b", "'\"", "\"'", "a\nb", "5\u00a0km", "\u200e1",
+)  # fmt: skip
+
+
+def test_uiautomator2_finds_the_words_by_what_is_copied(run: Run) -> None:
+    views = [{"cls": "x", "res": "", "label": label} for label in LABELS]
+    told = run(f'import {{ selectors }} from "./selectors.js";\ntell({json.dumps(views)}.map(selectors));')
+    for label, rows in zip(LABELS, told, strict=True):
+        copied = next(row["text"] for row in rows if row["tool"] == "uiautomator2")
+        # It is a call in Python.
+        path = strict_xpath(ast.literal_eval(copied.removeprefix("d.xpath(").removesuffix(")")))
+        root = etree.Element("hierarchy")
+        for name, value in (("text", label), ("content-desc", label), ("text", f"{label}."), ("text", f".{label}")):
+            etree.SubElement(root, "node", {name: value})
+        assert [node.attrib.values() for node in root.xpath(path)] == [[label], [label]]
+    # What is plain stays plain.
+    assert [row[0]["text"] for row in told[:2]] == ['d.xpath("Pay")', 'd.xpath("Say \\"hi\\"")']
 
 
 def test_a_stack_is_base_and_layers_in_drawing_order(run: Run) -> None:
