@@ -115,16 +115,21 @@ class Upstream:
     async def send(self, parcel: Parcel) -> Outcome:
         """Post a batch. A status that was seen counts, whatever comes of the rest of the answer."""
         base = self._url + "/v1" if self._url else await self._api(parcel.write_key)
+        if isinstance(base, Unreached):
+            return base
         return await self._ask("POST", f"{base}/b", parcel.headers, parcel.body, self._seconds, ANSWER_BYTES)
 
-    async def _api(self, write_key: str) -> str:
-        """Where the batches of a source go. An app may post before anybody asked here for its settings."""
+    async def _api(self, write_key: str) -> str | Unreached:
+        """Where the batches of a source go. An app may post before anybody asked here for its settings; while nobody can
+        tell them the batches wait, for another region's host may be the right one."""
         if write_key and write_key not in self._apis and write_key not in self._asked:
-            if len(self._asked) < HOSTS:
-                self._asked.add(write_key)
             outcome = await self.settings(write_key, ())
-            if isinstance(outcome, Unreached):
-                self._asked.discard(write_key)
+            known = write_key in self._apis
+            said = isinstance(outcome, Answer) and (outcome.status == 200 or 400 <= outcome.status < 500)
+            if not known and (not said or (isinstance(outcome, Answer) and outcome.status in (408, 429))):
+                return Unreached("the settings of the source, which name its host, could not be had")
+            if not known and len(self._asked) < HOSTS:
+                self._asked.add(write_key)
         return self._apis.get(write_key, DEFAULT_API)
 
     async def _ask(
