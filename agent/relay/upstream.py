@@ -120,8 +120,8 @@ class Upstream:
         return await self._ask("POST", f"{base}/b", parcel.headers, parcel.body, self._seconds, ANSWER_BYTES)
 
     async def _api(self, write_key: str) -> str | Unreached:
-        """Where the batches of a source go. An app may post before anybody asked here for its settings; while nobody can
-        tell them the batches wait, for another region's host may be the right one."""
+        """Where the batches of a source go. An app may post before anybody asked here for its settings; while nobody
+        can tell them the batches wait, for another region's host may be the right one."""
         if write_key and write_key not in self._apis and write_key not in self._asked:
             outcome = await self.settings(write_key, ())
             known = write_key in self._apis

@@ -158,6 +158,9 @@ class Stage:
                 raise ConfigError(
                     f"{package} is not installed on {info.serial}.", "Check the name with `adb shell pm list packages`."
                 )
+            if uid is None:
+                # Any app's events would be taken for its.
+                raise CaptureFailed(info.serial, "attach", f"whose log lines are {package}'s could not be found out")
             self._uid = uid
             self._status.package = package
             asked = self._settings.privacy
@@ -381,7 +384,7 @@ class Stage:
         self._unseen(self._drivers.hear(entry))
         if entry.buffer == "events":
             return
-        self._findings(self._doctor.hear(entry, mine=self._uid is None or entry.uid == self._uid))
+        self._findings(self._doctor.hear(entry, mine=entry.uid == self._uid))
         for found in self._sniffer.feed(entry):
             self._event(found)
         # What other apps and the system log is read for the app's own facts and is nobody's to record.

@@ -266,6 +266,13 @@ def test_without_a_package_an_app_in_front_is_waited_for(monkeypatch: pytest.Mon
         bench.stage.attach(bench.device)
 
 
+def test_an_app_in_front_whose_lines_nobody_can_tell_is_not_recorded() -> None:
+    bench = Bench(package=None)
+    bench.device.fronts = ["com.example.unlisted"]
+    with pytest.raises(CaptureFailed, match="whose log lines"):
+        bench.stage.attach(bench.device)
+
+
 def test_without_a_package_the_app_in_front_is_recorded() -> None:
     bench = Bench(None)
     bench.stage.attach(bench.device)
