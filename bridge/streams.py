@@ -30,6 +30,11 @@ SLEEP_WINDOW_NS = 10_000_000_000
 # The caller tells old entries by their stamps.
 HISTORY_NS = 300_000_000_000
 
+# The rings are sent in one go. Who has not found the last entry seen after so long a silence, or in so long a time on a
+# phone that never is silent, finds it no more.
+QUIET_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
+
 OpenStream = Callable[[str, Deadline], Stream]
 
 
@@ -48,16 +53,22 @@ class _Tail:
         if self._stream is not None:
             self._stream.close()
 
-    def _chunks(self, command: str) -> Iterator[bytes]:
-        """The output of a command until `close`. Raises DeviceGone when it ends by itself."""
+    def _chunks(self, command: str, waiting: Callable[[], bool] = lambda: False) -> Iterator[bytes]:
+        """The output of a command until `close`; a silence comes as b"" while somebody is `waiting`. Raises DeviceGone
+        when it ends by itself."""
         if self._closed:
             return
         try:
             with self._open_stream(f"exec:{command}", Deadline(OPEN_SECONDS)) as stream:
                 self._stream = stream
                 # `close` may have come while the stream was being opened.
-                while not self._closed and (data := stream.read_some(never())):
-                    yield data
+                while not self._closed:
+                    if waiting() and not stream.readable(Deadline(QUIET_SECONDS)):
+                        yield b""
+                    elif data := stream.read_some(never()):
+                        yield data
+                    else:
+                        break
         except DeviceGone:
             if not self._closed:
                 raise
@@ -87,7 +98,8 @@ class Logcat(_Tail):
         device_now_ns = clock.host.now().mono_ns + clock.fix.offset_ns
         since = self._since
         if since is not None and since.time_ns > device_now_ns + JUMP_NS:
-            # The device's clock went back (a reboot, before the network set it): nothing older than `since` is there.
+            # The device's clock went back (a reboot, before the network set it), or `since` bears a stamp of the
+            # future: what came after it is told by where it stands, not by when.
             command = f"logcat -B -b {BUFFERS}"
         else:
             start_ns = max(0, device_now_ns - HISTORY_NS) if since is None else since.time_ns
@@ -97,7 +109,8 @@ class Logcat(_Tail):
         resume = Resume(since)
         last_ns = 0
         last: Stamp | None = None
-        for chunk in self._chunks(command):
+        patience: Deadline | None = None
+        for chunk in self._chunks(command, lambda: resume.waits):
             latest_ns = clock.host.now().mono_ns + clock.fix.offset_ns + JUMP_NS
             restamp = False
             for entry in reader.feed(chunk):
@@ -107,7 +120,8 @@ class Logcat(_Tail):
                 if entry.buffer == "events" and entry.tag not in READ_EVENTS:
                     # The system writes more there than all apps write elsewhere.
                     continue
-                if not restamp and (entry.time_ns > latest_ns or entry.time_ns < last_ns - JUMP_NS):
+                ahead = entry.time_ns > latest_ns
+                if not restamp and (ahead or entry.time_ns < last_ns - JUMP_NS):
                     # The clock was set between this entry and the one before: measure it, and stamp the rest anew.
                     fix = self._probe(Deadline(PROBE_SECONDS))
                     restamp = True
@@ -117,7 +131,11 @@ class Logcat(_Tail):
                 if restamp:
                     entry = replace(entry, stamp=clock.wall(entry.time_ns))
                 last = entry.stamp
-                yield from resume.sift(entry)
+                yield from resume.sift(entry, ahead)
+            if resume.waits:
+                patience = patience or Deadline(PATIENCE_SECONDS)
+                if not chunk or patience.passed:
+                    yield from resume.give_up(clock.host.now())
 
 
 class Getevent(_Tail):
@@ -230,28 +248,51 @@ class Uptime:
 
 
 class Resume:
-    """Drops what was seen before a loss, and says when the log no longer reaches back that far."""
+    """Drops what was seen before a loss, and says when the log no longer reaches back that far.
+
+    The log is told in the order in which it was written. What was written is held back until the last entry seen comes:
+    a clock that was set back in between makes what is older look newer.
+    """
 
     def __init__(self, since: LogEntry | None) -> None:
         self._since = since
         self._held: list[LogEntry] = []
 
-    def sift(self, entry: LogEntry) -> Iterator[LogEntry | Gap]:
-        """What is left of an entry and of those held back before it."""
+    @property
+    def waits(self) -> bool:
+        """Whether entries are held back."""
+        return bool(self._held)
+
+    def sift(self, entry: LogEntry, ahead: bool = False) -> Iterator[LogEntry | Gap]:
+        """What is left of an entry and of those held back before it. `ahead` = the device's clock does not show its
+        time yet: it was written before that was set back."""
         since = self._since
         if since is None:
             yield entry
-        elif entry.time_ns == since.time_ns:
-            # Several entries may share the instant; those up to `since` itself were seen.
-            self._held.append(entry)
-            if _same(entry, since):
-                self._since = None
-        elif entry.time_ns > since.time_ns:
+        elif entry.time_ns == since.time_ns and _same(entry, since):
             self._since = None
-            first = self._held[0] if self._held else entry
-            yield Gap(since.stamp, first.stamp, "log", "overwritten", "the log no longer held the last entry seen")
-            yield from self._held
-            yield entry
+            self._held = []
+        elif ahead and entry.time_ns < since.time_ns:
+            # By the clock of before: seen.
+            return
+        elif ahead or entry.time_ns <= since.time_ns:
+            self._held.append(entry)
+        else:
+            self._held.append(entry)
+            yield from self.give_up(entry.stamp)
+
+    def give_up(self, now: Stamp) -> Iterator[LogEntry | Gap]:
+        """The last entry seen does not come: a gap, and what was held back, without what is from before that entry."""
+        since = self._since
+        if since is None:
+            return
+        # Those of a lesser time are of a clock that was set back, or of a slower ring and were seen.
+        held = [entry for entry in self._held if entry.time_ns >= since.time_ns or entry.stamp >= since.stamp]
+        self._since = None
+        self._held = []
+        first = max(since.stamp, held[0].stamp if held else now)
+        yield Gap(since.stamp, first, "log", "overwritten", "the log no longer held the last entry seen")
+        yield from held
 
 
 def _same(one: LogEntry, other: LogEntry) -> bool:

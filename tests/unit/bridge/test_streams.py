@@ -258,6 +258,64 @@ def test_resume_when_the_clock_went_back_reads_the_whole_log(
     assert phone.commands == ["logcat -B -b main,system,crash,events"]
 
 
+HOUR = 3600 * SECOND
+
+
+def ahead(message: str = "seen", age_ns: int = SECOND) -> LogEntry:
+    """Seen a moment ago, under a clock that was an hour ahead of today's."""
+    seen = logged(now_ns() - age_ns, message)
+    return replace(seen, time_ns=seen.time_ns + HOUR)
+
+
+def test_resume_when_the_clock_went_back_goes_on_behind_the_last_entry(
+    phone: Phone, smart: SmartSocket, clock: DeviceClock
+) -> None:
+    seen = ahead()
+    log = logcat(smart, clock, seen)
+    reader = Reader(log.entries())
+    # In the order in which it was written: by a clock of before, by the one that was an hour ahead, by today's.
+    phone.put(entry(now_ns() - HOUR, "old") + entry(seen.time_ns - SECOND, "older") + entry(seen.time_ns, "seen"))
+    phone.put(entry(seen.time_ns + 1, "missed") + entry(now_ns(), "new") + entry(now_ns(), "newer"))
+    assert texts(reader.wait(3)) == ["missed", "new", "newer"]
+    log.close()
+    reader.end()
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_resume_when_the_clock_went_back_and_the_last_entry_is_lost_is_a_gap(
+    phone: Phone, smart: SmartSocket, clock: DeviceClock, monkeypatch: pytest.MonkeyPatch, quiet: bool
+) -> None:
+    monkeypatch.setattr("bridge.streams.QUIET_SECONDS", 0.1 if quiet else 60)
+    monkeypatch.setattr("bridge.streams.PATIENCE_SECONDS", 60 if quiet else 0)
+    seen = ahead()
+    log = logcat(smart, clock, seen)
+    reader = Reader(log.entries())
+    lines = [(now_ns() - HOUR, "before"), (seen.time_ns - 1, "seen, too"), (now_ns(), "new"), (now_ns(), "newer")]
+    phone.put(b"".join(entry(*line) for line in lines))
+    gap, *entries = reader.wait(3)
+    assert isinstance(gap, Gap)
+    assert (gap.start, gap.stage, gap.reason) == (seen.stamp, "log", "overwritten")
+    assert seen.stamp <= gap.end <= entries[0].stamp
+    assert texts(entries) == ["new", "newer"]
+    # Nothing is held back from now on.
+    phone.put(entry(now_ns(), "live"))
+    assert texts(reader.wait(4)[3:]) == ["live"]
+    log.close()
+    reader.end()
+
+
+def test_resume_behind_entries_of_a_clock_that_was_set_back_before(
+    phone: Phone, smart: SmartSocket, clock: DeviceClock
+) -> None:
+    seen = logged(now_ns() - SECOND, "seen")
+    log = logcat(smart, clock, seen)
+    reader = Reader(log.entries())
+    phone.put(entry(now_ns() + HOUR, "older") + entry(seen.time_ns, "seen") + entry(now_ns(), "new"))
+    assert texts(reader.wait(1)) == ["new"]
+    log.close()
+    reader.end()
+
+
 @pytest.mark.parametrize("step_ns", [60 * SECOND, -60 * SECOND])
 def test_clock_that_was_set_is_measured_and_the_stamps_follow(
     phone: Phone, smart: SmartSocket, clock: DeviceClock, step_ns: int
