@@ -86,11 +86,12 @@ def display_part(window: str, display: int) -> str:
 
 
 def displays(display: str) -> tuple[DisplayInfo, ...]:
-    """The logical displays from `dumpsys display`, by their numbers. A layout that is not known gives none."""
+    """The logical displays from `dumpsys display`, by their numbers. A layout that is not known gives none, and one
+    without a size is none."""
     found: dict[int, DisplayInfo] = {}
     for head, part in _parts(_LOGICAL, display):
         base, override = _BASE.search(part), _OVERRIDE.search(part)
-        real = _REAL.search(base["facts"]) if base else None
+        real = _sides(_REAL.search(base["facts"])) if base else None
         if base is None or real is None:
             continue
         facts, now = base["facts"], override["facts"] if override else base["facts"]
@@ -103,7 +104,7 @@ def displays(display: str) -> tuple[DisplayInfo, ...]:
             DisplayInfo(
                 number,
                 base["name"],
-                Size(int(real[1]), int(real[2])),
+                real,
                 _TURNS.get(turn[1], 0) if turn else 0,
                 int(dpi[1]) if dpi else 160,
                 unique[1] if unique else "",
@@ -173,15 +174,14 @@ def keyboard_shown(input_method: str) -> bool:
 
 def size(text: str) -> Size | None:
     """The natural screen size from `wm size`; an override wins. None when there is none."""
-    found = {kind: Size(int(width), int(height)) for kind, width, height in _SIZE.findall(text)}
-    best = found.get("Override") or found.get("Physical")
-    return best if best and best.width and best.height else None
+    found = {said[1]: _sides(said, 2) for said in _SIZE.finditer(text)}
+    return found["Override"] if "Override" in found else found.get("Physical")
 
 
 def shown_size(window: str) -> Size | None:
-    """The size of the default display as it is turned now, from `dumpsys window`, which prints that display first."""
-    found = _CURRENT.search(window)
-    return Size(int(found[1]), int(found[2])) if found else None
+    """The size of the default display as it is turned now, from `dumpsys window`, which prints that display first. None
+    when it is not said, or has none while the display is being configured."""
+    return _sides(_CURRENT.search(window))
 
 
 def density(text: str) -> int | None:
@@ -205,6 +205,12 @@ def package_uid(dump: str, package: str) -> int | None:
     start = dump.find(f"Package [{package}]")
     found = _USER_ID.search(dump, start) if start >= 0 else None
     return int(found[1]) if found else None
+
+
+def _sides(found: re.Match[str] | None, at: int = 1) -> Size | None:
+    """The size in two groups of a match from `at` on; None when a side is 0."""
+    size = Size(int(found[at]), int(found[at + 1])) if found else None
+    return size if size and size.width and size.height else None
 
 
 def _parts(head: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], str]]:

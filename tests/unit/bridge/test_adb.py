@@ -160,6 +160,13 @@ def test_a_size_that_changed_is_noted_with_what_is_in_front(server: FakeAdbServe
     assert (other.package, other.size) == ("com.clock", Size(40, 50))
 
 
+@pytest.mark.parametrize("shown", ["cur=0x0", "cur=0x30"])
+def test_a_size_of_nothing_is_no_size(server: FakeAdbServer, shell: AdbShell, shown: str) -> None:
+    server.services["exec:dumpsys window"] = says(f"  Display: mDisplayId=0\n    {shown}\n  mRotation=0\n")
+    display = Display(Size(20, 30))
+    assert shell.foreground(HostClock(), display, soon()).size == display.natural == Size(20, 30)
+
+
 def test_pictures_are_of_the_display_that_is_named(server: FakeAdbServer, shell: AdbShell) -> None:
     server.services["exec:screencap -d 48"] = says(struct.pack("<IIII", 1, 1, 1, 1) + b"abcd")
     frame = Screencap(shell, HostClock(), Display(Size(1, 1), id=2, physical="48")).capture(soon())

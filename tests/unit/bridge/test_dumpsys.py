@@ -156,6 +156,9 @@ def test_awake(dump: str, on: bool | None) -> None:
         ("  cur=10x20\n  Display: mDisplayId=2\n   cur=30x40", Size(10, 20)),
         ("    init=1080x2400 420dpi", None),
         ("  mCurFoo=1x2 recur=3x4", None),
+        # While a display is being configured; that of the next one is not its own.
+        ("    init=0x0 0dpi cur=0x0 app=0x0\n  Display: mDisplayId=2\n   cur=30x40", None),
+        ("    init=1080x2400 420dpi cur=1080x0", None),
     ],
 )
 def test_the_size_that_is_shown(text: str, size: Size | None) -> None:
@@ -192,6 +195,7 @@ def test_displays() -> None:
     assert overlay == DisplayInfo(7, "Overlay #1", Size(720, 480), 0, 142, "", False)
     assert dumpsys.displays(DISPLAY_9) == (DisplayInfo(0, "Built-in Screen", Size(1080, 1920), 0, 420, "0", True),)
     assert dumpsys.displays("Can't find service: display") == ()
+    assert dumpsys.displays(DISPLAY_9.replace("real 1080 x 1920", "real 0 x 0")) == ()
 
 
 WINDOW = """\
