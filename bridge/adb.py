@@ -73,16 +73,15 @@ class AdbShell:
         size = dumpsys.size(parts[1])
         if size is None:
             raise CommandFailed(self.serial, "wm size", f"answered {parts[1][:80]!r}")
-        level = properties.get("ro.build.version.sdk", "")
-        lcd = properties.get("ro.sf.lcd_density", "")
+        lcd = dumpsys.number(properties.get("ro.sf.lcd_density", ""))
         return DeviceInfo(
             serial=self.serial,
             model=properties.get("ro.product.model", ""),
             manufacturer=properties.get("ro.product.manufacturer", ""),
             android=properties.get("ro.build.version.release", ""),
-            api_level=int(level) if level.isdigit() else 0,
+            api_level=dumpsys.number(properties.get("ro.build.version.sdk", "")) or 0,
             size=size,
-            density=dumpsys.density(parts[2]) or (int(lcd) if lcd.isdigit() else 160),
+            density=dumpsys.density(parts[2]) or (160 if lcd is None else lcd),
             rotation=0,
             boot_id=parts[3] if len(parts[3]) == 36 else "",
         )

@@ -25,21 +25,21 @@ _ROTATIONS = (
     re.compile(r"\bDisplayInfo\{.*?\brotation (\d+)"),
     re.compile(r"\bSurfaceOrientation: (\d+)"),
 )
-_DISPLAY = re.compile(r"^ *Display: mDisplayId=(\d+)", re.MULTILINE)
+_DISPLAY = re.compile(r"^ *Display: mDisplayId=(\d{1,10})\b", re.MULTILINE)
 # A logical display's own line: what the hardware is, and what the window manager makes of it.
 _BASE = re.compile(r'mBaseDisplayInfo=DisplayInfo\{"(?P<name>[^"]*)"(?P<facts>[^\n]*)')
 _OVERRIDE = re.compile(r'mOverrideDisplayInfo=DisplayInfo\{"[^"]*"(?P<facts>[^\n]*)')
-_LOGICAL = re.compile(r"^ *(?:Display (\d+):|mDisplayId=(\d+)) *$", re.MULTILINE)
+_LOGICAL = re.compile(r"^ *(?:Display (\d{1,10}):|mDisplayId=(\d{1,10})) *$", re.MULTILINE)
 _REAL = re.compile(r"\breal (\d{1,5}) x (\d{1,5})")
 _TURN = re.compile(r"\brotation (\d+)")
 _DPI = re.compile(r"\bdensity (\d{1,5})")
 _PHYSICAL = re.compile(r"^Display (\d+) \(", re.MULTILINE)
 _UNIQUE = re.compile(r'\buniqueId "local:(\d+)"')
 _STATE = re.compile(r"\bstate (\w+)")
-_HUB_DEVICE = re.compile(r"^ +(-?\d+): ")
+_HUB_DEVICE = re.compile(r"^ +(-?\d{1,10}): ")
 _PATH = re.compile(r"^ +Path: (/dev/\S+)")
-_READER_DEVICE = re.compile(r"^ +Device (-?\d+): ")
-_VIEWPORT = re.compile(r"^ +Viewport\b.*?\bdisplayId=(-?\d+)")
+_READER_DEVICE = re.compile(r"^ +Device (-?\d{1,10}): ")
+_VIEWPORT = re.compile(r"^ +Viewport\b.*?\bdisplayId=(-?\d{1,10})\b")
 _AWAKE = re.compile(
     r"\bmAwake=(?P<awake>true|false)|\bmScreenOnFully=(?P<fully>true|false)|\bscreenState=SCREEN_STATE_(?P<state>\w+)"
 )
@@ -49,12 +49,13 @@ _SIZE = re.compile(r"(Physical|Override) size: (\d{1,5})x(\d{1,5})")
 # init=1080x2400 420dpi base=720x1600 280dpi cur=1600x720 app=...; `cur` follows overrides, folds and turns.
 _CURRENT = re.compile(r"\bcur=(\d{1,5})x(\d{1,5})\b")
 _DENSITY = re.compile(r"(Physical|Override) density: (\d{1,5})")
+_NUMBER = re.compile(r"\d{1,9}")
 _PROPERTY = re.compile(r"^\[([^\]\n]+)\]: \[(.*?)\]\r?$", re.MULTILINE | re.DOTALL)
 _BATTERY = re.compile(r"^ +(level|scale|temperature): (-?\d{1,9})\r?$", re.MULTILINE)
 # /dev/block/dm-5 112000000 40000000 72000000 36% /data; a long name may end its line before the numbers.
 _FREE = re.compile(r"\s\d+\s+\d+\s+(\d{1,15})\s+\d{1,3}%\s+/\S*")
-_LISTED = re.compile(r"^package:(\S+) uid:(\d+)", re.MULTILINE)
-_USER_ID = re.compile(r"^\s+(?:userId|appId)=(\d+)", re.MULTILINE)
+_LISTED = re.compile(r"^package:(\S+) uid:(\d{1,10})\b", re.MULTILINE)
+_USER_ID = re.compile(r"^\s+(?:userId|appId)=(\d{1,10})\b", re.MULTILINE)
 
 
 def condition(battery: str, disk: str) -> Condition:
@@ -188,6 +189,11 @@ def density(text: str) -> int | None:
     """The density in dpi from `wm density`; an override wins. None when there is none."""
     found = {kind: int(value) for kind, value in _DENSITY.findall(text)}
     return found.get("Override") or found.get("Physical") or None
+
+
+def number(text: str) -> int | None:
+    """A whole number of up to nine digits, as a property holds one; None for any other words."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def properties(text: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ OBLONG = 1.3
 
 _DEVICE = re.compile(r"^add device \d+: (\S+)")
 _NAME = re.compile(r'^ +name: +"(.*)"')
-_AXIS = re.compile(r"(ABS_\w+) *: value (-?\d+), min (-?\d+), max (-?\d+)")
+_AXIS = re.compile(r"(ABS_\w+) *: value (-?\d{1,10}), min (-?\d{1,10}), max (-?\d{1,10})\b")
 _EVENT = re.compile(rb"\[ *(\d{1,10})\.(\d{6})\] (?:(/dev/\S+): )?(\w+) +(\w+) +(\w+)")
 _HEX = re.compile(rb"[0-9a-f]{8}")
 

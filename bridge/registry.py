@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bridge import decoder, emulator
+from bridge import decoder, dumpsys, emulator
 from bridge.adb import AdbShell, Screencap, ScreencapPng
 from bridge.clock import ClockProbe, DeviceClock, HostClock
 from bridge.deadline import Deadline
@@ -385,7 +385,6 @@ def listing(text: str) -> tuple[Listed, ...]:
             continue
         serial, state, rest = match.groups()
         tags = dict(_TAG.findall(rest))
-        transport = tags.get("transport_id", "")
         usable = state == USABLE
         found.append(
             Listed(
@@ -393,7 +392,7 @@ def listing(text: str) -> tuple[Listed, ...]:
                 state=state,
                 model=tags.get("model", "").replace("_", " "),
                 product=tags.get("product", ""),
-                transport_id=int(transport) if transport.isdigit() else 0,
+                transport_id=dumpsys.number(tags.get("transport_id", "")) or 0,
                 usable=usable,
                 why="" if usable else STATES.get(state, f"adb calls its state {state!r}: plug it in again."),
             )

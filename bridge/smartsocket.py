@@ -34,6 +34,8 @@ READ_BYTES = 1 << 18
 VERSION_SECONDS = 5.0
 # poll() counts milliseconds in an int; beyond this a socket timeout overflows, so such a deadline means "until closed".
 LONGEST_WAIT = 2_000_000.0
+_LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
+_PORT = re.compile(rb"\d{1,5}")
 _GONE = re.compile(r"device '.*' not found|device (still )?(offline|connecting)|no (such )?device|no emulators")
 
 
@@ -256,7 +258,7 @@ class SmartSocket:
         with self.service(serial, f"reverse:forward:{remote};{local}", deadline) as stream:
             self._status(stream, deadline)
             rest = bytes(stream.read_all(deadline))
-        return int(rest[4:]) if rest[4:].isdigit() else 0
+        return int(rest[4:]) if _PORT.fullmatch(rest[4:]) else 0
 
     def remove_reverse(self, serial: str, remote: str, deadline: Deadline) -> None:
         """Stop the device's listener at `remote`."""
@@ -341,11 +343,10 @@ class SmartSocket:
     def read_block(self, stream: Stream, deadline: Deadline) -> str:
         """The next length-prefixed text of a stream."""
         digits = stream.read_exactly(4, deadline)
-        try:
-            length = int(digits, 16)
-        except ValueError as error:
-            raise AdbServerError(stream.serial, stream.op, f"bad length {digits!r}") from error
-        return stream.read_exactly(length, deadline).decode("utf-8", "replace")
+        # What `int` takes besides: signs, spaces, underscores.
+        if not _LENGTH.fullmatch(digits):
+            raise AdbServerError(stream.serial, stream.op, f"bad length {digits!r}")
+        return stream.read_exactly(int(digits, 16), deadline).decode("utf-8", "replace")
 
     def _send(self, stream: Stream, text: str, deadline: Deadline) -> None:
         data = text.encode("utf-8", "surrogateescape")

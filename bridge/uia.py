@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import math
+import re
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,6 +54,7 @@ START = "start the uiautomator2 server"
 MAX_DEPTH = hierarchy.MAX_DEPTH + 1
 MAX_BODY = 64 << 20
 HEAD_BYTES = 1 << 16
+_LENGTH = re.compile(r"[0-9]{1,19}")
 # How long the next start waits after one that failed, by how long none has helped: the other tool may be gone in a
 # moment, or hold on for hours.
 RETRY_SECONDS = ((8.0, 0.2), (20.0, 1.0), (60.0, 3.0), (180.0, 8.0), (600.0, 15.0), (math.inf, 30.0))
@@ -374,7 +376,7 @@ def _response(stream: Stream, deadline: Deadline) -> bytes:
     rest = bytes(data[end + 4 :])
     if headers.get("transfer-encoding", "").lower() == "chunked":
         return _unchunked(rest + bytes(stream.read_all(deadline)), stream)
-    if not length.isdigit():
+    if not _LENGTH.fullmatch(length):
         return rest + bytes(stream.read_all(deadline))
     missing = int(length) - len(rest)
     if int(length) > MAX_BODY:

@@ -79,6 +79,14 @@ def test_info_of_a_poor_device(server: FakeAdbServer, shell: AdbShell) -> None:
     assert (info.model, info.api_level, info.density, info.boot_id) == ("", 0, 160, "")
 
 
+@pytest.mark.parametrize("number", ["\u00b2", "9" * 5000])
+def test_numbers_that_no_device_tells_count_as_none(server: FakeAdbServer, shell: AdbShell, number: str) -> None:
+    properties = f"[ro.build.version.sdk]: [{number}]\n[ro.sf.lcd_density]: [{number}]\n"
+    server.services["exec:getprop"] = facts(properties, "Physical size: 10x20", "", "")
+    info = shell.info(soon())
+    assert (info.api_level, info.density) == (0, 160)
+
+
 @pytest.mark.parametrize("answer", ["", "half", f"a\n{MARK}\nno size\n{MARK}\n\n{MARK}\n"])
 def test_info_without_a_size_is_an_error(server: FakeAdbServer, shell: AdbShell, answer: str) -> None:
     server.services["exec:getprop"] = says(answer)

@@ -246,6 +246,31 @@ def test_physical_displays() -> None:
     assert dumpsys.physical(text) == ("46", "47")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  Display: mDisplayId={}\n",
+        "  Display {}:\n" + DISPLAY_9.partition("mDisplayId=0\n")[2],
+        "  {}: a\n    Path: /dev/input/event1\n",
+        "  Device {}: a\n",
+        "  1: a\n    Path: /dev/input/event1\n  Device 1: a\n    Viewport: displayId={}\n",
+        "package:com.shop uid:{}\n",
+        "Package [com.shop] (1):\n    userId={}\n",
+    ],
+)
+def test_numbers_that_no_device_has_are_not_read(text: str) -> None:
+    said = text.replace("{}", "9" * 5000)
+    assert dumpsys.display_part(said, 7) == ""
+    assert dumpsys.displays(said) == ()
+    assert dumpsys.touch_displays(said) == {}
+    assert dumpsys.listed_uid(said, "com.shop") is None
+    assert dumpsys.package_uid(said, "com.shop") is None
+
+
+def test_numbers_of_properties() -> None:
+    assert [dumpsys.number(text) for text in ("34", "", "REL", "-1", "\u00b2", "9" * 5000)] == [34, *[None] * 5]
+
+
 @given(st.text(max_size=300) | st.sampled_from([DISPLAY_14[:400], WINDOW[:90]]))
 def test_no_answer_breaks_the_readers_of_displays(text: str) -> None:
     dumpsys.displays(text)

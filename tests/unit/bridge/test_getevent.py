@@ -97,6 +97,10 @@ def test_no_panels(text: str) -> None:
     assert parse_panels(text) == ()
 
 
+def test_an_axis_that_no_panel_has_is_none() -> None:
+    assert parse_panels(LISTING.replace("max 4799", "max " + "9" * 5000).replace("max 20000", "max 0")) == ()
+
+
 def test_a_panel_without_extent_is_none() -> None:
     assert parse_panels(LISTING.replace("max 4799", "max 0").replace("max 20000", "max 0")) == ()
 

@@ -51,6 +51,7 @@ def test_listing() -> None:
         True,
         "",
     )
+    assert listing(f"S device transport_id:{'9' * 5000}\n")[0].transport_id == 0
     assert found["????????????"].state == "no permissions"
     assert "udev" in found["????????????"].why
     assert "unlock" in found["0123456789"].why

@@ -300,8 +300,9 @@ def test_server_that_hangs_up_is_a_server_error(server: FakeAdbServer, smart: Sm
         smart.version(soon())
 
 
-def test_bad_length_is_a_server_error(server: FakeAdbServer, smart: SmartSocket) -> None:
-    server.greeting = b"OKAYzzzz"
+@pytest.mark.parametrize("length", [b"zzzz", b"-001", b"0x1f", b" 1f ", b"1_23"])
+def test_bad_length_is_a_server_error(server: FakeAdbServer, smart: SmartSocket, length: bytes) -> None:
+    server.greeting = b"OKAY" + length
     with pytest.raises(AdbServerError, match="bad length"):
         smart.version(soon())
 
@@ -320,6 +321,8 @@ def test_no_server_says_what_to_do(server: FakeAdbServer, smart: SmartSocket) ->
 
 def test_reverse(server: FakeAdbServer, smart: SmartSocket) -> None:
     server.services["reverse:forward:tcp:0;tcp:80"] = sends(b"OKAY00047002")
+    server.services["reverse:forward:tcp:0;tcp:81"] = sends(b"OKAYffff" + b"1" * 5000)
+    assert smart.reverse("SERIAL", "tcp:0", "tcp:81", soon()) == 0
     server.services["reverse:killforward:tcp:7002"] = sends(b"FAIL0016listener 'x' not found")
     assert smart.reverse("SERIAL", "tcp:0", "tcp:80", soon()) == 7002
     with pytest.raises(ServiceRefused, match="listener"):

@@ -152,6 +152,8 @@ def test_empty_dump(uia: Uia, rig: Rig, value: str | None) -> None:
         (b"SSH-2.0-OpenSSH\r\n\r\n", CaptureFailed),
         (http(b"x" * 10)[:-3], DeviceGone),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n", CaptureFailed),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", CaptureFailed),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n", CaptureFailed),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", CaptureFailed),
         (b"x" * 200_000, CaptureFailed),
     ],
