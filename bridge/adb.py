@@ -20,31 +20,33 @@ from bridge.errors import (
     ServiceRefused,
 )
 from bridge.picture import Display
-from bridge.smartsocket import AdbServer, ShellResult, SmartSocket, Stream, refusal
-from bridge.types import Condition, DeviceInfo, DisplayInfo, Foreground, Frame, Size
+from bridge.smartsocket import MAX_ANSWER, AdbServer, ShellResult, SmartSocket, Stream, refusal
+from bridge.types import MAX_PIXELS, Condition, DeviceInfo, DisplayInfo, Foreground, Frame, Size
 
 MARK = "@@next@@"
 RAW_HEADER_BYTES = 16
 KEPT_BUFFERS = 3
+MAX_PICTURE = MAX_PIXELS * 4 + RAW_HEADER_BYTES + picture.GARBAGE_BYTES
 
 
 class AdbShell:
     """Commands on one device. Holds no connection; any thread.
 
-    Every method raises BridgeTimeout, DeviceGone, DeviceUnauthorized, ServiceRefused, AdbServerError.
+    Every method raises BridgeTimeout, DeviceGone, DeviceUnauthorized, ServiceRefused, AdbServerError, and CommandFailed
+    when more is sent than anybody waits for.
     """
 
     def __init__(self, smart: SmartSocket, serial: str) -> None:
         self.socket = smart
         self.serial = serial
 
-    def exec(self, command: str, deadline: Deadline, expect: int = 1 << 16) -> bytearray:
-        """The raw output of a command, both outputs mixed. `expect` = bytes to be ready for."""
-        return self.socket.exec(self.serial, command, deadline, expect)
+    def exec(self, command: str, deadline: Deadline, expect: int = 1 << 16, limit: int = MAX_ANSWER) -> bytearray:
+        """The raw output of a command, both outputs mixed. `expect` = bytes to be ready for, `limit` = to take."""
+        return self.socket.exec(self.serial, command, deadline, expect, limit)
 
-    def exec_into(self, command: str, buffer: bytearray, deadline: Deadline) -> int:
+    def exec_into(self, command: str, buffer: bytearray, deadline: Deadline, limit: int = MAX_ANSWER) -> int:
         """The same into the caller's buffer, which grows when it must; how many bytes came."""
-        return self.socket.exec_into(self.serial, command, buffer, deadline)
+        return self.socket.exec_into(self.serial, command, buffer, deadline, limit)
 
     def text(self, command: str, deadline: Deadline) -> str:
         """The output of a command as text; bytes that are not UTF-8 are replaced."""
@@ -219,7 +221,7 @@ class Screencap:
         buffer = self._buffer()
         began = self._clock.now()
         with _refused_is_failed(self._shell.serial, "screencap"):
-            count = self._shell.exec_into(f"screencap{_of(self._display)}", buffer, deadline)
+            count = self._shell.exec_into(f"screencap{_of(self._display)}", buffer, deadline, MAX_PICTURE)
         ended = self._clock.now()
         self._size, pixels = picture.raw(memoryview(buffer)[:count], self._shell.serial)
         return picture.frame(began, ended, self._size, pixels, "image/x-rgba", self._display, self.name)
@@ -259,7 +261,7 @@ class ScreencapPng:
         """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
         began = self._clock.now()
         with _refused_is_failed(self._shell.serial, "screencap -p"):
-            data = self._shell.exec(f"screencap -p{_of(self._display)}", deadline, 1 << 20)
+            data = self._shell.exec(f"screencap -p{_of(self._display)}", deadline, 1 << 20, MAX_PICTURE)
         ended = self._clock.now()
         size, image = picture.png(data, self._shell.serial)
         return picture.frame(began, ended, size, image, "image/png", self._display, self.name)
@@ -325,7 +327,7 @@ def translated(serial: str, op: str) -> Iterator[None]:
 def _refused_is_failed(serial: str, command: str) -> Iterator[None]:
     try:
         yield
-    except ServiceRefused as error:
+    except (ServiceRefused, CommandFailed) as error:
         raise CaptureFailed(serial, command, error.detail) from error
 
 

@@ -26,6 +26,7 @@ JUMP_NS = 50_000_000
 # By less the host's wall time is let drift: all stamps of a recording are of one clock.
 SET_NS = 2_000_000_000
 UPTIME_TICK_NS = 10_000_000
+MAX_LINE = 1 << 12
 _NUMBER = re.compile(rb"(\d{1,12})(?:\.(\d{1,9}))?")
 
 
@@ -229,6 +230,8 @@ class ClockProbe:
             if not data:
                 raise DeviceGone(self._serial, "probe the clock", "the shell ended")
             self._pending += data
+            if len(self._pending) > MAX_LINE:
+                raise CommandFailed(self._serial, "probe the clock", f"answered {self._pending[:40]!r}")
         received_ns = time.monotonic_ns()
         answer, _, self._pending = self._pending.partition(b"\n")
         return sent_ns, received_ns, answer.strip()

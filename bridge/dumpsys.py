@@ -88,7 +88,7 @@ def display_part(window: str, display: int) -> str:
 
 def displays(display: str) -> tuple[DisplayInfo, ...]:
     """The logical displays from `dumpsys display`, by their numbers. A layout that is not known gives none, and one
-    without a size is none."""
+    without a size, or with one that no screen has, is none."""
     found: dict[int, DisplayInfo] = {}
     for head, part in _parts(_LOGICAL, display):
         base, override = _BASE.search(part), _OVERRIDE.search(part)
@@ -174,14 +174,15 @@ def keyboard_shown(input_method: str) -> bool:
 
 
 def size(text: str) -> Size | None:
-    """The natural screen size from `wm size`; an override wins. None when there is none."""
+    """The natural screen size from `wm size`; an override wins. None when there is none, or one that no screen
+    has."""
     found = {said[1]: _sides(said, 2) for said in _SIZE.finditer(text)}
     return found["Override"] if "Override" in found else found.get("Physical")
 
 
 def shown_size(window: str) -> Size | None:
     """The size of the default display as it is turned now, from `dumpsys window`, which prints that display first. None
-    when it is not said, or has none while the display is being configured."""
+    when it is not said, or is one that no screen has: it is 0x0 while the display is being configured."""
     return _sides(_CURRENT.search(window))
 
 
@@ -214,9 +215,9 @@ def package_uid(dump: str, package: str) -> int | None:
 
 
 def _sides(found: re.Match[str] | None, at: int = 1) -> Size | None:
-    """The size in two groups of a match from `at` on; None when a side is 0."""
+    """The size in two groups of a match from `at` on; None when no screen has it."""
     size = Size(int(found[at]), int(found[at + 1])) if found else None
-    return size if size and size.width and size.height else None
+    return size if size and size.possible else None
 
 
 def _parts(head: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], str]]:

@@ -19,12 +19,12 @@ from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError, BridgeTimeout, CaptureFailed, DeviceGone, FrameMalformed
 from bridge.picture import Display
-from bridge.types import Frame, Size
+from bridge.types import MAX_PIXELS, Frame, Size
 
 METHOD = "/android.emulation.control.EmulatorController/getScreenshot"
 OP = "take the emulator's screenshot"
 RGBA8888 = 1
-MAX_MESSAGE = picture.MAX_PIXELS * 4 + 4096
+MAX_MESSAGE = MAX_PIXELS * 4 + 4096
 MAX_FILE = 64 * 1024
 LOOPBACK = "127.0.0.1"
 

@@ -6,7 +6,7 @@ BridgeError                 anything a device or its adb server did not do
 ├── DeviceBusy              another tool holds UiAutomation (one per device)
 ├── BridgeTimeout           the deadline of the call passed
 ├── ServiceRefused          the device has no such service, or closed it before an answer
-├── CommandFailed           a shell command ended with another status than 0
+├── CommandFailed           a shell command ended with another status than 0, or printed what is no answer to it
 ├── CaptureFailed           no usable picture or tree
 │   ├── ScreenBlocked       the device refuses the picture (secure window, screen off)
 │   ├── FrameMalformed      the bytes are not the picture they claim to be
@@ -63,7 +63,7 @@ class ServiceRefused(BridgeError):
 
 
 class CommandFailed(BridgeError):
-    """A shell command ended with an exit status other than 0."""
+    """A shell command ended with an exit status other than 0, or what it printed is no answer or has no end."""
 
 
 class CaptureFailed(BridgeError):

@@ -24,8 +24,6 @@ Data = bytes | bytearray | memoryview
 
 RAW_HEADERS = (16, 12)
 RAW_FORMATS = (1, 2)  # RGBA_8888 and RGBX_8888 (AOSP PixelFormat.h)
-MAX_SIDE = 16_384
-MAX_PIXELS = 1 << 26
 GARBAGE_BYTES = 4_096
 # Black in video range (ITU-T H.273), and how far off a coder leaves a plain surface.
 VIDEO_BLACK, VIDEO_GREY, CODER_NOISE = 16 + 2, 128, 2
@@ -226,7 +224,7 @@ def _decode_jpeg(frame: Frame, short: int | None) -> NDArray[np.uint8]:
 
 def possible(width: int, height: int) -> bool:
     """Whether a picture can have these sides."""
-    return 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS
+    return Size(width, height).possible
 
 
 def _describe(view: memoryview) -> str:

@@ -30,6 +30,8 @@ from bridge.errors import (
 
 STDOUT, STDERR, EXIT = 1, 2, 3
 READ_BYTES = 1 << 18
+# Far more than a command that we ask prints. What goes on without an end would fill this host's memory.
+MAX_ANSWER = 1 << 25
 # A server tells its version at once, whatever its devices do.
 VERSION_SECONDS = 5.0
 # poll() counts milliseconds in an int; beyond this a socket timeout overflows, so such a deadline means "until closed".
@@ -131,22 +133,26 @@ class Stream:
                 self._tally.received += got
         return bytes(buffer)
 
-    def read_all(self, deadline: Deadline, expect: int = 1 << 16) -> bytearray:
-        """Everything until the stream ends. `expect` sizes the first buffer: what fits is read without a copy."""
+    def read_all(self, deadline: Deadline, expect: int = 1 << 16, limit: int = MAX_ANSWER) -> bytearray:
+        """Everything until the stream ends. `expect` sizes the first buffer: what fits is read without a copy. Raises
+        CommandFailed for more than `limit` bytes."""
         buffer = bytearray(max(expect, 1 << 12))
-        del buffer[self.read_into(buffer, deadline) :]
+        del buffer[self.read_into(buffer, deadline, limit) :]
         return buffer
 
-    def read_into(self, buffer: bytearray, deadline: Deadline) -> int:
-        """Everything until the stream ends, to the front of the caller's buffer; how many bytes that were.
+    def read_into(self, buffer: bytearray, deadline: Deadline, limit: int = MAX_ANSWER) -> int:
+        """Everything until the stream ends, to the front of the caller's buffer; how many bytes that were. Raises
+        CommandFailed for more than `limit` bytes.
 
         The buffer grows when they do not fit, so nobody may hold a view of it; what lies behind them is left as it was.
         """
         done = 0
         with self._translated():
             while True:
+                if done > limit:
+                    raise CommandFailed(self.serial, self.op, f"more than {limit:,} bytes were sent")
                 if done == len(buffer):
-                    buffer.extend(bytes(max(len(buffer), 1 << 12)))
+                    buffer.extend(bytes(min(max(len(buffer), 1 << 12), limit + 1 - done)))
                 self._arm(deadline)
                 with memoryview(buffer) as view:
                     got = self._sock.recv_into(view[done:])
@@ -283,18 +289,24 @@ class SmartSocket:
             raise
         return stream
 
-    def exec(self, serial: str, command: str, deadline: Deadline, expect: int = 1 << 16) -> bytearray:
-        """Run a command without a terminal and return its raw output (adbd mixes stderr in)."""
+    def exec(
+        self, serial: str, command: str, deadline: Deadline, expect: int = 1 << 16, limit: int = MAX_ANSWER
+    ) -> bytearray:
+        """Run a command without a terminal and return its raw output (adbd mixes stderr in). Raises CommandFailed for
+        more than `limit` bytes."""
         with self.service(serial, f"exec:{command}", deadline) as stream:
-            return stream.read_all(deadline, expect)
+            return stream.read_all(deadline, expect, limit)
 
-    def exec_into(self, serial: str, command: str, buffer: bytearray, deadline: Deadline) -> int:
+    def exec_into(
+        self, serial: str, command: str, buffer: bytearray, deadline: Deadline, limit: int = MAX_ANSWER
+    ) -> int:
         """The same into the caller's buffer, as `Stream.read_into`; how many bytes came."""
         with self.service(serial, f"exec:{command}", deadline) as stream:
-            return stream.read_into(buffer, deadline)
+            return stream.read_into(buffer, deadline, limit)
 
     def shell(self, serial: str, command: str, deadline: Deadline) -> ShellResult:
-        """Run a command over shell v2: both outputs apart and the exit status. Needs Android 7 (feature shell_v2)."""
+        """Run a command over shell v2: both outputs apart and the exit status. Needs Android 7 (feature shell_v2).
+        Raises CommandFailed for more than MAX_ANSWER bytes."""
         out, err, pending = bytearray(), bytearray(), bytearray()
         with self.service(serial, f"shell,v2,raw:{command}", deadline) as stream:
             while True:
@@ -302,6 +314,8 @@ class SmartSocket:
                 if not data:
                     raise DeviceGone(serial, f"shell {command}", "the stream ended before the exit status")
                 pending += data
+                if len(out) + len(err) + len(pending) > MAX_ANSWER:
+                    raise CommandFailed(serial, f"shell {command}", f"more than {MAX_ANSWER:,} bytes were sent")
                 for kind, payload in _packets(pending):
                     if kind == STDOUT:
                         out += payload

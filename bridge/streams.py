@@ -151,7 +151,7 @@ class Getevent(_Tail):
 
     def touches(self) -> Iterator[Touch | Gap]:
         """Blocks. Ends when closed; raises DeviceGone when the stream ended by itself, BridgeTimeout when the device
-        does not list its panels.
+        does not list its panels, CommandFailed when it lists without end.
 
         A device without a touch panel that may be read gives one Gap and no more.
         """

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Literal, NamedTuple
 
+MAX_SIDE = 16_384
+MAX_PIXELS = 1 << 26
+
 Rotation = Literal[0, 1, 2, 3]
 MediaType = Literal["image/x-rgba", "image/x-i420", "image/png", "image/jpeg"]
 Level = Literal["V", "D", "I", "W", "E", "F", "S"]
@@ -37,6 +40,12 @@ class Size:
 
     width: int
     height: int
+
+    @property
+    def possible(self) -> bool:
+        """Whether a screen or a picture can have these sides: none is 0, and memory is set aside for so many pixels."""
+        width, height = self.width, self.height
+        return 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS
 
 
 # Made, compared and hashed by the thousand for each picture: a tuple is that in a quarter of a frozen dataclass's time.

@@ -28,6 +28,7 @@ from bridge.errors import (
     BridgeError,
     BridgeTimeout,
     CaptureFailed,
+    CommandFailed,
     DeviceBusy,
     DeviceGone,
     HierarchyEmpty,
@@ -375,13 +376,20 @@ def _response(stream: Stream, deadline: Deadline) -> bytes:
     length = headers.get("content-length", "")
     rest = bytes(data[end + 4 :])
     if headers.get("transfer-encoding", "").lower() == "chunked":
-        return _unchunked(rest + bytes(stream.read_all(deadline)), stream)
+        return _unchunked(rest + _until_end(stream, deadline), stream)
     if not _LENGTH.fullmatch(length):
-        return rest + bytes(stream.read_all(deadline))
+        return rest + _until_end(stream, deadline)
     missing = int(length) - len(rest)
     if int(length) > MAX_BODY:
         raise CaptureFailed(stream.serial, stream.op, f"an answer of {length} bytes")
     return rest + stream.read_exactly(missing, deadline) if missing > 0 else rest[: int(length)]
+
+
+def _until_end(stream: Stream, deadline: Deadline) -> bytes:
+    try:
+        return bytes(stream.read_all(deadline, limit=MAX_BODY))
+    except CommandFailed as error:
+        raise CaptureFailed(error.serial, error.op, error.detail) from error
 
 
 def _unchunked(data: bytes, stream: Stream) -> bytes:

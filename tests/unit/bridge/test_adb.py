@@ -87,7 +87,12 @@ def test_numbers_that_no_device_tells_count_as_none(server: FakeAdbServer, shell
     assert (info.api_level, info.density) == (0, 160)
 
 
-@pytest.mark.parametrize("answer", ["", "half", f"a\n{MARK}\nno size\n{MARK}\n\n{MARK}\n"])
+HUGE = "Physical size: 99999x99999"
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "half", f"a\n{MARK}\nno size\n{MARK}\n\n{MARK}\n", f"a\n{MARK}\n{HUGE}\n{MARK}\n\n{MARK}\n"]
+)
 def test_info_without_a_size_is_an_error(server: FakeAdbServer, shell: AdbShell, answer: str) -> None:
     server.services["exec:getprop"] = says(answer)
     with pytest.raises(CommandFailed):
@@ -326,6 +331,26 @@ def test_a_flood_that_is_no_picture_is_not_kept(server: FakeAdbServer, source: S
         source.capture(soon())
     server.services["exec:screencap"] = shows(5, 10, 1)
     assert len(memory(source.capture(soon()))) < 10_000
+
+
+@pytest.mark.parametrize(("source_class", "command"), [(Screencap, "screencap"), (ScreencapPng, "screencap -p")])
+def test_a_picture_without_end_is_a_failed_one(
+    server: FakeAdbServer, shell: AdbShell, monkeypatch: pytest.MonkeyPatch, source_class: Any, command: str
+) -> None:
+    monkeypatch.setattr(bridge.adb, "MAX_PICTURE", 10_000)
+    server.services[f"exec:{command}"] = says(b"x" * 1_000_000)
+    with pytest.raises(CaptureFailed, match="more than 10,000 bytes"):
+        source_class(shell, HostClock(), Display(Size(5, 10))).capture(soon())
+
+
+@pytest.mark.parametrize("said", ["cur=99999x99999", "cur=16000x16000"])
+def test_a_size_that_no_screen_has_changes_nothing(server: FakeAdbServer, shell: AdbShell, said: str) -> None:
+    server.services["exec:wm size"] = says(f"{HUGE}\n{MARK}\n{said}\n  mRotation=0\n")
+    server.services["exec:dumpsys display"] = says(DISPLAYS.replace("20 x 30", "99999 x 99999"))
+    display = Display(Size(20, 30))
+    shell.look(display, soon())
+    shell.settle(display, None, soon())
+    assert display.natural == Size(20, 30)
 
 
 def test_a_closed_source_leaves_its_frames_alone(server: FakeAdbServer, source: Screencap) -> None:

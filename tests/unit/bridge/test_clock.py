@@ -245,6 +245,13 @@ def test_bad_uptime_is_an_error(server: FakeAdbServer) -> None:
         measured.measure(Deadline(5))
 
 
+def test_an_answer_without_end_is_an_error(server: FakeAdbServer) -> None:
+    server.services["exec:while"] = shell(lambda line: b"1" * 1_000_000)
+    measured, _ = probe(server)
+    with pytest.raises(CommandFailed, match="answered b'1111"):
+        measured.measure(Deadline(2))
+
+
 def test_silent_shell_ends_with_the_deadline(server: FakeAdbServer) -> None:
     server.services["exec:while"] = shell(lambda line: b"")
     measured, _ = probe(server)

@@ -84,6 +84,29 @@ def test_exec_into_the_callers_buffer(server: FakeAdbServer, smart: SmartSocket,
     assert len(buffer) == length if length > count else len(buffer) <= 2 * len(data)
 
 
+@pytest.mark.parametrize("length", [0, 999, 1_000, 1_001, 50_000])
+def test_a_flood_is_not_taken(server: FakeAdbServer, smart: SmartSocket, length: int) -> None:
+    server.services["exec:yes"] = sends(*[bytes(1 << 16)] * 100)
+    server.services["exec:head"] = sends(bytes(1_000))
+    buffer = bytearray(length)
+    with pytest.raises(CommandFailed, match="more than 1,000 bytes"):
+        smart.exec_into("SERIAL", "yes", buffer, soon(), limit=1_000)
+    assert len(buffer) == max(1_001, length)
+    with pytest.raises(CommandFailed, match="more than 1,000 bytes"):
+        smart.exec("SERIAL", "yes", soon(), length, limit=1_000)
+    assert len(smart.exec("SERIAL", "head", soon(), length, limit=1_000)) == 1_000
+
+
+def test_a_flood_from_a_shell_is_not_taken(
+    server: FakeAdbServer, smart: SmartSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_ANSWER", 1_000)
+    for packet in (b"\1\4\0\0\0abcd", b"\1\xff\xff\xff\xff" + bytes(4096)):
+        server.services["shell,v2,raw:yes"] = sends(packet * 1_000)
+        with pytest.raises(CommandFailed, match="more than 1,000 bytes"):
+            smart.shell("SERIAL", "yes", soon())
+
+
 def test_request_carries_its_length_in_bytes(server: FakeAdbServer, smart: SmartSocket) -> None:
     server.services["exec:"] = sends(b"done")
     assert smart.exec("SERIAL", "echo äö", soon()) == b"done"

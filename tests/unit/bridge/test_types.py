@@ -26,6 +26,11 @@ def test_stamps_are_ordered_by_the_clock_that_is_never_set() -> None:
     assert Stamp(1, 900) == Stamp(1, 100)
 
 
+def test_sizes_that_a_screen_can_have() -> None:
+    assert all(Size(*sides).possible for sides in ((1, 1), (1080, 2400), (16_384, 4_096)))
+    assert not any(Size(*sides).possible for sides in ((0, 1), (1, 0), (16_384, 4_097), (16_385, 1), (99_999, 99_999)))
+
+
 def test_the_sides_of_a_rectangle() -> None:
     bounds = Bounds(10, 20, 40, 80)
     assert (bounds.width, bounds.height, bounds.area, bounds.empty) == (30, 60, 1800, False)

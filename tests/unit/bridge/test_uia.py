@@ -176,6 +176,14 @@ def test_answers_without_length(uia: Uia, rig: Rig) -> None:
         assert rig.tree.dump(soon()).roots
 
 
+def test_an_answer_without_end_is_a_failed_one(uia: Uia, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.uia.MAX_BODY", 100_000)
+    for head in (b"", b"Transfer-Encoding: chunked\r\n"):
+        uia.answer = lambda call, head=head: b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + b"1" * 1_000_000
+        with pytest.raises(CaptureFailed, match="more than 100,000 bytes"):
+            rig.tree.dump(soon())
+
+
 def test_stalled_server_ends_with_the_deadline(uia: Uia, rig: Rig) -> None:
     def stall(call: dict[str, Any]) -> bytes:
         time.sleep(1)
