@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import socket
-from collections.abc import Callable, Iterator
+import stat
+import struct
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from bridge import dumpsys, picture
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
-from bridge.errors import (
-    AdbServerError,
-    BridgeTimeout,
-    CaptureFailed,
-    CommandFailed,
-    ServiceRefused,
-)
+from bridge.errors import CaptureFailed, CommandFailed, DeviceGone, ServiceRefused
 from bridge.picture import Display
-from bridge.smartsocket import MAX_ANSWER, AdbServer, ShellResult, SmartSocket, Stream, refusal
+from bridge.smartsocket import MAX_ANSWER, ShellResult, SmartSocket, Stream
 from bridge.types import MAX_PIXELS, Condition, DeviceInfo, DisplayInfo, Foreground, Frame, Size
 
 MARK = "@@next@@"
 RAW_HEADER_BYTES = 16
 KEPT_BUFFERS = 3
+# Of a sync message: its name, and a length or, of DONE, when the file was changed. No DATA may hold more.
+_SYNC = struct.Struct("<4sI")
+SYNC_BYTES = 1 << 16
 MAX_PICTURE = MAX_PIXELS * 4 + RAW_HEADER_BYTES + picture.GARBAGE_BYTES
 
 
@@ -187,15 +185,36 @@ class AdbShell:
         self.shell(f"input keyevent {shlex.quote(str(code))}", deadline, check=True)
 
     def push(self, source: Path, target: str, deadline: Deadline) -> None:
-        """Copy a file of this host to the device."""
-        with translated(self.serial, f"push {target}"):
-            client(self.socket.server, lambda: deadline).device(self.serial).sync.push(source, target, check=True)
+        """Copy a file of this host to the device, for everybody to read and run. Raises ServiceRefused in the device's
+        words when it cannot be there, in this host's when it cannot be read."""
+        op = f"push {target}"
+        try:
+            with source.open("rb") as file, self.stream("sync:", deadline) as stream:
+                stream.op = op
+                try:
+                    _send(stream, file, target, deadline)
+                except DeviceGone as error:
+                    if stream.closed:
+                        raise
+                    # That a device is gone is told by whatever is asked next; this may be its file service alone.
+                    raise ServiceRefused(self.serial, op, error.detail) from error
+        except OSError as error:
+            raise ServiceRefused(self.serial, op, str(error)) from error
 
-    def pull(self, source: str, deadline: Deadline) -> bytes:
-        """The bytes of a file of the device."""
-        with translated(self.serial, f"pull {source}"):
-            data: bytes = client(self.socket.server, lambda: deadline).device(self.serial).sync.read_bytes(source)
-        return data
+
+def _send(stream: Stream, file: BinaryIO, target: str, deadline: Deadline) -> None:
+    """The file through an open `sync:` service (AOSP adb/SYNC.TXT): SEND, DATA as often as it takes, DONE."""
+    name = f"{target},{stat.S_IFREG | 0o755}".encode()
+    stream.send(_SYNC.pack(b"SEND", len(name)) + name, deadline)
+    while data := file.read(SYNC_BYTES):
+        stream.send(_SYNC.pack(b"DATA", len(data)) + data, deadline)
+    stream.send(_SYNC.pack(b"DONE", HostClock().now().wall_ms // 1000), deadline)
+    status, length = _SYNC.unpack(stream.read_exactly(_SYNC.size, deadline))
+    if status == b"FAIL":
+        words = stream.read_exactly(min(length, SYNC_BYTES), deadline)
+        raise ServiceRefused(stream.serial, stream.op, words.decode("utf-8", "replace"))
+    if status != b"OKAY":
+        raise ServiceRefused(stream.serial, stream.op, f"answered {status!r}")
 
 
 class Screencap:
@@ -268,59 +287,6 @@ class ScreencapPng:
 
     def close(self) -> None:
         """Nothing is held between two pictures."""
-
-
-def client(server: AdbServer, deadline: Callable[[], Deadline]) -> Any:
-    """An adbutils client that starts no server of its own and whose sockets obey the deadline of the moment.
-
-    adbutils' own connections run `adb start-server` when none answers and wait 600 s for each read.
-    """
-    import adbutils
-
-    def dial(connection: object) -> socket.socket:
-        left = deadline().remaining()
-        if left <= 0:
-            raise BridgeTimeout("", "adb", "the deadline passed")
-        try:
-            return socket.create_connection((server.host, server.port), timeout=left)
-        except ConnectionError as error:
-            raise AdbServerError("", "connect to the adb server", f"nothing listens at {server}") from error
-
-    def check_okay(connection: Any) -> None:
-        # The library drops a refused connection without closing it.
-        try:
-            adbutils.AdbConnection.check_okay(connection)
-        except BaseException:
-            connection.close()
-            raise
-
-    quiet: Any = type("Connection", (adbutils.AdbConnection,), {"_safe_connect": dial, "check_okay": check_okay})
-
-    def connect(timeout: float | None = None) -> Any:
-        connection = quiet(server.host, server.port)
-        left = connection.conn.gettimeout()
-        connection.conn.settimeout(min(left, timeout) if timeout else left)
-        return connection
-
-    made = adbutils.AdbClient(server.host, server.port)
-    made.make_connection = connect
-    return made
-
-
-@contextlib.contextmanager
-def translated(serial: str, op: str) -> Iterator[None]:
-    """Turn what adbutils raises into errors of the bridge."""
-    import adbutils
-
-    try:
-        yield
-    except (adbutils.AdbTimeout, TimeoutError) as error:
-        raise BridgeTimeout(serial, op, "no answer within the deadline") from error
-    except adbutils.AdbError as error:
-        raise refusal(serial, op, str(error)) from error
-    except (OSError, EOFError, ValueError, AssertionError) as error:
-        # adbutils takes short reads for answers; what it then trips over is a lost connection.
-        raise ServiceRefused(serial, op, str(error) or type(error).__name__) from error
 
 
 @contextlib.contextmanager

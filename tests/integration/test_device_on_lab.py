@@ -24,7 +24,7 @@ from bridge.emulated.logd import Record
 from bridge.emulated.phone import Phone
 from bridge.emulated.world.shop import PACKAGE
 from bridge.emulated.world.world import APP_UID, World
-from bridge.errors import BridgeError, DeviceGone
+from bridge.errors import BridgeError, DeviceGone, ServiceRefused
 from bridge.hierarchy import parse
 from bridge.picture import Display
 from bridge.ports import Device
@@ -425,6 +425,16 @@ def test_a_phone_on_the_network_is_asked_for_again_when_the_server_restarted() -
             registry.close()
             if watching.ident is not None:
                 watching.join()
+
+
+def test_files_that_are_put_on_the_phone(phone: Phone, device: AndroidDevice, tmp_path: Path) -> None:
+    source, target = tmp_path / "file.jar", "/data/local/tmp/file.jar"
+    source.write_bytes(data := bytes(range(256)) * 20_000)
+    device.shell.push(source, target, soon())
+    assert device.shell.exec(f"cat {target}", soon()) == data
+    phone.faults.disk_full = True
+    with pytest.raises(ServiceRefused, match="No space left on device"):
+        device.shell.push(source, "/data/local/tmp/other.jar", soon())
 
 
 def test_how_the_phone_is(lab: Lab, phone: Phone, registry: Registry) -> None:

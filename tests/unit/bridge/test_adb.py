@@ -1,7 +1,10 @@
 import shlex
+import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,10 @@ from fakes.adb_server import FakeAdbServer, Peer, says
 from PIL import Image
 
 import bridge.adb
-from bridge.adb import AdbShell, Screencap, ScreencapPng, client, translated
+from bridge.adb import AdbShell, Screencap, ScreencapPng
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import (
-    AdbServerError,
     BridgeTimeout,
     CaptureFailed,
     CommandFailed,
@@ -378,31 +380,112 @@ def test_failed_screencap(
         source.capture(soon())
 
 
-def test_library_client_starts_no_server(
-    server: FakeAdbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Files:
+    """The device's file service: takes one file, and answers."""
+
+    def __init__(self, server: FakeAdbServer, answer: bytes = b"OKAY" + bytes(4)) -> None:
+        self.answer = answer
+        self.name = b""
+        self.data = bytearray()
+        self.seconds = 0
+        self.stalled = threading.Event()
+        self.resume = threading.Event()
+        self.resume.set()
+        self.pause_seconds = 0.0
+        server.services["sync:"] = self.serve
+
+    def serve(self, peer: Peer) -> None:
+        # What is taken makes room at once.
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        while head := peer.read(8):
+            kind, number = struct.unpack("<4sI", head)
+            if kind == b"DONE":
+                self.seconds = number
+                break
+            assert kind == (b"DATA" if self.name else b"SEND")
+            assert number <= 1 << 16
+            if kind == b"SEND":
+                self.name = peer.read(number)
+                if not self.resume.is_set():
+                    self.stalled.set()
+                    self.resume.wait(10)
+            else:
+                self.data += peer.read(number)
+                if len(self.data) % (1 << 16) == 0:
+                    self.stalled.wait(self.pause_seconds)
+        peer.send(self.answer)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """More than the sockets between here and the device hold."""
+    file = tmp_path / "file.jar"
+    with file.open("wb") as out:
+        out.truncate(32 << 20)
+    return file
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", bytes(range(256)) * 1000])
+def test_push(server: FakeAdbServer, shell: AdbShell, tmp_path: Path, data: bytes) -> None:
+    files, source = Files(server), tmp_path / "file.jar"
+    source.write_bytes(data)
+    began = HostClock().now().wall_ms // 1000
+    shell.push(source, "/data/local/tmp/\u00e4.jar", soon())
+    assert files.name.decode() == f"/data/local/tmp/\u00e4.jar,{0o100755}"
+    assert files.data == data
+    assert began <= files.seconds <= HostClock().now().wall_ms // 1000
+    assert server.requests == ["host:transport:SERIAL", "sync:"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"FAIL\x05\0\0\0no ro", "push /x: no ro"),
+        (b"FAIL\xff\xff\xff\xff" + bytes(1 << 16), "push /x"),
+        (b"FAIL\x05\0\0\0n", "ended after 1 of 5"),
+        (b"QUIT\0\0\0\0", "answered b'QUIT'"),
+        (b"", "ended after 0 of 8"),
+    ],
+)
+def test_a_push_that_is_refused(
+    server: FakeAdbServer, shell: AdbShell, tmp_path: Path, answer: bytes, words: str
 ) -> None:
-    started = tmp_path / "started"
-    program = tmp_path / "adb"
-    program.write_text(f"#!/bin/sh\ntouch {started}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("ADBUTILS_ADB_PATH", str(program))
-    server.close()
-    with pytest.raises(AdbServerError), translated("", "version"):
-        client(AdbServer(port=server.port), soon).server_version()
-    assert not started.exists()
+    Files(server, answer)
+    (tmp_path / "file").write_bytes(b"PK")
+    with pytest.raises(ServiceRefused, match=words):
+        shell.push(tmp_path / "file", "/x", soon())
 
 
-def test_library_client_obeys_the_deadline(server: FakeAdbServer) -> None:
-    server.services["host:slow"] = lambda peer: (peer.gone(), None)[1]
-    server.services["host:list-forward"] = server.services["host:slow"]
+def test_a_push_of_what_is_no_file_or_to_no_device(server: FakeAdbServer, shell: AdbShell, tmp_path: Path) -> None:
+    Files(server)
+    for source, words in ((tmp_path / "none", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(ServiceRefused, match=words):
+            shell.push(source, "/x", soon())
+    server.states = {}
+    (tmp_path / "file").write_bytes(b"PK")
+    with pytest.raises(DeviceGone, match="not found"):
+        shell.push(tmp_path / "file", "/x", soon())
+
+
+def test_the_deadline_of_a_push_is_for_the_whole_file(server: FakeAdbServer, shell: AdbShell, file: Path) -> None:
+    files = Files(server)
+    # Each part is taken in time, all of them are not.
+    files.pause_seconds = 0.005
     began = time.monotonic()
-    with pytest.raises(BridgeTimeout), translated("SERIAL", "forwards"):
-        client(AdbServer(port=server.port), lambda: Deadline(0.3)).forward_list()
-    assert time.monotonic() - began < 2
-    with pytest.raises(BridgeTimeout):
-        client(AdbServer(port=server.port), lambda: Deadline(0)).server_version()
+    with pytest.raises(BridgeTimeout, match="push /x"):
+        shell.push(file, "/x", Deadline(0.6))
+    files.stalled.set()
+    assert time.monotonic() - began < 3
+    assert 0 < len(files.data) < file.stat().st_size
 
 
-def test_library_trips_are_typed() -> None:
-    with pytest.raises(ServiceRefused), translated("SERIAL", "pull"):
-        raise AssertionError
+def test_close_wakes_a_push(server: FakeAdbServer, shell: AdbShell, file: Path) -> None:
+    files = Files(server)
+    files.resume.clear()
+    with ThreadPoolExecutor(1) as pool:
+        pushing = pool.submit(shell.push, file, "/x", Deadline(60))
+        assert files.stalled.wait(10)
+        shell.socket.close()
+        with pytest.raises(DeviceGone, match="closed by us"):
+            pushing.result(10)
+        files.resume.set()

@@ -562,13 +562,6 @@ DOWN = b"""\
 """
 
 
-def refuse(peer: Peer) -> None:
-    """A transport, as adbutils asks for it, on which every service is refused."""
-    peer.send(bytes(8))
-    peer.request()
-    peer.fail("closed")
-
-
 def entry(message: str) -> bytes:
     payload = b"\x04Tag\0" + message.encode() + b"\0"
     return struct.pack("<HHiIIIII", len(payload), 28, 42, 43, 1_700_000_000, 0, 0, 10123) + payload
@@ -662,7 +655,6 @@ def test_the_other_sources_need_no_raw_picture(server: FakeAdbServer, device: An
 
 def test_a_device_without_a_tree_opens_all_the_same(server: FakeAdbServer, phone: Phone) -> None:
     del server.services["tcp:9008"]
-    server.services["host:tport:serial:SERIAL"] = refuse
     registry = Registry(AdbServer(port=server.port), HostClock())
     device = registry.open("SERIAL", soon())
     assert device.screen().capture(soon()).size == SIZE

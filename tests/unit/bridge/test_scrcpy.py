@@ -192,7 +192,7 @@ class Phone:
             "exec:CLASSPATH": self.process,
             "exec:rm -f": lambda peer: None,
             "localabstract:scrcpy_": self.connection,
-            "host:tport:serial:SERIAL": self.sync,
+            "sync:": self.sync,
         }
 
     def process(self, peer: Peer) -> None:
@@ -217,22 +217,13 @@ class Phone:
                 continue
 
     def sync(self, peer: Peer) -> None:
-        """A transport as adbutils asks for it, on which a file is sent."""
-        peer.send(bytes(8))
-        assert peer.request() == "sync:"
-        peer.okay()
+        """A file is sent."""
         while head := peer.read(8):
             kind, length = struct.unpack("<4sI", head)
             if kind == b"DONE":
                 peer.send(b"OKAY" + bytes(4))
-            elif kind == b"STAT":
-                peer.read(length)
-                peer.send(b"STAT" + struct.pack("<III", 0o100644, len(b"PK"), 0))
                 return
-            elif kind == b"QUIT":
-                return
-            else:
-                peer.read(length)
+            peer.read(length)
 
 
 @pytest.fixture
