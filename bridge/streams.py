@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from bridge import eventlog
 from bridge.clock import JUMP_NS, DeviceClock
 from bridge.deadline import Deadline
 from bridge.dumpsys import touch_displays
-from bridge.errors import DeviceGone
+from bridge.errors import BridgeTimeout, DeviceGone
 from bridge.getevent import Panel, TouchReader, newest_ns, parse_panels
 from bridge.logbinary import BinaryReader
 from bridge.picture import Display
@@ -23,6 +24,9 @@ OPEN_SECONDS = 10.0
 # What `dumpsys input` says of a touch panel that belongs to no display at the moment.
 DARK = -1
 PROBE_SECONDS = 5.0
+# A stamp that does not fit was an app's own, or late, when the clock was found unchanged: a measurement costs the phone
+# a shell and twenty answers, so the next such stamp waits for so long.
+PROBE_REST_SECONDS = 10.0
 # No buffer on the way holds a touch back for longer, and a phone that slept at all did so for longer.
 SLEEP_NS = 1_000_000_000
 SLEEP_WINDOW_NS = 10_000_000_000
@@ -109,6 +113,9 @@ class Logcat(_Tail):
         resume = Resume(since)
         last_ns = 0
         last: Stamp | None = None
+        # Whether a stamp did not fit since the clock was measured, and that of the last entry before.
+        odd, rest = False, Deadline(0)
+        certain: Stamp | None = None
         patience: Deadline | None = None
         for chunk in self._chunks(command, lambda: resume.waits):
             latest_ns = clock.host.now().mono_ns + clock.fix.offset_ns + JUMP_NS
@@ -121,12 +128,19 @@ class Logcat(_Tail):
                     # The system writes more there than all apps write elsewhere.
                     continue
                 ahead = entry.time_ns > latest_ns
-                if not restamp and (ahead or entry.time_ns < last_ns - JUMP_NS):
+                if not restamp and not odd and (ahead or entry.time_ns < last_ns - JUMP_NS):
+                    odd, certain = True, last
+                if odd and rest.passed:
                     # The clock was set between this entry and the one before: measure it, and stamp the rest anew.
-                    fix = self._probe(Deadline(PROBE_SECONDS))
-                    restamp = True
-                    if fix.jump_ns:
-                        yield fix.gap(fix.stamp if last is None else last)
+                    fix = None
+                    # On a phone that has no time for that, what was measured before goes on to hold.
+                    with contextlib.suppress(BridgeTimeout):
+                        fix = self._probe(Deadline(PROBE_SECONDS))
+                    odd, restamp = fix is None, fix is not None
+                    rest = Deadline(PROBE_REST_SECONDS)
+                    if fix is not None and fix.jump_ns:
+                        rest = Deadline(0)
+                        yield fix.gap(fix.stamp if certain is None else certain)
                 last_ns = entry.time_ns
                 if restamp:
                     entry = replace(entry, stamp=clock.wall(entry.time_ns))

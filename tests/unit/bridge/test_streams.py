@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.clock import DeviceClock, HostClock, Reading
 from bridge.deadline import Deadline
-from bridge.errors import BridgeError, DeviceGone
+from bridge.errors import BridgeError, BridgeTimeout, DeviceGone
 from bridge.picture import Display
 from bridge.smartsocket import AdbServer, SmartSocket, Stream
 from bridge.streams import HISTORY_NS, SLEEP_WINDOW_NS, Getevent, Logcat, Resume, Uptime
@@ -147,10 +147,13 @@ class Probe:
         self._clock = clock
         self.offset_ns = OFFSET_NS
         self.asked = 0
+        self.slow = False
 
     def __call__(self, deadline: Deadline) -> ClockFix:
         assert deadline.remaining() > 0
         self.asked += 1
+        if self.slow:
+            raise BridgeTimeout("SERIAL", "probe the clock", "no answer within the deadline")
         return fix(self._clock, self.offset_ns)
 
 
@@ -337,6 +340,51 @@ def test_clock_that_was_set_is_measured_and_the_stamps_follow(
         before_ns - OFFSET_NS,
         before_ns - OFFSET_NS + 1,
     ]
+    log.close()
+    reader.end()
+
+
+def test_odd_stamps_are_not_measured_each(phone: Phone, smart: SmartSocket, clock: DeviceClock) -> None:
+    probe = Probe(clock)
+    log = logcat(smart, clock, probe=probe)
+    reader = Reader(log.entries())
+    for number in range(5):
+        phone.put(entry(now_ns() + (HOUR if number % 2 else 0), str(number)))
+        reader.wait(number + 1)
+    assert texts(reader.items) == ["0", "1", "2", "3", "4"]
+    assert probe.asked == 1
+    log.close()
+    reader.end()
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_clock_that_is_set_after_an_odd_stamp_is_measured_a_little_later(
+    phone: Phone, smart: SmartSocket, clock: DeviceClock, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    monkeypatch.setattr("bridge.streams.PROBE_REST_SECONDS", 0.2)
+    probe = Probe(clock)
+    log = logcat(smart, clock, probe=probe)
+    reader = Reader(log.entries())
+    probe.slow = slow
+    began = HostClock().now()
+    phone.put(entry(now_ns(), "good") + entry(now_ns() + HOUR, "odd"))
+    reader.wait(2)
+    assert probe.asked == 1
+    probe.slow = False
+    probe.offset_ns -= 60 * SECOND
+
+    def measured() -> bool:
+        count = len(reader.items)
+        phone.put(entry(now_ns() - 60 * SECOND, "new"))
+        reader.wait(count + 1)
+        return probe.asked == 2
+
+    until(measured, "a measurement")
+    until(lambda: isinstance(reader.items[-1], LogEntry), "the entry after the gap")
+    (gap,) = (item for item in reader.items if isinstance(item, Gap))
+    assert (gap.reason, gap.detail) == ("clock set", "by -60.000 s")
+    assert isinstance(last := reader.items[-1], LogEntry)
+    assert began <= last.stamp <= HostClock().now()
     log.close()
     reader.end()
 
