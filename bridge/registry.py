@@ -27,6 +27,7 @@ from bridge.errors import (
     DeviceGone,
     DeviceUnauthorized,
     ServerPortTaken,
+    ServiceRefused,
 )
 from bridge.picture import Display
 from bridge.ports import Notebook, ScreenSource
@@ -34,7 +35,7 @@ from bridge.scrcpy import Scrcpy
 from bridge.screenrecord import Screenrecord
 from bridge.smartsocket import AdbServer, SmartSocket, Stream
 from bridge.traces import Unnoted, undo
-from bridge.types import Condition, DisplayInfo
+from bridge.types import Condition, DeviceInfo, DisplayInfo
 from bridge.uia import UiaHierarchy, UiaScreen, UiaServer
 from bridge.video import VideoSettings
 
@@ -69,6 +70,8 @@ STATES = {
     "bootloader": "It is in its bootloader: start Android on it.",
     "host": "It is in host mode: unplug what is plugged into it.",
 }
+# Before, logcat read one buffer at a time and took no point in time, and the shell told no exit status.
+LEAST_LEVEL = 24
 _LINE = re.compile(r"^(\S+)\s+(no permissions|\S+)(.*)$")
 _TAG = re.compile(r"\b(product|model|transport_id):(\S+)")
 _CONNECTED = re.compile(r"connected to (\S+)")
@@ -141,12 +144,15 @@ class Registry:
         with self._spoken():
             return listing(self._socket.query("host:devices-l", deadline))
 
-    def android(self, serial: str, deadline: Deadline) -> str:
-        """The Android version that a usable device tells, "" when it tells none in time."""
+    def android(self, serial: str, deadline: Deadline) -> tuple[str, str]:
+        """The Android version that a usable device tells, "" when it tells none in time; and why that is too old, ""
+        when it is not."""
+        asked = "getprop ro.build.version.release; getprop ro.build.version.sdk"
         try:
-            return AdbShell(self._socket, serial).text("getprop ro.build.version.release", deadline).strip()
+            release, _, level = AdbShell(self._socket, serial).text(asked, deadline).strip().partition("\n")
         except BridgeError:
-            return ""
+            return "", ""
+        return release.strip(), too_old(release.strip(), dumpsys.number(level.strip()) or 0)
 
     def displays(self, serial: str, deadline: Deadline) -> tuple[DisplayInfo, ...]:
         """The displays of a usable device; none when it tells none in time."""
@@ -195,7 +201,8 @@ class Registry:
 
         A device whose view tree cannot be had (another tool holds UiAutomation) opens all the same. The server of one
         that was open before is started by its first dump: pictures are missed meanwhile, and that is told. Raises
-        DeviceGone, DeviceUnauthorized, CommandFailed, AdbServerError, BridgeTimeout.
+        DeviceGone, DeviceUnauthorized, CommandFailed, AdbServerError, BridgeTimeout, ServiceRefused for one whose
+        Android is too old.
         """
         self._ready(deadline)
         facts = Deadline(min(FACTS_SECONDS, deadline.remaining()))
@@ -207,6 +214,7 @@ class Registry:
             if serial not in self._opened:
                 undo(socket, self._notebook, serial, self._notebook.left(serial), facts)
             info = shell.info(facts)
+            _check_android(info)
             probe.measure(facts)
             display = Display(info.size, id=self._display, density=info.density)
             density = shell.settle(display, info.size if display.id == 0 else None, facts)
@@ -374,6 +382,18 @@ class Presence:
     def due_ns(self) -> int | None:
         """When `settle` has something to announce, if nothing changes."""
         return min(self._leaving.values(), default=None)
+
+
+def too_old(release: str, level: int) -> str:
+    """Why a device with this Android and API level cannot be recorded; "" when it can, or tells no level (0)."""
+    if level == 0 or level >= LEAST_LEVEL:
+        return ""
+    return f"Android {release or '?'} (API level {level}) is too old to be recorded: Android 7 or newer is needed."
+
+
+def _check_android(info: DeviceInfo) -> None:
+    if why := too_old(info.android, info.api_level):
+        raise ServiceRefused(info.serial, "open the device", why)
 
 
 def listing(text: str) -> tuple[Listed, ...]:

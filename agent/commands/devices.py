@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -27,10 +27,12 @@ def devices(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
     registry = Registry(AdbServer(adb.host, adb.port), HostClock(), start=True)
     try:
         found = registry.list(Deadline(30))
-        versions = [registry.android(d.serial, Deadline(ASK_SECONDS)) if d.usable else "" for d in found]
+        told = [registry.android(d.serial, Deadline(ASK_SECONDS)) if d.usable else ("", "") for d in found]
         shown = [registry.displays(d.serial, Deadline(ASK_SECONDS)) if d.usable else () for d in found]
     finally:
         registry.close()
+    versions = [android for android, _ in told]
+    found = tuple(replace(d, usable=False, why=why) if why else d for d, (_, why) in zip(found, told, strict=True))
     if as_json:
         for device, android, displays in zip(found, versions, shown, strict=True):
             put_json(asdict(device) | {"android": android, "displays": [asdict(display) for display in displays]})

@@ -295,7 +295,7 @@ class AdbDevices:
         from bridge.deadline import Deadline
 
         deadline = Deadline(CONDITION_SECONDS)
-        android = self.registry.android(serial, deadline)
+        android, _ = self.registry.android(serial, deadline)
         model = next((each.model for each in self.registry.list(deadline) if each.serial == serial), "")
         return [_slug(f"{kind}-{value}") for kind, value in (("android", android), ("model", model)) if value]
 

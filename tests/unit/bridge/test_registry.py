@@ -5,14 +5,25 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
-from fakes.adb_server import FakeAdbServer, Peer
+from fakes.adb_server import FakeAdbServer, Peer, says
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
-from bridge.errors import AdbMissing, AdbServerError, DeviceGone, DeviceUnauthorized, ServerPortTaken
-from bridge.registry import FLAP_NS, AdbServer, Attached, Detached, Listed, Presence, Registry, listing, start_server
+from bridge.errors import AdbMissing, AdbServerError, DeviceGone, DeviceUnauthorized, ServerPortTaken, ServiceRefused
+from bridge.registry import (
+    FLAP_NS,
+    AdbServer,
+    Attached,
+    Detached,
+    Listed,
+    Presence,
+    Registry,
+    listing,
+    start_server,
+    too_old,
+)
 
 LONG = """\
 R58M123ABC             device usb:1-4 product:beyond1 model:SM_G973F device:beyond1 transport_id:3
@@ -265,6 +276,20 @@ def test_the_server_that_is_started_knows_none_of_our_settings(
     start_server(AdbServer(port=server.port), soon())
     assert "canary" not in seen.read_text()
     assert {"ADB_TRACE=1", f"ANDROID_ADB_SERVER_PORT={server.port}"} <= set(seen.read_text().splitlines())
+
+
+def test_open_of_a_device_that_is_too_old(server: FakeAdbServer, registry: Registry) -> None:
+    mark = "\n@@next@@\n"
+    facts = "[ro.build.version.release]: [6.0.1]\n[ro.build.version.sdk]: [23]"
+    server.services["exec:getprop"] = says(mark.join((facts, "Physical size: 10x20", "", "")))
+    with pytest.raises(ServiceRefused, match=r"Android 6\.0\.1 \(API level 23\) is too old"):
+        registry.open("SERIAL", soon())
+    # Nothing else was asked of it.
+    assert len([request for request in server.requests if request.startswith("exec:")]) == 1
+
+
+def test_which_android_is_too_old() -> None:
+    assert [bool(too_old("", level)) for level in (0, 1, 21, 23, 24, 35)] == [False, True, True, True, False, False]
 
 
 def test_open_of_an_absent_device(registry: Registry) -> None:

@@ -34,6 +34,18 @@ def test_the_android_version_of_those_that_answer(call, server: FakeAdbServer) -
     assert "Android" not in call("devices").out
 
 
+def test_a_device_that_is_too_old_says_so(call, server: FakeAdbServer) -> None:
+    server.services["exec:getprop ro.build.version.release"] = says(b"6.0.1\n23\n")
+    line = call("devices").out
+    assert "Android 6.0.1" in line
+    assert "(API level 23) is too old" in line
+    assert "ready" not in line
+    fact = json.loads(call("devices", "--json").out)
+    assert (fact["android"], fact["usable"], "Android 7 or newer" in fact["why"]) == ("6.0.1", False, True)
+    server.services["exec:getprop ro.build.version.release"] = says(b"7.0\n24\n")
+    assert "ready" in call("devices").out
+
+
 def test_json_is_one_object_a_device(call, server: FakeAdbServer) -> None:
     server.states = {"emulator-5554": "device", "R58": "unauthorized"}
     ended = call("devices", "--json")

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from fakes.adb_server import FakeAdbServer
+from fakes.adb_server import FakeAdbServer, says
 from fakes.drafts import drafts
 from fakes.rawserver import Connection, raw_server
 from fakes.refusing import refusing
@@ -49,6 +49,17 @@ def test_an_unauthorised_device_is_told_what_to_accept(call, server: FakeAdbServ
     assert ended.code == 1
     assert "FAIL  device" in ended.out
     assert "USB debugging" in ended.out
+
+
+def test_a_device_that_is_too_old_is_a_failed_check(call, server: FakeAdbServer) -> None:
+    server.states = {"R58": "device"}
+    facts = "[ro.build.version.release]: [6.0.1]\n[ro.build.version.sdk]: [23]"
+    server.services["exec:getprop"] = says("\n@@next@@\n".join((facts, "Physical size: 10x20", "", "")))
+    ended = call("doctor", "--json")
+    assert ended.code == 1
+    device = checks(ended.out)["device"]
+    assert not device["ok"]
+    assert "Android 6.0.1 (API level 23) is too old" in str(device)
 
 
 def test_settings_are_shown_with_their_origin_and_no_secret(
