@@ -12,11 +12,12 @@ import time
 from typing import Any
 
 from benchmarks.measure import CheckFailed, Result, alternating, percentile, result
-from bridge.adb import AdbShell, Screencap, library_device
+from bridge.adb import AdbShell, Screencap
 from bridge.clock import ClockProbe, DeviceClock, HostClock
 from bridge.deadline import Deadline
 from bridge.picture import Display
 from bridge.smartsocket import AdbServer, SmartSocket
+from bridge.traces import Unnoted
 from bridge.types import Size
 from bridge.uia import UiaHierarchy, UiaServer
 
@@ -104,12 +105,7 @@ def measure(phone: Phone) -> list[Result]:
     # runs on a busy machine with two cores is 6.5x; 5.4 leaves a fifth.
     results.append(result("adb/picture, CPU of the host", ours, peer, "adbutils screenshot()", "ms", 5.4))
 
-    uia = UiaServer(
-        phone.serial,
-        shell.socket,
-        lambda until, started: library_device(server, phone.serial, until, started),
-        clock,
-    )
+    uia = UiaServer(shell, clock, Unnoted())
     driver = uiautomator2.connect(library)
     expected = driver.dump_hierarchy()
     tree = UiaHierarchy(phone.serial, uia, clock, display)

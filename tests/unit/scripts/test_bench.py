@@ -32,6 +32,16 @@ def measure(bench: ModuleType) -> Any:
     return importlib.import_module("benchmarks.measure")
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in (SCRIPTS / "benchmarks").glob("[a-z]*.py")))
+def test_each_scenario_finds_what_it_measures(bench: ModuleType, name: str) -> None:
+    try:
+        importlib.import_module(f"benchmarks.{name}")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] in ("agent", "bridge", "benchmarks", "fakes"):
+            raise
+        pytest.skip(f"{error.name} is not installed")
+
+
 def run(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, *options: str, **scenarios: Callable[[], Any]) -> int:
     for name, work in scenarios.items():
         bench.SCENARIOS[name] = f"what {name} is"
