@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from agent.analytics.forms import ABSENT, UNKNOWN, Shown
+from agent.analytics.hold import Due
 from agent.analytics.identity import DESTINATION, device_from, device_id, session_from, session_id
 from agent.analytics.sessions import FROM_PROCESS, App
 from agent.model import NO_SESSION, EventKind, EventStage, SegmentEvent
@@ -29,7 +30,7 @@ SESSION_EVENTS = ("session_start", "session_end")
 
 @dataclass(slots=True, eq=False)
 class Draft:
-    """`stage` None means: before or after the session plugin, decided by what the log still tells until `due_ns`.
+    """`stage` None means: before or after the session plugin, decided by what the log still tells until `due`.
 
     `weight` is the characters of the text that shows it. `sources` are the logging calls that have shown the event,
     `told` = no longer held; two reports of one event have the same `titles`.
@@ -41,7 +42,7 @@ class Draft:
     shown: Shown
     message_id: str
     stage: EventStage | None
-    due_ns: int
+    due: Due
     weight: int
     inferred: tuple[int, str] = (NO_SESSION, "")
     waits: bool = False

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from agent.analytics.forms import SAMPLE, Part, Unread
+from agent.analytics.hold import Due, Hold
 from bridge.types import LogEntry
 
 MAX_TOTAL = 4096
@@ -28,16 +29,16 @@ class Joined:
 class _Open:
     entry: LogEntry
     total: int
-    due_ns: int
+    due: Due
     texts: dict[int, str] = field(default_factory=dict)
     torn: set[int] = field(default_factory=set)
 
 
 class Parts:
-    """Open texts by (process, message id). One owner; times are those of the entries' stamps."""
+    """Open texts by (process, message id). One owner; `hold` is told of every entry before it is added."""
 
-    def __init__(self, wait_ns: int) -> None:
-        self._wait_ns = wait_ns
+    def __init__(self, hold: Hold) -> None:
+        self._hold = hold
         self._open: OrderedDict[tuple[int, str], _Open] = OrderedDict()
         self._done: dict[int, None] = {}
         self._chars = 0
@@ -51,7 +52,7 @@ class Parts:
             return [Unread("part malformed", f"{part.message_id} {part.index}/{part.total}"[:SAMPLE])]
         text = self._open.get(key)
         if text is None:
-            text = self._open[key] = _Open(entry, part.total, entry.stamp.mono_ns + self._wait_ns)
+            text = self._open[key] = _Open(entry, part.total, self._hold.due())
         if part.total != text.total:
             return [Unread("part malformed", f"{part.message_id} {part.index}/{part.total}"[:SAMPLE])]
         if part.index not in text.texts:
@@ -66,9 +67,9 @@ class Parts:
             found.append(self._close(next(iter(self._open))))
         return found
 
-    def expire(self, now_ns: int) -> list[tuple[LogEntry, Joined | Unread]]:
+    def expire(self) -> list[tuple[LogEntry, Joined | Unread]]:
         """Texts whose missing parts have not come in time."""
-        late = [key for key, text in self._open.items() if text.due_ns <= now_ns]
+        late = [key for key, text in self._open.items() if self._hold.over(text.due)]
         return [(self._open[key].entry, self._close(key)) for key in late]
 
     def flush(self) -> list[tuple[LogEntry, Joined | Unread]]:

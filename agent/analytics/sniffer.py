@@ -2,8 +2,8 @@
 
 An event can be in the log up to three times: before the session plugin, after it, and as the SDK's own "saved" line,
 in no fixed order. Reports that a fuller one may follow are held for a while, so events come out of order by up to
-`hold_ms`; a fuller report that comes later still is reported again. The "saved" line and one that was cut early show no
-message id: they are joined with reports that agree with them.
+`hold_ms`, counted from when they came; a fuller report that comes later still is reported again. The "saved" line and
+one that was cut early show no message id: they are joined with reports that agree with them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from agent.analytics import jsontext
 from agent.analytics.alike import added
 from agent.analytics.drafts import SESSION_EVENTS, Draft, Shelf, finish, integration_id, own_session, session_event
 from agent.analytics.forms import ABSENT, UNKNOWN, Note, Part, SessionLine, Shown, Unread, shown, statements
+from agent.analytics.hold import LATE_NS, Due, Hold
 from agent.analytics.identity import device_id, effective_session
 from agent.analytics.parts import Joined, Parts
 from agent.analytics.sessions import FROM_LINE, App
@@ -37,8 +38,6 @@ MAX_APPS = 64
 MAX_SEEN = 4096
 MAX_TOLD = 256
 MAX_PIDS = 512
-# How far behind the others an entry may come: several processes write into one log.
-LATE_NS = 5_000_000_000
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -58,6 +57,7 @@ class Line:
     entry: LogEntry
     uid: int | None
     app: App
+    due: Due
 
 
 class Sniffer:
@@ -70,9 +70,10 @@ class Sniffer:
         self._uid = uid
         self._strict = strict
         self._hold_ns = hold_ms * 1_000_000
+        self._hold = Hold(self._hold_ns)
         self._apps: OrderedDict[int, App] = OrderedDict()
         self._uids: OrderedDict[int, int] = OrderedDict()
-        self._parts = Parts(self._hold_ns)
+        self._parts = Parts(self._hold)
         self._held = Shelf()
         # How much was shown of an event, by the hash of its process and message id: thousands are kept of every device.
         self._seen: dict[int, int] = {}
@@ -80,11 +81,11 @@ class Sniffer:
         self._fruitful: OrderedDict[tuple[int, int], bool] = OrderedDict()
         self._lines: OrderedDict[Turn, Line] = OrderedDict()
         self._turns: OrderedDict[Turn, None] = OrderedDict()
-        self._now_ns = 0
 
     def feed(self, entry: LogEntry) -> list[Found]:
         """What the entry shows, and what was held for longer than the hold."""
-        found = self.advance(entry.stamp)
+        self._hold.heard(entry.stamp.mono_ns)
+        found = self._due()
         if entry.tag == "ActivityManager":
             self._process_started(entry)
             return found
@@ -119,13 +120,16 @@ class Sniffer:
 
     def advance(self, now: Stamp) -> list[Found]:
         """What was held and is due at `now`, with nothing new in the log."""
-        self._now_ns = max(self._now_ns, now.mono_ns)
+        self._hold.passed(now.mono_ns)
+        return self._due()
+
+    def _due(self) -> list[Found]:
         found: list[Found] = []
-        for entry, joined in self._parts.expire(self._now_ns):
+        for entry, joined in self._parts.expire():
             found.extend(self._joined(entry, joined))
-        while self._lines and (self._line_due() <= self._now_ns or len(self._lines) > MAX_HELD):
+        while self._lines and (self._hold.over(next(iter(self._lines.values())).due) or len(self._lines) > MAX_HELD):
             found.append(self._line_released())
-        while self._held and (self._held[0].due_ns <= self._now_ns or self._held.over(MAX_HELD)):
+        while self._held and (self._hold.over(self._held[0].due) or self._held.over(MAX_HELD)):
             found.append(self._release(self._held.popleft()))
         return found
 
@@ -194,11 +198,8 @@ class Sniffer:
         turn = (entry.pid, line.kind, line.session_id)
         if turn not in self._turns:  # the plugin prints an end twice
             _remember(self._turns, turn, None, MAX_SEEN)
-            self._lines[turn] = Line(entry, uid, app)
+            self._lines[turn] = Line(entry, uid, app, self._hold.due())
         return []
-
-    def _line_due(self) -> int:
-        return next(iter(self._lines.values())).entry.stamp.mono_ns + self._hold_ns
 
     def _line_released(self) -> SegmentEvent:
         """The log did not show the event that the plugin makes after its line: the line stands for it."""
@@ -225,7 +226,7 @@ class Sniffer:
         held = event.value.get("messageId")
         message_id = held if isinstance(held, str) else message_id
         now_ns = entry.stamp.mono_ns
-        draft = Draft(entry, uid, app, event, message_id, None, now_ns + self._hold_ns, weight)
+        draft = Draft(entry, uid, app, event, message_id, None, self._hold.due(), weight)
         process = app.process(entry.pid)
         session = integration_id(event)
         if event.saved:

@@ -20,6 +20,7 @@ from agent.analytics.drafts import (
     session_event,
 )
 from agent.analytics.forms import ABSENT, UNKNOWN, Path, Shown
+from agent.analytics.hold import Due
 from agent.analytics.identity import FROM_ANONYMOUS, FROM_CONTEXT, FROM_INTEGRATIONS, FROM_PROPERTIES
 from agent.analytics.sessions import FROM_EVENT, FROM_LINE, FROM_PROCESS, App
 from agent.model import NO_SESSION, EventStage
@@ -42,7 +43,7 @@ def draft(
     **more: object,
 ) -> Draft:
     shown = Shown({**WHOLE, **more} if value is None else value, frozenset(gaps), "json:", saved=stage == "raw")
-    return Draft(ENTRY, 10_123, app or App(), shown, "m-1", stage, 0, 100)
+    return Draft(ENTRY, 10_123, app or App(), shown, "m-1", stage, Due(0, 0, 0), 100)
 
 
 def without(*names: str) -> dict[str, object]:

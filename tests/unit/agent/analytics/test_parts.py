@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.analytics.forms import Part, Unread
+from agent.analytics.hold import Hold
 from agent.analytics.parts import DONE_KEPT, MAX_CHARS, MAX_OPEN, MAX_TOTAL, Joined, Parts
 from bridge.types import LogEntry, Stamp
 
@@ -35,7 +36,7 @@ def joined(found: list[Joined | Unread]) -> list[tuple[str, str, bool]]:
 def test_parts_in_any_order_repeated_and_interleaved(texts: dict[str, str], size: int, order: random.Random) -> None:
     parts = [part for name, text in texts.items() for part in split(text, size, name)] * 2
     order.shuffle(parts)
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     found = [one for part in parts for one in sut.add(entry(), part)]
     assert sorted(joined(found)) == sorted((name, text, True) for name, text in texts.items())
     assert len(found) == len(texts)
@@ -43,14 +44,14 @@ def test_parts_in_any_order_repeated_and_interleaved(texts: dict[str, str], size
 
 
 def test_the_stamp_is_that_of_the_first_part_seen() -> None:
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     first, second = split("abcd", 2)
     assert sut.add(entry(5), second) == []
     assert sut.add(entry(9), first) == [Joined(entry(5), "m", "abcd", True)]
 
 
 def test_two_processes_may_use_one_id() -> None:
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     ours, theirs = split("abcd", 2), split("wxyz", 2)
     assert sut.add(entry(pid=1), ours[0]) == []
     assert sut.add(entry(pid=2), theirs[1]) == []
@@ -59,12 +60,17 @@ def test_two_processes_may_use_one_id() -> None:
 
 
 def test_a_lost_part_ends_the_text_when_it_is_due() -> None:
-    sut = Parts(WAIT_NS)
+    hold = Hold(WAIT_NS)
+    sut = Parts(hold)
     parts = split("aabbcc", 2)
+    hold.heard(10)
     sut.add(entry(10), parts[0])
+    hold.heard(20)
     sut.add(entry(20), parts[2])
-    assert sut.expire(9 + WAIT_NS) == []
-    ((where, one),) = sut.expire(10 + WAIT_NS)
+    hold.passed(9 + WAIT_NS)
+    assert sut.expire() == []
+    hold.passed(10 + WAIT_NS)
+    ((where, one),) = sut.expire()
     assert where == entry(10)
     assert one == Joined(entry(10), "m", "aa", False)
     # What comes after that belongs to a text that is done.
@@ -73,7 +79,7 @@ def test_a_lost_part_ends_the_text_when_it_is_due() -> None:
 
 
 def test_a_lost_first_part_leaves_nothing_to_read() -> None:
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     for part in split("aabbcc", 2)[1:]:
         sut.add(entry(), part)
     ((_, one),) = sut.flush()
@@ -81,7 +87,7 @@ def test_a_lost_first_part_leaves_nothing_to_read() -> None:
 
 
 def test_a_part_that_the_log_cut_ends_the_text() -> None:
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     first, second, third = split("aabbcc", 2)
     sut.add(entry(), first)
     sut.add(entry(cut=True), second)
@@ -89,7 +95,7 @@ def test_a_part_that_the_log_cut_ends_the_text() -> None:
 
 
 def test_a_part_shorter_than_the_first_was_cut() -> None:
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     for part in (Part("m", 1, 3, "aaaa"), Part("m", 2, 3, "bb")):
         assert sut.add(entry(), part) == []
     assert joined(sut.add(entry(), Part("m", 3, 3, "c"))) == [("m", "aaaabb", False)]
@@ -97,13 +103,13 @@ def test_a_part_shorter_than_the_first_was_cut() -> None:
 
 @pytest.mark.parametrize(("index", "total"), [(0, 1), (2, 1), (1, 0), (1, MAX_TOTAL + 1), (999_999, 999_999), (0, 0)])
 def test_counts_that_cannot_be(index: int, total: int) -> None:
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     assert sut.add(entry(), Part("m", index, total, "x")) == [Unread("part malformed", f"m {index}/{total}")]
     assert sut.flush() == []
 
 
 def test_a_part_that_contradicts_the_total_is_malformed_and_the_text_goes_on() -> None:
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     first, second = split("abcd", 2)
     sut.add(entry(), first)
     assert sut.add(entry(), Part("m", 2, 3, "zz")) == [Unread("part malformed", "m 2/3")]
@@ -111,7 +117,7 @@ def test_a_part_that_contradicts_the_total_is_malformed_and_the_text_goes_on() -
 
 
 def test_the_oldest_gives_way_when_too_many_are_open() -> None:
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     for number in range(MAX_OPEN):
         assert sut.add(entry(), Part(f"m{number}", 1, 2, "x")) == []
     assert joined(sut.add(entry(), Part("new", 1, 2, "x"))) == [("m0", "x", False)]
@@ -119,7 +125,7 @@ def test_the_oldest_gives_way_when_too_many_are_open() -> None:
 
 
 def test_the_oldest_gives_way_when_the_texts_are_too_long() -> None:
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     half = "x" * (MAX_CHARS // 2)
     assert sut.add(entry(), Part("a", 1, 2, half)) == []
     assert sut.add(entry(), Part("b", 1, 2, half)) == []
@@ -127,7 +133,7 @@ def test_the_oldest_gives_way_when_the_texts_are_too_long() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     tracemalloc.start()
     try:
         for number in range(20 * DONE_KEPT):
@@ -145,9 +151,9 @@ def test_memory_is_bounded() -> None:
     st.booleans(),
 )
 def test_any_parts_end_in_texts_or_reasons(parts: list[Part], cut: bool) -> None:
-    sut = Parts(WAIT_NS)
+    sut = Parts(Hold(WAIT_NS))
     found = [one for number, part in enumerate(parts) for one in sut.add(entry(number, cut=cut), part)]
-    found += [one for _, one in sut.expire(0)] + [one for _, one in sut.flush()]
+    found += [one for _, one in sut.expire()] + [one for _, one in sut.flush()]
     assert all(isinstance(one, Joined | Unread) for one in found)
     assert len([one for one in found if isinstance(one, Joined)]) <= 2
     assert sut.flush() == []

@@ -380,6 +380,63 @@ def test_what_is_held_comes_with_time_alone() -> None:
     assert isinstance(event, SegmentEvent)
 
 
+# A log that comes late, its entries older than the hold.
+
+
+@pytest.mark.parametrize("late_s", [0, 2, 240])
+def test_parts_that_come_late_are_one_event_though_time_goes_on_between_them(late_s: int) -> None:
+    sniffer = Sniffer()
+    came_ns = 300 * SECOND
+    sniffer.advance(Stamp(came_ns, 0))
+    found = []
+    for number, text in enumerate(parts(body(), 120)):
+        found += sniffer.feed(entry(text, ns=came_ns - late_s * SECOND + number))
+        found += sniffer.advance(Stamp(came_ns + (number + 1) * 100_000_000, 0))
+    (event,) = found
+    assert isinstance(event, SegmentEvent)
+    assert (event.complete, event.session_id, event.device_id) == (True, S1, "dev-1")
+
+
+def test_a_saved_line_and_an_event_that_come_late_are_one_report() -> None:
+    sniffer = Sniffer()
+    sniffer.advance(Stamp(300 * SECOND, 0))
+    found = sniffer.feed(saved("Opened", ns=9 * SECOND)) + sniffer.advance(Stamp(301 * SECOND, 0))
+    found += sniffer.feed(entry(json.dumps(body()), ns=9 * SECOND)) + sniffer.advance(Stamp(303 * SECOND, 0))
+    (event,) = found
+    assert isinstance(event, SegmentEvent)
+    assert (event.stage, event.session_id) == ("after", S1)
+
+
+def test_a_log_that_comes_late_and_goes_on_tells_what_it_would_have_told_in_time() -> None:
+    """What waits for a session gets the one that began next to it, not the newest that the backlog names."""
+    entries = [
+        line(f"startNewSession -> {S1}"),
+        saved("Before", ns=SECOND),
+        saved("Over", ns=302 * SECOND),
+        saved("First", ns=602 * SECOND),
+        line(f"endSession -> {S1}", ns=602 * SECOND + 1),
+        line(f"startNewSession -> {S2}", ns=602 * SECOND + 2),
+    ]
+    late = Sniffer()
+    found = late.advance(Stamp(900 * SECOND, 0))
+    for item in entries:
+        found += late.feed(item)
+    found += late.flush()
+    assert found == events(entries)
+    assert [each.session_id for each in found if isinstance(each, SegmentEvent) and each.stage == "raw"] == [S1, S1, S2]
+
+
+def test_a_log_whose_clock_was_set_back_holds_nothing_until_it_is_that_late_again() -> None:
+    sniffer = Sniffer()
+    sniffer.feed(saved("Ahead", ns=3600 * SECOND))
+    (event,) = sniffer.feed(saved("Now", ns=SECOND))
+    assert isinstance(event, SegmentEvent)
+    assert event.name == "Ahead"
+    (event,) = sniffer.advance(Stamp(3 * SECOND, 0))
+    assert isinstance(event, SegmentEvent)
+    assert event.name == "Now"
+
+
 # Bad input.
 
 
