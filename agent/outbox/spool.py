@@ -23,13 +23,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from agent.errors import RecordingError, StorageDenied, StorageError, StorageFull
-from agent.model import Draft, Loss, SealedSegment, SegmentManifest
+from agent.model import Draft, Loss, SealedSegment
 from agent.outbox import journal
+from agent.outbox.deliveries import Delivery, Entry, due, next_due, replay, rows_of, session_of, waits
 from agent.outbox.journal import Journal
 from agent.outbox.ledger import Ledger, Row, read_ledger, write_ledger
 from agent.outbox.receipts import Receipt, Receipts
@@ -50,8 +50,6 @@ DISK_SECONDS = 5.0
 HELD_BYTES = 64_000_000
 NOTES = 1000
 SPOOLS = 16
-# A host without a clock of its own counts from 1970 until it is told the time.
-_EARLIEST_MS = 1_600_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +74,6 @@ class Rejection:
     reason: str
 
 
-@dataclass(slots=True)
-class _Delivery:
-    state: Literal["open", "claimed", "acked", "rejected"] = "open"
-    attempts: int = 0
-    not_before: float = 0.0
-    asked: bool = False
-    reason: str = ""
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A segment in the queue. `session` is what its deliveries to one sink must not overtake each other in."""
-
-    session: tuple[str, int]
-    size: int
-    sinks: dict[str, _Delivery] = field(default_factory=dict)
-    at_ms: int = 0
-
-    @property
-    def finished(self) -> bool:
-        """Nobody needs it any more. An orphan has no sinks and is not finished."""
-        return bool(self.sinks) and all(delivery.state == "acked" for delivery in self.sinks.values())
-
-
 class Spool:
     """The queue. Any thread may call; the sinks' threads claim, the recorder's puts."""
 
@@ -120,7 +94,7 @@ class Spool:
         self._reserve = reserve
         self._keep_seconds = keep_seconds
         self._changed = threading.Condition()
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._reserved = 0
         self._notes: deque[Row] = deque(maxlen=NOTES)
         self._next_expiry = 0.0
@@ -211,7 +185,7 @@ class Spool:
             orphans = [(name, entry) for name, entry in self._entries.items() if not entry.sinks]
             for name, entry in orphans:
                 self._ledger.append(Row("put", name, wanted, entry.size, at_ms=entry.at_ms), sync=True)
-                entry.sinks = {sink: _Delivery() for sink in wanted}
+                entry.sinks = {sink: Delivery() for sink in wanted}
             self._changed.notify_all()
             return len(orphans)
 
@@ -226,7 +200,7 @@ class Spool:
             with self._changed:
                 if time.monotonic() >= self._next_expiry:
                     self._expire()
-                name = self._due(sink, time.monotonic())
+                name = due(self._entries, sink, time.monotonic())
                 if name is None:
                     return None
                 self._entries[name].sinks[sink].state = "claimed"
@@ -307,7 +281,7 @@ class Spool:
                 left = tuple(sink for sink in wanted if sink not in acked)
                 if left and set(left) != entry.sinks.keys() - acked:
                     self._ledger.append(Row("put", name, left, entry.size, at_ms=entry.at_ms), sync=True)
-                    entry.sinks = {sink: _Delivery() for sink in left}
+                    entry.sinks = {sink: Delivery() for sink in left}
             self._changed.notify_all()
 
     def replace(self, segment: str, copy: SealedSegment) -> None:
@@ -322,8 +296,8 @@ class Spool:
             if left:
                 self._ledger.append(Row("put", name, left, size, at_ms=entry.at_ms), sync=True)
             self._queue.write(copy)
-            sinks = {sink: _Delivery() for sink in left}
-            self._entries[name] = _Entry(_session(copy.manifest), size, sinks, entry.at_ms)
+            sinks = {sink: Delivery() for sink in left}
+            self._entries[name] = Entry(session_of(copy.manifest), size, sinks, entry.at_ms)
             del self._entries[segment]
             for sink in left:
                 self._ledger.append(Row("ack", segment, (sink,)), sync=sink == left[-1])
@@ -351,7 +325,7 @@ class Spool:
         """The sinks that something is still to be delivered to."""
         with self._changed:
             waiting = (
-                sink for entry in self._entries.values() for sink, at in entry.sinks.items() if _waits(sink, at, None)
+                sink for entry in self._entries.values() for sink, at in entry.sinks.items() if waits(sink, at, None)
             )
             return tuple(dict.fromkeys(waiting))
 
@@ -373,7 +347,7 @@ class Spool:
         """The number of deliveries still to be made, to one sink or to all."""
         with self._changed:
             return sum(
-                1 for entry in self._entries.values() for name, at in entry.sinks.items() if _waits(name, at, sink)
+                1 for entry in self._entries.values() for name, at in entry.sinks.items() if waits(name, at, sink)
             )
 
     def rejections(self) -> tuple[Rejection, ...]:
@@ -403,9 +377,9 @@ class Spool:
         with self._changed:
             while not stopped():
                 now = time.monotonic()
-                if now >= deadline or self._due(sink, now) is not None:
+                if now >= deadline or due(self._entries, sink, now) is not None:
                     return
-                self._changed.wait(min(deadline, self._next_due(sink, now)) - now)
+                self._changed.wait(min(deadline, next_due(self._entries, sink, now)) - now)
 
     def wait_drained(self, sinks: Iterable[str], timeout_s: float) -> bool:
         """Block until nothing is to be delivered to these sinks; False when the time is over first."""
@@ -449,7 +423,7 @@ class Spool:
                 except StorageError as error:
                     # The row tells the next to open the folder that this draft is none any more.
                     self._trouble(error)
-                entry = _Entry(_session(sealed.manifest), size, {sink: _Delivery() for sink in wanted}, row.at_ms)
+                entry = Entry(session_of(sealed.manifest), size, {sink: Delivery() for sink in wanted}, row.at_ms)
                 self._entries[name] = entry
                 self._changed.notify_all()
         except StorageError:
@@ -508,36 +482,14 @@ class Spool:
             self._queue.remove(name)
         self._changed.notify_all()
 
-    def _due(self, sink: str, now: float) -> str | None:
-        held: set[tuple[str, int]] = set()
-        due: list[tuple[int, str]] = []
-        for name, entry in self._entries.items():
-            delivery = entry.sinks.get(sink)
-            if delivery is None or delivery.state in ("acked", "rejected") or entry.session in held:
-                continue
-            if delivery.state == "open" and delivery.not_before <= now:
-                if delivery.attempts == 0:
-                    return name
-                due.append((delivery.attempts, name))
-            held.add(entry.session)
-        # Least often first: one that fails each time must not be first in line each time.
-        return min(due, key=lambda one: one[0])[1] if due else None
-
-    def _next_due(self, sink: str, now: float) -> float:
-        """When to look again, if nothing changes before."""
-        waiting = (entry.sinks[sink] for entry in self._entries.values() if sink in entry.sinks)
-        times = [delivery.not_before for delivery in waiting if delivery.state == "open" and delivery.not_before > now]
-        return min(times, default=float("inf"))
-
     def _recover(self) -> Recovery:
         """Reconcile ledger and queue; afterwards the ledger holds the rows of what is still queued."""
         read = read_ledger(self.folder)
         manifests, problems = self._queue.scan()
         stored = {manifest.id: manifest for manifest in manifests}
-        finished: set[str] = set()
         lost = 0
-        for row in read.rows:
-            self._replay(row, stored, finished)
+        self._entries, finished = replay(read.rows, stored, _now_ms())
+        self._notes.extend(row for row in read.rows if row.op == "expire")
         # Whatever became of the segment: what is in its draft is in the segment.
         closed = {row.draft for row in read.rows} | {draft_id(manifest) for manifest in manifests}
         for name in journal.drafts(self.folder).keys() & closed:
@@ -553,7 +505,7 @@ class Spool:
         orphans = [manifest for name, manifest in stored.items() if name not in self._entries]
         write_ledger(self.folder, self._rows())
         for manifest in sorted(orphans, key=lambda manifest: manifest.start_ms):
-            self._entries[manifest.id] = _Entry(_session(manifest), manifest.bytes, at_ms=_now_ms())
+            self._entries[manifest.id] = Entry(session_of(manifest), manifest.bytes, at_ms=_now_ms())
         self._queue.sweep()
         for problem in problems:
             log.warning("the spool %s holds a damaged segment %s: %s", self.folder, problem.file, problem.reason)
@@ -585,45 +537,9 @@ class Spool:
             log.info("the spool %s was not closed in order: %s", self.folder, recovery)
         return recovery
 
-    def _replay(self, row: Row, stored: dict[str, SegmentManifest], finished: set[str]) -> None:
-        if row.op == "put":
-            manifest = stored.get(row.segment)
-            session = ("", 0) if manifest is None else _session(manifest)
-            finished.discard(row.segment)
-            at_ms = row.at_ms if row.at_ms >= _EARLIEST_MS else _now_ms()
-            self._entries[row.segment] = _Entry(session, row.size, {sink: _Delivery() for sink in row.sinks}, at_ms)
-            return
-        if row.op == "expire":
-            self._notes.append(row)
-            if self._entries.pop(row.segment, None) is not None:
-                finished.add(row.segment)
-            return
-        entry = self._entries.get(row.segment)
-        delivery = entry.sinks.get(row.sinks[0]) if entry is not None and row.sinks else None
-        if entry is None or delivery is None:
-            return
-        delivery.attempts, delivery.reason = max(row.attempts, delivery.attempts), row.reason
-        if row.op == "retry" and delivery.state == "rejected":
-            delivery.state = "open"
-        elif row.op == "ack":
-            delivery.state = "acked"
-        elif row.op == "reject":
-            delivery.state = "rejected"
-        if entry.finished:
-            finished.add(row.segment)
-            del self._entries[row.segment]
-
     def _rows(self) -> Iterable[Row]:
         yield from self._notes
-        for name, entry in self._entries.items():
-            yield Row("put", name, tuple(entry.sinks), entry.size, at_ms=entry.at_ms)
-            for sink, delivery in entry.sinks.items():
-                if delivery.attempts:
-                    yield Row("retry", name, (sink,), attempts=delivery.attempts, reason=delivery.reason)
-                if delivery.state == "acked":
-                    yield Row("ack", name, (sink,))
-                elif delivery.state == "rejected":
-                    yield Row("reject", name, (sink,), reason=delivery.reason)
+        yield from rows_of(self._entries)
 
 
 def open_free(folder: Path, budget: int = BUDGET_BYTES, keep_seconds: float = KEEP_SECONDS) -> Spool:
@@ -652,11 +568,3 @@ def _now_ms() -> int:
 
 def _size(sealed: SealedSegment) -> int:
     return sum(len(event) + 1 for event in sealed.events) + sum(len(shown.data) for shown in sealed.pictures.values())
-
-
-def _session(manifest: SegmentManifest) -> tuple[str, int]:
-    return manifest.device_id, manifest.session_id
-
-
-def _waits(name: str, delivery: _Delivery, sink: str | None) -> bool:
-    return delivery.state in ("open", "claimed") and sink in (None, name)
