@@ -26,12 +26,14 @@ class Delivery:
 
 @dataclass(slots=True)
 class Entry:
-    """A segment in the queue. `session` is what its deliveries to one sink must not overtake each other in."""
+    """A segment in the queue. `session` is what its deliveries to one sink must not overtake each other in; `planned`
+    = it was to be written, and nobody said that it was."""
 
     session: tuple[str, int]
     size: int
     sinks: dict[str, Delivery] = field(default_factory=dict)
     at_ms: int = 0
+    planned: bool = False
 
     @property
     def finished(self) -> bool:
@@ -63,7 +65,8 @@ def _replay(
         session = ("", 0) if manifest is None else session_of(manifest)
         finished.discard(row.segment)
         at_ms = row.at_ms if row.at_ms >= _EARLIEST_MS else now_ms
-        entries[row.segment] = Entry(session, row.size, {sink: Delivery() for sink in row.sinks}, at_ms)
+        sinks = {sink: Delivery() for sink in row.sinks}
+        entries[row.segment] = Entry(session, row.size, sinks, at_ms, row.planned)
         return
     if row.op == "expire":
         if entries.pop(row.segment, None) is not None:

@@ -88,9 +88,10 @@ class Journal:
             writing.synced = now
 
     def holds(self, name: str) -> bool:
-        """Whether something was appended for the segment of this draft id."""
+        """Whether the segment of this draft id has a file that a power cut leaves, too: it names the sinks."""
         with self._lock:
-            return name in self._open
+            writing = self._open.get(name)
+            return writing is not None and writing.synced > 0
 
     def discard(self, name: str) -> None:
         """The segment is stored elsewhere, or nobody wants it: its file goes. Idempotent. Raises StorageError."""

@@ -21,7 +21,7 @@ from agent.store.disk import AppendFile, guarded, write_files
 FILE = "ledger.jsonl"
 SCHEMA = 2
 Op = Literal["put", "ack", "reject", "retry", "expire"]
-_OPTIONAL = ("size", "attempts", "reason", "at_ms", "draft")
+_OPTIONAL = ("size", "attempts", "reason", "at_ms", "draft", "planned")
 _OPS: tuple[Op, ...] = ("put", "ack", "reject", "retry", "expire")
 
 # Step n turns a row of schema n into one of schema n + 1; every bump of SCHEMA adds one. Schema 1 knew no times.
@@ -33,7 +33,8 @@ class Row:
     """One change: `put` of a segment for `sinks`; `ack`, `reject`, `retry` of its delivery to the one in `sinks`;
     `expire`: it was kept for too long and is gone, undelivered to `sinks`.
 
-    `at_ms` is when it was put (epoch ms; 0 = nobody knows), `draft` what it was called while it was open.
+    `at_ms` is when it was put (epoch ms; 0 = nobody knows), `draft` what it was called while it was open. `planned` =
+    the segment was not there yet: if it never is, it is not missed.
     """
 
     op: Op
@@ -44,6 +45,7 @@ class Row:
     reason: str = ""
     at_ms: int = 0
     draft: str = ""
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def _row(fields: Mapping[str, object]) -> Row | None:
     op = next((known for known in _OPS if known == fields.get("op")), None)
     segment, sinks = fields.get("segment"), fields.get("sinks")
     size, attempts, reason = fields.get("size", 0), fields.get("attempts", 0), fields.get("reason", "")
-    at_ms, draft = fields.get("at_ms", 0), fields.get("draft", "")
+    at_ms, draft, planned = fields.get("at_ms", 0), fields.get("draft", ""), fields.get("planned", False)
     if (
         op is None
         or not isinstance(segment, str)
@@ -171,6 +173,7 @@ def _row(fields: Mapping[str, object]) -> Row | None:
         or not isinstance(reason, str)
         or not isinstance(at_ms, int)
         or not isinstance(draft, str)
+        or not isinstance(planned, bool)
     ):
         return None
-    return Row(op, segment, tuple(sinks), size, attempts, reason, at_ms, draft)
+    return Row(op, segment, tuple(sinks), size, attempts, reason, at_ms, draft, planned)

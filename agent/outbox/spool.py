@@ -6,10 +6,12 @@
     queue/               the segments, as a recording
     drafts/              what was appended to segments that are still open (agent.outbox.journal)
 
-Invariants. The segment is durable before its `put` row, the row before `put` returns. A segment leaves the queue only
-after the row that completes its deliveries is durable. A crash between two of these steps leaves one of:
-a segment without a row (an orphan: `adopt` gives it to the sinks of the next run), a completed one still in the queue
-(removed at open), a row without `ack` (delivered again, under the same id). A rejected delivery keeps its segment.
+Invariants. For which sinks a segment is, is durable before it: in its draft, else in a `planned` row. The segment is
+durable before its `put` row, the row before `put` returns. A segment leaves the queue only after the row that completes
+its deliveries is durable. A crash between two of these steps leaves one of: a segment without a `put` row (it is put at
+open for those sinks; where nothing tells them any more it is an orphan, and `adopt` gives it to the sinks of the next
+run), a completed one still in the queue (removed at open), a row without `ack` (delivered again, under the same id). A
+rejected delivery keeps its segment.
 A draft goes once the row of its segment is durable; one that is left at open had a recorder that ended without sealing
 it, and is sealed then. What waits for longer than the age limit is deleted: the receipt and the row of that go first.
 """
@@ -414,6 +416,9 @@ class Spool:
         """The segment, then its row, then its draft away, then let others see it. Raises StorageError."""
         name, draft = sealed.manifest.id, draft_id(sealed.manifest)
         try:
+            if not self._journal.holds(draft):
+                with self._changed:
+                    self._ledger.append(Row("put", name, wanted, size, at_ms=_now_ms(), planned=True), sync=True)
             self._queue.write(sealed)
             with self._changed:
                 row = Row("put", name, wanted, size, at_ms=_now_ms(), draft=draft)
@@ -490,20 +495,33 @@ class Spool:
         lost = 0
         self._entries, finished = replay(read.rows, stored, _now_ms())
         self._notes.extend(row for row in read.rows if row.op == "expire")
+        for name in finished:
+            stored.pop(name, None)
+        drafts = journal.drafts(self.folder)
+        named = set[str]()
+        unnamed = [manifest for name, manifest in stored.items() if name not in self._entries]
+        for manifest in sorted(unnamed, key=lambda manifest: manifest.start_ms):
+            # Its recorder was killed before it could say that the segment is there.
+            draft = draft_id(manifest)
+            opened = journal.read(drafts[draft]) if draft in drafts else None
+            if opened is not None:
+                sinks = {sink: Delivery() for sink in opened.sinks}
+                self._entries[manifest.id] = Entry(session_of(manifest), manifest.bytes, sinks, _now_ms())
+                named.add(draft)
         # Whatever became of the segment: what is in its draft is in the segment.
         closed = {row.draft for row in read.rows} | {draft_id(manifest) for manifest in manifests}
-        for name in journal.drafts(self.folder).keys() & closed:
+        for name in drafts.keys() & closed - named:
             self._journal.discard(name)
         for name in finished:
             self._queue.remove(name)
-            stored.pop(name, None)
         # What is there and cannot be read is rejected by name when its turn comes.
         unreadable = {Path(problem.file).stem for problem in problems}
         for name in [name for name in self._entries if name not in stored and name not in unreadable]:
-            del self._entries[name]
-            lost += 1
+            lost += not self._entries.pop(name).planned
         orphans = [manifest for name, manifest in stored.items() if name not in self._entries]
         write_ledger(self.folder, self._rows())
+        for name in named:
+            self._journal.discard(name)
         for manifest in sorted(orphans, key=lambda manifest: manifest.start_ms):
             self._entries[manifest.id] = Entry(session_of(manifest), manifest.bytes, at_ms=_now_ms())
         self._queue.sweep()

@@ -45,9 +45,15 @@ def waiting(folder: Path) -> list[Waiting]:
     StorageError."""
     queue = Recording.open(folder / QUEUE)
     left = undelivered(read_ledger(folder).rows)
+    drafts = journal.drafts(folder)
 
     def queued(manifest: SegmentManifest) -> Waiting:
-        return Waiting(manifest, left.get(manifest.id), lambda: queue.sealed(manifest.id))
+        sinks = left.get(manifest.id)
+        if sinks is None and (file := drafts.get(draft_id(manifest))) is not None:
+            # Its recorder is not done with it, or was killed before it was.
+            opened = journal.read(file)
+            sinks = None if opened is None else opened.sinks
+        return Waiting(manifest, sinks, lambda: queue.sealed(manifest.id))
 
     def drafted(file: Path, opened: Opened) -> Waiting:
         return Waiting(_closed(opened).manifest, opened.sinks, lambda: _closed(journal.read(file) or opened), file)

@@ -25,10 +25,10 @@ def test_rows_go_and_the_others_stay(folder: Path) -> None:
     mine = {segment_id(seq=0)}
     assert erasure.names_any(folder, mine)
     rows, size = erasure.erase_rows(folder, mine)
-    assert rows == 2
+    assert rows == 3
     assert size > 0
     assert not erasure.names_any(folder, mine)
-    assert [row.segment for row in read_ledger(folder).rows] == [segment_id(seq=1)]
+    assert {row.segment for row in read_ledger(folder).rows} == {segment_id(seq=1)}
     assert read_ledger(folder).damaged == 0
     assert [receipt.segment for receipt in read_receipts(folder)] == [segment_id(seq=1)]
 

@@ -20,9 +20,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from agent.errors import RecordingError, StorageError, StorageFull
 from agent.model import Loss, SealedSegment
-from agent.outbox.ledger import FILE, read_ledger, write_ledger
+from agent.outbox.ledger import FILE, Row, read_ledger, write_ledger
 from agent.outbox.receipts import read_receipts
 from agent.outbox.spool import Recovery, Rejection, Spool, open_free
+from agent.outbox.waiting import waiting
 from agent.replay.validator import validate
 from agent.store.disk import FolderTaken
 
@@ -360,7 +361,7 @@ def test_the_ledger_may_be_torn_at_any_byte(tmp_path: Path) -> None:
     spool.reject(take(spool, B).manifest.id, B, "no")
     spool.close()
     ledger = (tmp_path / "s" / FILE).read_bytes()
-    assert len(read_ledger(tmp_path / "s").rows) == 4
+    assert len(read_ledger(tmp_path / "s").rows) == 6
     for end in range(0, len(ledger), 5):
         (tmp_path / "s" / FILE).write_bytes(ledger[:end])
         spool = Spool(tmp_path / "s")
@@ -422,6 +423,38 @@ def test_a_sealed_segment_s_draft_is_no_second_segment(tmp_path: Path) -> None:
     spool.close()
 
 
+@pytest.mark.parametrize("drafted", [False, True])
+def test_a_segment_whose_row_is_missing_goes_where_it_was_meant_to(tmp_path: Path, drafted: bool) -> None:
+    """Its recorder was killed between the two; the sinks of the next run are others."""
+    spool = Spool(tmp_path / "s")
+    for draft in drafts(OPEN) if drafted else ():
+        spool.append(draft, [B])
+    shutil.copytree(tmp_path / "s/drafts", tmp_path / "drafts")
+    spool.put(OPEN, [B])
+    spool.close()
+    ledger = (tmp_path / "s" / FILE).read_bytes()
+    (tmp_path / "s" / FILE).write_bytes(ledger[: ledger.rindex(b"\n", 0, -1) + 1])
+    shutil.copytree(tmp_path / "drafts", tmp_path / "s/drafts", dirs_exist_ok=True)
+    assert [one.sinks for one in waiting(tmp_path / "s")] == [(B,)]
+    for _ in range(2):
+        spool = Spool(tmp_path / "s")
+        assert spool.adopt([A]) == 0
+        assert (spool.pending(A), spool.pending(B), spool.recovery.orphans) == (0, 1, 0)
+        assert list((tmp_path / "s/drafts").iterdir()) == []
+        spool.close()
+    spool = Spool(tmp_path / "s")
+    assert deliver_all(spool, B) == [OPEN.manifest.id]
+    spool.close()
+
+
+def test_what_was_planned_and_never_written_is_not_missed(tmp_path: Path) -> None:
+    Spool(tmp_path / "s").close()
+    write_ledger(tmp_path / "s", [Row("put", SEGMENTS[0].manifest.id, (A,), 9, planned=True)])
+    spool = Spool(tmp_path / "s")
+    assert (spool.recovery, spool.pending()) == (Recovery(), 0)
+    spool.close()
+
+
 def test_what_waits_for_too_long_is_deleted_and_noted(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s", keep_seconds=3600)
     for sealed in SEGMENTS[:3]:
@@ -456,7 +489,7 @@ def test_nothing_is_too_old_without_a_limit_or_a_clock(tmp_path: Path) -> None:
     for sealed in SEGMENTS[:2]:
         spool.put(sealed, [A])
     spool.close()
-    first, second, *_ = read_ledger(tmp_path / "s").rows
+    first, second = (row for row in read_ledger(tmp_path / "s").rows if not row.planned)
     write_ledger(tmp_path / "s", [replace(first, at_ms=1000), replace(second, at_ms=second.at_ms - 400 * 3_600_000)])
     spool = Spool(tmp_path / "s", keep_seconds=0)
     assert (spool.pending(), spool.expired) == (2, [])
@@ -522,6 +555,10 @@ def test_a_crash_at_any_file_operation_loses_nothing(tmp_path: Path) -> None:
 
 def _work(folder: Path) -> None:
     spool = Spool(folder / "s")
+    for draft in drafts(OPEN):
+        spool.append(draft, [B])
+    (folder / "appended").touch()
+    spool.put(OPEN, [B])
     for number, sealed in enumerate(SEGMENTS[:2]):
         spool.put(sealed, [A])
         (folder / f"put{number}").touch()
@@ -537,8 +574,15 @@ def _check(parent: Path) -> None:
     for folder, _ in crashes(_work, parent):
         runs += 1
         spool = Spool(folder / "s")
-        spool.adopt([A])
+        # Whose it is, is known whenever it ended: nothing goes to the sinks of another run.
+        assert spool.adopt(["dir:/another"]) == 0
         assert spool.recovery.lost == 0
+        opened = spool.claim(B)
+        if (folder / "appended").exists():
+            assert opened in (OPEN, lost(OPEN, drafts(OPEN)))
+        if opened is not None:
+            spool.ack(opened.manifest.id, B)
+        assert spool.pending(B) == 0
         rejected = {rejection.segment for rejection in spool.rejections()}
         left = {*deliver_all(spool, A), *rejected}
         for number, sealed in enumerate(SEGMENTS[:2]):
