@@ -41,25 +41,39 @@ class Entry:
         return bool(self.sinks) and all(delivery.state == "acked" for delivery in self.sinks.values())
 
 
+class Entries(dict[str, Entry]):
+    """By segment id, oldest first; `size` is the bytes of all. They come by item assignment and go by `del`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
+
+    def __setitem__(self, name: str, entry: Entry) -> None:
+        if name in self:
+            self.size -= self[name].size
+        super().__setitem__(name, entry)
+        self.size += entry.size
+
+    def __delitem__(self, name: str) -> None:
+        self.size -= self[name].size
+        super().__delitem__(name)
+
+
 def session_of(manifest: SegmentManifest) -> tuple[str, int]:
     """What its deliveries must not overtake each other in."""
     return manifest.device_id, manifest.session_id
 
 
-def replay(
-    rows: Iterable[Row], stored: Mapping[str, SegmentManifest], now_ms: int
-) -> tuple[dict[str, Entry], set[str]]:
+def replay(rows: Iterable[Row], stored: Mapping[str, SegmentManifest], now_ms: int) -> tuple[Entries, set[str]]:
     """The entries that a ledger's rows leave, and the segments that nobody needs any more."""
-    entries: dict[str, Entry] = {}
+    entries = Entries()
     finished: set[str] = set()
     for row in rows:
         _replay(row, entries, stored, finished, now_ms)
     return entries, finished
 
 
-def _replay(
-    row: Row, entries: dict[str, Entry], stored: Mapping[str, SegmentManifest], finished: set[str], now_ms: int
-) -> None:
+def _replay(row: Row, entries: Entries, stored: Mapping[str, SegmentManifest], finished: set[str], now_ms: int) -> None:
     if row.op == "put":
         manifest = stored.get(row.segment)
         session = ("", 0) if manifest is None else session_of(manifest)
@@ -69,7 +83,8 @@ def _replay(
         entries[row.segment] = Entry(session, row.size, sinks, at_ms, row.planned)
         return
     if row.op == "expire":
-        if entries.pop(row.segment, None) is not None:
+        if row.segment in entries:
+            del entries[row.segment]
             finished.add(row.segment)
         return
     entry = entries.get(row.segment)

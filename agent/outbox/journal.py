@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -68,16 +68,27 @@ class Journal:
         make_folder(self.folder)
         self._lock = threading.Lock()
         self._open: dict[str, _Writing] = {}
+        with guarded(self.folder):
+            self._sizes = {name: file.stat().st_size for name, file in drafts(folder).items()}
 
-    def append(self, draft: Draft, sinks: tuple[str, ...], sync: bool | None = None) -> None:
+    def append(
+        self,
+        draft: Draft,
+        sinks: tuple[str, ...],
+        sync: bool | None = None,
+        check: Callable[[int], None] = lambda size: None,
+    ) -> None:
         """Add to a segment's file. It survives this process on return, and a power cut if `sync`; None = now and then.
 
-        Raises StorageError; then it is kept, to be written with the next.
+        `check` is told how many bytes are to be written, and raises StorageError if they are not to be. Raises
+        StorageError; then it is kept, to be written with the next.
         """
         name = draft_id(draft.manifest)
         with self._lock:
             writing = self._open.setdefault(name, _Writing())
         writing.waiting += encode(draft, sinks)
+        size = sum(map(len, writing.waiting))
+        check(size)
         if writing.file is None:
             writing.file = GrowingFile(self.folder / (name + SUFFIX))
         now = time.monotonic()
@@ -86,6 +97,21 @@ class Journal:
         writing.waiting.clear()
         if due:
             writing.synced = now
+        with self._lock:
+            self._sizes[name] = self._sizes.get(name, 0) + size
+
+    def park(self, name: str) -> None:
+        """Nothing more comes for this draft, and its segment is not stored yet: no descriptor and no memory is held for
+        it, its file stays. Idempotent."""
+        with self._lock:
+            writing = self._open.pop(name, None)
+        if writing is not None and writing.file is not None:
+            writing.file.close()
+
+    def size(self, name: str | None = None) -> int:
+        """Bytes on the disk, of one draft or of all."""
+        with self._lock:
+            return sum(self._sizes.values()) if name is None else self._sizes.get(name, 0)
 
     def holds(self, name: str) -> bool:
         """Whether the segment of this draft id has a file that a power cut leaves, too: it names the sinks."""
@@ -95,12 +121,11 @@ class Journal:
 
     def discard(self, name: str) -> None:
         """The segment is stored elsewhere, or nobody wants it: its file goes. Idempotent. Raises StorageError."""
-        with self._lock:
-            writing = self._open.pop(name, None)
-        if writing is not None and writing.file is not None:
-            writing.file.close()
+        self.park(name)
         with guarded(self.folder):
             (self.folder / (name + SUFFIX)).unlink(missing_ok=True)
+        with self._lock:
+            self._sizes.pop(name, None)
 
     def close(self) -> None:
         """Idempotent. What is there stays."""

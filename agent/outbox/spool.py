@@ -31,7 +31,7 @@ from pathlib import Path
 from agent.errors import RecordingError, StorageDenied, StorageError, StorageFull
 from agent.model import Draft, Loss, SealedSegment
 from agent.outbox import journal
-from agent.outbox.deliveries import Delivery, Entry, due, next_due, replay, rows_of, session_of, waits
+from agent.outbox.deliveries import Delivery, Entries, Entry, due, next_due, replay, rows_of, session_of, waits
 from agent.outbox.journal import Journal
 from agent.outbox.ledger import Ledger, Row, read_ledger, write_ledger
 from agent.outbox.receipts import Receipt, Receipts
@@ -96,8 +96,10 @@ class Spool:
         self._reserve = reserve
         self._keep_seconds = keep_seconds
         self._changed = threading.Condition()
-        self._entries: dict[str, Entry] = {}
+        self._entries = Entries()
         self._reserved = 0
+        # Of what is on its way into the queue the sinks, as the ledger has them.
+        self._planned: dict[str, tuple[str, ...]] = {}
         self._notes: deque[Row] = deque(maxlen=NOTES)
         self._next_expiry = 0.0
         self._losses: Counter[str] = Counter()
@@ -124,10 +126,10 @@ class Spool:
     def append(self, draft: Draft, sinks: Iterable[str]) -> bool:
         """Keep what was written into an open segment, so that it outlives this process; `put` of the segment ends it.
 
-        False when the disk refused it: that is told of once, and it is written with the next append.
+        False when there is no room or the disk refuses it: that is told once, and it is written with the next append.
         """
         try:
-            self._journal.append(draft, tuple(sinks))
+            self._journal.append(draft, tuple(sinks), check=self._check)
         except StorageError as error:
             self._trouble(error)
             return False
@@ -163,22 +165,24 @@ class Spool:
         name, wanted = sealed.manifest.id, tuple(dict.fromkeys(sinks))
         if not wanted:
             raise ValueError("a segment is put for at least one sink")
-        size = _size(sealed)
-        with self._changed:
-            if name in self._entries:
-                return
-            if self.used + size > self._budget:
-                raise StorageFull(
-                    f"The spool {self.folder} holds {self.used} bytes, its budget is {self._budget}.",
-                    "Make its sinks reachable so that it drains, or delete what they rejected.",
-                )
-            self._reserved += size
+        size, draft = _size(sealed), draft_id(sealed.manifest)
         try:
-            self._check_room(size)
-            self._enqueue(sealed, wanted, size)
-        finally:
             with self._changed:
-                self._reserved -= size
+                if name in self._entries:
+                    return
+                # Its draft goes when it comes.
+                self._check_budget(size, self._journal.size(draft))
+                self._reserved += size
+            try:
+                self._check_room(size)
+                self._enqueue(sealed, wanted, size)
+            finally:
+                with self._changed:
+                    self._reserved -= size
+        except StorageError:
+            # Whoever holds the segment has all of it; if they are killed, its draft is what the next to open has.
+            self._journal.park(draft)
+            raise
 
     def adopt(self, sinks: Iterable[str]) -> int:
         """Queue the orphans for these sinks; returns how many there were. Raises StorageError."""
@@ -364,9 +368,9 @@ class Spool:
 
     @property
     def used(self) -> int:
-        """Bytes of the budget in use: events and pictures as put, a picture that two segments share counted twice."""
+        """Bytes of the budget in use: drafts, and events and pictures as put, one that two segments share twice."""
         with self._changed:
-            return self._reserved + sum(entry.size for entry in self._entries.values())
+            return self._reserved + self._journal.size() + self._entries.size
 
     def note(self, receipt: Receipt) -> None:
         """Keep what a sink answered. A full disk loses the note, not the delivery."""
@@ -402,6 +406,19 @@ class Spool:
             self._receipts.close()
             self._lock.close()
 
+    def _check(self, size: int) -> None:
+        """Raises StorageFull when there is no room for so much more."""
+        self._check_budget(size)
+        self._check_room(size)
+
+    def _check_budget(self, size: int, freed: int = 0) -> None:
+        used = self.used
+        if used - freed + size > self._budget:
+            raise StorageFull(
+                f"The spool {self.folder} holds {used} bytes, its budget is {self._budget}.",
+                "Make its sinks reachable so that it drains, or delete what they rejected.",
+            )
+
     def _check_room(self, size: int) -> None:
         """Raises StorageFull when the disk would be fuller than it may be."""
         with guarded(self.folder):
@@ -416,9 +433,10 @@ class Spool:
         """The segment, then its row, then its draft away, then let others see it. Raises StorageError."""
         name, draft = sealed.manifest.id, draft_id(sealed.manifest)
         try:
-            if not self._journal.holds(draft):
-                with self._changed:
+            with self._changed:
+                if not self._journal.holds(draft) and self._planned.get(name) != wanted:
                     self._ledger.append(Row("put", name, wanted, size, at_ms=_now_ms(), planned=True), sync=True)
+                    self._planned[name] = wanted
             self._queue.write(sealed)
             with self._changed:
                 row = Row("put", name, wanted, size, at_ms=_now_ms(), draft=draft)
@@ -430,6 +448,7 @@ class Spool:
                     self._trouble(error)
                 entry = Entry(session_of(sealed.manifest), size, {sink: Delivery() for sink in wanted}, row.at_ms)
                 self._entries[name] = entry
+                self._planned.pop(name, None)
                 self._changed.notify_all()
         except StorageError:
             with suppress(StorageError):
@@ -455,6 +474,7 @@ class Spool:
                 sealed, _ = self._held.popleft()
                 log.error("segment %s is lost: there is no room for it on the disk, nor in memory", sealed.manifest.id)
                 with self._changed:
+                    self._planned.pop(sealed.manifest.id, None)
                     self._losses["a segment, since the disk took nothing more"] += 1
 
     def _trouble(self, error: StorageError) -> None:
@@ -517,7 +537,8 @@ class Spool:
         # What is there and cannot be read is rejected by name when its turn comes.
         unreadable = {Path(problem.file).stem for problem in problems}
         for name in [name for name in self._entries if name not in stored and name not in unreadable]:
-            lost += not self._entries.pop(name).planned
+            lost += not self._entries[name].planned
+            del self._entries[name]
         orphans = [manifest for name, manifest in stored.items() if name not in self._entries]
         write_ledger(self.folder, self._rows())
         for name in named:

@@ -11,7 +11,9 @@ NOW_MS = 1_700_000_000_000
 PUT = Row("put", "s", (A, B), 9, at_ms=NOW_MS)
 
 ROWS = st.builds(
-    lambda op, segment, sink, attempts: Row(op, segment, (A, B) if op == "put" else (sink,), 9, attempts, at_ms=NOW_MS),
+    lambda op, segment, sink, attempts: Row(
+        op, segment, (A, B) if op == "put" else (sink,), 9 + attempts, attempts, at_ms=NOW_MS
+    ),
     st.sampled_from(["put", "ack", "reject", "retry", "expire"]),
     st.sampled_from(["s", "t"]),
     st.sampled_from([A, B]),
@@ -25,6 +27,7 @@ def test_the_rows_of_entries_make_these_entries(rows: list[Row]) -> None:
     assert replay(rows_of(entries), {}, NOW_MS) == (entries, set())
     assert not finished & entries.keys()
     assert not any(entry.finished for entry in entries.values())
+    assert entries.size == sum(entry.size for entry in entries.values())
 
 
 def test_what_all_have_or_was_kept_for_too_long_is_finished() -> None:

@@ -108,3 +108,27 @@ def test_what_the_disk_refused_is_written_with_the_next(tmp_path: Path) -> None:
     opened = read(journal.drafts(tmp_path)[draft_id(other.manifest)])
     assert opened is not None
     assert opened.events == (*other.events, *more.events)
+
+
+def test_what_is_parked_holds_nothing_and_keeps_its_file(tmp_path: Path) -> None:
+    made = Journal(tmp_path)
+    made.append(DRAFTS[0], SINKS)
+    with pytest.raises(StorageError):
+        made.append(DRAFTS[1], SINKS, check=_refused)
+    size = made.size()
+    assert size == made.size(NAME) == journal.drafts(tmp_path)[NAME].stat().st_size
+    made.park(NAME)
+    made.park(NAME)
+    assert made.size() == size
+    made.close()
+    again = Journal(tmp_path)
+    assert again.size() == size
+    check(read(journal.drafts(tmp_path)[NAME]), DRAFTS[:1])
+    again.discard(NAME)
+    assert (again.size(), again.size(NAME)) == (0, 0)
+    again.close()
+
+
+def _refused(size: int) -> None:
+    assert size % 4096 == 0
+    raise StorageError("No.")

@@ -537,6 +537,53 @@ def test_a_disk_that_is_nearly_full_is_left_alone_and_what_came_waits(tmp_path: 
     spool.close()
 
 
+@pytest.mark.parametrize("full", ["budget", "disk"])
+def test_segments_that_find_no_room_hold_no_descriptor_and_their_drafts_no_more_than_the_room(
+    tmp_path: Path, full: str
+) -> None:
+    spool = Spool(tmp_path / "s", budget=100_000)
+    sealed = [segment(seq, shades=(seq, 100 + seq)) for seq in range(40)]
+    before = len(list(Path("/dev/fd").iterdir()))
+    for number, one in enumerate(sealed):
+        if full == "disk" and number == 4:
+            spool._reserve = 2**62
+        for draft in drafts(one):
+            spool.append(draft, [A])
+        spool.keep(one, [A])
+        assert spool.used <= 100_000
+        assert len(list(Path("/dev/fd").iterdir())) <= before + 1
+    assert spool.unstored() > 5
+    assert sum(file.stat().st_size for file in (tmp_path / "s/drafts").iterdir()) <= 100_000 - spool._entries.size
+    spool._reserve, spool._budget = 0, 10_000_000
+    assert spool.unstored() == 0
+    assert list((tmp_path / "s/drafts").iterdir()) == []
+    found = []
+    while (one_sealed := spool.claim(A)) is not None:
+        found.append(one_sealed)
+        spool.ack(one_sealed.manifest.id, A)
+    assert found == sealed
+    spool.close()
+
+
+def test_of_segments_that_found_no_room_a_kill_leaves_what_was_appended(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    appended = drafts(OPEN)
+    for draft in appended[:2]:
+        assert spool.append(draft, [B])
+    spool._reserve = 2**62
+    assert not spool.append(appended[2], [B])
+    spool.keep(OPEN, [B])
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "s", copy)
+    spool._reserve = 0
+    assert (spool.unstored(), spool.pending(B)) == (0, 1)
+    assert deliver_all(spool, B) == [OPEN.manifest.id]
+    spool.close()
+    spool = Spool(copy)
+    assert take(spool, B) == lost(OPEN, appended[:2])
+    spool.close()
+
+
 def test_what_neither_disk_nor_memory_takes_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.outbox.spool.HELD_BYTES", 5000)
     spool = Spool(tmp_path / "s", reserve=2**62)
