@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -71,6 +71,7 @@ class _Keeping:
         self._sinks = sinks
         self._rings: list[Ring] = []
         self._least: list[Least] = []
+        self._short: dict[str, int] = {}
 
     def ways(
         self, status: DeviceStatus
@@ -79,10 +80,9 @@ class _Keeping:
         keep: Callable[[SealedSegment], None] = partial(self._spool.keep, sinks=self._sinks)
         append: Callable[[Draft], object] = partial(self._spool.append, sinks=self._sinks)
         if self._replay.min_seconds:
-            reason = f"session: shorter than {self._replay.min_seconds:g} s"
 
             def short() -> None:
-                status.losses = {**status.losses, reason: status.losses.get(reason, 0) + 1}
+                self._short[status.serial] = self._short.get(status.serial, 0) + 1
 
             least = Least(self._replay.min_seconds, keep, append, short)
             self._least.append(least)
@@ -101,6 +101,13 @@ class _Keeping:
     def finish(self) -> None:
         for least in self._least:
             least.finish()
+
+    def told(self, status: DeviceStatus) -> DeviceStatus:
+        """With the sessions that were too short among its losses, of which its stage knows nothing."""
+        short = self._short.get(status.serial)
+        if not short:
+            return status
+        return replace(status, losses={**status.losses, f"session: shorter than {self._replay.min_seconds:g} s": short})
 
     def facts(self) -> dict[str, Any]:
         return {"ring": {"triggered": sum(ring.triggered for ring in self._rings)}} if self._rings else {}
@@ -146,7 +153,7 @@ class Rig:
         """Record until `stop`; then every open segment is sealed. Raises AgentError when nothing can be stored."""
 
         def facts() -> Mapping[str, Any]:
-            return {"devices": [status.facts() for status in self.statuses.values()]}
+            return {"devices": [self._keeping.told(status).facts() for status in self.statuses.values()]}
 
         def mark(name: str, note: str) -> int:
             return self.mark(Marker(self.clock.now(), name, note, "control"))
@@ -171,7 +178,7 @@ class Rig:
         statuses = list(self.statuses.values())
         began, cpu = self._began
         made: dict[str, Any] = {
-            "devices": [status.facts() for status in statuses],
+            "devices": [self._keeping.told(status).facts() for status in statuses],
             "uploads": self.uploader.stats(),
             "drained": self.drained,
             "unstored": self.spool.unstored(),
@@ -203,7 +210,7 @@ class Rig:
         if not self.statuses:
             say("No device came, nothing was recorded. `android-replay devices` tells what adb sees.")
         for status in self.statuses.values():
-            _tell_device(status)
+            _tell_device(self._keeping.told(status))
         if "ring" in summary:
             times, seconds = summary["ring"]["triggered"], self.settings.replay.ring_seconds
             kept = f"what is within {seconds:g} s of that was kept" if times else "nothing was kept"
@@ -312,7 +319,10 @@ def rigged(
         if settings.metrics.port is not None:
             from agent.metrics import PATH, Figures, served
 
-            figures = Figures(lambda: supervisor.statuses, uploader.stats, spool, lambda: pace.sent)
+            def figured() -> dict[str, DeviceStatus]:
+                return {serial: keeping.told(status) for serial, status in list(supervisor.statuses.items())}
+
+            figures = Figures(figured, uploader.stats, spool, lambda: pace.sent)
             door = stack.enter_context(served(figures, settings.metrics))
             say(f"Figures for Prometheus: {door.url}{PATH}")
         yield Rig(

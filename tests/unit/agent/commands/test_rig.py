@@ -3,13 +3,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fakes.segments import SESSION, segment
 
 from agent.analytics.gate import Gate
-from agent.commands.rig import until_stopped, video_settings
-from agent.settings import Capture, load
+from agent.commands.rig import _Keeping, until_stopped, video_settings
+from agent.outbox.spool import Spool
+from agent.runtime.status import DeviceStatus
+from agent.settings import Capture, Replay, load
 from bridge.video import VideoSettings
 
 
@@ -77,3 +81,17 @@ def test_a_stop_by_key_is_no_signal() -> None:
 
     asyncio.run(run())
     assert rig.asked == 1
+
+
+def test_sessions_that_are_too_short_are_all_counted_whatever_a_stage_tells_of_its_losses(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path)) as spool:
+        keeping = _Keeping(Replay(min_seconds=3600), spool, ("dir:/x",))
+        status = DeviceStatus("one")
+        keep, _, _ = keeping.ways(status)
+        assert keeping.told(status) is status
+        for number in range(10):
+            keep(segment(0, SESSION + number))
+            status.losses = {"timeline: late picture": number}
+        keeping.finish()
+        assert keeping.told(status).losses == {"timeline: late picture": 9, "session: shorter than 3600 s": 10}
+        assert keeping.told(DeviceStatus("other")).losses == {}
