@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from agent.commands.beside import Beside
     from agent.commands.rig import Rig, Wanted
+    from agent.outbox.spool import Spool
     from agent.runs.junit import Report, Result
     from agent.runs.ledger import Attempt
     from agent.runs.shelf import Shelf
@@ -176,10 +177,10 @@ def _run(
             if beside.failure:
                 notes.append(f"The recording failed before the end: {beside.failure}")
             sent = rig.flush()
-            stored = not rig.spool.pending(rig.uploader.names[0]) and not rig.spool.unstored()
-            if not stored:
-                notes.append(f"Not all of it could be stored; what is missing waits in {found.settings.spool}.")
-            elif not sent:
+            missing = _missing(rig.spool, rig.uploader.names[0])
+            notes += missing
+            stored = not missing
+            if stored and not sent:
                 waiting = f"it waits in {found.settings.spool} for `android-replay upload`"
                 notes.append(f"Not all of it could be sent to {', '.join(wish.sinks)}: {waiting}.")
             if wish.sinks and (refused := len(rig.spool.rejections())):
@@ -225,6 +226,16 @@ def _run(
                 shelf.clear()
         raise
     return facts, rows
+
+
+def _missing(spool: Spool, folder: str) -> list[str]:
+    """What of a recording did not come into the folder that it is kept in, in sentences. Raises StorageError."""
+    told = []
+    if lost := spool.unstored() + spool.dropped:
+        told.append(f"{lost} segments are lost: the disk of {spool.folder} took nothing more.")
+    if waiting := spool.pending(folder):
+        told.append(f"Not all of it could be stored; {waiting} segments wait in {spool.folder}.")
+    return told
 
 
 def _sum(rig: Rig, name: str) -> dict[str, int]:

@@ -107,6 +107,8 @@ class Spool:
         self._storing = threading.Lock()
         self._troubled = False
         self.expired: list[Receipt] = []
+        # How many segments found no room, neither on the disk nor in memory.
+        self.dropped = 0
         make_folder(folder)
         with ExitStack() as undo:
             self._lock = FolderLock(folder / "lock")
@@ -475,6 +477,7 @@ class Spool:
                 log.error("segment %s is lost: there is no room for it on the disk, nor in memory", sealed.manifest.id)
                 with self._changed:
                     self._planned.pop(sealed.manifest.id, None)
+                    self.dropped += 1
                     self._losses["a segment, since the disk took nothing more"] += 1
 
     def _trouble(self, error: StorageError) -> None:

@@ -5,12 +5,13 @@ import os
 import signal
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fakes.segments import SESSION, segment
 
 from agent.analytics.gate import Gate
-from agent.commands.rig import _Keeping, until_stopped, video_settings
+from agent.commands.rig import Rig, _Keeping, until_stopped, video_settings
 from agent.outbox.spool import Spool
 from agent.runtime.status import DeviceStatus
 from agent.settings import Capture, Replay, load
@@ -95,3 +96,18 @@ def test_sessions_that_are_too_short_are_all_counted_whatever_a_stage_tells_of_i
         keeping.finish()
         assert keeping.told(status).losses == {"timeline: late picture": 9, "session: shorter than 3600 s": 10}
         assert keeping.told(DeviceStatus("other")).losses == {}
+
+
+def test_segments_that_were_given_up_before_the_end_are_told_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.outbox.spool.HELD_BYTES", 5000)
+    with closing(Spool(tmp_path, reserve=2**62)) as spool:
+        for seq in range(3):
+            spool.keep(segment(seq), ["dir:/x"])
+        spool._reserve = 0
+        idle = SimpleNamespace(statuses={}, stats=dict, sent=0)
+        keeping = _Keeping(Replay(), spool, ("dir:/x",))
+        rig = Rig(None, None, (), None, idle, None, spool, idle, None, idle, keeping)  # type: ignore[arg-type]
+        assert rig.summary()["unstored"] == spool.dropped > 0
+        assert spool.unstored() == 0

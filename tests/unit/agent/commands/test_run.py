@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from xml.etree import ElementTree
 import pytest
 from fakes.adb_server import FakeAdbServer
 from fakes.collecting import collecting
+from fakes.segments import segment
 
 from agent.commands.beside import Beside
-from agent.commands.run import Gate, _joined, _shut, _stamps
+from agent.commands.run import Gate, _joined, _missing, _shut, _stamps
+from agent.outbox.spool import Spool
 from agent.replay.validator import validate
 from agent.store.bundle import unpacked
 from agent.store.recording import Recording
@@ -317,6 +320,22 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
     found, notes, beside = joined(tmp_path, write)
     assert (len(found), notes) == (2, [])
     assert [(attempt.case.name, attempt.outcome) for attempt in beside.ledger] == [("t", "failed"), ("u", "failed")]
+
+
+def test_what_did_not_come_into_the_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.outbox.spool.HELD_BYTES", 5000)
+    with closing(Spool(tmp_path)) as spool:
+        spool.put(segment(0), ["dir:/other"])
+        assert _missing(spool, "dir:/ours") == []
+        spool.put(segment(1), ["dir:/ours"])
+        assert _missing(spool, "dir:/ours") == [
+            f"Not all of it could be stored; 1 segments wait in {tmp_path}.",
+        ]
+        spool._reserve = 2**62
+        for seq in range(2, 5):
+            spool.keep(segment(seq), ["dir:/ours"])
+        assert spool.unstored() < 3
+        assert _missing(spool, "dir:/ours")[0] == f"3 segments are lost: the disk of {tmp_path} took nothing more."
 
 
 def test_gates() -> None:

@@ -592,7 +592,9 @@ def test_what_neither_disk_nor_memory_takes_is_counted(tmp_path: Path, monkeypat
     (loss,) = spool.take_losses()
     assert loss.stage == "spool"
     assert loss.count + spool.unstored() == 3
-    assert loss.count > 0
+    assert loss.count == spool.dropped > 0
+    spool._reserve = 0
+    assert (spool.unstored(), spool.dropped) == (0, loss.count)
     spool.close()
 
 
