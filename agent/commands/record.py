@@ -215,11 +215,13 @@ def recorded(
     from bridge.errors import BridgeError
 
     failure: AgentError | BridgeError | None = None
-    left, began = 0, False
+    left, refused, began = 0, 0, False
+    ours = f"dir:{working.absolute()}"
     try:
         Recording.create(working)
         with rigged(settings, wanted) as rig, contextlib.ExitStack() as stack:
             say(f"Recording into {working}; if this program is killed: {pick_up(working, out)}.")
+            before = rig.spool.refused(ours)
             with Progress(rig.statuses, rig.uploader) as progress:
                 session = Session(rig, progress, last)
                 if http is not None:
@@ -234,14 +236,14 @@ def recorded(
                 progress.note("storing what is left")
                 rig.flush()
             facts = rig.summary()
-            left = rig.spool.pending(f"dir:{working.absolute()}")
+            left, refused = rig.spool.pending(ours), rig.spool.refused(ours) - before
             if failure is None:
                 rig.tell(facts)
-        _check_all_there(left, settings, working, out)
+        _check_all_there(left, refused, settings, working, out)
         summary = packed(working, out, *session.kept())
     except BaseException:
         # What waits was told of; what a second Ctrl-C has left may still be in the spool alone.
-        if began and not left:
+        if began and not left and not refused:
             say(f"What was recorded is kept in {working}. Make its file with {pick_up(working, out)}.")
         elif not began:
             shutil.rmtree(working, ignore_errors=True)
@@ -255,14 +257,19 @@ def recorded(
     return {"recorder": facts}, summary
 
 
-def _check_all_there(left: int, settings: Settings, working: Path, out: Path) -> None:
-    """Raises StorageFull when the folder has not got all that was recorded."""
-    from agent.errors import StorageFull
+def _check_all_there(left: int, refused: int, settings: Settings, working: Path, out: Path) -> None:
+    """Raises StorageFull when the folder has not got all that was recorded, StorageError when it never will."""
+    from agent.errors import StorageError, StorageFull
 
     if left:
         raise StorageFull(
             f"{left} segments found no room in {working} and wait in {settings.spool}.",
             f"Free some space, then make the file with {pick_up(working, out)}.",
+        )
+    if refused:
+        raise StorageError(
+            f"{refused} segments are damaged in {settings.spool} and did not come into {working}.",
+            f"Make a file of the others with {pick_up(working, out)}; the first says what is wrong.",
         )
 
 

@@ -235,6 +235,8 @@ def _missing(spool: Spool, folder: str) -> list[str]:
         told.append(f"{lost} segments are lost: the disk of {spool.folder} took nothing more.")
     if waiting := spool.pending(folder):
         told.append(f"Not all of it could be stored; {waiting} segments wait in {spool.folder}.")
+    if refused := spool.refused(folder):
+        told.append(f"{refused} segments are damaged and not stored: `android-replay upload` says why.")
     return told
 
 

@@ -368,6 +368,11 @@ class Spool:
                 if delivery.state == "rejected"
             )
 
+    def refused(self, sink: str) -> int:
+        """How many deliveries to a sink were rejected, of this run and of earlier ones."""
+        with self._changed:
+            return sum(entry.sinks[sink].state == "rejected" for entry in self._entries.values() if sink in entry.sinks)
+
     @property
     def used(self) -> int:
         """Bytes of the budget in use: drafts, and events and pictures as put, one that two segments share twice."""

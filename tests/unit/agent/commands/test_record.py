@@ -12,9 +12,10 @@ from fakes import patterned
 from fakes.adb_server import FakeAdbServer
 from fakes.patterned import LENGTH_MS, OTHER_SESSION, SESSION
 
-from agent.commands.record import Session, packed, pick_up, prepared
-from agent.errors import AddressTaken, AgentError, ConfigError, RecordingError, StorageError
+from agent.commands.record import Session, _check_all_there, packed, pick_up, prepared
+from agent.errors import AddressTaken, AgentError, ConfigError, RecordingError, StorageError, StorageFull
 from agent.outbox.spool import open_free
+from agent.settings import load
 from agent.store.bundle import unpacked
 from agent.store.disk import FolderLock
 from agent.store.recording import LOCK, Recording
@@ -185,3 +186,13 @@ def test_a_disk_that_takes_no_file_leaves_the_folder(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         packed(working, tmp_path / "file" / "a.replay", None, 0)
     assert len(Recording.open(working).manifests()) == 4
+
+
+def test_a_file_is_not_made_as_if_all_were_there(tmp_path: Path) -> None:
+    settings = load({"spool": str(tmp_path / "spool")}).settings
+    _check_all_there(0, 0, settings, tmp_path / "w", tmp_path / "out")
+    with pytest.raises(StorageFull, match="2 segments found no room"):
+        _check_all_there(2, 1, settings, tmp_path / "w", tmp_path / "out")
+    with pytest.raises(StorageError, match="1 segments are damaged") as told:
+        _check_all_there(0, 1, settings, tmp_path / "w", tmp_path / "out")
+    assert "export" in told.value.hint

@@ -331,6 +331,10 @@ def test_what_did_not_come_into_the_folder_is_told(tmp_path: Path, monkeypatch: 
         assert _missing(spool, "dir:/ours") == [
             f"Not all of it could be stored; 1 segments wait in {tmp_path}.",
         ]
+        spool.reject(segment(1).manifest.id, "dir:/ours", "Damaged.")
+        assert _missing(spool, "dir:/ours") == [
+            "1 segments are damaged and not stored: `android-replay upload` says why.",
+        ]
         spool._reserve = 2**62
         for seq in range(2, 5):
             spool.keep(segment(seq), ["dir:/ours"])
