@@ -142,6 +142,8 @@ class Consumer:
                 self._job = ""
             self.said("idle", say=f"{self.spec.serial}: job {job.id[:8]} {report.outcome} {report.reason}".rstrip())
         except StorageError as error:
+            with self._lock:
+                self._job = ""
             self.said("idle", say=f"{self.spec.serial}: {error} {error.hint}")
 
     def end_job(self, job: Any, outcome: Outcome, reason: str) -> None:
@@ -172,11 +174,19 @@ class Consumer:
         self._keep(report)
 
     def _keep(self, report: JobReport) -> None:
-        """Into the ledger, then to the farm; what the broker does not take now the host delivers later."""
-        self._ledger.end(report)
+        """Into the ledger, then to the farm; what the broker does not take now the host delivers later. What the disk
+        does not take the broker may. Raises StorageError when the disk fails."""
+        refusal: StorageError | None = None
+        try:
+            self._ledger.end(report)
+        except StorageError as error:
+            refusal = error
+            report = report.noting(f"{error} {error.hint}")
         with contextlib.suppress(FarmError):
             self._store.put(f"report:{report.job}", report.model_dump_json().encode())
             self._ledger.delivered(report.job)
+        if refusal is not None:
+            raise refusal
 
     def said(self, state: DeviceState, job: str = "", why: str = "", say: str = "") -> None:
         # A host that has gone hears nothing.

@@ -102,8 +102,8 @@ class SinkCourier:
             log.info("what waited in %s is delivered", place)
 
     def _post(self, folder: Path, sinks: Sequence[str], problems: list[str]) -> int:
-        """How many deliveries could not be made in time; a replay that cannot be read is a problem. Raises
-        AgentError."""
+        """How many deliveries wait since they could not be made in time. A replay that cannot be read is a problem, and
+        so is what found no room to wait. Raises AgentError."""
         with ExitStack() as stack:
             targets = [parse_sink(sink, self._upload) for sink in sinks]
             for target in targets:
@@ -122,7 +122,11 @@ class SinkCourier:
             stack.callback(uploader.stop)
             uploader.start()
             uploader.drain(self._upload.flush_seconds)
-            return sum(map(spool.pending, names)) + spool.unstored()
+            if lost := spool.unstored() + spool.dropped:
+                problems.append(
+                    f"{lost} segments found no room in {self._spools} and are not sent; they are in {folder}."
+                )
+            return sum(map(spool.pending, names))
 
 
 def _copied(folder: Path, target: Path) -> Path:

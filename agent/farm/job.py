@@ -130,6 +130,10 @@ class JobReport(BaseModel):
         """Whether it was cut short."""
         return self.outcome in PARTIAL
 
+    def noting(self, words: str) -> JobReport:
+        """The same, with more to its reason."""
+        return self.model_copy(update={"reason": f"{self.reason} {words}".strip()[:2000]})
+
 
 def read_job(data: bytes | str | Mapping[str, Any]) -> Job:
     """A job as it came. Raises ConfigError that names the field and quotes nothing of it."""

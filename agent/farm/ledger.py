@@ -98,8 +98,8 @@ class Ledger:
             return None
 
     def running(self) -> list[Entry]:
-        """Those that began and have no report."""
-        entries = [self.entry(job) for job in sorted(self._jobs(BEGAN) - self._jobs(REPORT))]
+        """Those that began and have no report, neither here nor, since the disk was full, at the farm alone."""
+        entries = [self.entry(job) for job in sorted(self._jobs(BEGAN) - self._jobs(REPORT) - self._jobs(DELIVERED))]
         return [entry for entry in entries if entry is not None]
 
     def undelivered(self) -> list[JobReport]:

@@ -229,12 +229,16 @@ class _Worker:
             if not farm.ledger.begin(job, farm.bench.host, self._serial, now_ms()):
                 known = farm.ledger.report(job.id)
                 return known or _refused(job, farm.bench.host, "It is already started.")
-            report = farm.bench.work(job, lease, self._ending)
-            farm.ledger.end(report)
-            farm.ledger.delivered(job.id)
         except AgentError as error:
             reason = f"{error} {error.hint}" if isinstance(error, StorageError) else str(error)
             return _refused(job, farm.bench.host, reason)
+        report = farm.bench.work(job, lease, self._ending)
+        try:
+            farm.ledger.end(report)
+            farm.ledger.delivered(job.id)
+        except StorageError as error:
+            # What became of it is known all the same.
+            return report.noting(f"{error} {error.hint}")
         return report
 
 

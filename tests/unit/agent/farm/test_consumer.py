@@ -15,6 +15,7 @@ from fakes.board import SharedBoard
 from fakes.wait import until
 from farming.running import PREFIX, nowhere
 
+from agent.errors import StorageFull
 from agent.farm.consumer import Consumer
 from agent.farm.host import holding
 from agent.farm.job import Job, JobReport, read_report
@@ -151,6 +152,23 @@ def test_a_report_that_the_broker_does_not_take_waits(bed: Bed) -> None:
     bed.board.away = True
     bed.consumer.work(job.id, facts)
     assert [report.outcome for report in bed.ledger.undelivered()] == ["passed"]
+
+
+def _full(ledger: Ledger, report: JobReport) -> None:
+    raise StorageFull("No room.", "Free some space.")
+
+
+def test_a_report_that_the_disk_does_not_take_the_broker_does(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.start().looping.wait(10)
+    job = _job()
+    monkeypatch.setattr(Ledger, "end", _full)
+    assert bed.deliver(job)
+    report = bed.report(job)
+    assert report is not None
+    assert (report.outcome, report.reason) == ("passed", "No room. Free some space.")
+    assert "No room" in bed.said[-1]["say"]
+    # Nobody says later that its worker was killed.
+    assert bed.ledger.running() == []
 
 
 @pytest.mark.parametrize("args", [None, [], ["text"], [None], [{"command": []}], [{"bogus": 1}]])

@@ -9,6 +9,7 @@ from fakes.collecting import collecting
 from fakes.segments import segment
 from fakes.wait import until
 
+from agent.errors import StorageFull
 from agent.farm.delivery import SinkCourier
 from agent.outbox.spool import Spool
 from agent.settings import Upload
@@ -69,6 +70,18 @@ def test_what_a_sink_does_not_take_waits_for_the_next_job(replays: Path, tmp_pat
     spool = Spool(tmp_path / "spool" / "1")
     assert spool.pending() == 0
     spool.close()
+
+
+def test_what_finds_no_room_to_wait_is_not_said_to_wait(
+    replays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(spool: Spool, size: int) -> None:
+        raise StorageFull("No room.", "Free some space.")
+
+    monkeypatch.setattr(Spool, "_check_room", full)
+    places, problem = _courier(tmp_path, 0.1)(replays, "0-abc", ["collector:http://127.0.0.1:9"])
+    assert places == ["collector:http://127.0.0.1:9"]
+    assert problem == f"2 segments found no room in {tmp_path}/spool and are not sent; they are in {replays}."
 
 
 def test_the_host_delivers_what_waits_and_no_consumer_holds(replays: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from fakes.wait import until
 from farming.plugged import Plugged
 from farming.running import PREFIX, nowhere
 
+from agent.errors import StorageFull
 from agent.farm.health import HealthRecord
 from agent.farm.job import Job, JobReport
 from agent.farm.ledger import Ledger
@@ -67,6 +68,18 @@ def test_what_an_earlier_farm_has_begun_is_already_started(make: Make, tmp_path:
     farm.submit(job)
     report = _report(farm, job)
     assert (report.outcome, report.reason) == ("refused", "It is already started.")
+
+
+def test_what_became_of_a_job_is_told_whatever_the_disk_says_of_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(ledger: Ledger, report: JobReport) -> None:
+        raise StorageFull("No room.", "Free some space.")
+
+    monkeypatch.setattr(Ledger, "end", full)
+    (farm, devices), job = make(), Job(command=PASS)
+    devices.plug("A1")
+    farm.submit(job)
+    report = _report(farm, job)
+    assert (report.outcome, report.exit_code, report.reason) == ("passed", 0, "No room. Free some space.")
 
 
 def test_two_farms_of_one_host_never_share_a_device(make: Make, tmp_path: Path) -> None:
