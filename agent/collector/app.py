@@ -206,7 +206,7 @@ class Collector:
         sealed = seal(upload.device_id, upload.session_id, None if upload.key is None else upload.key.segment, events)
         try:
             self._recording.write(sealed)
-            kept = self._recording.manifest(sealed.manifest.id)
+            kept = self._recording.manifest(sealed.manifest.id, keep=False)
         except RecordingError as error:
             raise Refused(400, error.message) from error
         if _place(kept) != _place(sealed.manifest):

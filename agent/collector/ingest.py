@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,11 @@ from agent.store.disk import AppendFile, guarded
 
 FILE = "events.jsonl"
 EVENTS = 2000
+# Within so many days Amplitude takes an insert id for a repeat.
+REPEAT_DAYS = 7
+_DAY_MS = 86_400_000
+# No clock that can be meant was earlier.
+_EARLIEST_MS = 1_600_000_000_000
 MIN_ID_LENGTH = 5
 # Ids that Amplitude refuses: left-overs of broken clients, lower case (a part of the documented list).
 JUNK_IDS = {
@@ -36,13 +44,23 @@ JUNK_IDS |= {"00000000-0000-0000-0000-000000000000", "lmy47d", "user", "unset"}
 
 
 class Ingest:
-    """Keeps events, one JSON line each, and drops repeats of (device id, insert id). Any thread."""
+    """Keeps events, one JSON line each, and drops repeats of (device id, insert id) within a week. Any thread."""
 
     def __init__(self, folder: Path) -> None:
         """Raises StorageError."""
         self._lock = threading.Lock()
         path = folder / FILE
-        self._seen = {key for line in _lines(path) if (key := _key(line)) is not None}
+        self._seen = _Seen()
+        # Of when a line came only its place in the file tells, and the times of those before it.
+        now_ms = at_ms = time.time_ns() // 1_000_000
+        told_ms = _EARLIEST_MS
+        for event in _events(path):
+            at = event.get("time")
+            if isinstance(at, int) and told_ms < at <= now_ms:
+                told_ms = at_ms = at
+            key = _key(event)
+            if key is not None and at_ms // _DAY_MS >= now_ms // _DAY_MS - REPEAT_DAYS:
+                self._seen.add(key, at_ms)
         self._file = AppendFile(path)
 
     def take(self, data: bytes, api_key: str) -> tuple[int, dict[str, Any]]:
@@ -79,13 +97,38 @@ class Ingest:
                 if key is None or key not in self._seen:
                     self._file.append(row, sync=False)
                 if key is not None:
-                    self._seen.add(key)
+                    self._seen.add(key, now_ms)
+            self._seen.forget(now_ms)
         counted = {"events_ingested": len(events), "payload_size_bytes": len(data), "server_upload_time": now_ms}
         return 200, {"code": 200, **counted}
 
     def close(self) -> None:
         with self._lock:
             self._file.close()
+
+
+class _Seen:
+    """What came, by the day. Sixteen bytes stand for a key, which may be as long as its sender likes."""
+
+    def __init__(self) -> None:
+        self._days: dict[int, set[bytes]] = {}
+
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        short = _short(key)
+        return any(short in day for day in self._days.values())
+
+    def add(self, key: tuple[str, str], at_ms: int) -> None:
+        if key not in self:
+            self._days.setdefault(at_ms // _DAY_MS, set()).add(_short(key))
+
+    def forget(self, now_ms: int) -> None:
+        """Let go of what came more than REPEAT_DAYS ago."""
+        for day in [day for day in self._days if day < now_ms // _DAY_MS - REPEAT_DAYS]:
+            del self._days[day]
+
+
+def _short(key: tuple[str, str]) -> bytes:
+    return hashlib.blake2b(orjson.dumps(key), digest_size=16).digest()
 
 
 def _bad(error: str, field: str | None) -> tuple[int, dict[str, Any]]:
@@ -121,13 +164,13 @@ def _key(event: object) -> tuple[str, str] | None:
     return str(event.get("device_id")), event["insert_id"]
 
 
-def _lines(path: Path) -> list[object]:
+def _events(path: Path) -> Iterator[dict[str, Any]]:
     with guarded(path):
-        data = path.read_bytes() if path.exists() else b""
-    found: list[object] = []
-    for line in data.splitlines():
-        try:
-            found.append(orjson.loads(line))
-        except orjson.JSONDecodeError:
-            continue
-    return found
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            for line in file:
+                with suppress(orjson.JSONDecodeError):
+                    event = orjson.loads(line)
+                    if isinstance(event, dict):
+                        yield event

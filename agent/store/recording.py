@@ -176,14 +176,16 @@ class Recording:
                 continue
             try:
                 # Its file was in the folder just now.
-                found.append((self._known.get(stem) or self._read_stored(stem)).manifest)
+                stored = self._known[stem] = self._known.get(stem) or self._read_stored(stem)
+                found.append(stored.manifest)
             except RecordingError as error:
                 problems.append(Problem(name, error.message))
         return found, problems
 
-    def manifest(self, segment_id: str) -> SegmentManifest:
-        """Raises RecordingError when there is no such segment, or its manifest is damaged."""
-        return self._stored(segment_id).manifest
+    def manifest(self, segment_id: str, keep: bool = True) -> SegmentManifest:
+        """Raises RecordingError when there is no such segment, or its manifest is damaged. `keep`: it is in memory from
+        then on, which is not for who asks for each once."""
+        return (self._stored(segment_id) if keep else self._look(segment_id)).manifest
 
     def events(self, segment_id: str) -> list[bytes]:
         """The rrweb events as JSON texts, pictures as references. Raises RecordingError when they are damaged."""
@@ -350,7 +352,7 @@ class Recording:
 
     def _has(self, segment_id: str) -> bool:
         try:
-            self._stored(segment_id)
+            self._look(segment_id)
         except RecordingError:
             return False
         return True
@@ -358,6 +360,10 @@ class Recording:
     def _stored(self, segment_id: str) -> StoredManifest:
         """The manifest document; kept once read, since it never changes. Not when written: who writes for days would
         hold all of them."""
+        stored = self._known[segment_id] = self._look(segment_id)
+        return stored
+
+    def _look(self, segment_id: str) -> StoredManifest:
         if segment_id in self._known and (self._segments / f"{segment_id}.json").exists():
             return self._known[segment_id]
         return self._read_stored(segment_id)
@@ -375,7 +381,6 @@ class Recording:
             raise RecordingError(f"{named}: {error.message}", error.hint) from error
         if stored.manifest.id != segment_id:
             raise RecordingError(f"{named}: Damaged: the manifest is that of segment {stored.manifest.id}.")
-        self._known[segment_id] = stored
         return stored
 
     def _read(self, file: Path) -> bytes:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,51 @@ def test_a_repeat_is_dropped_even_after_a_restart(tmp_path: Path) -> None:
     lines = (tmp_path / FILE).read_bytes().splitlines()
     assert lines[2:4] == [b"7", b'{"torn']
     assert [json.loads(line) for line in (*lines[:2], *lines[4:])] == [EVENT, other_phone, other_event]
+
+
+def test_what_came_more_than_a_week_ago_is_forgotten_and_no_key_takes_more_than_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = 1_800_000_000_000
+    monkeypatch.setattr("agent.collector.ingest.time.time_ns", lambda: now_ms * 1_000_000)
+    ingest = Ingest(tmp_path)
+    tracemalloc.start()
+    for number in range(200):
+        ingest.take(post({**EVENT, "insert_id": f"{number} " + "x" * 10_000}), "")
+    assert tracemalloc.get_traced_memory()[0] < 200_000
+    tracemalloc.stop()
+    for days, lines in ((0, 200), (7, 200), (8, 400), (9, 400)):
+        now_ms = 1_800_000_000_000 + days * 86_400_000
+        # What is forgotten goes with the next that comes.
+        ingest.take(post({"device_id": "device-1", "event_type": "tap"}), "")
+        for number in range(200):
+            ingest.take(post({**EVENT, "insert_id": f"{number} " + "x" * 10_000}), "")
+        assert sum("insert_id" in line for line in kept(tmp_path)) == lines
+    ingest.close()
+
+
+def test_a_start_reads_line_by_line_and_knows_the_last_week(tmp_path: Path) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    rows = [
+        {**EVENT, "insert_id": "first", "time": 5},
+        {**EVENT, "insert_id": "old", "time": now_ms - 9 * 86_400_000},
+        {**EVENT, "insert_id": "among the old"},
+        {**EVENT, "insert_id": "new", "time": now_ms - 86_400_000},
+        {**EVENT, "insert_id": "late", "time": now_ms - 20 * 86_400_000},
+        {**EVENT, "insert_id": "ahead", "time": now_ms + 86_400_000},
+    ]
+    with (tmp_path / FILE).open("wb") as file:
+        for row in rows:
+            file.write(json.dumps(row).encode() + b"\n")
+        for _ in range(400):
+            file.write(json.dumps({"event_properties": "x" * 10_000, "time": now_ms}).encode() + b"\n")
+    tracemalloc.start()
+    ingest = Ingest(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 500_000
+    tracemalloc.stop()
+    assert ingest.take(post(*rows), "")[0] == 200
+    ingest.close()
+    assert [row["insert_id"] for row in kept(tmp_path)[406:]] == ["old", "among the old"]
 
 
 def test_without_an_insert_id_nothing_is_a_repeat(ingest: Ingest, tmp_path: Path) -> None:

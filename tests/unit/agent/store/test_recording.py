@@ -320,3 +320,14 @@ def test_what_can_be_done_about_a_damaged_folder_is_said(tmp_path: Path) -> None
     (recording.path / "segments").touch()
     with pytest.raises(RecordingError, match="segments cannot be read: Not a directory"):
         recording.manifests()
+
+
+def test_a_manifest_that_is_asked_for_once_is_not_kept(tmp_path: Path) -> None:
+    recording = Recording.create(tmp_path / "r")
+    for seq in range(3):
+        sealed = segment(seq)
+        recording.write(sealed)
+        recording.write(sealed)
+        assert recording.manifest(sealed.manifest.id, keep=False) == sealed.manifest
+    assert recording._known == {}
+    assert recording.manifest(segment(0).manifest.id) is recording.manifest(segment(0).manifest.id)
