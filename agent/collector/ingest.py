@@ -64,7 +64,8 @@ class Ingest:
         self._file = AppendFile(path)
 
     def take(self, data: bytes, api_key: str) -> tuple[int, dict[str, Any]]:
-        """Status and answer for a body; `api_key` is the one it must carry, "" for any. Raises StorageError."""
+        """Status and answer for a body; `api_key` is the one it must carry, "" for any. A body is taken
+        whole or not at all, and is durable on return. Raises StorageError."""
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -93,11 +94,17 @@ class Ingest:
             return _bad("Invalid request body", None)
         now_ms = time.time_ns() // 1_000_000
         with self._lock:
+            fresh: list[bytes] = []
+            keys: set[tuple[str, str]] = set()
             for key, row in rows:
-                if key is None or key not in self._seen:
-                    self._file.append(row, sync=False)
+                if key is None or (key not in keys and key not in self._seen):
+                    fresh.append(row)
                 if key is not None:
-                    self._seen.add(key, now_ms)
+                    keys.add(key)
+            if fresh:
+                self._file.append(b"".join(fresh), sync=True)
+            for key in keys:
+                self._seen.add(key, now_ms)
             self._seen.forget(now_ms)
         counted = {"events_ingested": len(events), "payload_size_bytes": len(data), "server_upload_time": now_ms}
         return 200, {"code": 200, **counted}

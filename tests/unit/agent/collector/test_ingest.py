@@ -118,6 +118,16 @@ def test_a_start_reads_line_by_line_and_knows_the_last_week(tmp_path: Path) -> N
     assert [row["insert_id"] for row in kept(tmp_path)[406:]] == ["old", "among the old"]
 
 
+def test_what_is_taken_is_durable_at_once_and_all_of_it(
+    ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("agent.store.disk._datasync", lambda descriptor: synced.append(len(kept(tmp_path))))
+    assert ingest.take(post(EVENT, {**EVENT, "insert_id": "two"}, EVENT), "")[0] == 200
+    assert ingest.take(post(EVENT), "")[0] == 200
+    assert synced == [2]
+
+
 def test_without_an_insert_id_nothing_is_a_repeat(ingest: Ingest, tmp_path: Path) -> None:
     plain = {"device_id": "device-1", "event_type": "tap"}
     assert ingest.take(post(plain, plain), "")[0] == 200
