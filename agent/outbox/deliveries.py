@@ -104,8 +104,10 @@ def _replay(row: Row, entries: Entries, stored: Mapping[str, SegmentManifest], f
 
 
 def rows_of(entries: Mapping[str, Entry]) -> Iterator[Row]:
-    """The fewest rows that make these entries."""
+    """The fewest rows that make these entries. An orphan has none."""
     for name, entry in entries.items():
+        if not entry.sinks:
+            continue
         yield Row("put", name, tuple(entry.sinks), entry.size, at_ms=entry.at_ms)
         for sink, delivery in entry.sinks.items():
             if delivery.attempts:

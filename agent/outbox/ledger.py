@@ -8,7 +8,7 @@ form the rows are; files of schema 1 have none.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,10 +63,18 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         """Raises StorageError."""
         self._file = AppendFile(folder / FILE)
+        # How many rows came since it was opened or rewritten.
+        self.grown = 0
 
     def append(self, row: Row, sync: bool) -> None:
         """Durable on return if `sync`; a later synced row makes it so, too. Raises StorageError."""
         self._file.append(encode(row), sync)
+        self.grown += 1
+
+    def rewrite(self, rows: Iterable[Row]) -> None:
+        """Have these rows in the place of all. Raises StorageError, with the old ones in place."""
+        self._file.replace(_lines(rows))
+        self.grown = 0
 
     def close(self) -> None:
         self._file.close()
@@ -110,7 +118,12 @@ def undelivered(rows: Iterable[Row]) -> dict[str, tuple[str, ...]]:
 
 def write_ledger(folder: Path, rows: Iterable[Row]) -> None:
     """Replace the file by one with these rows. Raises StorageError, with the old one in place."""
-    write_files(folder, [(FILE, [_line({"schema": SCHEMA}), *(encode(row) for row in rows)])])
+    write_files(folder, [(FILE, _lines(rows))])
+
+
+def _lines(rows: Iterable[Row]) -> Iterator[bytes]:
+    yield _line({"schema": SCHEMA})
+    yield from map(encode, rows)
 
 
 def encode(row: Row) -> bytes:

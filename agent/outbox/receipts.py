@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import orjson
 
-from agent.store.disk import AppendFile
+from agent.store.disk import AppendFile, guarded
 
 FILE = "receipts.jsonl"
+# Of a file that has become larger what is not final goes, and the oldest of what is more than half of this.
+MOST_BYTES = 64_000_000
 Outcome = Literal["delivered", "skipped", "retry", "rejected", "dropped", "expired"]
 
 
@@ -74,13 +77,41 @@ class Receipts:
 
     def __init__(self, folder: Path) -> None:
         """Raises StorageError."""
-        self._file = AppendFile(folder / FILE)
+        self._path = folder / FILE
+        self._file = AppendFile(self._path)
+        self._size = self._file.size()
 
     def add(self, receipt: Receipt, sync: bool = False) -> None:
         """Durable on return if `sync`: mostly a receipt is a note, and the ledger is the truth. Raises StorageError."""
         # An error's words may name a path that is not UTF-8.
         words = receipt.words.encode(errors="backslashreplace").decode()
-        self._file.append(orjson.dumps(asdict(receipt) | {"words": words}) + b"\n", sync)
+        line = orjson.dumps(asdict(receipt) | {"words": words}) + b"\n"
+        self._file.append(line, sync)
+        self._size += len(line)
+
+    def tidy(self) -> None:
+        """Make a file that has become too large smaller. Raises StorageError."""
+        if self._size <= MOST_BYTES:
+            return
+        left = sum(map(len, self._final()))
+
+        def newest() -> Iterator[bytes]:
+            behind = left
+            for line in self._final():
+                if behind <= MOST_BYTES // 2:
+                    yield line
+                behind -= len(line)
+
+        self._file.replace(newest())
+        self._size = self._file.size()
+
+    def _final(self) -> Iterator[bytes]:
+        """The lines but those of attempts that were followed by others."""
+        with guarded(self._path), self._path.open("rb") as lines:
+            for line in lines:
+                with suppress(orjson.JSONDecodeError, TypeError):
+                    if Receipt(**orjson.loads(line)).outcome != "retry":
+                        yield line
 
     def close(self) -> None:
         self._file.close()
@@ -91,8 +122,10 @@ def read_receipts(folder: Path) -> Iterator[Receipt]:
     file = folder / FILE
     if not file.exists():
         return
-    for line in file.read_bytes().splitlines():
-        try:
-            yield Receipt(**orjson.loads(line))
-        except (orjson.JSONDecodeError, TypeError):
-            continue
+    with file.open("rb") as lines:
+        for line in lines:
+            try:
+                receipt = Receipt(**orjson.loads(line))
+            except (orjson.JSONDecodeError, TypeError):
+                continue
+            yield receipt

@@ -23,8 +23,8 @@ import shutil
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +47,8 @@ BUDGET_BYTES = 4_000_000_000
 RESERVE_BYTES = 50_000_000
 KEEP_SECONDS = 72 * 3600.0
 EXPIRY_SECONDS = 60.0
+# By how many rows at least the ledger grows before it is written anew: some three megabytes.
+LEDGER_ROWS = 20_000
 DISK_SECONDS = 5.0
 # What may wait in memory until a full disk has room again.
 HELD_BYTES = 64_000_000
@@ -98,8 +100,10 @@ class Spool:
         self._changed = threading.Condition()
         self._entries = Entries()
         self._reserved = 0
-        # Of what is on its way into the queue the sinks, as the ledger has them.
-        self._planned: dict[str, tuple[str, ...]] = {}
+        # Of what is on its way into the queue, as the ledger has it.
+        self._planned: dict[str, Row] = {}
+        # A file that should be gone could not be removed: rows that are done with tell of it.
+        self._untidy = False
         self._notes: deque[Row] = deque(maxlen=NOTES)
         self._next_expiry = 0.0
         self._losses: Counter[str] = Counter()
@@ -232,13 +236,14 @@ class Spool:
                 return
             # Whatever the disk says, nothing is to be delivered any more.
             del self._entries[segment]
-            try:
-                self._ledger.append(row, sync=True)
-                self._queue.remove(segment)
-            except StorageFull:
-                # Draining is what frees a full disk. A crash right here counts the segment as lost; it is not.
-                self._queue.remove(segment)
-                self._ledger.append(row, sync=True)
+            with self._tidily():
+                try:
+                    self._ledger.append(row, sync=True)
+                    self._queue.remove(segment)
+                except StorageFull:
+                    # Draining is what frees a full disk. A crash right here counts the segment as lost; it is not.
+                    self._queue.remove(segment)
+                    self._ledger.append(row, sync=True)
 
     def reject(self, segment: str, sink: str, reason: str) -> None:
         """The sink will never take it; the segment is kept. Raises StorageError."""
@@ -298,7 +303,7 @@ class Spool:
         Nothing may be claimed. Raises StorageError; the next try finishes it.
         """
         name, size = copy.manifest.id, _size(copy)
-        with self._changed:
+        with self._changed, self._tidily():
             entry = self._entries[segment]
             left = tuple(sink for sink, delivery in entry.sinks.items() if delivery.state != "acked")
             if left:
@@ -441,9 +446,11 @@ class Spool:
         name, draft = sealed.manifest.id, draft_id(sealed.manifest)
         try:
             with self._changed:
-                if not self._journal.holds(draft) and self._planned.get(name) != wanted:
-                    self._ledger.append(Row("put", name, wanted, size, at_ms=_now_ms(), planned=True), sync=True)
-                    self._planned[name] = wanted
+                known = self._planned.get(name)
+                if not self._journal.holds(draft) and (known is None or known.sinks != wanted):
+                    plan = Row("put", name, wanted, size, at_ms=_now_ms(), planned=True)
+                    self._ledger.append(plan, sync=True)
+                    self._planned[name] = plan
             self._queue.write(sealed)
             with self._changed:
                 row = Row("put", name, wanted, size, at_ms=_now_ms(), draft=draft)
@@ -452,14 +459,17 @@ class Spool:
                     self._journal.discard(draft)
                 except StorageError as error:
                     # The row tells the next to open the folder that this draft is none any more.
+                    self._untidy = True
                     self._trouble(error)
                 entry = Entry(session_of(sealed.manifest), size, {sink: Delivery() for sink in wanted}, row.at_ms)
                 self._entries[name] = entry
                 self._planned.pop(name, None)
                 self._changed.notify_all()
         except StorageError:
-            with suppress(StorageError):
+            try:
                 self._queue.remove(name)
+            except StorageError:
+                self._untidy = True
             raise
 
     def _store(self) -> None:
@@ -494,6 +504,7 @@ class Spool:
         """Delete what was put too long ago, once that is noted. Raises StorageError."""
         now_ms = _now_ms()
         self._next_expiry = time.monotonic() + EXPIRY_SECONDS
+        self._tidy()
         if not self._keep_seconds:
             return
         old_ms = now_ms - int(self._keep_seconds * 1000)
@@ -512,8 +523,29 @@ class Spool:
             del self._entries[name]
             self._losses[f"a segment, {words}"] += 1
             log.warning("segment %s: %s", name, words)
-            self._queue.remove(name)
+            with self._tidily():
+                self._queue.remove(name)
         self._changed.notify_all()
+
+    @contextmanager
+    def _tidily(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError:
+            self._untidy = True
+            raise
+
+    def _tidy(self) -> None:
+        """Leave out rows and receipts that nobody needs, once they are many."""
+        if self._untidy:
+            # Whoever opens the folder next sees to it.
+            return
+        try:
+            if self._ledger.grown > max(LEDGER_ROWS, 4 * len(self._entries)):
+                self._ledger.rewrite([*self._rows(), *self._planned.values()])
+            self._receipts.tidy()
+        except StorageError as error:
+            log.info("ledger and receipts stay as they are: %s", error)
 
     def _recover(self) -> Recovery:
         """Reconcile ledger and queue; afterwards the ledger holds the rows of what is still queued."""

@@ -225,6 +225,24 @@ class AppendFile(GrowingFile):
                 if self._file.read(1) != b"\n":
                     _write(self._file, b"\n")
 
+    def replace(self, lines: Iterable[bytes]) -> None:
+        """Have these whole lines in the place of all that is there; durable on return.
+
+        Raises StorageError, with the old ones in place; if it cannot be opened again it is closed.
+        """
+        if self._file.closed:
+            raise StorageError(f"{self._path} is closed.")
+        write_files(self._path.parent, [(self._path.name, lines)])
+        # What is written to the old one is lost from here on. Its descriptor is free for the new one.
+        self._file.close()
+        with guarded(self._path):
+            self._file = FileIO(self._path, "a+", opener=_private)
+
+    def size(self) -> int:
+        """In bytes. Raises StorageError."""
+        with guarded(self._path):
+            return self._path.stat().st_size
+
 
 class FolderLock:
     """A process's claim on a folder, gone with the process however it ends.

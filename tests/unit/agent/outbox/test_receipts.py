@@ -22,6 +22,29 @@ def test_receipts_are_kept_in_order_and_torn_ones_left_out(tmp_path: Path) -> No
     assert list(read_receipts(tmp_path)) == [first, second]
 
 
+def test_of_too_many_the_newest_final_ones_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.outbox.receipts.MOST_BYTES", 10_000)
+    receipts = Receipts(tmp_path)
+    for number in range(40):
+        receipts.add(Receipt(number, "a" * 32, "dir:x", "retry" if number % 2 else "delivered", ""))
+    receipts.tidy()
+    assert len(list(read_receipts(tmp_path))) == 40
+    receipts.close()
+    with (tmp_path / FILE).open("ab") as file:
+        file.write(b"{torn\n")
+    receipts = Receipts(tmp_path)
+    for number in range(40, 160):
+        receipts.add(Receipt(number, "a" * 32, "dir:x", "retry" if number % 2 else "delivered", ""))
+        receipts.tidy()
+        assert (tmp_path / FILE).stat().st_size <= 10_000 + 200
+    receipts.close()
+    kept = list(read_receipts(tmp_path))
+    assert kept[-1].ms == 159
+    delivered = [receipt.ms for receipt in kept if receipt.outcome == "delivered"]
+    assert delivered == list(range(delivered[0], 160, 2))
+    assert len(delivered) > 20
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [

@@ -26,6 +26,7 @@ from agent.outbox.spool import Recovery, Rejection, Spool, open_free
 from agent.outbox.waiting import waiting
 from agent.replay.validator import validate
 from agent.store.disk import FolderTaken
+from agent.store.recording import Recording
 
 SINKS = ("dir:/a", "collector:http://b")
 A, B = SINKS
@@ -51,6 +52,12 @@ def deliver_all(spool: Spool, sink: str) -> list[str]:
         spool.ack(sealed.manifest.id, sink)
         done.append(sealed.manifest.id)
     return done
+
+
+def rewrite(spool: Spool) -> None:
+    """As when its ledger has become long."""
+    spool._ledger.grown = 1_000_000
+    spool._tidy()
 
 
 class SpoolModel(RuleBasedStateMachine):
@@ -116,6 +123,11 @@ class SpoolModel(RuleBasedStateMachine):
         self.left.clear()
         self.spool = Spool(self.spool.folder)
         assert self.spool.recovery == Recovery()
+
+    @rule()
+    def tidy(self) -> None:
+        rewrite(self.spool)
+        self.left.clear()
 
     @rule(cut=st.integers(0, 200))
     def crash(self, cut: int) -> None:
@@ -598,6 +610,65 @@ def test_what_neither_disk_nor_memory_takes_is_counted(tmp_path: Path, monkeypat
     spool.close()
 
 
+def test_a_ledger_that_grew_long_is_written_anew_while_the_spool_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.outbox.spool.LEDGER_ROWS", 10)
+    monkeypatch.setattr("agent.outbox.spool.EXPIRY_SECONDS", 0.0)
+    spool = Spool(tmp_path / "s")
+    spool.put(SEGMENTS[0], SINKS)
+    spool.ack(take(spool).manifest.id, A)
+    for _ in range(20):
+        spool.put(SEGMENTS[3], [A])
+        spool.ack(take(spool).manifest.id, A)
+        assert len(read_ledger(tmp_path / "s").rows) < 16
+    spool.retry(take(spool, B).manifest.id, B, 0.0, "down")
+    rewrite(spool)
+    spool.put(SEGMENTS[4], [B])
+    # What a kill leaves.
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "s", copy)
+    spool.close()
+    spool = Spool(copy)
+    assert (spool.recovery, spool.pending(A), spool.pending(B)) == (Recovery(), 0, 2)
+    assert spool.attempts(SEGMENTS[0].manifest.id, B) == 1
+    spool.close()
+
+
+def test_rows_that_tell_of_a_file_that_could_not_be_removed_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "s")
+    spool.put(SEGMENTS[0], [A])
+    name = take(spool).manifest.id
+
+    def stuck(recording: Recording, segment_id: str) -> None:
+        raise StorageError("It stays.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recording, "remove", stuck)
+        with pytest.raises(StorageError, match="It stays"):
+            spool.ack(name, A)
+    rewrite(spool)
+    spool.close()
+    spool = Spool(tmp_path / "s")
+    assert spool.adopt([B]) == 0
+    assert list((tmp_path / "s/queue/segments").iterdir()) == []
+    spool.close()
+
+
+def test_an_orphan_is_one_after_its_ledger_was_written_anew(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s")
+    spool.put(SEGMENTS[0], [A])
+    spool.close()
+    (tmp_path / "s" / FILE).unlink()
+    for _ in range(2):
+        spool = Spool(tmp_path / "s")
+        assert spool.recovery.orphans == 1
+        rewrite(spool)
+        spool.close()
+
+
 def test_a_crash_at_any_file_operation_loses_nothing(tmp_path: Path) -> None:
     run_as_script(__file__, tmp_path)
 
@@ -611,9 +682,11 @@ def _work(folder: Path) -> None:
     for number, sealed in enumerate(SEGMENTS[:2]):
         spool.put(sealed, [A])
         (folder / f"put{number}").touch()
+    rewrite(spool)
     name = take(spool).manifest.id
     (folder / "delivered0").touch()
     spool.ack(name, A)
+    rewrite(spool)
     spool.reject(take(spool).manifest.id, A, "no")
     spool.close()
 

@@ -147,6 +147,21 @@ def test_a_torn_line_is_ended_at_open(tmp_path: Path) -> None:
     assert path.read_bytes() == b"one\ntw\nthree\n"
 
 
+def test_all_lines_are_replaced_and_more_come_after_them(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    file = AppendFile(path)
+    file.append(b"old\n", sync=False)
+    file.replace(iter([b"new\n", b"newer\n"]))
+    file.append(b"last\n", sync=True)
+    assert path.read_bytes() == b"new\nnewer\nlast\n"
+    assert file.size() == 15
+    assert path.stat().st_mode & 0o777 == 0o600
+    file.close()
+    with pytest.raises(StorageError, match="closed"):
+        file.replace([])
+    assert path.read_bytes() == b"new\nnewer\nlast\n"
+
+
 def test_the_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with subprocess.Popen(
