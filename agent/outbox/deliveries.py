@@ -27,13 +27,15 @@ class Delivery:
 @dataclass(slots=True)
 class Entry:
     """A segment in the queue. `session` is what its deliveries to one sink must not overtake each other in; `planned`
-    = it was to be written, and nobody said that it was."""
+    = it was to be written, and nobody said that it was; `since` = when this process put it, in seconds of a clock that
+    nobody sets, None for what was there before."""
 
     session: tuple[str, int]
     size: int
     sinks: dict[str, Delivery] = field(default_factory=dict)
     at_ms: int = 0
     planned: bool = False
+    since: float | None = None
 
     @property
     def finished(self) -> bool:

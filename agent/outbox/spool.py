@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -47,6 +48,8 @@ BUDGET_BYTES = 4_000_000_000
 RESERVE_BYTES = 50_000_000
 KEEP_SECONDS = 72 * 3600.0
 EXPIRY_SECONDS = 60.0
+# By so much no clock drifts meanwhile: it was set.
+SET_MS = 60_000
 # By how many rows at least the ledger grows before it is written anew: some three megabytes.
 LEDGER_ROWS = 20_000
 DISK_SECONDS = 5.0
@@ -461,8 +464,8 @@ class Spool:
                     # The row tells the next to open the folder that this draft is none any more.
                     self._untidy = True
                     self._trouble(error)
-                entry = Entry(session_of(sealed.manifest), size, {sink: Delivery() for sink in wanted}, row.at_ms)
-                self._entries[name] = entry
+                sinks = {sink: Delivery() for sink in wanted}
+                self._entries[name] = Entry(session_of(sealed.manifest), size, sinks, row.at_ms, since=_steady())
                 self._planned.pop(name, None)
                 self._changed.notify_all()
         except StorageError:
@@ -504,6 +507,7 @@ class Spool:
         """Delete what was put too long ago, once that is noted. Raises StorageError."""
         now_ms = _now_ms()
         self._next_expiry = time.monotonic() + EXPIRY_SECONDS
+        self._date(now_ms)
         self._tidy()
         if not self._keep_seconds:
             return
@@ -526,6 +530,18 @@ class Spool:
             with self._tidily():
                 self._queue.remove(name)
         self._changed.notify_all()
+
+    def _date(self, now_ms: int) -> None:
+        """What this process put is as old as it is, whatever the clock said then: a host may boot days behind."""
+        moved = False
+        for entry in self._entries.values():
+            if entry.since is not None:
+                at_ms = now_ms - round((_steady() - entry.since) * 1000)
+                if abs(at_ms - entry.at_ms) > SET_MS:
+                    entry.at_ms, moved = at_ms, True
+        if moved:
+            # For the next process, too.
+            self._ledger.grown += LEDGER_ROWS + 4 * len(self._entries)
 
     @contextmanager
     def _tidily(self) -> Iterator[None]:
@@ -638,6 +654,11 @@ def open_free(folder: Path, budget: int = BUDGET_BYTES, keep_seconds: float = KE
             f"All {SPOOLS} spools in {folder} are in use.", "Set ANDROID_REPLAY_SPOOL to another folder."
         )
     return free
+
+
+def _steady() -> float:
+    """Seconds of a clock that nobody sets, and that goes on while the host sleeps where there is one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 def _now_ms() -> int:

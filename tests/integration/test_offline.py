@@ -41,7 +41,12 @@ class Days:
                 days._pass(timeout)
                 return False
 
-        clock = SimpleNamespace(monotonic=lambda: self.now, time_ns=lambda: START_MS * 1_000_000 + int(self.now * 1e9))
+        clock = SimpleNamespace(
+            monotonic=lambda: self.now,
+            time_ns=lambda: START_MS * 1_000_000 + int(self.now * 1e9),
+            clock_gettime=lambda clock: self.now,
+            CLOCK_BOOTTIME=7,
+        )
         names = {name: getattr(threading, name) for name in ("Lock", "Event", "Thread")}
         for module in ("spool", "uploader"):
             monkeypatch.setattr(f"agent.outbox.{module}.time", clock)

@@ -496,6 +496,30 @@ def test_what_waits_for_too_long_is_deleted_and_noted(tmp_path: Path) -> None:
     assert file.exists()
 
 
+def test_what_was_put_before_the_clock_was_set_is_as_old_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = {"ms": 1_700_000_000_000, "s": 1000.0}
+    monkeypatch.setattr("agent.outbox.spool._now_ms", lambda: clock["ms"])
+    monkeypatch.setattr("agent.outbox.spool._steady", lambda: clock["s"])
+    monkeypatch.setattr("agent.outbox.spool.EXPIRY_SECONDS", 0.0)
+    spool = Spool(tmp_path / "s", keep_seconds=3600)
+    spool.put(SEGMENTS[0], SINKS)
+    spool.ack(take(spool, A).manifest.id, A)
+    # Ten days and 30 minutes later, says the host, of which the ten days were never there.
+    clock["ms"] += 10 * 86_400_000 + 1_800_000
+    clock["s"] += 1800
+    spool.retry(take(spool, B).manifest.id, B, 0.0, "down")
+    assert spool.expired == []
+    spool.close()
+    spool = Spool(tmp_path / "s", keep_seconds=3600)
+    assert (spool.expired, spool.pending(A), spool.pending(B)) == ([], 0, 1)
+    clock["ms"] += 1_900_000
+    assert spool.claim(B) is None
+    assert [receipt.segment for receipt in spool.expired] == [SEGMENTS[0].manifest.id]
+    spool.close()
+
+
 def test_nothing_is_too_old_without_a_limit_or_a_clock(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s")
     for sealed in SEGMENTS[:2]:
