@@ -286,8 +286,14 @@ class CeleryFarm:
             host = "" if host == STOPPER else host
             where = queue.decode()
             if report is not None:
-                said = read_report(report)
-                jobs.append(JobFacts(job, "ended", where, said.host, said.serial, said.outcome))
+                try:
+                    said = read_report(report)
+                except ConfigError as error:
+                    # One that cannot be read hides no other.
+                    log.warning("job %s: %s", job[:8], error)
+                    jobs.append(JobFacts(job, "ended", where, host, serial))
+                else:
+                    jobs.append(JobFacts(job, "ended", where, said.host, said.serial, said.outcome))
             else:
                 jobs.append(JobFacts(job, "running" if claim else "queued", where, host, serial))
         return FarmFacts(tuple(hosts), tuple(jobs))

@@ -24,6 +24,7 @@ MOST_WANTED = 3
 MOST_TAGS = 8
 ROWS = 1000
 CELL = 500
+LINE = 2000
 
 Outcome = Literal["passed", "failed", "device-lost", "host-lost", "stopped", "expired", "refused", "lost"]
 MEANINGS: Mapping[Outcome, str] = {
@@ -44,7 +45,7 @@ Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
 # As adb prints them: no blanks, nothing that ends a line.
 Serial = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:\[\]%-]{0,119}$")]
 Word = Annotated[str, StringConstraints(max_length=32_000, pattern=r"^[^\x00]*$")]
-Line = Annotated[str, StringConstraints(max_length=2000)]
+Line = Annotated[str, StringConstraints(max_length=LINE)]
 Cell = str | int | float | bool | None
 _STRICT = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -132,7 +133,7 @@ class JobReport(BaseModel):
 
     def noting(self, words: str) -> JobReport:
         """The same, with more to its reason."""
-        return self.model_copy(update={"reason": f"{self.reason} {words}".strip()[:2000]})
+        return self.model_copy(update={"reason": f"{self.reason} {words}".strip()[:LINE]})
 
 
 def read_job(data: bytes | str | Mapping[str, Any]) -> Job:
@@ -191,6 +192,18 @@ def rows(table: Sequence[Mapping[str, Any]]) -> tuple[tuple[dict[str, Cell], ...
             break
         kept.append(cells)
     return tuple(kept), len(table) - len(kept)
+
+
+def places(paths: Sequence[str]) -> tuple[str, ...]:
+    """What a report can hold of where recordings went, the first ones."""
+    kept: list[str] = []
+    size = 0
+    for path in paths[:ROWS]:
+        size += len(orjson.dumps(path[:LINE])) + 1
+        if size > REPORT_BYTES // 4:
+            break
+        kept.append(path[:LINE])
+    return tuple(kept)
 
 
 def _cell(value: Any) -> Cell:

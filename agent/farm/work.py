@@ -19,7 +19,7 @@ import orjson
 
 from agent.errors import StorageError
 from agent.farm.delivery import REPLAY, Courier
-from agent.farm.job import ROWS, Job, JobReport, Outcome, rows
+from agent.farm.job import LINE, Job, JobReport, Outcome, places, rows
 from agent.farm.lease import MARK, Lease, end_marked
 from agent.store.disk import guarded, make_folder
 
@@ -104,7 +104,10 @@ class Bench:
 
         def report(outcome: Outcome, reason: str = "", code: int | None = None, said: _Said = NOTHING) -> JobReport:
             table, left_out = rows(said.table)
-            places, problem = self.courier(folder / REPLAYS, f"{job.index}-{job.id}", job.sinks)
+            went, problem = self.courier(folder / REPLAYS, f"{job.index}-{job.id}", job.sinks)
+            went = [*went, *_places(folder)]
+            told = places(went)
+            more = f"{len(went) - len(told)} replays more are in {folder / REPLAYS}." if len(told) < len(went) else ""
             return JobReport(
                 job=job.id,
                 outcome=outcome,
@@ -113,13 +116,13 @@ class Bench:
                 index=job.index,
                 count=job.count,
                 exit_code=code,
-                reason=f"{reason} {problem}".strip()[:2000],
+                reason=" ".join(filter(None, (reason, problem, more)))[:LINE],
                 began_ms=began_ms,
                 ended_ms=self.now_ms(),
                 table=table,
                 left_out=left_out,
-                replays=tuple([place[:2000] for place in (*places, *_places(folder))][:ROWS]),
-                log=str(folder / LOG)[:2000],
+                replays=told,
+                log=str(folder / LOG)[:LINE],
             )
 
         if ending.outcome is not None:
@@ -258,7 +261,7 @@ def _test(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _places(folder: Path) -> list[str]:
     """Where recordings are: the replays in the job's own folder."""
-    return [str(file)[:2000] for file in sorted((folder / REPLAYS).glob(REPLAY))[:ROWS]]
+    return [str(file) for file in sorted((folder / REPLAYS).glob(REPLAY))]
 
 
 def _end(process: subprocess.Popen[bytes], done: threading.Event, seal_seconds: float) -> None:

@@ -10,7 +10,7 @@ from fakes.broker import redis_server
 from farming.redis_server import PASSWORD
 
 from agent.errors import ConfigError, FarmError
-from agent.farm.job import Job
+from agent.farm.job import Job, JobReport
 
 celery = pytest.importorskip("agent.farm.celery", reason="Celery (extra `farm`) is not installed")
 
@@ -72,6 +72,23 @@ def test_what_redis_lost_is_reported(tmp_path: Path) -> None:
         store.put(f"claim:{gone.id}", b'["there", "B2"]')
         found = farm.report(gone.id) or farm.report(gone.id)
         assert (found.outcome, found.host, found.serial) == ("host-lost", "there", "B2")
+        store.close()
+        farm.close()
+
+
+def test_a_report_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as redis:
+        farm = celery.CeleryFarm(redis.url)
+        jobs = [Job(command=PASS) for _ in range(2)]
+        for job in jobs:
+            farm.submit(job)
+        store = celery.Store(redis.url)
+        store.put(f"report:{jobs[0].id}", b"{" + b" " * 600_000)
+        store.put(f"report:{jobs[1].id}", JobReport(job=jobs[1].id, outcome="passed").model_dump_json().encode())
+        assert {job.id: (job.state, job.outcome) for job in farm.status().jobs} == {
+            jobs[0].id: ("ended", ""),
+            jobs[1].id: ("ended", "passed"),
+        }
         store.close()
         farm.close()
 

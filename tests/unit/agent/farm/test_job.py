@@ -13,6 +13,7 @@ from agent.farm.job import (
     Job,
     JobReport,
     fits,
+    places,
     queues,
     read_job,
     read_report,
@@ -101,6 +102,21 @@ def test_a_table_is_cut_to_what_a_report_holds() -> None:
     assert read_report(report.model_dump_json()) == report
     few, left_out = rows([{"test": "x" * 500, "a": "y" * 500}] * 1000)
     assert 0 < len(few) < 1000 == len(few) + left_out
+
+
+def test_however_long_paths_are_a_report_can_be_read() -> None:
+    paths = ["/" + "p" * 259 + str(n) for n in range(1000)]
+    table, left_out = rows([{"test": "é" * 500, "a": "\x01" * 500}] * 1000)
+    for many in (paths, ["\x01" * 3000] * 1000, ["ü" * 1999] * 1000):
+        kept = places(many)
+        assert 0 < len(kept) < 1000
+        assert list(kept) == [path[:2000] for path in many[: len(kept)]]
+        line = "\x01" * 2000
+        report = JobReport(
+            job="0" * 32, outcome="passed", table=table, left_out=left_out, replays=kept, reason=line, log=line,
+            host=line, serial=line,
+        )  # fmt: skip
+        assert read_report(report.model_dump_json()) == report
 
 
 def test_a_report_says_whether_it_was_cut_short() -> None:

@@ -13,7 +13,7 @@ from fakes.wait import until
 from farming.running import PREFIX, nowhere
 
 from agent.farm import work
-from agent.farm.job import Job, JobReport
+from agent.farm.job import Job, JobReport, read_report
 from agent.farm.lease import Lease, marked
 from agent.farm.work import LOG, OUTPUT, Bench, Ending, now_ms
 
@@ -46,6 +46,19 @@ def test_the_recorder_is_told_what_the_job_says(lease: Lease, tmp_path: Path) ->
         f"--device A1 --out {replays} --json --keep failed --app com.x -- make -k"
     )  # fmt: skip
     assert report.replays == ()
+
+
+def test_a_report_names_the_replays_that_it_can_hold_and_says_how_many_more_there_are(
+    lease: Lease, tmp_path: Path
+) -> None:
+    make = (
+        "import sys, pathlib; out = pathlib.Path(sys.argv[sys.argv.index('--out') + 1]); out.mkdir()\n"
+        "for n in range(700): (out / f'{n:0200}.replay').touch()"
+    )
+    report = _bench(tmp_path, (*PYTHON, make)).work(Job(command=("make",)), lease, Ending())
+    assert read_report(report.model_dump_json()) == report
+    assert 300 < len(report.replays) < 700
+    assert f"{700 - len(report.replays)} replays more are in {tmp_path}" in report.reason
 
 
 def test_the_command_s_own_code_is_reported_beside_the_recorder_s(lease: Lease, tmp_path: Path) -> None:
