@@ -108,7 +108,7 @@ def _devices(statuses: list[DeviceStatus]) -> Iterable[Metric]:
 
 def _outbox(figures: Figures) -> Iterable[Metric]:
     spool = figures.spool
-    yield _value(_gauge("backlog_bytes", "Bytes of the segments in the spool."), spool.used)
+    yield _value(_gauge("backlog_bytes", "Bytes of the segments in the spool, open ones included."), spool.used)
     waiting = _gauge("backlog_segments", "Segments in the spool that a sink has still to get.", "sink")
     uploads = _counter("uploads", "Answers of a sink; delivered and skipped ones are done.", "sink", "outcome")
     delivered = _counter("delivered_bytes", "Bytes of the delivered segments, as stored.", "sink")
