@@ -157,7 +157,7 @@ def test_pictures_say_when_they_were_drawn(lab: Lab, world: World, phone: Phone,
             drawn_ms = lab.call(lambda: world.truth()[-1].code)
             frame = picture_of(device, coded(drawn_ms, strip), "the picture of that moment")
             # Whoever asks again gets the same, or what the encoder sent once more of a screen that stands still.
-            again = device.screen().capture(soon())
+            again = picture_of(device, of(source), "a picture of the stream once more")
             assert again is frame or (again.stamp > frame.stamp and code_of(again, strip) == drawn_ms)
             drawn_ns = drawn_ms * 1_000_000 - truth_ns
             # The code has whole milliseconds.
