@@ -194,8 +194,7 @@ class Collector:
             place = {"device_id": upload.device_id, "session_id": upload.session_id}
             rows = [write({**place, "interaction": item}, f"event {index}") for index, item in enumerate(items)]
             with self._appending:
-                for row in rows:
-                    self._interactions.append(row + b"\n", sync=False)
+                self._interactions.append(b"".join(row + b"\n" for row in rows), sync=True)
             return {"code": 200, "interactions": len(items)}
         events = parse(data)
         if upload.key is not None and upload.key.parts > 1:

@@ -337,12 +337,16 @@ def test_a_segment_without_its_first_part_takes_no_room() -> None:
     assert parts.add(Key("a" * 8, 2, 2), [b"x"]) == [b"x" * 60, b"x"]
 
 
-def test_interactions_are_kept_line_by_line(collector: Collecting, track) -> None:
+def test_interactions_are_kept_line_by_line(collector: Collecting, track, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(sys, "audit", lambda event, *about: synced.append(event) if "store" in event else None)
     sent = json.dumps({"version": 1, "events": ['{"x":1}', {"y": "line\nbreak"}]}).encode()
     answer = track(gzip.compress(sent), query={"type": "interaction"}, content_encoding="gzip")
     assert answer.json() == {"code": 200, "interactions": 2}
     lines = (collector.recording.path / "interactions.jsonl").read_bytes().splitlines()
     assert [json.loads(line)["interaction"] for line in lines] == ['{"x":1}', {"y": "line\nbreak"}]
+    # Said to be kept once they are on the disk, all of a post at once.
+    assert synced.count("agent.store.sync") == 1
     assert json.loads(lines[0])["device_id"] == DEVICE
     assert track(b'{"events":[]}', query={"type": "interaction"}).status_code == 400
 
