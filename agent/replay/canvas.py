@@ -31,9 +31,11 @@ COVER_LUMA, COVER_CHROMA = 126, 128
 BLACK_LUMA = 20
 # What shrinking a picture draws into a pixel comes from at most two pixels around it.
 GROW = 2
-# A transform block of H.264 is 8 pixels, in colour, too: what is in it may ring all over it, and deblocking (H.264 8.7)
-# reaches three pixels into the next. A pixel of its edge may hold what the phone's scaler drew beyond it.
+# A transform block of H.264 is 8 pixels: what is in it may ring all over it, and deblocking (H.264 8.7) reaches three
+# pixels into the next. A pixel of its edge may hold what the phone's scaler drew beyond it. The mean colours of a whole
+# macroblock are transformed once more together (8.5.11.1): so far its colour may be off.
 BLOCK, DEBLOCKED, SCALED = 8, 4, 1
+MACROBLOCK = 16
 # Where colour has half the pixels of brightness, as in Android's JPEG, a block of it is 16 (ITU-T T.81 A.2), and what
 # enlarges it draws a pixel from the next.
 JPEG_UNIT, JPEG_SMOOTHED = 16, 2
@@ -212,9 +214,10 @@ class I420Canvas:
         """A copy with the covers burnt in. A video comes in about the wanted size: it is not scaled to `width`."""
         burnt = I420Canvas(self._data.copy(), self.size, self.screen, self._origin)
         for cover in covers:
-            blocks = _blocks(_outer(cover, self.size, self.screen, SCALED), BLOCK, self._origin)
-            b = _grown(blocks, DEBLOCKED).intersect(self.whole)
+            drawn = _outer(cover, self.size, self.screen, SCALED)
+            b = _grown(_blocks(drawn, BLOCK, self._origin), DEBLOCKED).intersect(self.whole)
             burnt._y[b.top : b.bottom, b.left : b.right] = COVER_LUMA
+            b = _grown(_blocks(drawn, MACROBLOCK, self._origin), DEBLOCKED).intersect(self.whole)
             for plane in (burnt._u, burnt._v):
                 plane[b.top // 2 : b.bottom // 2, b.left // 2 : b.right // 2] = COVER_CHROMA
         return burnt

@@ -15,6 +15,7 @@ from PIL import Image
 from agent.model import Canvas
 from agent.replay.canvas import (
     COVER,
+    COVER_CHROMA,
     COVER_LUMA,
     MAX_BOXES,
     NOISE,
@@ -88,6 +89,18 @@ def test_a_video_is_covered_in_whole_blocks_and_beyond(cover: Bounds) -> None:
     assert grey(rgb[top:bottom, left:right])
     rows, columns = np.nonzero((rgb != I420Canvas(planes(), VIDEO, SCREEN).rgb()[0, 0]).any(axis=2))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (top, bottom - 1, left, right - 1)
+
+
+def test_what_is_left_of_a_macroblock_has_no_colour() -> None:
+    data = np.full(540 * 1200 * 3 // 2, 90, np.uint8)
+    # Its left edge is in the second half of a macroblock that begins at 112.
+    shown = I420Canvas(data, VIDEO, SCREEN).masked([Bounds(248, 400, 280, 440)], 540)
+    found = []
+    for plane in shown._parts(shown.whole):
+        rows, columns = np.nonzero(plane != 90)
+        found.append((columns.min(), columns.max() + 1, rows.min(), rows.max() + 1, *np.unique(plane[rows, columns])))
+    assert found[0] == (116, 148, 188, 228, COVER_LUMA)
+    assert found[1] == found[2] == (54, 74, 94, 114, COVER_CHROMA)
 
 
 def test_the_blocks_of_a_video_that_was_cropped_begin_where_the_coded_picture_did() -> None:
