@@ -63,14 +63,15 @@ _COVER_WORD = 0xFF000000 | COVER << 16 | COVER << 8 | COVER
 class RgbaCanvas:
     """A picture of 4 bytes a pixel, (height, width, 4), the fourth without meaning. Never painted in place.
 
-    `lossy` = it was decoded from a JPEG: what stood in a masked place may ring around it.
+    `jpeg` is the size of the JPEG from which it was decoded, maybe shrunk: what stood in a masked place may ring around it
+    in that.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8], screen: Size | None = None, *, lossy: bool = False) -> None:
+    def __init__(self, pixels: NDArray[np.uint8], screen: Size | None = None, *, jpeg: Size | None = None) -> None:
         self._pixels = pixels
         self.size = Size(pixels.shape[1], pixels.shape[0])
         self.screen = screen or self.size
-        self._lossy = lossy
+        self._jpeg = jpeg
         self._shrunk: tuple[Size, NDArray[np.uint8]] | None = None
 
     @property
@@ -97,12 +98,12 @@ class RgbaCanvas:
         size = scaled(self.size, width)
         burnt = np.array(self._pixels if size == self.size else self._small(size), copy=True, order="C")
         words = burnt.view(np.uint32)[:, :, 0]
-        exact = size == self.size and not self._lossy
         for cover in covers:
-            if self._lossy:
-                # A JPEG has the screen's pixels, and was maybe shrunk as it was decoded.
-                cover = _grown(_blocks(cover, JPEG_UNIT), JPEG_SMOOTHED)
-            b = _outer(cover, size, self.screen, 0 if exact else GROW)
+            if self._jpeg is None:
+                b = _outer(cover, size, self.screen, 0 if size == self.size else GROW)
+            else:
+                coded = _grown(_blocks(_outer(cover, self._jpeg, self.screen, 0), JPEG_UNIT), JPEG_SMOOTHED)
+                b = _outer(coded, size, self._jpeg, GROW)
             words[b.top : b.bottom, b.left : b.right] = _COVER_WORD
         return RgbaCanvas(burnt, self.screen)
 
@@ -299,7 +300,8 @@ def canvas(frame: Frame, width: int) -> Canvas:
         if size.width % 2 or size.height % 2 or len(frame.data) * 2 != size.width * size.height * 3:
             raise FrameMalformed("", "decode", f"{len(frame.data)} bytes for {size.width}x{size.height}")
         return I420Canvas(np.frombuffer(frame.data, np.uint8), size, frame.screen, frame.origin)
-    return RgbaCanvas(picture.decode(frame, width), frame.screen, lossy=frame.media_type == "image/jpeg")
+    jpeg = frame.size if frame.media_type == "image/jpeg" else None
+    return RgbaCanvas(picture.decode(frame, width), frame.screen, jpeg=jpeg)
 
 
 @lru_cache(maxsize=8)

@@ -275,19 +275,25 @@ def test_a_jpeg_is_decoded_no_larger_than_wanted() -> None:
     assert canvas(frame("image/jpeg", picture, SCREEN), 2000).size == SCREEN
 
 
-@pytest.mark.parametrize("width", [1080, 540, 412])
+@pytest.mark.parametrize(("size", "width"), [(SCREEN, 1080), (SCREEN, 540), (SCREEN, 412), (VIDEO, 540), (VIDEO, 300)])
 @given(rectangles)
 @settings(max_examples=20)
-def test_what_rings_around_a_mask_of_a_jpeg_is_covered_too(width: int, cover: Bounds) -> None:
+def test_what_rings_around_a_mask_of_a_jpeg_is_covered_too(size: Size, width: int, cover: Bounds) -> None:
     inside = cover.intersect(Bounds(0, 0, SCREEN.width, SCREEN.height))
     if inside.empty:
         return
-    pixels = np.full((SCREEN.height, SCREEN.width, 3), 250, np.uint8)
-    blank = canvas(frame("image/jpeg", simplejpeg.encode_jpeg(pixels, 80, "RGB", "420"), SCREEN), width)
+    step = SCREEN.width // size.width
+    inside = Bounds(inside.left // step, inside.top // step, -(-inside.right // step), -(-inside.bottom // step))
+    pixels = np.full((size.height, size.width, 3), 250, np.uint8)
+
+    def shown() -> Canvas:
+        return canvas(frame("image/jpeg", simplejpeg.encode_jpeg(pixels, 80, "RGB", "420"), size), width)
+
+    blank = shown()
     # Green and magenta by turns: as coarse in colour as in brightness.
     pixels[inside.top : inside.bottom, inside.left : inside.right] = (0, 255, 0)
     pixels[inside.top : inside.bottom : 2, inside.left : inside.right] = (255, 0, 255)
-    drawn = canvas(frame("image/jpeg", simplejpeg.encode_jpeg(pixels, 80, "RGB", "420"), SCREEN), width)
+    drawn = shown()
     assert (drawn.masked([cover], width).rgb() == blank.masked([cover], width).rgb()).all()
 
 
