@@ -63,8 +63,8 @@ _COVER_WORD = 0xFF000000 | COVER << 16 | COVER << 8 | COVER
 class RgbaCanvas:
     """A picture of 4 bytes a pixel, (height, width, 4), the fourth without meaning. Never painted in place.
 
-    `jpeg` is the size of the JPEG from which it was decoded, maybe shrunk: what stood in a masked place may ring around it
-    in that.
+    `jpeg` is the size of the JPEG from which it was decoded, maybe shrunk: what stood in a masked place may ring around
+    it in that.
     """
 
     def __init__(self, pixels: NDArray[np.uint8], screen: Size | None = None, *, jpeg: Size | None = None) -> None:
