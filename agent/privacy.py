@@ -37,6 +37,7 @@ MAX_KNOWN_CHARS = 200
 _WANTED = f"A rule is FIELD=PATTERN, with FIELD one of {', '.join(FIELDS)}."
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _WILD = re.compile(r"[*?\[]")
+_TORN = re.compile(r"""(?:[+(]?\d[\d ().+/-]*|[^\s,;"'`{}\[\]()<>=]+)(?<=[\w@.%+-])$""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,12 @@ def starred(text: str, spans: Iterable[Span]) -> str:
             parts += (text[done:start], STARS)
         done = end = max(end, stop)
     return "".join((*parts, text[done:])) if parts else text
+
+
+def torn(text: str) -> tuple[Span, ...]:
+    """The last word or row of digits of a text that was cut: half a secret has no form."""
+    match = _TORN.search(text, max(0, len(text) - MAX_REACH))
+    return (match.span(),) if match is not None else ()
 
 
 def rule(action: Action, text: str, where: str = "") -> Rule:

@@ -149,8 +149,11 @@ def unquote(body: str) -> str:
     def back(found: re.Match[str]) -> str:
         return chr(int(found[1], 16)) if found[1] else _ESCAPES.get(found[2], found[2])
 
-    text = _ESCAPE.sub(back, body)
-    # Two escapes can be the halves of one character; a lone half cannot be written as UTF-8.
+    return paired(_ESCAPE.sub(back, body))
+
+
+def paired(text: str) -> str:
+    """The text with halves of one character joined, and lone ones, which cannot be written as UTF-8, replaced."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -8,7 +8,7 @@ import re
 
 import orjson
 
-from agent.analytics.inspect import Reading
+from agent.analytics.inspect import Reading, paired
 
 MAX_DEPTH = 256
 
@@ -76,7 +76,7 @@ def _load(text: str, end: int) -> Reading:
         pass
     try:  # what JavaScript writes and orjson refuses: lone surrogates; the depth is bounded by `read`
         value = json.dumps(json.loads(text), ensure_ascii=False)
-        return Reading(json.loads(value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")), end)
+        return Reading(json.loads(paired(value)), end)
     except ValueError:
         return Reading(None, end, "grammar")
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast, get_args
 from agent.analytics.alike import added
 from agent.analytics.drafts import epoch_ms
 from agent.analytics.identity import device_from, device_id, session_from, session_id
+from agent.analytics.inspect import paired
 from agent.analytics.sniffer import HOLD_MS
 from agent.model import EventKind, ParseFailure, Relayed, SegmentEvent
 from bridge.types import Stamp
@@ -152,7 +153,7 @@ class Merge:
 def _sound(value: Any) -> Any:
     """A JSON value without halves of characters: an app that cuts a text may post them, and UTF-8 cannot carry them."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return paired(value)
     if isinstance(value, Mapping):
         return {_sound(key): _sound(each) for key, each in value.items()}
     return [_sound(each) for each in value] if isinstance(value, list) else value

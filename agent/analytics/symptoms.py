@@ -20,6 +20,7 @@ from agent.analytics.identity import (
     effective_session,
 )
 from agent.model import NO_SESSION, ParseFailure, SegmentEvent, Severity
+from agent.privacy import torn
 from bridge.types import LogEntry
 
 _K = TypeVar("_K")
@@ -32,7 +33,6 @@ ENOUGH = 3
 ONLY_RAW = "events show as the SDK's own line only"
 
 MAX_BRIEF = 60
-_TORN = re.compile(r"(?:[+(]?\d[\d ().+/-]*|\S+)$")
 
 _ABRIDGED = re.compile(r"\[TOO BIG formatValueCalls \d|\[Object\]")
 _RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -265,7 +265,10 @@ def _shown(value: object) -> str:
 def _brief(text: str) -> str:
     """A text of MAX_BRIEF characters at most, without the word or number that this would cut: half an address has no
     form by which it is starred."""
-    return text if len(text) <= MAX_BRIEF else _TORN.sub("", text[:MAX_BRIEF]) + "…"
+    if len(text) <= MAX_BRIEF:
+        return text
+    end = min((start for start, _ in torn(text[:MAX_BRIEF])), default=MAX_BRIEF)
+    return text[:end] + "…"
 
 
 def remember(table: OrderedDict[_K, _V], key: _K, value: _V, limit: int) -> _V:

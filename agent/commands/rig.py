@@ -181,7 +181,7 @@ class Rig:
             "devices": [self._keeping.told(status).facts() for status in statuses],
             "uploads": self.uploader.stats(),
             "drained": self.drained,
-            "unstored": self.spool.unstored() + self.spool.dropped,
+            "unstored": self.spool.lost(),
             "expired": len(self.spool.expired),
             # What recording cost this host.
             "cost": {

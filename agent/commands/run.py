@@ -231,7 +231,7 @@ def _run(
 def _missing(spool: Spool, folder: str) -> list[str]:
     """What of a recording did not come into the folder that it is kept in, in sentences. Raises StorageError."""
     told = []
-    if lost := spool.unstored() + spool.dropped:
+    if lost := spool.lost():
         told.append(f"{lost} segments are lost: the disk of {spool.folder} took nothing more.")
     if waiting := spool.pending(folder):
         told.append(f"Not all of it could be stored; {waiting} segments wait in {spool.folder}.")

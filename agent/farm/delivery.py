@@ -122,7 +122,7 @@ class SinkCourier:
             stack.callback(uploader.stop)
             uploader.start()
             uploader.drain(self._upload.flush_seconds)
-            if lost := spool.unstored() + spool.dropped:
+            if lost := spool.lost():
                 problems.append(
                     f"{lost} segments found no room in {self._spools} and are not sent; they are in {folder}."
                 )

@@ -159,6 +159,10 @@ class Spool:
         self._store()
         return len(self._held)
 
+    def lost(self) -> int:
+        """How many segments found no room: dropped, and in memory alone after a last try. Raises as `unstored`."""
+        return self.unstored() + self.dropped
+
     def take_losses(self) -> tuple[Loss, ...]:
         """What was given up since the last call, to be told in a manifest."""
         with self._changed:

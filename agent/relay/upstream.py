@@ -107,7 +107,7 @@ class Upstream:
                 self._learn(write_key, api)
                 await run_in_threadpool(self._keep, write_key, outcome)
                 return outcome
-        if isinstance(outcome, Answer) and 400 <= outcome.status < 500 and outcome.status not in (408, 429):
+        if isinstance(outcome, Answer) and _final(outcome):
             return outcome
         copy = await run_in_threadpool(self._copy, write_key)
         return outcome if copy is None else copy
@@ -124,12 +124,11 @@ class Upstream:
         can tell them the batches wait, for another region's host may be the right one."""
         if write_key and write_key not in self._apis and write_key not in self._asked:
             outcome = await self.settings(write_key, ())
-            known = write_key in self._apis
-            said = isinstance(outcome, Answer) and (outcome.status == 200 or 400 <= outcome.status < 500)
-            if not known and (not said or (isinstance(outcome, Answer) and outcome.status in (408, 429))):
-                return Unreached("the settings of the source, which name its host, could not be had")
-            if not known and len(self._asked) < HOSTS:
-                self._asked.add(write_key)
+            if write_key not in self._apis:
+                if not (isinstance(outcome, Answer) and (outcome.status == 200 or _final(outcome))):
+                    return Unreached("the settings of the source, which name its host, could not be had")
+                if len(self._asked) < HOSTS:
+                    self._asked.add(write_key)
         return self._apis.get(write_key, DEFAULT_API)
 
     async def _ask(
@@ -209,6 +208,11 @@ def parse_url(url: str) -> str:
 def place(folder: Path, url: str) -> Path:
     """The folder of an upstream: what waits for one must never go to another."""
     return folder / (f"upstream-{hashlib.sha256(parse_url(url).encode()).hexdigest()[:12]}" if url else "segment")
+
+
+def _final(answer: Answer) -> bool:
+    """Whether it refuses for good."""
+    return 400 <= answer.status < 500 and answer.status not in (408, 429)
 
 
 def _bytes(text: str) -> bytes:

@@ -10,17 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.model import Canvas, MaskedNode, MaskedSnapshot, MaskLevel, MaskRect, Snapshot
-from agent.privacy import Rules, Span, starred
+from agent.privacy import Rules, Span, starred, torn
 from agent.replay.behind import Behind
 from agent.replay.canvas import covered
 from agent.replay.changes import altered, lively, moved, unsettled
-from agent.replay.motion import AWAY_NS, LATE_NS, SETTLING_NS, WIDE, Motion, enclosed, passed, returned, still
+from agent.replay.motion import AWAY_NS, LATE_NS, SETTLING_NS, Motion, enclosed, passed, returned, still
 from agent.replay.survey import Survey, survey
-from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans, torn
+from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans
 from agent.replay.windows import outside
 from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
 
 GROW = 2
+# Which share of a picture changes when a screen slides, and not when a cursor blinks or a wheel turns.
+WIDE = 0.02
 MAX_PASSWORDS = 4096
 # Touches are judged as they are written: late by the time that uploads take through a relay, or by that before a
 # session is known.
@@ -264,7 +266,7 @@ class Masker:
                 zones.append(silent.zones)
             slack_ns = TOUCH_SLACK_NS
         zones.append(last)
-        # A touch that was turned may lie on the very edge of the screen, and of no zone.
+        # Touches go up to the screen's width and height themselves: that edge is of the last pixel.
         hidden = any(b.contains(t.x, t.y) or b.contains(t.x - 1, t.y - 1) for zone in zones for b in zone)
         return None if hidden else t
 

@@ -26,8 +26,6 @@ PASSING_NS, RETURN_NS = 380_000_000, 350_000_000
 AWAY_NS = 450_000_000
 # What moves is drawn anew each 8 to 17 ms, on a slow phone each 33.
 CALM_NS = 100_000_000
-# Which share of a picture changes when a screen slides, and not when a cursor blinks or a wheel turns.
-WIDE = 0.02
 # Dumps take 20 ms at least.
 KEPT = 64
 

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 from agent.model import MaskLevel
 
@@ -24,21 +25,26 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 class Sort:
     """What a name says of its field: private at every `level` or from medium up only.
 
-    `common` words stand in log lines of any kind, too: there they count before a quoted text or a number alone.
+    `common` words stand in log lines of any kind, too: there they count before a quoted text or a number alone. What
+    stands unquoted behind a colon is a `word`, a `phrase` up to the next comma or bracket, or all of a header's `line`.
     """
 
     always: bool
     common: bool
+    reach: Literal["word", "phrase", "line"] = "word"
 
 
 _SORTS = {
-    Sort(always=True, common=False): (
-        "password", "passwd", "passwort", "passcode", "passphrase", "pwd", "secret", "token", "jwt", "csrf",
-        "authorization", "cookie", "credential", "cardnumber", "cvv", "cvc", "iban", "pin", "otp", "ssn", "apikey",
-        "writekey", "accesskey", "authkey", "privatekey", "secretkey", "signingkey", "encryptionkey", "sessionkey",
-        "accountnumber", "securitycode", "smscode", "verificationcode",
+    Sort(always=True, common=False, reach="line"): ("authorization", "cookie"),
+    Sort(always=True, common=False, reach="phrase"): (
+        "password", "passwd", "passwort", "passcode", "passphrase", "pwd",
         "contrasena", "senha", "motdepasse", "mdp", "kennwort", "wachtwoord", "haslo", "heslo", "losenord", "sifre",
         "парол", "密码", "密碼", "パスワード", "비밀번호",
+    ),
+    Sort(always=True, common=False): (
+        "secret", "token", "jwt", "csrf", "credential", "cardnumber", "cvv", "cvc", "iban", "pin", "otp", "ssn",
+        "apikey", "writekey", "accesskey", "authkey", "privatekey", "secretkey", "signingkey", "encryptionkey",
+        "sessionkey", "accountnumber", "securitycode", "smscode", "verificationcode",
     ),
     Sort(always=True, common=True): ("card", "pan"),
     Sort(always=False, common=False): (

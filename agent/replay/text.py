@@ -14,8 +14,8 @@ from html import entities
 
 from agent import privacy
 from agent.model import MaskLevel
-from agent.privacy import Span, starred
-from agent.replay.names import private_name, sort_of, words_of
+from agent.privacy import Span, starred, torn
+from agent.replay.names import Sort, private_name, sort_of, words_of
 
 STARS = privacy.STARS
 Also = Callable[[str, bool], Iterable[Span]]
@@ -101,16 +101,16 @@ _VALUE = re.compile(
 _VALUE_AT_MEDIUM = re.compile(rf"{_QUOTED}|{_BARE}", re.DOTALL)
 # After a common word.
 _VALUE_IN_FORM = re.compile(rf"""{_QUOTED}|(?:(?<==)|(?<=%3[Dd])){_BARE}|[-+]?\d[\d.]*""", re.DOTALL)
-# A list or an object ends with its own bracket. What stands behind a colon may have spaces in it: of a header all to
-# the end of the line, of a password the words.
+# A list or an object ends with its own bracket.
 _BRACKETS = re.compile(r"""\\.|"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[\[\]{}]""", re.DOTALL)
-_HEADER, _LINE = re.compile("authorization|cookie", re.IGNORECASE), re.compile(r"[^\r\n]+")
-_PHRASE = re.compile("passw|passphrase|passcode|pwd|contrase|senha|парол", re.IGNORECASE)
-_WORDS = re.compile(r"""[^,;&})\]"'`<\r\n]+""")
+_REACHES = {
+    "word": re.compile(_BARE),
+    "phrase": re.compile(r"""[^,;&})\]"'`<\r\n]+"""),
+    "line": re.compile(r"[^\r\n]+"),
+}
 _NOTHING = frozenset(("null", "undefined", "None", "true", "false"))
 _QUOTE = re.compile(r"\\*[\"'`]|%22|&quot;")
 CUT = 1_000
-_TORN = re.compile(r"""(?:[+(]?\d[\d ().+/-]*|[^\s,;"'`{}\[\]()<>=]+)(?<=[\w@.%+-])$""")
 _SPAN = re.Match.span
 _DIGIT_RUNS = re.compile("[0-9]+")
 # As many digits as are not in many texts by chance.
@@ -264,12 +264,6 @@ def may_be_cut(text: str) -> bool:
     return len(text) >= CUT or (
         4 * len(text) >= CUT and not text.isascii() and len(text.encode(errors="replace")) >= CUT
     )
-
-
-def torn(text: str) -> tuple[Span, ...]:
-    """The last word or row of digits of a text that was cut: half a secret has no form."""
-    match = _TORN.search(text, max(0, len(text) - REACH))
-    return (match.span(),) if match is not None else ()
 
 
 def without_torn(text: str) -> str:
@@ -657,11 +651,11 @@ def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, int, int]]:
         form = _VALUE_IN_FORM if sort.common else _VALUE if sort.always else _VALUE_AT_MEDIUM
         value = form.match(text, match.end())
         if value is not None and value[0] not in _NOTHING:
-            done = _end(value, match) if sort.always and not sort.common else value.end()
+            done = _end(value, sort, match) if sort.always and not sort.common else value.end()
             yield match.start(), value.start(), done
 
 
-def _end(value: re.Match[str], named: re.Match[str]) -> int:
+def _end(value: re.Match[str], sort: Sort, named: re.Match[str]) -> int:
     """Where what is assigned to a secret's name ends."""
     if value[0][0] in "[{":
         depth = 0
@@ -670,10 +664,8 @@ def _end(value: re.Match[str], named: re.Match[str]) -> int:
             if not depth:
                 return sign.end()
         return len(value.string)
-    name = named["name"]
-    form = _LINE if _HEADER.search(name) else _WORDS if _PHRASE.search(name) else None
-    spoken = form is not None and ":" in value.string[named.end("name") : value.start()] and not _QUOTE.match(value[0])
-    longer = form.match(value.string, value.start()) if spoken and form is not None else None
+    behind_colon = ":" in value.string[named.end("name") : value.start()] and not _QUOTE.match(value[0])
+    longer = _REACHES[sort.reach].match(value.string, value.start()) if behind_colon else None
     return value.end() if longer is None else max(value.end(), longer.end())
 
 

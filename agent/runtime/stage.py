@@ -143,7 +143,7 @@ class Stage:
 
     def attach(self, device: Device) -> None:
         """A device was opened, for the first time or again. Raises BridgeError, CaptureFailed when no app is named and
-        none in front; ConfigError for an unknown package."""
+        none in front, or one whose log lines nobody can tell; ConfigError for an unknown package."""
         self._received_before += self._received()
         self._received = lambda: device.received
         self._count_cost()

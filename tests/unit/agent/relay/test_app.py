@@ -152,7 +152,7 @@ def test_a_disk_that_fails_for_a_while_is_tried_again(
     relay, segment: SegmentApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "LONGEST_WAIT", 0.05)
-    segment.say(Say(reset=True), *[Say(503, take=False)] * 3)
+    segment.say(Say(reset=True), *[Say(503, take=False)] * 30)
     relay.post(batch(1))
     (file,) = tmp_path.rglob("*.batch")
     away = file.rename(tmp_path / "away")

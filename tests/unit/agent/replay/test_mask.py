@@ -409,6 +409,8 @@ def test_a_keypad_is_its_keys_and_not_what_stands_on_them() -> None:
     for x, y in ((5, 1005), (1075, 1005), (1075, 1590), (5, 1795), (500, 1100)):
         assert masker.touch(touch(1, "down", x, y)) is None
     assert masker.touch(touch(1, "down", 500, 950))
+    # A touch may lie on the very edge of the screen, which the keys reach.
+    assert masker.touch(touch(1, "down", 1080, 1300)) is None
 
 
 def test_touches_where_one_types_are_dropped() -> None:

@@ -242,6 +242,8 @@ def test_keys_are_told_by_how_they_begin(key: str) -> None:
         ("redis://:hunter22@cache", f"redis://:{STARS}@cache"),
         ("password： correct horse, now", f"password： {STARS}, now"),
         ("Authorization: Token abcdef123456", f"Authorization: {STARS}"),
+        ("Kennwort: grüner Hund, ok", f"Kennwort: {STARS}, ok"),
+        ("密码: 两 只 猫, ok", f"密码: {STARS}, ok"),
         ('proxy-authorization: Digest username="a", response="b"\nnext', f"proxy-authorization: {STARS}\nnext"),
         ("Set-Cookie: theme=dark; sid=4711\nnext", f"Set-Cookie: {STARS}\nnext"),
         ('{"password":{"a":{"b":1},"c":"hunter22"},"x":1}', f'{{"password":{STARS},"x":1}}'),
