@@ -79,7 +79,8 @@ def fail(findings: Sequence[Finding], least: Severity | None) -> None:
 
 def _clean(text: str, limit: int) -> str:
     """One line without private text, nor what a terminal would obey. Cut last: half a secret is no pattern any more."""
+    from agent.export.prose import harmless
     from agent.replay.text import scrub
 
-    text = " ".join("".join(c if c.isprintable() else " " for c in scrub(text)).split())
+    text = " ".join(harmless(scrub(text)).split())
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
