@@ -16,9 +16,12 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
-# Tests that are to outlive their terminal (nohup) hear no hang-up; what they start is to.
+# Tests that are to outlive their terminal (nohup) hear no hang-up, those in a shell's background no Ctrl-C; what they
+# start is to.
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GRACE_SECONDS = 5.0
 # Belong to a web server's loop, which a fixture may keep for several tests.

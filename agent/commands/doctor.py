@@ -376,9 +376,9 @@ class Ear:
         self.events = 0
 
     @property
-    def found(self) -> int:
-        """How many rules were met so far."""
-        return len(self._doctor.findings)
+    def told(self) -> str:
+        """What it heard so far, in numbers."""
+        return f"{self.entries} lines of the app, {self.events} events, {len(self._doctor.findings)} findings"
 
     def take(self, item: LogEntry | Gap) -> None:
         """One entry of the whole log, or a hole in it."""
@@ -416,8 +416,11 @@ def _listen(device: Device, ear: Ear, seconds: float) -> str:
     import time
 
     from agent.commands.console import say
+    from agent.runtime.signals import ended_by
     from bridge.errors import BridgeError
 
+    # Nothing is raised where an entry is being judged: what that half did could not be told from what is found.
+    ended = threading.Event()
     log = device.log()
     came: queue.Queue[LogEntry | Gap | BridgeError] = queue.Queue(QUEUED)
 
@@ -434,19 +437,20 @@ def _listen(device: Device, ear: Ear, seconds: float) -> str:
     said = began
     reader.start()
     try:
-        while (now := time.monotonic()) < began + seconds:
-            if now >= said + SAY_SECONDS:
-                said = now
-                say(f"  {now - began:.0f} s: {ear.entries} lines of the app, {ear.events} events, {ear.found} findings")
-            try:
-                item = came.get(timeout=min(0.2, began + seconds - now))
-            except queue.Empty:
-                continue
-            if isinstance(item, BridgeError):
-                raise item
-            ear.take(item)
-    except KeyboardInterrupt:
-        say("Stopped.")
+        with ended_by(ended.set):
+            while (now := time.monotonic()) < began + seconds and not ended.is_set():
+                if now >= said + SAY_SECONDS:
+                    said = now
+                    say(f"  {now - began:.0f} s: {ear.told}")
+                try:
+                    item = came.get(timeout=min(0.2, began + seconds - now))
+                except queue.Empty:
+                    continue
+                if isinstance(item, BridgeError):
+                    raise item
+                ear.take(item)
+        if ended.is_set():
+            say("Stopped.")
     finally:
         log.close()
         while reader.is_alive():
@@ -454,9 +458,7 @@ def _listen(device: Device, ear: Ear, seconds: float) -> str:
             with contextlib.suppress(queue.Empty):
                 came.get(timeout=0.05)
         ear.close()
-    return (
-        f"{time.monotonic() - began:.0f} s, {ear.entries} lines of the app, {ear.events} events, {ear.found} findings"
-    )
+    return f"{time.monotonic() - began:.0f} s, {ear.told}"
 
 
 def _time(stamp: Stamp) -> str:

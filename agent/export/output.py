@@ -26,13 +26,9 @@ def whole(path: Path) -> Iterator[Path]:
     """A file beside `path` to write, empty and for the owner only; it becomes `path` when the block ends well, and is
     removed when it does not, by Ctrl-C too. Raises StorageError."""
     make_folder(path.parent)
-    with guarded(path):
-        aside = new_part(path)
-        try:
-            yield aside
-            with aside.open("rb+") as file:
-                os.fsync(file.fileno())
-            aside.replace(path)
-            sync_folder(path.parent)
-        finally:
-            aside.unlink(missing_ok=True)
+    with guarded(path), new_part(path) as aside:
+        yield aside
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+        sync_folder(path.parent)

@@ -116,19 +116,15 @@ class Shelf:
 
     def place(self, stem: str, suffix: str, fill: Callable[[Path], None]) -> Path:
         """A new file, whole or not there, for the owner only: `stem``suffix`, or with the next number that is free."""
-        with guarded(self.out / f"{stem}{suffix}"):
-            aside = new_part(self.out / stem)
-            try:
-                fill(aside)
-                with aside.open("rb+") as file:
-                    os.fsync(file.fileno())
-                for number in itertools.count(1):
-                    target = self.out / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
-                    if _take(aside, target):
-                        break
-                sync_folder(self.out)
-            finally:
-                aside.unlink(missing_ok=True)
+        with guarded(self.out / f"{stem}{suffix}"), new_part(self.out / stem) as aside:
+            fill(aside)
+            with aside.open("rb+") as file:
+                os.fsync(file.fileno())
+            for number in itertools.count(1):
+                target = self.out / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
+                if _take(aside, target):
+                    break
+            sync_folder(self.out)
         return target
 
 
@@ -137,8 +133,7 @@ def write_back(file: Path, data: bytes) -> None:
     target = file.resolve()
     with guarded(file):
         mode = target.stat().st_mode & 0o777
-        aside = new_part(target)
-        try:
+        with new_part(target) as aside:
             with aside.open("rb+") as stream:
                 stream.write(data)
                 stream.flush()
@@ -146,8 +141,6 @@ def write_back(file: Path, data: bytes) -> None:
             aside.chmod(mode)
             aside.replace(target)
             sync_folder(target.parent)
-        finally:
-            aside.unlink(missing_ok=True)
 
 
 def _take(aside: Path, target: Path) -> bool:

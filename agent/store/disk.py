@@ -91,12 +91,17 @@ def write_files(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> N
         sync_folder(folder)
 
 
-def new_part(path: Path) -> Path:
+@contextmanager
+def new_part(path: Path) -> Iterator[Path]:
     """A file beside `path` to become it, empty and for the owner only, by a name that nobody knows before: in a folder
-    that others write to a link may lie in wait. Raises OSError."""
+    that others write to a link may lie in wait. Removed when the block ends, by Ctrl-C too, unless it has been renamed.
+    Raises OSError."""
     aside = path.with_name(f".{path.name[:180]}.{secrets.token_hex(8)}{PART}")
-    os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    return aside
+    try:
+        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        yield aside
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def overwrite(file: Path) -> None:

@@ -37,8 +37,6 @@ def test_a_signal_reaches_all_that_it_started(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     program = f"""
 import signal, subprocess, sys
-# A shell has what it runs in the background ignore Ctrl-C, and that is handed down.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
 child = subprocess.Popen(["sleep", "60"])
 def end(number, frame):
     sys.exit(10 - child.wait(5))

@@ -94,17 +94,32 @@ def test_files_and_folders_are_for_the_owner_only(tmp_path: Path) -> None:
 
 
 def test_a_part_is_new_and_its_name_is_known_to_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other = new_part(tmp_path / "a"), new_part(tmp_path / "a")
-    assert one != other
-    assert one.name.startswith(".a.")
-    assert one.suffix == PART
-    assert one.stat().st_mode & 0o777 == 0o600
-    assert len(new_part(tmp_path / ("x" * 255)).name) < 255
+    with new_part(tmp_path / "a") as one, new_part(tmp_path / "a") as other, new_part(tmp_path / ("x" * 255)) as long:
+        assert one != other
+        assert one.name.startswith(".a.")
+        assert one.suffix == PART
+        assert one.stat().st_mode & 0o777 == 0o600
+        assert len(long.name) < 255
+        other.replace(tmp_path / "a")
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
     monkeypatch.setattr("secrets.token_hex", lambda size: "same")
     (tmp_path / ".b.same.part").symlink_to("elsewhere")
-    with pytest.raises(FileExistsError):
-        new_part(tmp_path / "b")
+    with pytest.raises(FileExistsError), new_part(tmp_path / "b"):
+        pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_part_is_gone_when_an_interrupt_comes_as_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    close = os.close
+
+    def interrupted(descriptor: int) -> None:
+        close(descriptor)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.close", interrupted)
+    with pytest.raises(KeyboardInterrupt), new_part(tmp_path / "a"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_the_user_keeps_its_mode(tmp_path: Path) -> None:
