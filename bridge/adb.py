@@ -115,6 +115,7 @@ class AdbShell:
             awake=dumpsys.awake(everything),
             size=display.natural,
             density=display.density,
+            user=front.user,
         )
 
     def look(self, display: Display, deadline: Deadline) -> None:

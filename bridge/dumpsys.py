@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from bridge.types import Condition, DisplayInfo, Rotation, Size
 
-_COMPONENT = r"(?P<package>[A-Za-z_][\w.]*)/(?P<activity>[\w.$]+)"
+_COMPONENT = r"u(?P<user>\d{1,4}) (?P<package>[A-Za-z_][\w.]*)/(?P<activity>[\w.$]+)"
 # mCurrentFocus=Window{41b3 u0 com.app/com.app.Main}; `null` between two windows; one line per display from Android 10.
-_FOCUS = re.compile(rf"mCurrentFocus=Window\{{\S+ \S+ {_COMPONENT}\}}")
+_FOCUS = re.compile(rf"mCurrentFocus=Window\{{\S+ {_COMPONENT}\}}")
 # mFocusedApp=ActivityRecord{1a u0 com.app/.Main t7}; before Android 10 inside AppWindowToken{... Token{... }}.
-_APP = re.compile(rf"mFocusedApp=.*?ActivityRecord\{{\S+ \S+ {_COMPONENT}[ }}]")
+_APP = re.compile(rf"mFocusedApp=.*?ActivityRecord\{{\S+ {_COMPONENT}[ }}]")
 _RESUMED = re.compile(
-    rf"(?:mResumedActivity|topResumedActivity|ResumedActivity)[=:] ?ActivityRecord\{{\S+ \S+ {_COMPONENT}[ }}]"
+    rf"(?:mResumedActivity|topResumedActivity|ResumedActivity)[=:] ?ActivityRecord\{{\S+ {_COMPONENT}[ }}]"
 )
 _SHOWN = re.compile(r"\bmInputShown=(true|false)")
 _VIEW_SHOWN = re.compile(r"\bmIsInputViewShown=(true|false)")
@@ -73,10 +73,12 @@ def condition(battery: str, disk: str) -> Condition:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What is in front: empty strings when nothing is (between two windows, locked screen)."""
+    """What is in front, and of which of the phone's users: empty strings and None when nothing is (between two windows,
+    locked screen)."""
 
     package: str = ""
     activity: str = ""
+    user: int | None = None
 
 
 def display_part(window: str, display: int) -> str:
@@ -146,7 +148,7 @@ def front(window: str) -> Front:
         found = pattern.search(window)
         if found:
             package, activity = found["package"], found["activity"]
-            return Front(package, package + activity if activity.startswith(".") else activity)
+            return Front(package, package + activity if activity.startswith(".") else activity, user=int(found["user"]))
     return Front()
 
 

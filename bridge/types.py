@@ -239,7 +239,8 @@ class DisplayInfo:
 @dataclass(frozen=True, slots=True)
 class Foreground:
     """What the window manager says is in front. `awake`: whether the screen is on, `size`: the display's at
-    rotation 0; None when it does not say. `density` in dpi, 0 when it is not known."""
+    rotation 0, `user`: whose app it is, 0 on a phone that one person uses; None when it does not say. `density` in dpi,
+    0 when it is not known."""
 
     stamp: Stamp
     package: str
@@ -249,6 +250,7 @@ class Foreground:
     awake: bool | None = None
     size: Size | None = None
     density: int = 0
+    user: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

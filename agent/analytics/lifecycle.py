@@ -70,13 +70,13 @@ class _Dying:
 class Lifecycle:
     """Hears every entry of the log and sees what is in front; tells what happened to the app of `package`.
 
-    `uid` is the app's, None when it is not known: then only what names the package counts. One owner; memory is
-    bounded. What is told carries the stamp at which it happened, a native crash up to a second later than that.
+    `uid` is the app's, None when it is not known: then only what names the package counts; it may be set anew. One
+    owner; memory is bounded. What is told carries the stamp at which it happened, a native crash up to a second later.
     """
 
     def __init__(self, package: str, uid: int | None) -> None:
+        self.uid = uid
         self._package = package
-        self._uid = uid
         self._seen: OrderedDict[tuple[str, int, str], int] = OrderedDict()
         self._dying: OrderedDict[int, _Dying] = OrderedDict()
         self._writers: OrderedDict[tuple[int, int], int] = OrderedDict()
@@ -93,7 +93,7 @@ class Lifecycle:
         told = self.advance(entry.stamp)
         if entry.buffer == "events":
             return [*told, *self._event(entry)]
-        own = self._uid is not None and entry.uid == self._uid
+        own = self.uid is not None and entry.uid == self.uid
         if entry.tag == "DEBUG":
             self._tombstone(entry)
         elif entry.tag == "AndroidRuntime":
@@ -141,15 +141,15 @@ class Lifecycle:
         values, at = entry.values, entry.stamp
         if entry.tag == "wm_on_resume_called":
             self._front_ns = at.mono_ns
-            own = self._uid is not None and entry.uid == self._uid
-            return self._in_front(at, own, _string(values, 1)) if self._uid is not None else []
+            own = self.uid is not None and entry.uid == self.uid
+            return self._in_front(at, own, _string(values, 1)) if self.uid is not None else []
         if entry.uid is not None and entry.uid >= FIRST_APP_UID:
             return []
         if entry.tag == "screen_toggled":
             # 2 says that the lock is gone; the screen was on before.
             return self._switched(at, "off" if values[:1] == (0,) else "on")
         if entry.tag == "killinfo":
-            mine = self._uid is not None and _number(values, 1) == self._uid
+            mine = self.uid is not None and _number(values, 1) == self.uid
             return self._low_memory(at, _number(values, 0), "", "") if mine else []
         pid, name = _number(values, 1), _string(values, 3 if entry.tag == "am_proc_start" else 2)
         if not self._is_own(name):
@@ -206,7 +206,7 @@ class Lifecycle:
         if not _JAVA.match(entry.message):
             return []
         process = _OF_PROCESS.search(entry.message)
-        if not own and (self._uid is not None or process is None or not self._is_own(process[1])):
+        if not own and (self.uid is not None or process is None or not self._is_own(process[1])):
             return []
         pid = int(process[2]) if process is not None else entry.pid
         return self._once(entry.stamp, "crash", pid, {"kind": "java"}, entry.message, of="process")

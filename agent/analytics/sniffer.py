@@ -61,13 +61,13 @@ class Line:
 
 
 class Sniffer:
-    """Feed it every entry, of all tags and processes; it keeps to `uid` when that is given.
+    """Feed it every entry, of all tags and processes; it keeps to `uid` when that is given, and may be set anew.
 
     `strict` turns inference off: ids come from the event itself or not at all. One owner; memory is bounded.
     """
 
     def __init__(self, uid: int | None = None, strict: bool = False, hold_ms: int = HOLD_MS) -> None:
-        self._uid = uid
+        self.uid = uid
         self._strict = strict
         self._hold_ns = hold_ms * 1_000_000
         self._hold = Hold(self._hold_ns)
@@ -93,7 +93,7 @@ class Sniffer:
             found.extend(self._folded(entry))
             return found
         uid = self._uid_of(entry)
-        if self._uid is not None and uid != self._uid:
+        if self.uid is not None and uid != self.uid:
             return found
         # A log printed without tags has only the text to go by.
         console = entry.tag in (TAG, "")
@@ -166,11 +166,11 @@ class Sniffer:
     def _folded(self, entry: LogEntry) -> list[Found]:
         """logd up to Android 11 says what it left out: repeats of one line, or lines pruned for room."""
         match = _FOLDED.search(entry.message)
-        if match is None or (self._uid is not None and int(match[1]) != self._uid):
+        if match is None or (self.uid is not None and int(match[1]) != self.uid):
             return []
         if match[2] == "identical" and not self._fruitful.get((entry.pid, entry.tid)):
             return []
-        ours = self._uid is not None or (entry.pid, entry.tid) in self._fruitful
+        ours = self.uid is not None or (entry.pid, entry.tid) in self._fruitful
         reason = "lines folded by logd" if match[2] == "identical" else "lines pruned by logd"
         return [ParseFailure(entry.stamp, entry.pid, reason, entry.message[:160])] if ours else []
 

@@ -13,6 +13,7 @@ from agent.analytics.drivers import Drivers
 from agent.analytics.forms import without_parts
 from agent.analytics.gate import Gate
 from agent.analytics.identity import effective_session
+from agent.analytics.install import Install
 from agent.analytics.lifecycle import Lifecycle
 from agent.analytics.sessions import IDLE_NS
 from agent.analytics.sniffer import Sniffer
@@ -124,7 +125,7 @@ class Stage:
         self._gate = gate or Gate()
         self._dpi = 0
         self._size = Size(0, 0)
-        self._uid: int | None = None
+        self._install: Install | None = None
         self._started: Stamp | None = None
         self._masker: Masker | None = None
         self._sniffer: Sniffer | None = None
@@ -161,7 +162,7 @@ class Stage:
             if uid is None:
                 # Any app's events would be taken for its.
                 raise CaptureFailed(info.serial, "attach", f"whose log lines are {package}'s could not be found out")
-            self._uid = uid
+            self._install = Install(package, uid, self._now())
             self._status.package = package
             asked = self._settings.privacy
             self._masker = Masker(asked.level, package, self._settings.capture.width, Rules(asked.rules))
@@ -194,6 +195,10 @@ class Stage:
             self._started = self._now()
             # Nobody knows what is on the screen before the first dump.
             self._masker.away(self._started)
+        elif self._install is not None:
+            uid = device.package_uid(self._install.package, Deadline(CALL_SECONDS))
+            if uid is not None:
+                self._install.expect(uid)
 
     def paused(self) -> str:
         """Why nothing is captured now; "" when it is. Any thread."""
@@ -236,6 +241,8 @@ class Stage:
                 elif isinstance(item, Foreground) and self._lifecycle is not None:
                     self._size = item.size or self._size
                     self._dpi = item.density or self._dpi
+                    if self._install is not None and self._install.see(item):
+                        self._follow(self._install.uid)
                     self._happened(self._lifecycle.see(item))
                 if isinstance(item, Touch):
                     self._status.touches += item.kind == "down"
@@ -378,20 +385,29 @@ class Stage:
             self._shut = entry.stamp
         if entry.stamp >= self._started:
             self._listen(entry)
+        if self._install is not None and self._install.hear(entry):
+            self._follow(self._install.uid)
         if self._lifecycle is not None:
             self._happened(self._lifecycle.hear(entry))
         self._caught_up(entry.stamp)
         self._unseen(self._drivers.hear(entry))
         if entry.buffer == "events":
             return
-        self._findings(self._doctor.hear(entry, mine=entry.uid == self._uid))
+        uid = self._install.uid if self._install is not None else None
+        self._findings(self._doctor.hear(entry, mine=entry.uid == uid))
         for found in self._sniffer.feed(entry):
             self._event(found)
         # What other apps and the system log is read for the app's own facts and is nobody's to record.
-        own = entry.uid is not None and entry.uid == self._uid
+        own = entry.uid is not None and entry.uid == uid
         if own and entry.stamp >= self._started and not self._gate.closed:
             self._status.logs += 1
             self._feed(replace(entry, message=without_parts(entry.message)))
+
+    def _follow(self, uid: int) -> None:
+        """The app's lines bear another uid from now on."""
+        if self._sniffer is not None and self._lifecycle is not None:
+            self._sniffer.uid = self._lifecycle.uid = uid
+        log.info("the app was installed anew, or is another user's: its uid is %d now", uid)
 
     def _happened(self, told: list[Happening]) -> None:
         """What happened before the attach, or while nothing was to be captured, is nobody's to record."""
@@ -447,7 +463,8 @@ class Stage:
         """An upload of the app: of this app, as far as it says whose it is."""
         if self._merge is None or relayed.package(item.event) not in ("", self._status.package):
             return
-        found = relayed.read(item, self._offset_ns, self._uid, self._bound_ns + RELAY_DRIFT_NS)
+        uid = self._install.uid if self._install is not None else None
+        found = relayed.read(item, self._offset_ns, uid, self._bound_ns + RELAY_DRIFT_NS)
         if isinstance(found, ParseFailure):
             self._feed(found)
             return

@@ -54,6 +54,7 @@ class FakeDevice:
         self.fronts: list[str] = []
         self.activity = ".MainActivity"
         self.asked = 0
+        self.uid = UID
         self.captures = 0
         self.screens = _Screen(self)
         self.trees = _Trees(self)
@@ -120,7 +121,7 @@ class FakeDevice:
 
     def package_uid(self, package: str, deadline: Deadline) -> int | None:
         self.check()
-        return UID if package == APP else None
+        return self.uid if package == APP else None
 
     def close(self) -> None:
         with self._changed:

@@ -38,14 +38,15 @@ SHADE = """\
   topResumedActivity=ActivityRecord{7f u0 com.shop/.MainActivity t7}
 """
 LOCKED = "  mCurrentFocus=Window{e1 u0 StatusBar}\n  mFocusedApp=null\n"
-MAIN = Front("com.shop", "com.shop.MainActivity")
+MAIN = Front("com.shop", "com.shop.MainActivity", 0)
 
 
 @pytest.mark.parametrize(
     ("dump", "front"),
     [
         (ANDROID_8, MAIN),
-        (ANDROID_11, Front("com.shop", "com.shop.ui.Cart$Inner")),
+        (ANDROID_11, Front("com.shop", "com.shop.ui.Cart$Inner", 0)),
+        (ANDROID_14.replace(" u0 ", " u10 "), replace(MAIN, user=10)),
         (ANDROID_14, MAIN),
         (POPUP, MAIN),
         (SHADE, MAIN),

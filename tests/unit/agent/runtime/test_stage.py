@@ -78,6 +78,29 @@ def test_events_give_the_segment_its_ids() -> None:
     assert sealed.manifest.device["package"] == APP
 
 
+@pytest.mark.parametrize("heard", [True, False], ids=["by the log", "by the package manager"])
+def test_an_app_that_is_installed_anew_is_followed(heard: bool) -> None:
+    """As test runners do between two tests: the system gives it another uid, and the app itself other ids."""
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process([bench.snapshot(10.1), event_line(at(10.2), SESSION, "device-a", "m-1"), bench.snapshot(11.0)])
+    if heard:
+        system = replace(event_line(at(20), SESSION, "", ""), uid=1000, tag="ActivityManager")
+        bench.stage.process([replace(system, message=f"Start proc 4711:{APP}/u0a124 for next-top-activity")])
+    else:
+        bench.device.uid = 10124
+        bench.stage.attach(bench.device)
+    second = SESSION + 20_000
+    for n in range(21, 40):
+        entry = replace(event_line(at(n), second, "device-b", f"n-{n}"), uid=10124, pid=4711)
+        bench.stage.process([entry, bench.snapshot(n + 0.5)])
+    bench.stage.finish()
+    told = {(sealed.manifest.session_id, sealed.manifest.device_id): sealed.manifest.counts for sealed in bench.kept}
+    assert {ids: counts.events for ids, counts in told.items()} == {(SESSION, "device-a"): 1, (second, "device-b"): 19}
+    assert told[SESSION, "device-a"].frames == 2
+    assert bench.status.logs == 20
+
+
 def test_what_is_written_is_appended_every_second_and_makes_the_segment_if_nobody_seals_it() -> None:
     bench = Bench()
     appended: list[Draft] = []
