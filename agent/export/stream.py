@@ -11,6 +11,8 @@ from agent.errors import RecordingError
 from agent.export.part import Part
 from agent.model import Picture, SegmentManifest
 from agent.replay import rrweb
+from agent.replay.flattening import Flattener, Seen
+from agent.replay.playback import Playback
 from agent.replay.rrweb import Event
 from agent.replay.validator import misshapen
 from agent.store.recording import Recording
@@ -43,6 +45,7 @@ class Stream:
         end: Event | None = None
         opened = False
         self._last_ms, self.problems = 0, []
+        seen = Seen()
         for manifest in part.segments:
             try:
                 events, pictures = self._read(manifest)
@@ -51,7 +54,7 @@ class Stream:
                 missing.append(_gap(manifest, part))
             else:
                 self._before, self._pictures = self._pictures, pictures
-                for event in self._cut(events):
+                for event in self._cut(events, seen):
                     if end is not None:
                         yield self._next(end)
                         end = None
@@ -90,18 +93,38 @@ class Stream:
                 raise RecordingError(f"Segment {manifest.id}: event {number} is no rrweb event ({wrong}).")
         return events, pictures
 
-    def _cut(self, events: Iterable[Event]) -> Iterator[Event]:
-        """The events of the wanted time; what the screen shows when it begins comes first, set to that time."""
+    def _cut(self, events: Iterable[Event], seen: Seen) -> Iterator[Event]:
+        """The events of the wanted time; what the screen shows when it begins comes first, set to that time, and
+        nothing that it hides."""
         part = self._part
+        flattener = Flattener(self._data, seen)
+        before: Playback | None = Playback()
+        begun = False
         for event in events:
             at = event["timestamp"]
+            if before is not None:
+                if at < part.from_ms or (begun and not before.opened):
+                    before.feed(event)
+                    begun = True
+                    continue
+                for opening in before.opening(part.from_ms):
+                    yield self._flat(flattener, opening)
+                before = None
             if at > part.to_ms:
                 return
-            if at < part.from_ms:
-                if not _is_shown(event):
-                    continue
-                event["timestamp"] = part.from_ms
-            yield event
+            yield self._flat(flattener, event)
+        if before is not None:
+            for opening in before.opening(part.from_ms):
+                yield self._flat(flattener, opening)
+
+    def _flat(self, flattener: Flattener, event: Event) -> Event:
+        told = flattener.feed(event)
+        self._pictures |= flattener.made
+        return told
+
+    def _data(self, digest: str) -> bytes | None:
+        picture = self.picture(digest)
+        return None if picture is None else picture.data
 
     def _next(self, event: Event) -> Event:
         opening = event["type"] in (2, 4)
@@ -142,12 +165,6 @@ def pause(from_ms: int, to_ms: int) -> Mapping[str, Any]:
 
 def is_end(event: Event) -> bool:
     return bool(event["type"] == 5 and event["data"].get("tag") == "end")
-
-
-def _is_shown(event: Event) -> bool:
-    """Whether what an event changed is still to be seen later."""
-    kind, data = event["type"], event["data"]
-    return kind in (2, 4) or (kind == 3 and data.get("source") in (0, 4)) or (kind == 5 and data.get("tag") == "mask")
 
 
 def _gap(manifest: SegmentManifest, part: Part) -> Event:

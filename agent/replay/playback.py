@@ -166,6 +166,12 @@ class Playback:
         return [*events, custom(at_ms + 1, "mask", self._mask)] if self._mask else events
 
     @property
+    def raised(self) -> list[dict[str, Any]]:
+        """The nodes of the layers as rrweb writes them, lowest first."""
+        nodes = self._root.walk() if self._root is not None else ()
+        return [_described(node) for node in nodes if _is_layer(node)]
+
+    @property
     def opened(self) -> bool:
         """Whether there is a document."""
         return self._root is not None
@@ -195,7 +201,7 @@ class Playback:
             classes = node.attributes.get("class", "").split()
             if node.id == PICTURE_ID:
                 base = node.attributes.get("src", "")
-            elif node.tag == "img" and LAYER_CLASS in classes:
+            elif _is_layer(node):
                 layers.append(Layer(node.id, _box(node.attributes), node.attributes.get("src", "")))
             elif VIEW_CLASS in classes:
                 text = "".join(child.text for child in node.children)
@@ -307,6 +313,10 @@ class Playback:
             node.parent.children.remove(node)
         for gone in node.walk():
             self._nodes.pop(gone.id, None)
+
+
+def _is_layer(node: _Node) -> bool:
+    return node.tag == "img" and LAYER_CLASS in node.attributes.get("class", "").split()
 
 
 def _kind(node: _Node) -> Change:

@@ -23,7 +23,8 @@ from agent.model import (
     SessionKey,
 )
 from agent.replay import rrweb
-from agent.replay.layers import Layers, key_picture
+from agent.replay.flattening import Seen, flat, stacked
+from agent.replay.layers import Layers, Stack, key_picture
 from agent.replay.mask import Masker, blank
 from agent.replay.picture import PictureEncoder
 from agent.replay.reports import Reports
@@ -112,6 +113,10 @@ class Recorder:
         self._refused: dict[SessionKey, str] = {}
         self._encoder = PictureEncoder(quality)
         self._layers = Layers(self._encoder)
+        self._seen: dict[SessionKey, Seen] = {}
+        self._clean_of: SessionKey | None = None
+        self._clean_stack: Stack | None = None
+        self._flat: tuple[Stack, Stack] | None = None
         self._masking = 0
         self._reorder: Reorder[_Held] = Reorder()
         self._gaps = GapRuns()
@@ -178,6 +183,7 @@ class Recorder:
             return []
         if isinstance(item, Gap) and item.stage in _ABSENT:
             self._masker.away(item.start)
+            self._layers = Layers(self._encoder)
         elif isinstance(item, Gap) and item.stage in _EYES:
             self._masker.blind(item.start, secure=item.reason == "ScreenBlocked")
         if isinstance(item, Gap):
@@ -186,7 +192,11 @@ class Recorder:
             return self.advance(item.end)
         at = item.stamp
         if isinstance(item, SegmentEvent):
+            before = self._sessions.latest
             self._sessions.note(item)
+            if self._sessions.latest != before:
+                # What another session showed is to lie beneath nothing of this one.
+                self._layers = Layers(self._encoder)
             self._masker.learn(item.event)
             self._reports.wait(item)
         if isinstance(item, Touch):
@@ -214,6 +224,22 @@ class Recorder:
         self._last_shown = {key: self._covered(shown, "tightened") for key, shown in self._last_shown.items()}
         if self._shown is not None:
             self._shown = self._covered(self._shown, "tightened")
+
+    def _clean(self, key: SessionKey, shown: Shown) -> Shown:
+        """A screen without what it hides from before the session, or from before the phone was away."""
+        if shown.stack is None or (key == self._clean_of and shown.stack is self._clean_stack):
+            return shown
+        seen = self._seen.pop(key, None) or Seen()
+        self._seen[key] = seen
+        while len(self._seen) > MAX_SESSIONS:
+            del self._seen[next(iter(self._seen))]
+        if seen.holds(stacked(shown.stack)):
+            self._clean_of, self._clean_stack = key, shown.stack
+            return shown
+        if self._flat is None or self._flat[0] != shown.stack:
+            self._flat = shown.stack, flat(shown.stack, self._encoder)
+            self._layers = Layers(self._encoder)
+        return replace(shown, stack=self._flat[1])
 
     def _covered(self, shown: Shown, reason: str) -> Shown:
         """A screen of the same shape that shows nothing."""
@@ -287,6 +313,8 @@ class Recorder:
         if isinstance(item, Gap) and item.stage in _ABSENT and self._shown is not None:
             # What the screen showed before it may be another person's.
             self._shown = self._covered(self._shown, "no-picture")
+            self._seen.clear()
+            self._clean_of = None
         if not isinstance(item, SegmentEvent) and self._refuses(interval, at):
             if isinstance(item, Shown):
                 # It may open no segment of the next session.
@@ -350,6 +378,7 @@ class Recorder:
         if last is not None and item.stamp < last.stamp:
             self._lose("timeline", "late picture")
             return
+        item = self._clean(key, item)
         writer = self._writer(key, item.stamp.wall_ms)
         if writer is not None and writer.shown.geometry != item.geometry:
             self._seal(key, "resize", item.stamp.wall_ms)
@@ -539,6 +568,7 @@ class Recorder:
         if shown is None:
             none = blank(interval.start, self._screen, self._dpi, self._width, "no-picture")
             shown = Shown.of(none, None if none.canvas is None else key_picture(none.canvas, self._encoder))
+        shown = self._clean(key, shown)
         seq = self._seqs.get(key, 0)
         self._seqs[key] = seq + 1
         self._ids.forget_oldest()

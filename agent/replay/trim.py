@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
-from agent.model import NO_COST, Counts, SealedSegment
+from agent.model import NO_COST, Counts, Picture, SealedSegment
 from agent.replay import rrweb
+from agent.replay.flattening import Flattener, Seen
 from agent.replay.playback import Change, Playback
 from agent.replay.rrweb import CONSOLE, TOUCH
 from agent.replay.segment import closed
@@ -18,15 +19,16 @@ from agent.replay.segment import closed
 _PICTURE = re.compile(rb'"picture:([0-9a-f]{32})"')
 
 
-def trim(segment: SealedSegment, from_ms: int, to_ms: int) -> SealedSegment | None:
+def trim(segment: SealedSegment, from_ms: int, to_ms: int, seen: Seen | None = None) -> SealedSegment | None:
     """What the segment tells of from `from_ms` to `to_ms` (epoch ms, both inside); None when that is nothing.
 
-    It opens with all that the screen showed at `from_ms`, and is the segment itself when all of it lies inside. Its
-    counts are those of what is left in it; what it cost and what was lost is told by the whole alone.
+    It opens with all that the screen showed at `from_ms`, and with nothing that this hides: `seen` is what the stretch
+    has shown in segments before this one. It is the segment itself when all of it lies inside. Its counts are those of
+    what is left in it; what it cost and what was lost is told by the whole alone.
     """
     m = segment.manifest
     if m.start_ms >= from_ms and m.end_ms <= to_ms:
-        return segment
+        return _clean(segment, seen)
     if m.end_ms < from_ms or m.start_ms > to_ms or from_ms > to_ms:
         return None
     playback = Playback()
@@ -44,8 +46,7 @@ def trim(segment: SealedSegment, from_ms: int, to_ms: int) -> SealedSegment | No
         lines += [_not_before(start_ms + 1, *event) for event in kept]
     else:
         lines = [(orjson.loads(line)["timestamp"], line) for line in segment.events[:2]] + kept
-    named = {digest.decode() for _, line in lines for digest in _PICTURE.findall(line)}
-    pictures = {digest: picture for digest, picture in segment.pictures.items() if digest in named}
+    lines, pictures = _flattened(segment, lines, seen)
     manifest = replace(
         m,
         id="",
@@ -58,6 +59,36 @@ def trim(segment: SealedSegment, from_ms: int, to_ms: int) -> SealedSegment | No
         cost=NO_COST,
     )
     return closed(manifest, lines, pictures)
+
+
+def _clean(segment: SealedSegment, seen: Seen | None) -> SealedSegment:
+    """The whole segment, without what lies hidden in it from before the stretch."""
+    events = [(orjson.loads(line), line) for line in segment.events]
+    lines = [(int(event["timestamp"]), line) for event, line in events if not _ends(event)]
+    clean, pictures = _flattened(segment, lines, seen)
+    if clean == lines:
+        return segment
+    return closed(replace(segment.manifest, id="", pictures=tuple(pictures)), clean, pictures)
+
+
+def _flattened(
+    segment: SealedSegment, lines: Iterable[tuple[int, bytes]], seen: Seen | None
+) -> tuple[list[tuple[int, bytes]], dict[str, Picture]]:
+    """The lines without what is hidden beneath the pictures, and the pictures that they name."""
+
+    def load(digest: str) -> bytes | None:
+        picture = segment.pictures.get(digest)
+        return None if picture is None else picture.data
+
+    flattener = Flattener(load, seen)
+    clean: list[tuple[int, bytes]] = []
+    for at, line in lines:
+        event = orjson.loads(line)
+        told = flattener.feed(event)
+        clean.append((at, line if told is event else rrweb.dumps(told)))
+    named = {digest.decode() for _, line in clean for digest in _PICTURE.findall(line)}
+    everything = {**segment.pictures, **flattener.made}
+    return clean, {digest: picture for digest, picture in everything.items() if digest in named}
 
 
 def _not_before(least_ms: int, at_ms: int, line: bytes) -> tuple[int, bytes]:

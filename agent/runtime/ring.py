@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from agent.errors import ConfigError
 from agent.model import Happening, Marker, SealedSegment, SegmentEvent
+from agent.replay.flattening import Seen
 from agent.replay.recorder import Item
 from agent.replay.trim import trim
 from bridge.types import LogEntry, Stamp
@@ -73,8 +74,9 @@ class Ring:
         self._keep = keep
         self._held: deque[_Held] = deque()
         self._bytes = 0
-        # What is to be kept, and may reach into segments that are still open.
+        # What is to be kept, apart from each other, and may reach into segments that are still open.
         self._wanted: deque[tuple[int, int]] = deque()
+        self._seen = Seen()
         self._lock = threading.Lock()
         self.triggered = 0
 
@@ -88,8 +90,7 @@ class Ring:
         """Keep what is around this moment. Raises StorageError."""
         with self._lock:
             self.triggered += 1
-            wanted = at.wall_ms - self._ms, at.wall_ms + self._ms
-            self._wanted.append(wanted)
+            wanted = self._want(at.wall_ms - self._ms, at.wall_ms + self._ms)
             for held in self._held:
                 self._release(held, *wanted)
             self._forget()
@@ -109,12 +110,24 @@ class Ring:
                 log.warning("%s: the ring is full: it goes back %.0f s only", m.serial, (m.end_ms - gone.end_ms) / 1000)
             self._forget(m.end_ms - self._ms - LATE_MS)
 
+    def _want(self, from_ms: int, to_ms: int) -> tuple[int, int]:
+        """The stretch with those that it meets: triggers follow each other closely, and a segment is not to be cut at
+        each of them."""
+        apart = []
+        for begin, end in self._wanted:
+            if begin <= to_ms + 1 and end >= from_ms - 1:
+                from_ms, to_ms = min(begin, from_ms), max(end, to_ms)
+            else:
+                apart.append((begin, end))
+        self._wanted = deque(sorted([*apart, (from_ms, to_ms)]))
+        return from_ms, to_ms
+
     def _release(self, held: _Held, from_ms: int, to_ms: int) -> None:
         left: list[tuple[int, int]] = []
         for begin, end in held.left:
             piece = None
             if begin <= to_ms and end >= from_ms:
-                piece = trim(held.sealed, max(begin, from_ms), min(end, to_ms))
+                piece = trim(held.sealed, max(begin, from_ms), min(end, to_ms), self._seen)
             if piece is None:
                 left.append((begin, end))
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agent.model import SegmentManifest
+from agent.replay.flattening import Seen
 from agent.replay.trim import trim
 from agent.store.recording import Recording
 
@@ -13,13 +14,14 @@ from agent.store.recording import Recording
 def excerpt(recording: Recording, serial: str, from_ms: int, to_ms: int, into: Path) -> tuple[SegmentManifest, ...]:
     """Write what a device showed from `from_ms` to `to_ms` (epoch ms, both inside) into a new folder `into`.
 
-    Gives the manifests of what is in it, oldest first: cut to the stretch, each opening with what was on the screen.
-    Raises RecordingError for a damaged segment, StorageError.
+    Gives the manifests of what is in it, oldest first: cut to the stretch, each opening with what was on the screen
+    and nothing else. Raises RecordingError for a damaged segment, StorageError.
     """
     target = Recording.create(into)
     written = []
+    seen = Seen()
     for manifest in touched(recording.manifests(), serial, from_ms, to_ms):
-        sealed = trim(recording.sealed(manifest.id), from_ms, to_ms)
+        sealed = trim(recording.sealed(manifest.id), from_ms, to_ms, seen)
         if sealed is not None:
             target.write(sealed)
             written.append(sealed.manifest)

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes import patterned
+from fakes.cards import BLUE, GREEN, RED, card, red
 from fakes.patterned import LENGTH_MS, PAUSE_MS, SESSION
 from fakes.shown import state_at
+from fakes.views import APP, DPI, SCREEN
+from fakes.views import event as tracked
 
 from agent.errors import RecordingError
 from agent.export.part import parts
 from agent.export.stream import LONG_MS, SHORT_MS, Stream, is_end, shortened
 from agent.replay import rrweb
+from agent.replay.mask import Masker
+from agent.replay.recorder import Recorder
 from agent.replay.rrweb import Event
 from agent.replay.validator import validate
 from agent.store.recording import Recording
@@ -60,6 +66,23 @@ def test_a_part_begins_with_what_is_shown_then(recording: Recording) -> None:
     assert sum(event["type"] == 6 for event in events) == 25
     assert any(event["type"] == 5 and event["data"]["tag"] == "segment:track" for event in events)
     assert events[-1]["data"]["payload"]["reason"] == "export"
+
+
+def test_a_part_holds_nothing_from_before_it(tmp_path: Path) -> None:
+    recording = Recording.create(tmp_path / "cards")
+    recorder = Recorder("serial-1", {}, Masker("medium", APP), lambda value: SESSION, SCREEN, DPI)
+    shown = [(1.5, RED, "Salary slip"), (4.5, RED, "Salary slip"), (8, BLUE, "Offer"), (11, GREEN, ""), (14, BLUE, "")]
+    items = (tracked(1), *map(card, *zip(*shown, strict=True)))
+    for sealed in [*(each for item in items for each in recorder.feed(item)), *recorder.finish()]:
+        recording.write(sealed)
+    made = stream(recording, "9")
+    told = [rrweb.dumps(each) for each in made]
+    digests = {digest for line in told for digest in re.findall(rb'"picture:([0-9a-f]+)"', line)}
+    pictures = [made.picture(digest.decode()) for digest in digests]
+    assert pictures
+    assert red(picture.data for picture in pictures if picture is not None) == 0
+    assert b"Salary" not in b"".join(told)
+    assert validate(told, batch=False) == []
 
 
 def test_a_part_of_a_pause_shows_what_stood(recording: Recording) -> None:

@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import orjson
 import pytest
+from fakes.cards import BLUE, GREEN, RED, card, red
 from fakes.segments import SESSION, segment
-from fakes.views import at, event, log
+from fakes.views import APP, DPI, SCREEN, at, event, log
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ConfigError
 from agent.model import Happening, Marker, SealedSegment
+from agent.replay.mask import Masker
+from agent.replay.recorder import Recorder
 from agent.runtime import ring as ring_module
 from agent.runtime.ring import Ring, Triggers
 from bridge.types import Stamp
@@ -58,6 +61,41 @@ def test_exactly_what_lies_around_a_trigger_is_kept(moments: list[tuple[int, int
     wanted = {ms for ms in told(segments) if any(abs(ms - at_ms) <= seconds * 1000 for at_ms, _ in moments)}
     assert told(kept) == wanted
     assert len({one.manifest.id for one in kept}) == len(kept)
+
+
+def test_triggers_that_follow_each_other_cut_nothing_to_pieces() -> None:
+    kept: list[SealedSegment] = []
+    ring = Ring(60, Triggers(), kept.append)
+    segments = [segment(seq) for seq in range(6)]
+    moments = iter(range(0, 170_000, 250))
+    for sealed in segments:
+        while START_MS + (ms := next(moments, 10**9)) <= sealed.manifest.end_ms:
+            ring.trigger(moment(ms))
+        ring.take(sealed)
+    assert kept == segments
+    kept.clear()
+    apart = Ring(5, Triggers(), kept.append)
+    for ms in (70_000, 10_000, 40_000, 12_000):
+        apart.trigger(moment(ms))
+    for sealed in segments[:3]:
+        apart.take(sealed)
+    assert [(one.manifest.start_ms - START_MS) // 1000 for one in kept] == [5, 35, 65]
+
+
+def test_what_no_trigger_kept_lies_beneath_nothing_that_is_kept() -> None:
+    kept: list[SealedSegment] = []
+    ring = Ring(4, Triggers(), kept.append)
+    recorder = Recorder("serial-1", {}, Masker("medium", APP), lambda value: SESSION, SCREEN, DPI)
+    shown = [(1.5, RED), (4.5, RED), (8, BLUE), (11, GREEN), (14, BLUE), (36, GREEN)]
+    for item in (event(1), *(card(seconds, colour) for seconds, colour in shown)):
+        for sealed in recorder.feed(item):
+            ring.take(sealed)
+    for sealed in recorder.finish():
+        ring.take(sealed)
+    ring.trigger(at(12.5))
+    ring.trigger(at(36))
+    assert len(kept) == 2
+    assert red(picture.data for one in kept for picture in one.pictures.values()) == 0
 
 
 def test_a_ring_that_is_full_goes_back_less_far(
