@@ -175,6 +175,30 @@ class Rules:
         return max(ends, default=edge) - edge
 
 
+def beyond(words: str, others: Iterable[str]) -> str:
+    """What words say that none of the `others` says; "" when that is nothing but punctuation."""
+    rest = words
+    for other in sorted(set(others), key=len, reverse=True):
+        if other and rest:
+            rest = re.sub(rf"(?<!\w){re.escape(other)}(?!\w)", " ", rest, flags=re.IGNORECASE)
+    return rest if any(map(str.isalnum, rest)) else ""
+
+
+def own_words(node: Node) -> str:
+    """What a view says itself: its text, else what its description says that no view in it says. That of a container is
+    its children's words, joined, and what is left the container draws (a row of Flutter's beside its button, a chart).
+    """
+    return node.text or _own_description(node)
+
+
+def _own_description(node: Node) -> str:
+    if not node.desc or not node.children:
+        return node.desc
+    return beyond(
+        node.desc, (words for below in node.walk() if below is not node for words in (below.text, below.desc))
+    )
+
+
 class _Pattern:
     """One condition, ready to be held against views. Raises ValueError in words when it cannot be read."""
 
@@ -234,12 +258,10 @@ class _Pattern:
         return node.resource_id, short
 
     def _text(self, node: Node) -> tuple[str, ...]:
-        """What a view says: the description of a container is its children's words, so long as these have any."""
+        """What a view says itself: the description of a container is its children's words as far as these are."""
         if self._whole:
             return (node.text or node.desc,)
-        if not node.desc or any(below.text or below.desc for below in node.walk() if below is not node):
-            return (node.text,)
-        return node.text, node.desc
+        return node.text, _own_description(node)
 
 
 def _expression(pattern: str) -> str | None:

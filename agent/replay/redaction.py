@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,13 +17,14 @@ import xxhash
 from PIL import Image
 
 from agent.model import Loss, MaskLevel, Picture, SegmentManifest
-from agent.privacy import Rules
+from agent.privacy import Rules, beyond
 from agent.replay import rrweb, rules
 from agent.replay.audit import rects_of, screen_of
 from agent.replay.canvas import COVER
 from agent.replay.composite import UNREADABLE
 from agent.replay.mask import Masker
 from agent.replay.playback import Box, Change, Playback, State, View
+from agent.replay.recorder import MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS
 from agent.replay.rrweb import Event
 from agent.replay.text import STARS, secrets_in
 from bridge.types import Bounds, Node, NodeFlag
@@ -43,6 +44,7 @@ OPENING_MS = 1
 # How soon a piece of a long text follows the one before.
 PIECES_MS = 100
 _REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
+_CUT = frozenset((MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS))
 _IDS = frozenset(("id", "session_id", "device_id", "messageId", "serial", "reason", "stage", "rule"))
 _UNTOUCHED = frozenset(("mask", "session", "end"))
 
@@ -80,6 +82,8 @@ class _Moment:
     state: State
     until_ms: int
     covers: tuple[Cover, ...] = ()
+    # Where touches are dropped, whether that place was covered before or not.
+    barred: tuple[Box, ...] = ()
 
 
 class NoScreen(Exception):
@@ -92,7 +96,7 @@ class Redaction:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._masker = Masker(order.level or "light", None, rules=order.rules)
-        self._verdicts: dict[tuple[str | bool | None, ...], tuple[str, str]] = {}
+        self._verdicts: dict[tuple[str | None, ...], tuple[str, str]] = {}
         self._starred: set[tuple[str, int, str]] = set()
         self._moments: dict[str, list[_Moment]] = {}
         self._last: tuple[str, _Moment] | None = None
@@ -118,12 +122,16 @@ class Redaction:
         before = self._last[1] if self._last is not None and self._last[0] == replay else None
         for n, moment in enumerate(moments):
             covers: list[Cover] = []
+            barred: list[Box] = []
             for view, kind, rule in self._hidden(moment.state):
                 label = view.attributes.get("aria-label", "")
                 if label and label != STARS:
                     self._starred.add((replay, view.id, label))
                 if kind in ("block", "mask") and not _covered_already(view.box, moment.state):
                     covers.append(Cover(view.box, kind, rule))
+                elif kind == "block" and rule.startswith("block "):
+                    # What a level blocks is no secret to fingers.
+                    barred.append(view.box)
             rects = self._rects(moment.state)
             for view in moment.state.views if rects else ():
                 label = view.attributes.get("aria-label", "")
@@ -131,6 +139,7 @@ class Redaction:
                     self._starred.add((replay, view.id, label))
             covers += rects
             moment.covers = tuple(dict.fromkeys(covers))
+            moment.barred = (*barred, *(cover.box for cover in moment.covers if cover.kind == "block"))
             # The picture and the views were taken at different instants.
             self._cover(moment.state, moment.covers)
             if before is not None:
@@ -162,8 +171,8 @@ class Redaction:
         mask: Mapping[str, Any] = {}
         for index, event in enumerate(events):
             now = by_index.get(index, now)
-            around = [moment.covers for moment in moments[max(0, now - 1) : now + 2]] if now >= 0 else []
-            if _touches(event, [cover.box for covers in around for cover in covers if cover.kind == "block"]):
+            around = moments[max(0, now - 1) : now + 2] if now >= 0 else []
+            if _touches(event, [box for moment in around for box in moment.barred]):
                 dropped += 1
                 changed = True
                 continue
@@ -245,14 +254,15 @@ class Redaction:
     def _judged(self, view: View, state: State, package: str) -> tuple[str, str]:
         label = view.attributes.get("aria-label", "")
         words = "" if label == STARS else label
-        leaf = not words or _leaf(view, state)
+        own = beyond(words, _within_it(view, state)) if words else ""
         get = view.attributes.get
-        key = get("data-class"), get("data-res"), get("data-flags"), words, package, leaf
+        key = get("data-class"), get("data-res"), get("data-flags"), words, own, package
         if key not in self._verdicts:
-            self._verdicts[key] = self._judge(view, words, package, leaf)
+            self._verdicts[key] = self._judge(view, words, own, package)
         return self._verdicts[key]
 
-    def _judge(self, view: View, words: str, package: str, leaf: bool) -> tuple[str, str]:
+    def _judge(self, view: View, words: str, own: str, package: str) -> tuple[str, str]:
+        leaf = bool(own) or not words
         flags = NodeFlag.PASSWORD if "password" in view.attributes.get("data-flags", "").split() else NodeFlag.NONE
         place = Bounds(0, 0, 1, 1)
         node = Node(
@@ -260,7 +270,7 @@ class Redaction:
             view.attributes.get("data-class", ""),
             view.attributes.get("data-res", ""),
             # What a container says is a description: the words of what is in it.
-            words if leaf else "",
+            own,
             words,
             package=package,
             flags=flags,
@@ -274,7 +284,7 @@ class Redaction:
             if verdict is not None:
                 return verdict
         if words and self._masker.text(words) != words:
-            return "mask" if leaf else "label", "echo"
+            return "mask" if self._masker.text(own) != own else "label", "echo"
         return ("label", "text") if words and self._order.level == "conservative" else ("", "")
 
     def _rects(self, state: State) -> list[Cover]:
@@ -345,13 +355,14 @@ class Redaction:
         last_ms, before = self._said.get(head, (at_ms, ""))
         goes_on = 0 <= at_ms - last_ms < PIECES_MS
         self._said[head] = at_ms, message
+        cut = len(line) == MAX_LOG_CHARS
         if not sign:
-            return self._masker.text(line)
-        return self._masker.text(head) + sign + self._masker.text(message, before if goes_on else "")
+            return self._masker.text(line, cut=cut)
+        return self._masker.text(head) + sign + self._masker.text(message, before if goes_on else "", cut=cut)
 
     def _strings(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self._masker.text(value)
+            return self._masker.text(value, cut=len(value) in _CUT)
         if isinstance(value, Mapping):
             return {key: one if key in _IDS else self._strings(one) for key, one in value.items()}
         if isinstance(value, list):
@@ -474,12 +485,11 @@ def _within(inner: Box, outer: Box) -> bool:
     )
 
 
-def _leaf(view: View, state: State) -> bool:
-    """Whether no other view with words lies in it: the words of a container are those."""
-    return not any(
-        other.id > view.id and other.attributes.get("aria-label") and _within(other.box, view.box)
-        for other in state.views
-    )
+def _within_it(view: View, state: State) -> Iterator[str]:
+    """What other views in a view say: the words of a container are those."""
+    for other in state.views:
+        if other.id > view.id and (label := other.attributes.get("aria-label")) and _within(other.box, view.box):
+            yield label
 
 
 def _covered_already(box: Box, state: State) -> bool:

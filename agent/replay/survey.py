@@ -10,7 +10,7 @@ from typing import Literal
 import xxhash
 
 from agent.model import MaskedNode, MaskLevel, MaskRect
-from agent.privacy import Rules
+from agent.privacy import Rules, own_words
 from agent.replay import rules
 from agent.replay.text import MIN_SECRET, STARS, alone, fold, is_telling, secrets_in
 from agent.replay.windows import PICTURES, hull, reach, split
@@ -153,7 +153,7 @@ def survey(
                     barred.append(row.bounds)
             elif row.shown and sort != "password":
                 verdict = None
-            if verdict is None and (node.text or not node.children) and not _clean(node, clean):
+            if verdict is None and not _clean(node, clean):
                 verdict = "mask", "pattern"
             if verdict is None:
                 continue
@@ -267,7 +267,9 @@ def _within(inner: Bounds, outer: Bounds | None) -> bool:
 
 
 def _clean(node: Node, clean: Callable[[str], str]) -> bool:
-    return all(clean(words) == words for words in (node.text, node.desc) if words)
+    """Whether a view says nothing private itself. The words of a container are its children's, as far as these are."""
+    said = (node.text, node.desc) if node.text or not node.children else (own_words(node),)
+    return all(clean(words) == words for words in said if words)
 
 
 def _note_secret(node: Node, secrets: dict[str, None]) -> None:
@@ -332,7 +334,7 @@ def _echoes(rows: list[Row], secrets: dict[str, None]) -> list[Private]:
             continue
         if not any(p.search(node.text) or p.search(node.desc) for p in patterns):
             continue
-        if node.text or not node.children:
+        if node.text or not node.children or any(p.search(own_words(node)) for p in patterns):
             row.hidden = "echo"
             if not row.bounds.empty:
                 found.append(Private(row.key, row.bounds, "mask", "echo", row.scrolls))

@@ -169,6 +169,24 @@ def test_a_container_that_joins_its_childrens_words_says_nothing_of_a_private_ch
     assert "Home, 3 new" in labels(result)
 
 
+@pytest.mark.parametrize("level", get_args(MaskLevel))
+def test_a_container_that_draws_words_itself_is_covered_for_these(level: MaskLevel) -> None:
+    """A row of Flutter's says in its description alone what is drawn in it, but for the button at its end."""
+    button = view(940, 640, 1040, 760, "android.widget.Button", desc="Delete")
+    said = "Anna Bell\nanna.bell@quill.example\n4485 2757 4230 8327"
+    row = view(0, 600, 1080, 800, "android.view.View", desc=f"{said}\nDelete", children=[button])
+    joined = view(0, 900, 1080, 1000, "android.view.ViewGroup", desc="Saved cards, Delete", children=[
+        view(0, 900, 500, 1000, text="Saved cards"), view(600, 900, 800, 1000, "android.widget.Button", desc="delete"),
+    ])  # fmt: skip
+    echo = view(0, 1100, 1080, 1300, desc="Sent to cart@quill.example", children=[view(900, 1100, 1000, 1200)])
+    typed = view(0, 1400, 1080, 1500, EDIT, "cart@quill.example", hint="E-mail")
+    result = masked(app(row, joined, echo, typed), status_bar(), level=level)
+    assert covered(result, row)
+    assert covered(result, echo)
+    assert covered(result, joined) is False
+    assert "Anna" not in repr(result.nodes)
+
+
 def test_what_repeats_a_private_text_is_covered_too() -> None:
     echo = view(40, 1100, 1040, 1200, text="Signed in as anna@example.com.")
     other = view(40, 1300, 1040, 1400, text="Ask joanna")
@@ -598,13 +616,14 @@ def test_a_password_that_was_seen_is_on_no_later_screen() -> None:
 
 def test_conservative_tells_no_words_of_pictures_containers_and_names() -> None:
     photo = view(40, 300, 300, 500, "android.widget.ImageView", desc="Photo of Anna Bell")
-    card = view(
-        40, 600, 900, 700, "android.view.ViewGroup", desc="Anna Bell, online", children=[replace(photo, desc="")]
-    )
+    face = view(50, 610, 140, 690, "android.widget.ImageView")
+    card = view(40, 600, 900, 700, "android.view.ViewGroup", desc="Anna Bell, online", children=[face])
     row = view(40, 800, 900, 900, "android.view.ViewGroup", resource_id="row Anna Bell", children=[PAY])
     result = masked(app(photo, card, row), status_bar(), level="conservative")
     assert "Anna" not in repr(result.nodes)
     assert visible(result, photo)
+    # No view in it says these words: it draws them.
+    assert covered(result, card)
 
 
 def test_classes_and_names_of_views_are_cleaned() -> None:
@@ -1118,11 +1137,14 @@ def test_the_words_of_a_rule_are_taken_out_of_everything() -> None:
         620,
         "android.view.ViewGroup",
         desc="Anna Bell, buy",
-        children=[view(50, 510, 300, 600, text="x")],
+        children=[view(50, 510, 300, 600, text="Anna Bell")],
     )
-    result = masker.snapshot(*still(app(TITLE, order, row), status_bar()), DPI)
+    drawn = view(40, 700, 1040, 820, "android.view.View", desc="Anna Bell\nbuy", children=[view(900, 710, 1000, 800)])
+    result = masker.snapshot(*still(app(TITLE, order, row, drawn), status_bar()), DPI)
     assert covered(result, order)
     assert not covered(result, row)
+    assert covered(result, row.children[0])
+    assert covered(result, drawn)
     assert "Anna" not in repr(result.nodes)
     assert "ORD-7" not in repr(result)
     assert masker.text('paid ORD-9 by "Anna Bell" (QW5uYSBCZWxs)') == 'paid ***** by "*****" (*****)'

@@ -16,6 +16,7 @@ from agent.model import MaskLevel, Picture, SealedSegment
 from agent.privacy import Rules, rule
 from agent.replay import rrweb
 from agent.replay.canvas import COVER
+from agent.replay.recorder import MAX_LOG_CHARS, MAX_PROOF_CHARS
 from agent.replay.redaction import NoScreen, Order, Redaction, covered
 from agent.replay.validator import validate
 from bridge.types import Bounds
@@ -282,6 +283,48 @@ def test_what_is_covered_already_is_not_covered_again() -> None:
     events = [*opened(A, field), mask(START + 2, [[28, 58, 182, 152, "editable"]])]
     made = sealed([*events[:2], events[3]], A)
     assert redacted(made, level="medium") is None
+
+
+@pytest.mark.parametrize(
+    "before", [[[28, 298, 272, 482, "mask id=pin_pad"]], []], ids=["covered before", "not covered"]
+)
+def test_touches_on_a_place_that_is_blocked_are_dropped_though_it_was_covered_before(before: list[Any]) -> None:
+    pad = box(100, (10, 100, 80, 60), "*****", **{"data-res": "com.example.shop:id/pin_pad"})
+    events = [*opened(A, pad), mask(START + 2, before)]
+    touches = [rrweb.touch(START + 500, "down", 30, 120, 0), rrweb.touch(START + 600, "up", 30, 120, 0)]
+    found = redacted(sealed([*events[:2], events[3], *touches], A), "block id=pin_pad")
+    assert found is not None
+    assert not [e for e in found[0] if e["type"] == 3 and e["data"]["source"] == 2]
+    assert bool(found[1]) is not bool(before)
+
+
+def test_words_that_the_recorder_cut_are_hidden_as_far_as_they_were_stored() -> None:
+    line = ("I/tag: " + "word " * 500)[: MAX_LOG_CHARS - 7] + " Lindqv"
+    note, proof = ("word " * 500)[: MAX_LOG_CHARS - 7] + " Lindqv", ("word " * 500)[: MAX_PROOF_CHARS - 7] + " Lindqv"
+    events = [
+        *opened(A), rrweb.log(START + 500, "info", line), custom(START + 600, "marker", {"name": "here", "note": note}),
+        custom(START + 700, "doctor", {"rule": "x", "proof": proof}),
+        rrweb.log(START + 800, "info", line[:-1]),
+    ]  # fmt: skip
+    found = redacted(sealed(events, A), "mask text=Lindqvist")
+    assert found is not None
+    text = orjson.dumps(found[0]).decode()
+    assert text.count("Lindq") == 1
+    assert text.count("*****") == 3
+
+
+def test_words_that_views_in_a_container_do_not_say_are_its_own() -> None:
+    """Its words are covered with it, those of what is in it with these."""
+    row = box(100, (0, 20, 100, 40), "Anna Bell, Delete", **{"data-class": "android.view.View"})
+    button = box(101, (80, 30, 18, 20), "Delete", **{"data-class": "android.widget.Button"})
+    found = redacted(sealed([*opened(A, row, button)], A), "mask text=Anna Bell")
+    assert found is not None
+    assert grey(pixels(found[1][A.digest])[40:120, :])
+    found = redacted(sealed([*opened(A, row, button)], A), "mask text=Delete")
+    assert found is not None
+    shown = pixels(found[1][A.digest])
+    assert grey(shown[60:100, 160:196])
+    assert not grey(shown[40:120, :100])
 
 
 def test_a_place_is_covered_for_a_time_and_touches_on_it_are_dropped() -> None:
