@@ -254,27 +254,27 @@ class Redaction:
     def _judged(self, view: View, state: State, package: str) -> tuple[str, str]:
         label = view.attributes.get("aria-label", "")
         words = "" if label == STARS else label
-        own = beyond(words, _within_it(view, state)) if words else ""
+        below = tuple(_within_it(view, state)) if words else ()
         get = view.attributes.get
-        key = get("data-class"), get("data-res"), get("data-flags"), words, own, package
+        key = get("data-class"), get("data-res"), get("data-flags"), words, package, *below
         if key not in self._verdicts:
-            self._verdicts[key] = self._judge(view, words, own, package)
+            self._verdicts[key] = self._judge(view, words, below, package)
         return self._verdicts[key]
 
-    def _judge(self, view: View, words: str, own: str, package: str) -> tuple[str, str]:
-        leaf = bool(own) or not words
+    def _judge(self, view: View, words: str, below: tuple[str, ...], package: str) -> tuple[str, str]:
+        """`below` is what views in it say: what else a container says is its own."""
+        own = beyond(words, below)
         flags = NodeFlag.PASSWORD if "password" in view.attributes.get("data-flags", "").split() else NodeFlag.NONE
         place = Bounds(0, 0, 1, 1)
         node = Node(
             place,
             view.attributes.get("data-class", ""),
             view.attributes.get("data-res", ""),
-            # What a container says is a description: the words of what is in it.
-            own,
+            "" if below else words,
             words,
             package=package,
             flags=flags,
-            children=() if leaf else (Node(place, "", text=words),),
+            children=tuple(Node(place, "", text=said) for said in below),
         )
         wish = self._order.rules.judge(node)
         if wish is not None and wish[0] != "unmask":
