@@ -12,7 +12,8 @@ import xxhash
 from agent.model import MaskedNode, MaskLevel, MaskRect
 from agent.privacy import Rules, own_words
 from agent.replay import rules
-from agent.replay.text import MIN_SECRET, STARS, alone, fold, is_telling, secrets_in
+from agent.replay.spelling import alone, fold
+from agent.replay.text import MIN_SECRET, STARS, is_telling, secrets_in
 from agent.replay.windows import PICTURES, hull, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 

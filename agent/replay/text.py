@@ -6,16 +6,15 @@ import base64
 import functools
 import itertools
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from html import entities
 
 from agent import privacy
 from agent.model import MaskLevel
 from agent.privacy import Span, starred, torn
 from agent.replay.names import Sort, private_name, sort_of, words_of
+from agent.replay.spelling import alone, beginning, everywhere, fold, lowered, plain, signs_of
 
 STARS = privacy.STARS
 Also = Callable[[str, bool], Iterable[Span]]
@@ -30,8 +29,6 @@ MAX_DEPTH = 64
 SHORT = 128
 MAX_DONE = 4096
 REACH = 512
-# Shorter texts look like any word in base64.
-MIN_ENCODED = 6
 _TELLING = re.compile(r"(?=.{6})(?:.*[\W\d_])", re.DOTALL)
 
 # Soft hyphens, joiners, marks of direction, the mark of the byte order: of no width.
@@ -113,8 +110,6 @@ _QUOTE = re.compile(r"\\*[\"'`]|%22|&quot;")
 CUT = 1_000
 _SPAN = re.Match.span
 _DIGIT_RUNS = re.compile("[0-9]+")
-# As many digits as are not in many texts by chance.
-MIN_DIGITS, MAX_DIGITS = 6, 32
 _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16, 17, 18, 19), "6": (16, 17, 18, 19)}
 # The ids that join a replay with its events stay whole, since a 13-digit session id is no card number. Only an address
 # is starred even there: an app that takes one for an id has it in the segment's own key, and nowhere else.
@@ -169,7 +164,7 @@ _spans_before = lru_cache(maxsize=4096)(_spans)
 
 
 def _found(text: str, level: MaskLevel) -> Iterator[Span]:
-    text = _plain(text)
+    text = plain(text)
     lower = text.lower()
     yield from map(_SPAN, _addresses(text))
     if "eyJ" in text:
@@ -208,7 +203,7 @@ def reaching(before: str, text: str, level: MaskLevel) -> int:
     """How many characters at the head of `text` end something private that begins in `before`, the line above it."""
     reach = len(before) + len(text) if may_be_cut(before) else REACH
     tail = before[-reach:]
-    joined, edge = _plain(tail + text[:reach]), len(tail)
+    joined, edge = plain(tail + text[:reach]), len(tail)
     patterns = [_JWT, _BEARER, _KEY, _IBAN]
     if _digits(joined) >= 8:
         patterns += (_DIGITS, _PHONE, _CALLED, _SSN)
@@ -235,25 +230,6 @@ def _without_addresses(text: str) -> str:
     return starred(text, map(_SPAN, _addresses(text)))
 
 
-def _plain(text: str) -> str:
-    """`text`, character by character, with the digits, spaces, dashes and signs of ASCII for those of other scripts."""
-    if text.isascii():
-        return text
-    plain = _others()
-    for odd in plain.keys() & set(text):
-        text = text.replace(odd, plain[odd])
-    return text
-
-
-@functools.cache
-def _others() -> dict[str, str]:
-    plain = {chr(c): str(n) for c in range(0x80, 0x20000) if (n := unicodedata.decimal(chr(c), None)) is not None}
-    plain |= dict.fromkeys("\u00a0\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))), " ")
-    plain |= dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-")
-    plain |= {"\uff1a": ":", "\uff1d": "=", "\uff0b": "+", "\uff08": "(", "\uff09": ")"}
-    return plain
-
-
 def _digits(text: str) -> int:
     return sum(map(text.count, "0123456789"))
 
@@ -272,7 +248,7 @@ def without_torn(text: str) -> str:
 
 def is_card(text: str) -> bool:
     """Whether the digits of `text` are a card number: known first digit, a length of that issuer, right check digit."""
-    digits = "".join(_DIGIT_RUNS.findall(_plain(text)))
+    digits = "".join(_DIGIT_RUNS.findall(plain(text)))
     if len(digits) not in _CARD_LENGTHS.get(digits[:1], ()):
         return False
     total = 0
@@ -306,6 +282,8 @@ class Secrets:
         self._limit = MAX_SECRETS
         self._seen: dict[str, tuple[tuple[str, ...], ...]] = {}
         self._partials: dict[str, tuple[tuple[str, ...], ...]] = {}
+        # Texts that were seen to grow. What was logged on the way there no dump may have seen.
+        self._grown: dict[str, re.Pattern[str] | None] = {}
         # Texts that are in a field for the first time, and whether they came of taking something out.
         self._typed: dict[str, bool] = {}
         # Made when a text may hold one: most never stand in any.
@@ -328,11 +306,12 @@ class Secrets:
             for text in new:
                 for before in filter(functools.partial(_goes_on, text), gone):
                     new[text] |= len(text) < len(before)
+                    self._grow(before, text)
                     if self._typed[before] or len(text) > len(before):
-                        self._partials[before] = self._seen.pop(before, ()) or _signs(before)
+                        self._partials[before] = self._seen.pop(before, ()) or signs_of(before)
         for text in now:
             known = self._seen.pop(text, ()) or self._partials.pop(text, ())
-            self._seen[text] = known or _signs(text)
+            self._seen[text] = known or signs_of(text)
             if not known:
                 self._done.clear()
             if not known and is_telling(text):
@@ -340,6 +319,15 @@ class Secrets:
         self._typed = {text: self._typed[text] for text in now if text in self._typed} | new
         self._forget(self._seen, self._limit)
         self._forget(self._partials, MAX_PARTIALS)
+
+    def _grow(self, before: str, text: str) -> None:
+        """One was typed on, or deleted from."""
+        longer = max(before, text, key=len)
+        self._grown = {known: by for known, by in self._grown.items() if not longer.startswith(known)}
+        self._grown[longer] = None
+        while len(self._grown) > MAX_PARTIALS:
+            del self._grown[next(iter(self._grown))]
+        self._done.clear()
 
     def _forget(self, known: dict[str, tuple[tuple[str, ...], ...]], limit: int) -> None:
         while len(known) > limit:
@@ -366,7 +354,7 @@ class Secrets:
         return done
 
     def _found(self, text: str, *, telling: bool) -> Iterator[Span]:
-        folded = _lowered(text)
+        folded = lowered(text)
         for secret, ways in itertools.chain(self._seen.items(), self._partials.items()):
             for signs in ways:
                 if signs[0] in folded and all(sign in folded for sign in signs):
@@ -376,27 +364,35 @@ class Secrets:
             if not telling or is_telling(secret):
                 if secret not in self._patterns:
                     self._patterns[secret] = alone(secret)
-                yield from _everywhere(self._patterns[secret], text)
+                yield from everywhere(self._patterns[secret], text)
+        for typed, by in self._grown.items():
+            least = lowered(typed[:MIN_SECRET])
+            # Of other signs there are more ways to write them.
+            if least.isascii() and least.isalnum() and least not in folded:
+                continue
+            pattern = by or beginning(typed, MIN_SECRET)
+            self._grown[typed] = pattern
+            yield from (at for at in everywhere(pattern, text) if not telling or is_telling(text[slice(*at)]))
 
     def begun(self, text: str) -> int:
         """How many characters at the end of `text` are the beginning of a secret whose end is missing."""
-        tail = _lowered(text[-REACH:])
+        tail = lowered(text[-REACH:])
         lengths = (
             n
             for secret in itertools.chain(self._seen, self._partials)
             for n in range(MIN_SECRET, min(len(secret), len(tail) + 1))
-            if tail.endswith(_lowered(secret[:n]))
+            if tail.endswith(lowered(secret[:n]))
         )
         return max(lengths, default=0)
 
     def reaching(self, before: str, text: str) -> int:
         """How many characters at the head of `text` end a secret that begins at the end of `before`, the line above."""
-        tail, head = _lowered(before[-REACH:]), _lowered(text[:REACH])
+        tail, head = lowered(before[-REACH:]), lowered(text[:REACH])
         left = (
             len(secret) - n
             for secret in itertools.chain(self._seen, self._partials)
             for n in range(1, len(secret))
-            if head.startswith(_lowered(secret[n:])) and tail.endswith(_lowered(secret[:n]))
+            if head.startswith(lowered(secret[n:])) and tail.endswith(lowered(secret[:n]))
         )
         return max(left, default=0)
 
@@ -411,79 +407,6 @@ def _goes_on(one: str, other: str) -> bool:
     short, long = sorted((one, other), key=len)
     head = next((n for n, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
     return long.endswith(short[head:])
-
-
-@lru_cache(maxsize=4096)
-def fold(text: str) -> str:
-    """The letters and digits of a text in lower case: what `Anna Bell`, `anna-bell` and `annaBell` have in common."""
-    return "".join(filter(str.isalnum, _lowered(text)))
-
-
-def _lowered(text: str) -> str:
-    """`text` in lower case, character by character, with one form for letters that are alike without case."""
-    return (
-        text if text.isascii() else text.replace("\u0130", "i").replace("\u0131", "i").replace("\u017f", "s")
-    ).lower()
-
-
-_RUN = re.compile("[A-Za-z0-9]+")
-# White space between two words, in all the ways in which a character may be written.
-_GAP = (
-    r"(?:\s|\+|%(?:25)?(?:20|0[9AaDd])|\\+[nrt]|\\+u00(?:[aA]0|20|0[9aAdD])"
-    r"|&(?:amp;)?(?:nbsp|#0*(?:9|10|13|32|160)|#[xX]0*(?:9|[aAdD]|20|[aA]0));)+"
-)
-
-
-def alone(text: str) -> re.Pattern[str]:
-    """Matches `text`, plain or escaped, where no letter or digit touches it."""
-    signs = [
-        "".join(re.escape(c) if c.isascii() and c.isalnum() else _escapes(c) for c in word) for word in text.split()
-    ]
-    plain = _GAP.join(signs)
-    encoded = "".join(f"|{re.escape(code)}" for code in (*_base64(text), *_number(text)))
-    edge = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
-    return re.compile(rf"{edge}(?:{plain}{encoded})(?![^\W_])", re.IGNORECASE)
-
-
-def _escapes(c: str) -> str:
-    """A character as it is, as in a JSON string, as in an address (a byte of a non-ASCII one may be in any case), as in
-    HTML."""
-    units = c.encode("utf-16-be", "surrogatepass").hex()
-    json = "".join(rf"\\+u{units[i : i + 4]}" for i in range(0, len(units), 4))
-    percent = "".join(f"%(?:25)?{byte:02x}" for byte in c.encode("utf-8", "surrogatepass"))
-    name = "apos" if c == "'" else entities.codepoint2name.get(ord(c))
-    markup = rf"&(?:amp;)?(?:#0*{ord(c)}|#x0*{ord(c):x}{f'|{name}' if name else ''});"
-    cases = "".join(f"|{case}" for case in {c.lower(), c.upper()} if len(case) > 1)
-    return rf"(?:\\*{re.escape(c)}{cases}|{json}|{percent}|{markup})"
-
-
-def _base64(text: str) -> tuple[str, ...]:
-    if len(text) < MIN_ENCODED:
-        return ()
-    code = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
-    return tuple(dict.fromkeys((code, code.replace("+", "-").replace("/", "_"))))
-
-
-def _number(text: str) -> tuple[str, ...]:
-    """The digits alone of a text with enough of them: a number is written in one form and logged in another."""
-    digits = "".join(_DIGIT_RUNS.findall(_plain(text)))
-    return (digits,) if MIN_DIGITS <= len(digits) <= MAX_DIGITS and digits != text else ()
-
-
-def _everywhere(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
-    """Each match, also one that begins in another: "a b a" stands twice in "a b a b a"."""
-    match = pattern.search(text)
-    while match is not None and match[0]:
-        yield match.span()
-        short = match.end() - match.start() <= REACH
-        match = pattern.search(text, match.start() + 1 if short else match.end())
-
-
-def _signs(text: str) -> tuple[tuple[str, ...], ...]:
-    """What stands in any text that `alone(text)` may match, for each way of writing: looked for first, that is fast."""
-    # Of ASCII in the text itself: a letter that only counts as one may be escaped.
-    runs = sorted({run.lower() for run in _RUN.findall(text)}, key=len, reverse=True)
-    return (tuple(runs) or ("",), *((code.lower(),) for code in (*_base64(text), *_number(text))))
 
 
 def secrets_in(text: str) -> list[str]:

@@ -447,6 +447,29 @@ def test_no_way_of_writing_hides_what_was_seen(text: str) -> None:
     assert "QW5u" not in clean
 
 
+@pytest.mark.parametrize("full", ["4485275742308327", "Annabel Lindqvist", "anna.bell@quill.example"])
+def test_what_was_logged_between_two_dumps_of_what_is_typed_is_starred(full: str) -> None:
+    secrets = Secrets()
+    for length in range(2, len(full), 3):
+        secrets.remember([full[:length]])
+    secrets.remember([full])
+    for length in range(4, len(full) + 1):
+        part = full[:length].strip()
+        assert secrets.scrub(f"onChangeText {part}") == f"onChangeText {STARS}"
+        assert part not in secrets.scrub(json.dumps({"value": part}))
+    assert secrets.scrub(f"x{full}") == f"x{full}"
+    # What is deleted letter by letter was there before.
+    secrets.remember([full[:-2]])
+    assert secrets.scrub(full[:-1]) == STARS
+
+
+def test_what_was_not_typed_has_no_beginnings() -> None:
+    secrets = Secrets()
+    secrets.remember(["Annabel Lindqvist"])
+    secrets.remember(["Something else of it"])
+    assert secrets.scrub("Annabel went home") == "Annabel went home"
+
+
 def test_a_number_is_found_by_its_digits_alone_however_it_was_written() -> None:
     secrets = Secrets()
     secrets.remember(["(415) 555-2671", "12/31/1990", "47-11"])

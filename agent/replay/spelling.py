@@ -1,0 +1,122 @@
+"""The ways in which a text may stand in another: case, white space, escapes, base64, digits of other scripts."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from html import entities
+
+from agent.privacy import Span
+
+# A match of up to so many characters may begin within another.
+REACH = 512
+# Shorter texts look like any word in base64.
+MIN_ENCODED = 6
+# As many digits as are not in many texts by chance.
+MIN_DIGITS, MAX_DIGITS = 6, 32
+_DIGIT_RUNS = re.compile("[0-9]+")
+_RUN = re.compile("[A-Za-z0-9]+")
+# White space between two words, in all the ways in which a character may be written.
+_GAP = (
+    r"(?:\s|\+|%(?:25)?(?:20|0[9AaDd])|\\+[nrt]|\\+u00(?:[aA]0|20|0[9aAdD])"
+    r"|&(?:amp;)?(?:nbsp|#0*(?:9|10|13|32|160)|#[xX]0*(?:9|[aAdD]|20|[aA]0));)+"
+)
+_EDGE = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
+# Of a longer text no longer beginning is looked for.
+MAX_BEGINNING = 80
+
+
+def plain(text: str) -> str:
+    """`text`, character by character, with the digits, spaces, dashes and signs of ASCII for those of other scripts."""
+    if text.isascii():
+        return text
+    known = _others()
+    for odd in known.keys() & set(text):
+        text = text.replace(odd, known[odd])
+    return text
+
+
+@functools.cache
+def _others() -> dict[str, str]:
+    plain = {chr(c): str(n) for c in range(0x80, 0x20000) if (n := unicodedata.decimal(chr(c), None)) is not None}
+    plain |= dict.fromkeys("\u00a0\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))), " ")
+    plain |= dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-")
+    plain |= {"\uff1a": ":", "\uff1d": "=", "\uff0b": "+", "\uff08": "(", "\uff09": ")"}
+    return plain
+
+
+@lru_cache(maxsize=4096)
+def fold(text: str) -> str:
+    """The letters and digits of a text in lower case: what `Anna Bell`, `anna-bell` and `annaBell` have in common."""
+    return "".join(filter(str.isalnum, lowered(text)))
+
+
+def lowered(text: str) -> str:
+    """`text` in lower case, character by character, with one form for letters that are alike without case."""
+    return (
+        text if text.isascii() else text.replace("\u0130", "i").replace("\u0131", "i").replace("\u017f", "s")
+    ).lower()
+
+
+def alone(text: str) -> re.Pattern[str]:
+    """Matches `text`, plain or escaped, where no letter or digit touches it."""
+    plain_text = _GAP.join("".join(map(_escaped, word)) for word in text.split())
+    encoded = "".join(f"|{re.escape(code)}" for code in (*_base64(text), *_number(text)))
+    return re.compile(rf"{_EDGE}(?:{plain_text}{encoded})(?![^\W_])", re.IGNORECASE)
+
+
+def beginning(text: str, least: int) -> re.Pattern[str]:
+    """Matches the first characters of `text`, at least so many and as many as stand there, plain or escaped, where no
+    letter or digit touches them."""
+    signs = [_GAP if c.isspace() else _escaped(c) for c in " ".join(text.split())[:MAX_BEGINNING]]
+    more = "".join(f"(?:{sign}" for sign in signs[least:]) + ")?" * len(signs[least:])
+    return re.compile(rf"{_EDGE}{''.join(signs[:least])}{more}(?![^\W_])", re.IGNORECASE)
+
+
+def _escaped(c: str) -> str:
+    return re.escape(c) if c.isascii() and c.isalnum() else _escapes(c)
+
+
+def _escapes(c: str) -> str:
+    """A character as it is, as in a JSON string, as in an address (a byte of a non-ASCII one may be in any case), as in
+    HTML."""
+    units = c.encode("utf-16-be", "surrogatepass").hex()
+    json = "".join(rf"\\+u{units[i : i + 4]}" for i in range(0, len(units), 4))
+    percent = "".join(f"%(?:25)?{byte:02x}" for byte in c.encode("utf-8", "surrogatepass"))
+    name = "apos" if c == "'" else entities.codepoint2name.get(ord(c))
+    markup = rf"&(?:amp;)?(?:#0*{ord(c)}|#x0*{ord(c):x}{f'|{name}' if name else ''});"
+    cases = "".join(f"|{case}" for case in {c.lower(), c.upper()} if len(case) > 1)
+    return rf"(?:\\*{re.escape(c)}{cases}|{json}|{percent}|{markup})"
+
+
+def _base64(text: str) -> tuple[str, ...]:
+    if len(text) < MIN_ENCODED:
+        return ()
+    code = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+    return tuple(dict.fromkeys((code, code.replace("+", "-").replace("/", "_"))))
+
+
+def _number(text: str) -> tuple[str, ...]:
+    """The digits alone of a text with enough of them: a number is written in one form and logged in another."""
+    digits = "".join(_DIGIT_RUNS.findall(plain(text)))
+    return (digits,) if MIN_DIGITS <= len(digits) <= MAX_DIGITS and digits != text else ()
+
+
+def everywhere(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
+    """Each match, also one that begins in another: "a b a" stands twice in "a b a b a"."""
+    match = pattern.search(text)
+    while match is not None and match[0]:
+        yield match.span()
+        short = match.end() - match.start() <= REACH
+        match = pattern.search(text, match.start() + 1 if short else match.end())
+
+
+def signs_of(text: str) -> tuple[tuple[str, ...], ...]:
+    """What stands in any text that `alone(text)` may match, for each way of writing: looked for first, that is fast."""
+    # Of ASCII in the text itself: a letter that only counts as one may be escaped.
+    runs = sorted({run.lower() for run in _RUN.findall(text)}, key=len, reverse=True)
+    return (tuple(runs) or ("",), *((code.lower(),) for code in (*_base64(text), *_number(text))))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.replay.spelling import MAX_BEGINNING, alone, beginning, everywhere, fold, lowered, plain, signs_of
+
+
+def test_what_names_have_in_common() -> None:
+    assert fold("Anna Bell") == fold("anna-bell") == fold("annaBell") == "annabell"
+    assert lowered("İSTANBUL") == lowered("ıstanbul") == "istanbul"
+    assert plain("４５–٣") == "45-3"
+
+
+@pytest.mark.parametrize("length", range(4, 18))
+def test_a_beginning_is_found_alone_and_to_its_end(length: int) -> None:
+    found = beginning("Annabel Lindqvist", 4)
+    part = "Annabel Lindqvist"[:length]
+    for text in (part, f"onChangeText {part}", json.dumps({"value": part}), f"q={quote(part)}&x", part.upper()):
+        match = found.search(text)
+        assert match is not None, text
+        assert len(match[0].rstrip()) >= len(part.rstrip()), text
+
+
+def test_what_is_no_beginning() -> None:
+    found = beginning("Annabel Lindqvist", 4)
+    assert [found.search(text) for text in ("Ann", "Annabella", "xAnnabel", "nabel", "Lindqvist", "")] == [None] * 6
+    # A word more than the beginning ends it.
+    match = found.search("Annabel said")
+    assert match is not None
+    assert match[0] == "Annabel"
+
+
+def test_the_signs_of_a_text_stand_wherever_it_does() -> None:
+    for text, written in (("Anna O'Neill", "q=anna+o%27neill"), ("(415) 555-2671", "4155552671")):
+        assert any(all(sign in lowered(written) for sign in signs) for signs in signs_of(text))
+        assert alone(text).search(written)
+
+
+def test_each_place_is_found_though_they_overlap() -> None:
+    assert list(everywhere(alone("a b a"), "a b a b a")) == [(0, 5), (4, 9)]
+
+
+@given(st.text(min_size=4, max_size=200), st.text(max_size=60))
+def test_any_text_has_a_beginning_that_it_matches(text: str, other: str) -> None:
+    words = " ".join(text.split())
+    found = beginning(text, 4)
+    found.search(other)
+    if len(words) >= 4 and words[0].isalnum():
+        assert found.search(words[:MAX_BEGINNING] if len(words) > MAX_BEGINNING else words) is not None
