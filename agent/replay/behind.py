@@ -2,8 +2,9 @@
 
 While a dialog is open the system tells nothing of the window behind it (AOSP AccessibilityController leaves out all
 windows of a task below a modal one), and a dialog's window may be as large as the screen and see-through: a bottom
-sheet, React Native's `Modal`. So its dump says nothing of the form that is drawn around the sheet. A screen whose words
-and pictures reach over most of it counts as one that hides what was before.
+sheet, React Native's `Modal`. So its dump says nothing of the form that is drawn around the sheet. Nor does that of a
+dialog in the same window, for which the app itself leaves out what is behind (Flutter's `ModalBarrier`). A screen whose
+words and pictures reach over most of it counts as one that hides what was before.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ MAX_DRAWN = 200
 
 
 class Behind:
-    """Remembers where private views stood until a screen comes that hides them, or their window itself comes back."""
+    """Remembers where private views stood until a screen comes that hides them, or they themselves come back."""
 
     def __init__(self) -> None:
         self._places: dict[Bounds, None] = {}
         self._frames: frozenset[str] = frozenset()
+        self._words: frozenset[str] = frozenset()
         self._of: tuple[str, Rotation] | None = None
         # Where the private places of the screen behind are now, no dump has told.
         self._unknown = False
@@ -41,10 +43,12 @@ class Behind:
         if not found.package:
             return
         private = dict.fromkeys(p.scrolls[-1][1] if p.scrolls else p.bounds for p in found.private)
-        if self._of is None or self._of[0] != found.package or filled(found) or found.frames & self._frames:
-            self._places, self._frames, self._unknown = private, found.frames, False
+        if self._of is None or self._of[0] != found.package or filled(found) or self._back(found):
+            self._places, self._unknown = private, False
+            self._frames, self._words = found.frames, _words(found)
         else:
-            self._unknown = self._unknown or (self._of[1] != rotation and bool(self._places))
+            unknown = self._unknown and not found.frames & self._frames
+            self._unknown = unknown or (self._of[1] != rotation and bool(self._places))
             self._places |= private
         self._of = found.package, rotation
         while len(self._places) > MAX_PLACES:
@@ -52,7 +56,7 @@ class Behind:
 
     def covers(self, found: Survey, canvas: Canvas) -> Iterator[MaskRect]:
         """What to cover around the words and pictures of a screen; a part of one colour hides nothing."""
-        if filled(found) or found.frames & self._frames:
+        if filled(found) or self._back(found):
             return
         drawn = found.drawn if len(found.drawn) <= MAX_DRAWN else ()
         for place in found.app if self._unknown else self._places:
@@ -60,8 +64,17 @@ class Behind:
                 if not canvas.flat(part):
                     yield MaskRect(part, "block", RULE)
 
+    def _back(self, found: Survey) -> bool:
+        """Whether it is the screen whose places are remembered: in its window, with most of its words."""
+        same = bool(found.frames & self._frames)
+        return same and 2 * len(self._words & _words(found)) >= len(self._words) > 0
+
 
 def filled(found: Survey) -> bool:
     """Whether the words and pictures of the app's windows reach over most of them."""
     reach = sum(bounds.area for bounds in hull(list(found.drawn)))
     return reach >= FILLED * max(1, max((bounds.area for bounds in found.app), default=1))
+
+
+def _words(found: Survey) -> frozenset[str]:
+    return frozenset(words for row in found.rows if (words := row.node.text or row.node.desc))

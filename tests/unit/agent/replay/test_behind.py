@@ -115,8 +115,24 @@ def test_another_screen_of_the_same_window_hides_what_was_before() -> None:
     phone = Phone()
     phone.shows(picture(FORM), FORM)
     thanks = activity(view(40, 1200, 1040, 1300, text="Thank you"))
-    result = phone.shows(picture(FORM, thanks), thanks)
+    result = phone.shows(picture(thanks), thanks)
     assert "behind" not in {cover.rule for cover in result.covers}
+
+
+def test_a_form_behind_a_dialog_of_its_own_window_stays_covered() -> None:
+    """Flutter draws dialogs in the app's one window, and leaves what is behind out of the tree."""
+    phone = Phone()
+    phone.shows(picture(FORM), FORM)
+    inside = activity(view(140, 1100, 940, 1200, text="Delete this card?"), view(540, 1210, 940, 1300, text="Delete"))
+    for _ in range(3):
+        result = phone.shows(picture(FORM, inside), inside)
+        assert result.blocked == ""
+        assert covered(result, NOTE.bounds)
+        assert not covered(result, TITLE.bounds)
+    for form in (FORM, activity(TITLE, replace(NOTE, text="ring thrice"), PAY)):
+        back = phone.shows(picture(form), form)
+        assert "behind" not in {cover.rule for cover in back.covers}
+        assert covered(back, NOTE.bounds)
 
 
 def test_a_dialog_that_fills_the_screen_hides_what_is_behind() -> None:
