@@ -70,7 +70,9 @@ class Masker:
         self._texts = Secrets()
         self._ruled = Secrets()
         self._passwords: dict[str, None] = {}
-        self._surveys: dict[tuple[int, Size, int], Survey] = {}
+        # Whether the window manager said last that a keyboard is on the screen.
+        self.keyboard = False
+        self._surveys: dict[tuple[int, Size, int, bool], Survey] = {}
         self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
         self._behind = Behind()
         self._motion = Motion()
@@ -307,7 +309,7 @@ class Masker:
         return self._touched[1]
 
     def _survey(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:
-        key = (tree.digest, size, dpi)
+        key = (tree.digest, size, dpi, self.keyboard)
         found = self._surveys.pop(key, None)
         if found is None:
             found = self._judged(tree, size, dpi)
@@ -321,8 +323,10 @@ class Masker:
         return found
 
     def _judged(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:
-        known = self._passwords.keys()
-        return survey(tree, self.package, self.level, size, dpi, known, self._clean, self._rules, self.made_of)
+        known, rules = self._passwords.keys(), self._rules
+        return survey(
+            tree, self.package, self.level, size, dpi, known, self._clean, rules, self.made_of, keyboard=self.keyboard
+        )
 
     def _learn(self, found: Survey) -> None:
         self._secrets.remember(found.secrets)

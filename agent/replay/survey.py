@@ -99,14 +99,17 @@ def survey(
     clean: Callable[[str], str],
     user: Rules = _NO_RULES,
     made_of: Callable[[str], bool] = lambda name: False,
+    *,
+    keyboard: bool = False,
 ) -> Survey:
-    """Judge every view of a dump. `known_passwords` are keys that once had the password flag, which never wears off.
+    """Judge every view of a dump. `known_passwords` are keys that once had the password flag, which never wears off;
+    `keyboard` says that one is on the screen, whether the dump tells of it or not.
 
     `clean` takes what is private out of a text that stays. A view whose text is not clean is covered, too. The rules of
     the `user` hold for a view and all below it: block, then mask, then a password field, then unmask, then the level.
     `made_of` says whether a name is made of what was typed on an earlier screen or is hidden by a rule.
     """
-    windows = split(tree, package, screen, dpi)
+    windows = split(tree, package, screen, dpi, keyboard=keyboard)
     whole = Bounds(0, 0, screen.width, screen.height)
     rows, blocked = _rows(windows.own, windows.package, whole)
     private: list[Private] = []

@@ -40,8 +40,9 @@ class Windows:
     silent: tuple[Bounds, ...]
 
 
-def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int) -> Windows:
-    """Tell the app's windows from all others.
+def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int, *, keyboard: bool = False) -> Windows:
+    """Tell the app's windows from all others. `keyboard` says that one is on the screen: a dump leaves out a window
+    that gives no root at that moment (AOSP AccessibilityWindowInfo.getRoot).
 
     Without `package` the app is that of the largest window that is neither system, keyboard nor launcher. The order of
     windows in a dump is not their order on the screen (the u2 server collects them in a hash set), so every foreign
@@ -61,6 +62,12 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int) -> Windo
         above = _PREVIEW_DP * dpi // 160 if rule == "keyboard" else 0
         covers += [MaskRect(Bounds(b.left, max(0, b.top - above), b.right, b.bottom), "block", rule) for b in drawn]
         silent += hull([b for b in drawn if rule != "system-ui" or not _is_bar(b, whole)])
+    unseen = keyboard and not any(is_keyboard(name) for _, name in owners)
+    low = screen.height - _KEYBOARD_DP * dpi // 160
+    keys = Bounds(0, max(0, low), screen.width, screen.height)
+    if own and unseen:
+        covers.append(MaskRect(keys, "block", "keyboard"))
+        silent.append(keys)
     alone = own and len(own) == len(owners)
     large = alone and max(r.bounds.area for r in own) * 10 > whole.area * 9
     if alone and not large and _typing(own):
@@ -69,11 +76,12 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int) -> Windo
     if large:
         # A dump of the active window alone tells neither of the bars that lie over it nor of a keyboard.
         strip, low = _bars(own, screen, dpi)
+        below = Bounds(0, max(0, low), screen.width, screen.height)
         if _typing(own):
-            low = screen.height - _KEYBOARD_DP * dpi // 160
-            silent.append(Bounds(0, max(0, low), screen.width, screen.height))
+            below = keys
+            silent.append(keys)
         covers.append(MaskRect(Bounds(0, 0, screen.width, strip), "block", "status-bar"))
-        covers.append(MaskRect(Bounds(0, max(0, low), screen.width, screen.height), "block", "navigation-bar"))
+        covers.append(MaskRect(below, "block", "navigation-bar"))
     return Windows(target if own else "", own, tuple(covers), tuple(silent))
 
 

@@ -84,6 +84,9 @@ def test_rotation(dump: str, rotation: Rotation | None) -> None:
         ("  mShowRequested=true mInputShown=true\n", True),
         ("  mInputShown=false\n  mIsInputViewShown=true\n", False),
         ("  mIsInputViewShown=true\n", True),
+        ("  mShowRequested=true mInputShown=true\n    mIsInputViewShown=true\n", True),
+        # A test runner's, which types without keys.
+        ("  mShowRequested=true mInputShown=true\n    mIsInputViewShown=false\n", False),
         ("", False),
     ],
 )

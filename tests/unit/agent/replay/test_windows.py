@@ -51,6 +51,21 @@ def test_a_dump_of_the_active_window_alone_leaves_room_for_bars_and_for_a_keyboa
         assert covers["navigation-bar"] == Bounds(0, 2400 - height * DPI // 160, 1080, 2400)
 
 
+def test_a_keyboard_that_a_dump_leaves_out_is_covered_where_it_may_be() -> None:
+    form = app(view(0, 200, 900, 300, EDIT, "x", flags=NodeFlag.VISIBLE | NodeFlag.FOCUSED))
+    keys = Bounds(0, 2400 - 420 * DPI // 160, 1080, 2400)
+    shown = split(tree(form, status_bar()), APP, SCREEN, DPI, keyboard=True)
+    assert keys in {cover.bounds for cover in shown.covers if cover.rule == "keyboard"}
+    assert keys in shown.silent
+    # One is told of, or none is up: a field keeps its focus when the keyboard is gone.
+    for windows in (
+        split(tree(form, status_bar(), keyboard()), APP, SCREEN, DPI, keyboard=True),
+        split(tree(form, status_bar()), APP, SCREEN, DPI),
+    ):
+        assert keys not in windows.silent
+        assert keys not in {cover.bounds for cover in windows.covers}
+
+
 def test_around_a_small_window_that_is_told_alone_no_finger_is_told_while_one_types() -> None:
     place = (200, 900, 880, 1500)
     for flags, touched in ((NodeFlag.VISIBLE, True), (NodeFlag.VISIBLE | NodeFlag.FOCUSED, False)):

@@ -78,6 +78,19 @@ def test_events_give_the_segment_its_ids() -> None:
     assert sealed.manifest.device["package"] == APP
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_keyboard_that_only_the_window_manager_tells_of_is_covered(shown: bool) -> None:
+    bench = Bench(settings=Settings.model_validate({"capture": {"quality": "text"}}))
+    bench.stage.attach(bench.device)
+    front = Foreground(at(10.5), APP, f"{APP}.Main", shown, 0)
+    bench.stage.process([event_line(at(10.2), SESSION, "device-a", "m-1"), front])
+    for seconds in (11, 12):
+        bench.seconds = seconds
+        bench.stage.process([bench.device.trees.dump(Deadline(1))])
+    bench.stage.finish()
+    assert (b'"keyboard"' in b"".join(e for e in bench.kept[0].events if b'"rects"' in e)) is shown
+
+
 @pytest.mark.parametrize("heard", [True, False], ids=["by the log", "by the package manager"])
 def test_an_app_that_is_installed_anew_is_followed(heard: bool) -> None:
     """As test runners do between two tests: the system gives it another uid, and the app itself other ids."""
