@@ -67,13 +67,16 @@ class Survey:
     rows: tuple[Row, ...]
 
 
+_STEPS = NodeFlag.FOCUSED | NodeFlag.SELECTED | NodeFlag.CHECKED
+
+
 @dataclass(slots=True)
 class Row:
     """A view and what was decided of it.
 
     `hidden` is the rule by which it is, "" when it is not; `kind` says whether what is below is left out of the tree,
     too. `shown` is the rule by which a user shows it, `typed` says that it or a view around it is a hidden input,
-    `below` that something in it is hidden.
+    `below` that something in it is hidden, `pad` that it lies in a keypad.
     """
 
     node: Node
@@ -87,6 +90,7 @@ class Row:
     typed: bool = False
     covered: Bounds | None = None
     below: bool = False
+    pad: bool = False
 
 
 def survey(
@@ -184,6 +188,8 @@ def survey(
             for i in members:
                 rows[i].hidden = rows[i].hidden or "keypad"
                 _taint(rows, rows[i].parent)
+    for row in rows if keypads else ():
+        row.pad = not row.bounds.empty and any(_within(row.bounds, pad) for pad in keypads)
     private += [Private("", b, "block", "keypad", ()) for b in keypads]
     silent = *windows.silent, *keypads, *(b for b in barred if not b.empty)
     private += _echoes(rows, secrets)
@@ -377,6 +383,8 @@ def _shown(
         name = STARS if strict and " " in node.resource_id else clean(node.resource_id)
         if name and ":id/" not in name and typed(name):
             name = STARS
-        if label or name or node.flags.has(_NAMED) or not node.children:
-            shown.append(MaskedNode(row.key, row.bounds, clean(node.cls), name, label, node.flags, not node.children))
+        # Which key has the focus is what is typed, where that is done without fingers.
+        flags = node.flags & ~_STEPS if row.pad else node.flags
+        if label or name or flags.has(_NAMED) or not node.children:
+            shown.append(MaskedNode(row.key, row.bounds, clean(node.cls), name, label, flags, not node.children))
     return shown

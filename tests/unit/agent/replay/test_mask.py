@@ -417,6 +417,27 @@ def test_a_keypad_is_blocked_and_a_calculator_is_not() -> None:
     assert all(visible(calculator, key) for key in keys)
 
 
+@pytest.mark.parametrize("boxed", [False, True])
+@pytest.mark.parametrize("flag", [NodeFlag.FOCUSED, NodeFlag.SELECTED, NodeFlag.CHECKED])
+@pytest.mark.parametrize("level", get_args(MaskLevel))
+def test_which_key_of_a_keypad_has_the_focus_is_not_told(level: MaskLevel, flag: NodeFlag, boxed: bool) -> None:
+    """A remote control types a PIN by moving it over the keys."""
+
+    def nodes(focus: int) -> list[tuple[Bounds, NodeFlag]]:
+        keys = []
+        for d in range(1, 10):
+            left, top = 100 + 300 * ((d - 1) % 3), 1000 + 200 * ((d - 1) // 3)
+            flags = NodeFlag.VISIBLE | (flag if d == focus else NodeFlag.NONE)
+            key = view(left, top, left + 220, top + 150, "android.widget.Button", text=str(d), flags=flags)
+            keys.append(
+                view(*key.bounds, children=[replace(key, flags=NodeFlag.VISIBLE)], flags=flags) if boxed else key
+            )
+        seen = Masker(level, APP).judged(tree(app(TITLE, *keys), status_bar()), SCREEN, DPI)
+        return [(node.bounds, node.flags) for node in seen.nodes]
+
+    assert nodes(4) == nodes(9)
+
+
 def test_a_keypad_is_its_keys_and_not_what_stands_on_them() -> None:
     labels = [
         view(155 + 360 * (i % 3), 1075 + 200 * (i // 3), 205 + 360 * (i % 3), 1125 + 200 * (i // 3), text=str(i))
