@@ -36,15 +36,12 @@ class HostClock:
     def __init__(self) -> None:
         self._wall_offset = _wall_offset()
 
-    def settle(self) -> int:
-        """Take the wall time anew if it is off by more than SET_NS, and tell by how much it was, else 0: it was set, or
-        the host slept, through which the monotonic clock stands still."""
+    def settle(self) -> None:
+        """Take the wall time anew if it is off by more than SET_NS: it was set, or the host slept, through which the
+        monotonic clock stands still. All that is stamped from now on says so."""
         found = _wall_offset()
-        jump_ns = found - self._wall_offset
-        if abs(jump_ns) <= SET_NS:
-            return 0
-        self._wall_offset = found
-        return jump_ns
+        if abs(found - self._wall_offset) > SET_NS:
+            self._wall_offset = found
 
     def now(self) -> Stamp:
         return self.at(time.monotonic_ns())
@@ -108,10 +105,10 @@ class DeviceClock:
     def update(self, realtime: Sequence[Reading], boottime: Sequence[Reading]) -> ClockFix:
         """Make the fix from readings of CLOCK_REALTIME and CLOCK_BOOTTIME and use it from now on.
 
-        A wall clock that was set by more than JUMP_NS begins anew: what was measured before says nothing of it. So the
-        host's by more than SET_NS.
+        A wall clock that was set by more than JUMP_NS begins anew: what was measured before says nothing of it. So does
+        the host's by more than SET_NS.
         """
-        host_jump_ns = self.host.settle()
+        self.host.settle()
         wall_point, boot_point = _point(realtime, KEPT), _point(boottime, len(boottime))
         jump_ns = 0
         if self._wall is not None:
@@ -129,7 +126,6 @@ class DeviceClock:
             boot_bound_ns=boot.bound(at_ns),
             drift_ppm=wall.drift * 1e6,
             jump_ns=jump_ns,
-            host_jump_ns=host_jump_ns,
         )
         self._wall, self._boot, self._fix = wall, boot, fix
         return fix

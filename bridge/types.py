@@ -270,8 +270,7 @@ class ClockFix:
 
     `offset_ns` = device CLOCK_REALTIME - host monotonic, valid within ± `bound_ns` at `stamp`; `boot_offset_ns` =
     device CLOCK_BOOTTIME - host monotonic, ± `boot_bound_ns`; `drift_ppm` is how much faster the device's clocks run.
-    `jump_ns` is by how much the wall clock was set since the fix before, 0 when it was not; `host_jump_ns` by how much
-    the host's was, or how long the host slept.
+    `jump_ns` is by how much the wall clock was set since the fix before, 0 when it was not.
     """
 
     stamp: Stamp
@@ -281,13 +280,10 @@ class ClockFix:
     boot_bound_ns: int
     drift_ppm: float = 0.0
     jump_ns: int = 0
-    host_jump_ns: int = 0
 
     def gap(self, since: Stamp) -> Gap:
-        """The stretch in which a wall clock was set: what was logged in it may stand at a wrong time."""
-        start = min(since, self.stamp)
-        whose, by_ns = ("host clock set", self.host_jump_ns) if self.host_jump_ns else ("clock set", self.jump_ns)
-        return Gap(start, self.stamp, "clock", whose, f"by {by_ns / 1e9:+.3f} s")
+        """The stretch in which the wall clock was set: what was logged in it may stand at a wrong time."""
+        return Gap(min(since, self.stamp), self.stamp, "clock", "clock set", f"by {self.jump_ns / 1e9:+.3f} s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ PREROLL_MS = 60_000
 PREROLL_BYTES = 8_000_000
 # For so long a finger waits for the end of a look that began after it: calls that hang end by then.
 LOOK_NS = 10_000_000_000
+HOST_SET = "host clock set"
 MAX_LOGS = 1_000
 MAX_LOG_CHARS = 2_000
 MAX_MARKER_CHARS = 200
@@ -189,6 +190,8 @@ class Recorder:
         if isinstance(item, Gap):
             for gap in self._gaps.put(item):
                 self._reorder.put(gap.end, gap)
+            if item.reason == HOST_SET:
+                self._cut(item)
             return self.advance(item.end)
         at = item.stamp
         if isinstance(item, SegmentEvent):
@@ -205,6 +208,13 @@ class Recorder:
         self._reorder.put(at, held)
         # A device's clock may be set ahead: only what the host stamped moves time on.
         return self.advance(at) if isinstance(item, MaskedSnapshot | Foreground) else []
+
+    def _cut(self, gap: Gap) -> None:
+        """The host's clock was set: times from here on are of another one, and no segment holds those of two."""
+        for at, item in self._reorder.rest():
+            self._release(at, item)
+        for key in list(self._open):
+            self._seal(key, "clock", gap.start.wall_ms)
 
     def looked(self, at: Stamp) -> list[SealedSegment]:
         """All that was on the screen at `at` was fed. From the first such call on a touch waits for one that is later,
@@ -514,20 +524,23 @@ class Recorder:
         self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, "marker", payload)])
 
     def _place_gap(self, interval: Interval, item: Gap) -> None:
+        lasted_ms = max(0, item.end.mono_ns - item.start.mono_ns) // 1_000_000
         if item.stage == "device" and interval.key in self._open:
             self._seal(interval.key, "lost", item.start.wall_ms)
-        elif item.stage == "clock" and interval.key in self._open:
+        elif item.stage == "clock" and item.reason != HOST_SET and interval.key in self._open:
             # A segment's manifest states one relation of the clocks.
             self._seal(interval.key, "clock", item.end.wall_ms)
+        # By the clock that holds from now on, which may be another than when it began.
+        from_ms = item.end.wall_ms - lasted_ms
         payload = {
             "stage": item.stage,
             "reason": item.reason,
             "detail": self._masker.text(item.detail),
-            "from_ms": item.start.wall_ms,
+            "from_ms": from_ms,
             "to_ms": item.end.wall_ms,
-            "ms": max(0, item.end.wall_ms - item.start.wall_ms),
+            "ms": lasted_ms,
         }
-        self._append(interval, item.end, [rrweb.custom(item.start.wall_ms, "gap", payload)], gaps=1)
+        self._append(interval, item.end, [rrweb.custom(from_ms, "gap", payload)], gaps=1)
 
     def _note_front(self, item: Foreground | Happening) -> None:
         if isinstance(item, Happening):

@@ -39,9 +39,10 @@ from agent.model import (
 from agent.privacy import Rules
 from agent.replay.canvas import canvas
 from agent.replay.mask import Masker
-from agent.replay.recorder import SETTLE_MS, Item, Recorder
+from agent.replay.recorder import HOST_SET, SETTLE_MS, Item, Recorder
 from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
+from bridge.clock import SET_NS
 from bridge.deadline import Deadline
 from bridge.errors import CaptureFailed, DeviceBusy, FrameMalformed
 from bridge.ports import Device
@@ -141,6 +142,7 @@ class Stage:
         self._offset_ns: int | None = None
         self._bound_ns = 0
         self._fixed: Stamp | None = None
+        self._host: Stamp | None = None
 
     def attach(self, device: Device) -> None:
         """A device was opened, for the first time or again. Raises BridgeError, CaptureFailed when no app is named and
@@ -214,6 +216,7 @@ class Stage:
     def process(self, items: Iterable[StageItem]) -> None:
         """Take facts in the order of arrival. Raises AgentError when a sealed segment cannot be kept."""
         self._tighten()
+        self._mind_host()
         for item in items:
             if isinstance(item, tuple):
                 snapshot, free = item
@@ -254,6 +257,7 @@ class Stage:
     def advance(self, now: Stamp) -> None:
         """Let time pass with nothing new."""
         self._tighten()
+        self._mind_host()
         if self._recorder is None or self._sniffer is None:
             return
         for found in self._sniffer.advance(now):
@@ -374,9 +378,19 @@ class Stage:
                 clock_bound_ns=str(fix.bound_ns),
                 clock_drift_ppm=f"{fix.drift_ppm:.1f}",
             )
-        if fix.jump_ns or fix.host_jump_ns:
+        if fix.jump_ns:
             gap = fix.gap(fix.stamp if since is None else since)
             self._feed(gap)
+
+    def _mind_host(self) -> None:
+        """Tell when the host's clock was set, which all phones' stages learn of by what it says."""
+        now, before = self._now(), self._host
+        self._host = now
+        if before is None:
+            return
+        set_ns = (now.wall_ms - before.wall_ms) * 1_000_000 - (now.mono_ns - before.mono_ns)
+        if abs(set_ns) > SET_NS // 2:
+            self._feed(Gap(before, now, "clock", HOST_SET, f"by {set_ns / 1e9:+.3f} s"))
 
     def _entry(self, entry: LogEntry) -> None:
         if self._sniffer is None or self._started is None:

@@ -78,6 +78,35 @@ def test_events_give_the_segment_its_ids() -> None:
     assert sealed.manifest.device["package"] == APP
 
 
+@pytest.mark.parametrize("set_ms", [3_600_000, -3_600_000])
+def test_a_host_clock_that_is_set_is_told_by_each_phone_whoever_measured_it(set_ms: int) -> None:
+    bench = Bench()
+    moved = 0
+
+    def now() -> Stamp:
+        return replace(at(bench.seconds), wall_ms=at(bench.seconds).wall_ms + moved)
+
+    bench.device = FakeDevice("fake-1", now)
+    bench.stage = Stage(APP, Settings(), bench.kept.append, bench.status, now)
+    bench.stage.attach(bench.device)
+    for seconds in range(10, 80):
+        bench.seconds = seconds
+        moved = set_ms if seconds >= 30 else 0
+        pictures = [bench.snapshot(seconds)] if seconds % 10 == 0 else []
+        bench.stage.process([event_line(now(), SESSION, "device-a", f"m-{seconds}"), *pictures])
+        bench.stage.advance(now())
+    bench.stage.finish()
+    first, *later = [sealed.manifest for sealed in bench.kept]
+    assert first.reason == "clock"
+    assert first.end_ms <= at(32).wall_ms
+    assert later
+    assert sum(manifest.counts.events for manifest in (first, *later)) == 70
+    for manifest in later:
+        assert at(28).wall_ms + set_ms <= manifest.start_ms < manifest.end_ms <= at(82).wall_ms + set_ms
+    assert bench.everything().count(b'"host clock set"') == 1
+    assert f"by {set_ms / 1000:+.3f} s".encode() in bench.everything()
+
+
 @pytest.mark.parametrize("shown", [True, False])
 def test_a_keyboard_that_only_the_window_manager_tells_of_is_covered(shown: bool) -> None:
     bench = Bench(settings=Settings.model_validate({"capture": {"quality": "text"}}))
