@@ -330,7 +330,7 @@ class TouchReader:
             across, down = width - across, height - down
         elif rotation == 3:
             across, down = height - down, across
-        return Touch(stamp, kind, pointer, across, down)
+        return Touch(stamp, kind, pointer, across, down, rotation)
 
 
 def _time_ns(event: re.Match[bytes]) -> int:

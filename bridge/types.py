@@ -202,13 +202,15 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """One contact of one finger, in screen pixels of the rotation at that moment."""
+    """One contact of one finger, in screen pixels of `rotation`: the last that was known at that moment, which may be
+    of before the screen turned. None where there is but one."""
 
     stamp: Stamp
     kind: TouchKind
     pointer: int
     x: float
     y: float
+    rotation: Rotation | None = None
 
 
 @dataclass(frozen=True, slots=True)

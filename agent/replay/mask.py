@@ -18,7 +18,7 @@ from agent.replay.motion import AWAY_NS, LATE_NS, SETTLING_NS, Motion, enclosed,
 from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans
 from agent.replay.windows import outside
-from bridge.types import Bounds, Hierarchy, Size, Stamp, Touch
+from bridge.types import Bounds, Hierarchy, Rotation, Size, Stamp, Touch
 
 GROW = 2
 # Which share of a picture changes when a screen slides, and not when a cursor blinks or a wheel turns.
@@ -38,14 +38,16 @@ _EVERYWHERE = Bounds(-(2**31), -(2**31), 2**31, 2**31)
 
 @dataclass(frozen=True, slots=True)
 class _Silent:
-    """Where no touch may be told, by what was known at `mono_ns`; it holds for touches up to `back_ns` earlier, too."""
+    """Where no touch may be told, by what was known at `mono_ns`, and how the screen was turned then (None: not known);
+    it holds for touches up to `back_ns` earlier, too."""
 
     mono_ns: int
     zones: tuple[Bounds, ...]
     back_ns: int = SLOW_DUMP_NS
+    rotation: Rotation | None = None
 
     def alike(self, other: _Silent) -> bool:
-        return (self.zones, self.back_ns) == (other.zones, other.back_ns)
+        return (self.zones, self.back_ns, self.rotation) == (other.zones, other.back_ns, other.rotation)
 
 
 class Masker:
@@ -253,21 +255,29 @@ class Masker:
         Judged by `hierarchy` and by the dumps of earlier snapshots around the touch: the last one before it, all up to
         a second after it, because a keyboard is there before a dump shows it, and the next one if it was slow. While
         the picture is blocked for want of a tree that fits it, or as secure, nothing is known of any place; nor is it
-        of a touch that is judged so late that its dumps are forgotten.
+        of a touch that is judged so late that its dumps are forgotten, or about which the screen was turned otherwise
+        than was known when it came: it lies elsewhere than it says.
         """
         if self._forgotten and t.stamp.mono_ns < self._silent[0].mono_ns:
             return None
         zones = [self._zones(hierarchy)] if hierarchy is not None and hierarchy.roots else []
         last: tuple[Bounds, ...] = ()
+        # How the screen was turned at the last dump before it, and at the first one after.
+        before: Rotation | None = None
+        after: Rotation | None = None
         slack_ns = SLOW_DUMP_NS
         for silent in self._silent:
             if silent.mono_ns <= t.stamp.mono_ns:
                 last = silent.zones
+                before = before if silent.rotation is None else silent.rotation
                 continue
+            after = silent.rotation if after is None else after
             if silent.mono_ns <= t.stamp.mono_ns + min(slack_ns, silent.back_ns):
                 zones.append(silent.zones)
             slack_ns = TOUCH_SLACK_NS
         zones.append(last)
+        if t.rotation is not None and any(known not in (None, t.rotation) for known in (before, after)):
+            return None
         # Touches go up to the screen's width and height themselves: that edge is of the last pixel.
         hidden = any(b.contains(t.x, t.y) or b.contains(t.x - 1, t.y - 1) for zone in zones for b in zone)
         return None if hidden else t
@@ -319,7 +329,7 @@ class Masker:
         while len(self._surveys) > KEPT_SURVEYS:
             del self._surveys[next(iter(self._surveys))]
         if not self._silent or self._silent[-1].mono_ns < tree.stamp.mono_ns:
-            self._hush(_Silent(tree.stamp.mono_ns, found.silent))
+            self._hush(_Silent(tree.stamp.mono_ns, found.silent, rotation=tree.rotation))
         return found
 
     def _judged(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:

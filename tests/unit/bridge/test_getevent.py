@@ -115,9 +115,9 @@ def test_a_gesture() -> None:
     data = down(100, 200, ms=12_345_678) + lines(("MT_POSITION_Y", 210), ms=12_345_690)
     data += lines(("MT_TRACKING_ID", -1), ("BTN_TOUCH", "UP"), ms=12_345_700)
     assert reader().feed(data) == [
-        Touch(at(12_345_678_000_000), "down", 0, 100.0, 200.0),
-        Touch(at(12_345_690_000_000), "move", 0, 100.0, 210.0),
-        Touch(at(12_345_700_000_000), "up", 0, 100.0, 210.0),
+        Touch(at(12_345_678_000_000), "down", 0, 100.0, 200.0, 0),
+        Touch(at(12_345_690_000_000), "move", 0, 100.0, 210.0, 0),
+        Touch(at(12_345_700_000_000), "up", 0, 100.0, 210.0, 0),
     ]
 
 
@@ -130,7 +130,7 @@ def test_lines_that_name_the_device() -> None:
     other = line("EV_ABS", "ABS_MT_POSITION_X", 9, named="/dev/input/event7: ")
     end = line("EV_SYN", "SYN_REPORT", 0, named="/dev/input/event2: ")
     head = b"\n".join(text for text in listed.split(b"\n") if text.startswith((b"add", b"  name:"))) + b"\n"
-    assert reader().feed(head + ours + other + end) == [Touch(at(0), "down", 0, 5.0, 6.0)]
+    assert reader().feed(head + ours + other + end) == [Touch(at(0), "down", 0, 5.0, 6.0, 0)]
 
 
 def test_a_position_outlives_its_contact() -> None:

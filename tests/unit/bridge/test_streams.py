@@ -451,8 +451,8 @@ def test_touches(phone: Phone, smart: SmartSocket, clock: DeviceClock) -> None:
     phone.put(data[:50])
     phone.put(data[50:])
     first, second = reader.wait(2)
-    assert first == Touch(Stamp(at_ns, 0), "down", 0, 6, 1075)
-    assert second == Touch(Stamp(at_ns, 0), "up", 0, 6, 1075)
+    assert first == Touch(Stamp(at_ns, 0), "down", 0, 6, 1075, 1)
+    assert second == Touch(Stamp(at_ns, 0), "up", 0, 6, 1075, 1)
     assert phone.commands == ["getevent -lp", "getevent -lt /dev/input/event2"]
     touch.close()
     touch.close()

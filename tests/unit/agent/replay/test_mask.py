@@ -36,7 +36,7 @@ from agent.privacy import Rules, rule
 from agent.replay.canvas import COVER, RgbaCanvas, scaled
 from agent.replay.mask import Masker, blank
 from agent.replay.text import MAX_SECRETS
-from bridge.types import Bounds, Node, NodeFlag, Size
+from bridge.types import Bounds, Node, NodeFlag, Rotation, Size
 
 TITLE = view(0, 100, 1080, 240, text="Checkout")
 EMAIL = view(40, 300, 1040, 420, EDIT, "anna@example.com", hint="Email")
@@ -1146,6 +1146,25 @@ def test_touches_on_a_keypad_are_dropped_by_whatever_rule_it_is_hidden(level: Ma
     assert all(covered(result, key) for key in keys)
     assert masker.touch(touch(0.5, "down", 450, 1050)) is None
     assert masker.touch(touch(0.5, "down", 450, 300)) is not None
+
+
+@pytest.mark.parametrize("told", [0, 1])
+def test_a_touch_about_which_the_screen_turned_is_not_told(told: Rotation) -> None:
+    """How it was turned is known from the last dump, and the finger may have come first."""
+    masker = Masker("medium", APP)
+    turned = Size(SCREEN.height, SCREEN.width)
+    for seconds, rotation in ((1, 0), (3, 1), (5, 1)):
+        form = app(
+            view(40, 100, 600, 200, text="Pay"), bounds=(0, 0, *((1080, 2400) if not rotation else (2400, 1080)))
+        )
+        dump = tree(form, seconds=seconds, rotation=rotation)  # type: ignore[arg-type]
+        masker.tree(dump, turned if rotation else SCREEN, DPI)
+    between = replace(touch(2, "down", 700, 700), rotation=told)
+    assert masker.touch(between) is None
+    after = replace(touch(4, "down", 700, 700), rotation=told)
+    assert masker.touch(after) == (after if told == 1 else None)
+    before = replace(touch(0.5, "down", 700, 700), rotation=told)
+    assert masker.touch(before) == (before if told == 0 else None)
 
 
 def test_the_words_of_a_rule_are_taken_out_of_everything() -> None:
