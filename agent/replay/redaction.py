@@ -285,7 +285,9 @@ class Redaction:
                 return verdict
         if words and self._masker.text(words) != words:
             return "mask" if self._masker.text(own) != own else "label", "echo"
-        return ("label", "text") if words and self._order.level == "conservative" else ("", "")
+        if words and self._order.level == "conservative":
+            return "mask" if own else "label", "text"
+        return "", ""
 
     def _rects(self, state: State) -> list[Cover]:
         if not self._order.rects or state.at_ms < 0 or state.blocked:

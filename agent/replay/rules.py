@@ -11,7 +11,6 @@ import re
 from typing import Literal
 
 from agent.model import MaskLevel
-from agent.privacy import own_words
 from agent.replay.text import looks_private
 from bridge.types import Node, NodeFlag
 
@@ -84,7 +83,7 @@ def _half_typed(text: str) -> bool:
 def _has_text(node: Node) -> bool:
     if node.text or node.cls.endswith(_TEXT):
         return True
-    return bool(own_words(node)) and not node.cls.endswith(_PICTURE)
+    return bool(node.desc) and not node.children and not node.cls.endswith(_PICTURE)
 
 
 def keypad_digit(node: Node) -> str:

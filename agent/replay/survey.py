@@ -14,12 +14,14 @@ from agent.privacy import Rules, own_words
 from agent.replay import rules
 from agent.replay.spelling import alone, fold
 from agent.replay.text import MIN_SECRET, STARS, is_telling, secrets_in
-from agent.replay.windows import PICTURES, hull, reach, split
+from agent.replay.windows import PICTURES, hull, outside, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 
 MIN_KEYS, MIN_OPERATORS = 9, 2
 MIN_LETTERS = 20
 MAX_FRAME = 8
+# Beside how many views a container's words are looked for, and in how many pieces.
+MAX_TOLD, MAX_PARTS = 32, 24
 OUTERMOST = 2
 _NO_RULES = Rules()
 _NAMED = NodeFlag.CLICKABLE | NodeFlag.LONG_CLICKABLE | NodeFlag.CHECKABLE | NodeFlag.SCROLLABLE | NodeFlag.FOCUSED
@@ -164,6 +166,10 @@ def survey(
             if verdict is None and not _clean(node, clean):
                 verdict = "mask", "pattern"
             if verdict is None:
+                if level == "conservative" and not row.shown and node.children and own_words(node):
+                    parts = _drawn_by(node, row.bounds)
+                    private += [Private(f"{row.key}/{n}", b, "mask", "text", row.scrolls) for n, b in enumerate(parts)]
+                    _taint(rows, i)
                 continue
             row.kind, row.hidden = verdict
             row.covered = row.bounds
@@ -280,6 +286,14 @@ def _clean(node: Node, clean: Callable[[str], str]) -> bool:
     """Whether a view says nothing private itself. The words of a container are its children's, as far as these are."""
     said = (node.text, node.desc) if node.text or not node.children else (own_words(node),)
     return all(clean(words) == words for words in said if words)
+
+
+def _drawn_by(node: Node, bounds: Bounds) -> list[Bounds]:
+    """Where a container may draw words itself: beside the pictures and the words of what is in it."""
+    leaves = (below for below in node.walk() if below is not node and not below.children)
+    told = [leaf.bounds for leaf in leaves if leaf.text or leaf.desc or leaf.cls.endswith(PICTURES)]
+    parts = outside(told[:MAX_TOLD], bounds) if not bounds.empty else []
+    return parts if len(parts) <= MAX_PARTS else [bounds]
 
 
 def _note_secret(node: Node, secrets: dict[str, None]) -> None:
