@@ -36,6 +36,9 @@ MAX_ANSWER = 1 << 25
 VERSION_SECONDS = 5.0
 # poll() counts milliseconds in an int; beyond this a socket timeout overflows, so such a deadline means "until closed".
 LONGEST_WAIT = 2_000_000.0
+# A network that forgets an idle flow (NAT, a VPN) tells neither end: whoever waits would wait for ever.
+# Names and meaning are those of man 7 tcp, in seconds and in probes; macOS calls the first one TCP_KEEPALIVE.
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 _LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
 _PORT = re.compile(rb"\d{1,5}")
 _GONE = re.compile(r"device '.*' not found|device (still )?(offline|connecting)|no (such )?device|no emulators")
@@ -204,9 +207,10 @@ class Stream:
             if self.closed:
                 raise self._gone("closed by us")
             yield
-        except TimeoutError as error:
-            raise BridgeTimeout(self.serial, self.op, "no answer within the deadline") from error
         except OSError as error:
+            # One with a number is the system's own: it has given the connection up.
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise BridgeTimeout(self.serial, self.op, "no answer within the deadline") from error
             raise self._gone("closed by us" if self.closed else error.strerror or str(error)) from error
         finally:
             self._busy = False
@@ -341,6 +345,7 @@ class SmartSocket:
                 serial, where, f"nothing listens at {self.server}; start it with `adb start-server`"
             ) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _keep_alive(sock)
         stream = Stream(sock, serial, request, self._streams.discard, self._tally)
         self._streams.add(stream)
         if self._closed:
@@ -379,6 +384,15 @@ class SmartSocket:
             "talk to the adb server",
             f"what listens at {self.server} answers {status!r} and is no adb server",
         )
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Have the system find out when the other end is gone without a word: reading fails then."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _packets(pending: bytearray) -> Iterator[tuple[int, bytes]]:

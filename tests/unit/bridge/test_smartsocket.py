@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import socket
 import struct
 import threading
@@ -23,7 +24,7 @@ from bridge.errors import (
     ServerPortTaken,
     ServiceRefused,
 )
-from bridge.smartsocket import AdbServer, SmartSocket, Stream, _packets, never, refusal
+from bridge.smartsocket import AdbServer, SmartSocket, Stream, Tally, _packets, never, refusal
 
 
 @pytest.fixture
@@ -260,6 +261,33 @@ def test_readable_waits_without_eating(server: FakeAdbServer, smart: SmartSocket
         go.set()
         assert stream.readable(soon())
         assert stream.read_exactly(3, soon()) == b"now"
+
+
+def test_a_peer_that_went_silent_is_found_out(server: FakeAdbServer, smart: SmartSocket) -> None:
+    server.services["exec:tail"] = stalls
+    with smart.service("SERIAL", "exec:tail", soon()) as stream:
+        sock = stream._sock
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+        names = ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+        found = [sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names if hasattr(socket, name)]
+    assert found == [15, 5, 3]
+
+
+class GivenUp(socket.socket):
+    """What the host took for dead: nothing answered its probes."""
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        raise OSError(errno.ETIMEDOUT, "Connection timed out")
+
+
+def test_a_connection_that_the_host_gave_up_is_lost_and_no_deadline_that_passed() -> None:
+    stream = Stream(GivenUp(), "SERIAL", "exec:tail", lambda stream: None, Tally())
+    stream.device = True
+    with stream:
+        with pytest.raises(DeviceGone, match="Connection timed out"):
+            stream.read_some(never())
+        with pytest.raises(DeviceGone, match="Connection timed out"):
+            stream.readable(soon())
 
 
 def test_short_stream_is_named(server: FakeAdbServer, smart: SmartSocket) -> None:
