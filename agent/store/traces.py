@@ -100,8 +100,8 @@ class Traces:
             for serial, traces in found.items():
                 book = self._left.setdefault(serial, [])
                 book.extend(trace for trace in traces if trace not in book)
-            self._write()
-            if lock is not None:
+            # Until it stands in our note, too, that one alone tells of it.
+            if self._write() and lock is not None:
                 with suppress(OSError):
                     file.unlink()
                     file.with_suffix(".lock").unlink()
@@ -109,7 +109,8 @@ class Traces:
             if lock is not None:
                 lock.close()
 
-    def _write(self) -> None:
+    def _write(self) -> bool:
+        """Whether the disk took it."""
         both: dict[str, list[list[str]]] = {}
         for book in (self._left, self._ours):
             for serial, traces in book.items():
@@ -118,6 +119,8 @@ class Traces:
             write_files(self._folder, [(f"{self._name}.json", [orjson.dumps(both)])])
         except StorageError as error:
             log.warning("what is changed on devices cannot be noted: %s", error)
+            return False
+        return True
 
 
 def _read(data: bytes) -> Mapping[str, list[Trace]]:

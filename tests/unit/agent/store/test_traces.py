@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import StorageDenied
+from agent.errors import StorageDenied, StorageFull
 from agent.store.traces import Traces
 from bridge.types import Trace
 
@@ -82,3 +82,24 @@ def test_a_disk_that_fills_up_stops_nothing(
     assert notes.ours("phone") == (PROCESS,)
     assert "cannot be noted" in caplog.text
     notes.close()
+
+
+def test_a_note_that_could_not_be_taken_over_stays_for_a_later_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = Traces(tmp_path), Traces(tmp_path)
+    two.made("phone", JAR)
+    one.close()
+    two.close()
+
+    def full(*_: object) -> None:
+        raise StorageFull("No room.")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("agent.store.traces.write_files", full)
+        killed = Traces(tmp_path)
+        assert killed.left("phone") == (JAR,)
+        killed.close()
+    later = Traces(tmp_path)
+    assert later.left("phone") == (JAR,)
+    later.close()
