@@ -8,12 +8,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from agent.analytics import lifecycle
 from agent.analytics.drivers import Drivers
 from agent.model import Looked, Loss, Snapshot
-from agent.runtime.capture import CaptureLoop
+from agent.runtime.capture import PAUSED_SECONDS, CaptureLoop
 from agent.runtime.channel import Channel, ChannelClosed
 from agent.runtime.lane import start_lane
 from agent.runtime.restarts import BRIEF_NS, BUDGET, Restarts
@@ -23,7 +24,7 @@ from agent.settings import Settings
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError, BridgeTimeout
 from bridge.ports import Clock, Device
-from bridge.types import Foreground, Gap, Hierarchy, LogEntry, Stamp
+from bridge.types import Foreground, Gap, Hierarchy, LogEntry, Stamp, Touch
 
 log = logging.getLogger(__name__)
 
@@ -334,12 +335,20 @@ class _Run:
                 log.warning("stepped aside for %s, which needs UiAutomation: pictures stay covered until it ends", whom)
 
     def touches(self) -> None:
+        unheard: Gap | None = None
         for item in self._touch.touches():
-            if self._paused():
+            paused = bool(self._paused())
+            unheard = item if paused and isinstance(item, Gap) else None
+            if paused and isinstance(item, Touch):
                 continue
             self._capture.touched()
             self._channel.put(item)
-        # A device without a touch panel is recorded all the same.
+        # A device without a touch panel is recorded all the same. It says so once: in a pause that is counted, and no
+        # part of a recording, which is told when it begins.
+        while unheard is not None and not self._stopped.wait(PAUSED_SECONDS):
+            if not self._paused():
+                self._channel.put(replace(unheard, end=self._clock.now()))
+                unheard = None
         self._stopped.wait()
 
     def screen(self) -> None:
