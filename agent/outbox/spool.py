@@ -40,6 +40,7 @@ from agent.replay.segment import draft_id, recovered
 from agent.store import disk
 from agent.store.disk import FolderLock, guarded, make_folder
 from agent.store.recording import Recording, Unreadable
+from agent.store.schema import SEGMENT_ID
 
 log = logging.getLogger(__name__)
 
@@ -595,20 +596,24 @@ class Spool:
         for name in finished:
             self._queue.remove(name)
         # What is there and cannot be read is rejected by name when its turn comes.
-        unreadable = {Path(problem.file).stem for problem in problems}
+        unreadable = {problem.stem for problem in problems}
         for name in [name for name in self._entries if name not in stored and name not in unreadable]:
             lost += not self._entries[name].planned
             del self._entries[name]
         orphans = [manifest for name, manifest in stored.items() if name not in self._entries]
+        # Without a row it counts by its bytes, and is an orphan as any other, so that something ends it.
+        unknown = {name for name in unreadable - self._entries.keys() - finished if SEGMENT_ID.fullmatch(name)}
         write_ledger(self.folder, self._rows())
         for name in named:
             self._journal.discard(name)
         for manifest in sorted(orphans, key=lambda manifest: manifest.start_ms):
             self._entries[manifest.id] = Entry(session_of(manifest), manifest.bytes, at_ms=_now_ms())
+        for name in sorted(unknown):
+            self._entries[name] = Entry(("", 0), self._queue.weight(name), at_ms=_now_ms())
         self._queue.sweep()
         for problem in problems:
             log.warning("the spool %s holds a damaged segment %s: %s", self.folder, problem.file, problem.reason)
-        return Recovery(read.torn, read.damaged, lost, len(orphans))
+        return Recovery(read.torn, read.damaged, lost, len(orphans) + len(unknown))
 
     def _seal_drafts(self, found: Recovery) -> Recovery:
         """Seal what a recorder that is no more left open. Raises StorageError."""

@@ -25,6 +25,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -57,6 +58,8 @@ _HEADER_HINT = f"Copy the {HEADER} of another recording: it says only when and b
 LOCK = "lock"
 # Only a whole JSON string is a reference: inside a longer text a quote would be escaped.
 REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
+# What may be the name of a picture in a text of any form: whole, not a part of a longer one.
+_NAME = re.compile(rb"[0-9a-f]{32,}")
 
 
 class Unreadable(RecordingError):
@@ -69,6 +72,11 @@ class Problem:
 
     file: str
     reason: str
+
+    @property
+    def stem(self) -> str:
+        """What its files are called."""
+        return self.file.partition(".")[0]
 
     def __str__(self) -> str:
         """Both in a line, the file once."""
@@ -228,31 +236,65 @@ class Recording:
         """Delete a segment, and its pictures that no other segment shows. Idempotent. Raises StorageError."""
         name = check_id(segment_id)
         with self._writing, guarded(self._segments):
+            manifest = self._segments / f"{name}.json"
             try:
-                dropped = set(self._stored(name).manifest.pictures)
+                dropped, readable = set(self._stored(name).manifest.pictures), True
             except RecordingError:
-                dropped = set()
-            uses = self._uses() if dropped else None
-            (self._segments / f"{name}.json").unlink(missing_ok=True)
+                dropped, readable = self._named_by(name) if os.path.lexists(manifest) else set(), False
+            uses = self._uses() if dropped and readable else Counter[str]()
+            manifest.unlink(missing_ok=True)
             sync_folder(self._segments)
             (self._segments / f"{name}.jsonl").unlink(missing_ok=True)
             self._known.pop(name, None)
-            if uses is not None:
+            if readable:
                 uses.subtract(dropped)
-                gone = {digest for digest in dropped if uses[digest] <= 0}
-                self._drop_pictures(gone)
-                for digest in gone:
-                    del uses[digest]
+            elif dropped:
+                # What was counted for it, as long as it was whole, need not be what it names now.
+                self._shown = None
+                uses = self._uses()
+            gone = {digest for digest in dropped if uses[digest] <= 0}
+            self._drop_pictures(gone)
+            for digest in gone:
+                del uses[digest]
 
-    def _uses(self) -> Counter[str] | None:
-        """How many segments show which picture; None while one cannot be read, which may show any. Counted once: who
-        removes has the folder alone."""
+    def _uses(self) -> Counter[str]:
+        """How many segments show which picture, those that cannot be read included. Counted once: who removes has the
+        folder alone."""
         if self._shown is None:
             manifests, problems = self._found()
-            if problems:
-                return None
-            self._shown = Counter(digest for manifest in manifests for digest in set(manifest.pictures))
+            shown = [set(manifest.pictures) for manifest in manifests]
+            shown += [self._named_by(problem.stem) for problem in problems]
+            self._shown = Counter(digest for pictures in shown for digest in pictures)
         return self._shown
+
+    def _named_by(self, stem: str) -> set[str]:
+        """The pictures that a segment shows whose manifest cannot be read: those that its files name, in whatever form,
+        and all that are there when the disk does not give its events either. Raises StorageError."""
+        there = {name.partition(".")[0] for name in _names(self._pictures)}
+        named: set[str] = set()
+        for suffix in (".json", ".jsonl"):
+            try:
+                named.update(found.decode() for found in _NAME.findall(_bytes(self._segments / f"{stem}{suffix}")))
+            except FileNotFoundError:
+                continue
+            except OSError:
+                if suffix == ".jsonl":
+                    return there
+        return there & named
+
+    def weight(self, segment_id: str) -> int:
+        """The bytes on the disk of a segment whose manifest cannot be read, and of the pictures that it may show.
+        Raises StorageError."""
+        name = check_id(segment_id)
+        shown = self._named_by(name)
+        files = [self._segments / each for each in _names(self._segments) if not _is_stray(each, {name})]
+        files += [self._pictures / each for each in _names(self._pictures) if not _is_stray(each, shown)]
+        size = 0
+        for file in files:
+            # The disk need not even tell how large a damaged one is.
+            with suppress(OSError):
+                size += file.stat().st_size
+        return size
 
     def condemn(self, segment_ids: Iterable[str]) -> None:
         """From here on these segments count as not there: `destroy` removes them, `acquit` ends it. Raises
@@ -320,15 +362,17 @@ class Recording:
     def sweep(self) -> int:
         """Delete what a crash left behind and no manifest owns; returns the number of files. Raises StorageError.
 
-        Nothing is deleted while a manifest is unreadable, since it might own it, or while segments are being erased,
-        since these are to be overwritten.
+        Of a segment whose manifest is unreadable all is kept that bears its name, and the pictures that it may show.
+        Nothing is deleted while segments are being erased, since these are to be overwritten.
         """
         with self._writing, guarded(self.path):
             manifests, problems = self.scan()
-            if problems or self.condemned():
+            if self.condemned():
                 return 0
-            names = {manifest.id for manifest in manifests}
+            unread = {problem.stem for problem in problems}
+            names = {manifest.id for manifest in manifests} | unread
             digests = {digest for manifest in manifests for digest in manifest.pictures}
+            digests.update(*map(self._named_by, unread))
             stray = [self._segments / name for name in _names(self._segments) if _is_stray(name, names)]
             stray += [self._pictures / name for name in _names(self._pictures) if _is_stray(name, digests)]
             for file in stray:

@@ -290,6 +290,65 @@ def test_a_damaged_segment_is_rejected_by_name_and_the_rest_goes_on(tmp_path: Pa
     spool.close()
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_manifest_that_cannot_be_read_keeps_no_picture_of_what_is_delivered(tmp_path: Path, known: bool) -> None:
+    folder = tmp_path / "s"
+    spool = Spool(folder)
+    spool.put(SEGMENTS[0], [A])
+    spool.close()
+    name = SEGMENTS[0].manifest.id
+    manifest = folder / f"queue/segments/{name}.json"
+    whole = manifest.read_bytes()
+    manifest.write_bytes(bytes(300))
+    if not known:
+        (folder / FILE).unlink()
+    for _ in range(2):
+        spool = Spool(folder)
+        # It is in the budget, and comes to an end like any other.
+        size = sum(file.stat().st_size for file in (folder / "queue").glob("*/*") if file != manifest)
+        assert size <= spool.used <= size + 300
+        spool.adopt([A])
+        for sealed in SEGMENTS[1:]:
+            spool.put(sealed, [A])
+        assert sorted(deliver_all(spool, A)) == sorted(sealed.manifest.id for sealed in SEGMENTS[1:])
+        assert [(refused.segment, refused.sink) for refused in spool.rejections()] == [(name, A)]
+        assert {file.stem for file in (folder / "queue/pictures").iterdir()} == set(SEGMENTS[0].manifest.pictures)
+        assert size <= spool.used <= size + 300
+        spool.close()
+    manifest.write_bytes(whole)
+    spool = Spool(folder)
+    spool.reopen()
+    assert deliver_all(spool, A) == [name]
+    assert [file.name for file in (folder / "queue").rglob("*") if file.is_file()] == ["recording.json"]
+    spool.close()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_waits_for_too_long_is_deleted_even_if_nothing_of_it_can_be_read(tmp_path: Path, known: bool) -> None:
+    folder = tmp_path / "s"
+    spool = Spool(folder)
+    for sealed in SEGMENTS[:2]:
+        spool.put(sealed, [A])
+    spool.close()
+    for file in (folder / "queue/segments").glob(f"{SEGMENTS[0].manifest.id}.*"):
+        # A link to itself is there and cannot be read.
+        file.unlink()
+        file.symlink_to(file.name)
+    if not known:
+        rows = [row for row in read_ledger(folder).rows if row.segment != SEGMENTS[0].manifest.id]
+        write_ledger(folder, rows)
+    spool = Spool(folder)
+    spool.adopt([A])
+    assert deliver_all(spool, A) == [SEGMENTS[1].manifest.id]
+    spool.close()
+    rows = [replace(row, at_ms=1_700_000_000_000) for row in read_ledger(folder).rows]
+    write_ledger(folder, rows)
+    spool = Spool(folder)
+    assert [receipt.segment for receipt in spool.expired] == [SEGMENTS[0].manifest.id]
+    assert [file.name for file in (folder / "queue").rglob("*") if file.is_file()] == ["recording.json"]
+    spool.close()
+
+
 def test_a_reason_that_is_no_unicode_text_is_kept(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s")
     spool.put(SEGMENTS[0], [A])

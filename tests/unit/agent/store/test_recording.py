@@ -118,6 +118,55 @@ def test_remove_keeps_shared_pictures(recording: Recording) -> None:
     assert files(recording) == {"recording.json"}
 
 
+def pictures(recording: Recording) -> set[str]:
+    return {file.stem for file in (recording.path / "pictures").iterdir()}
+
+
+@pytest.mark.parametrize("damage", ["a bad block", "a newer version"])
+def test_a_manifest_that_cannot_be_read_keeps_what_its_files_name_and_no_more(
+    recording: Recording, damage: str
+) -> None:
+    first, torn, last = segment(0, shades=[1, 2]), segment(1, shades=[2, 3]), segment(2, shades=[3, 4])
+    for sealed in (first, torn, last):
+        recording.write(sealed)
+    file = recording.path / "segments" / f"{torn.manifest.id}.json"
+    whole = file.read_bytes()
+    file.write_bytes(bytes(300) if damage == "a bad block" else whole.replace(b'"schema":1', b'"schema":9'))
+    again = Recording.open(recording.path)
+    for sealed in (first, last):
+        again.remove(sealed.manifest.id)
+    (recording.path / "pictures" / f"{'c' * 32}.webp").write_text("")
+    assert again.sweep() == 1
+    assert pictures(again) == set(torn.manifest.pictures)
+    file.write_bytes(whole)
+    assert Recording.open(recording.path).sealed(torn.manifest.id) == torn
+    file.write_bytes(bytes(300))
+    again.write(last)
+    again.remove(torn.manifest.id)
+    assert pictures(again) == set(last.manifest.pictures)
+    again.remove(last.manifest.id)
+    assert files(again) == {"recording.json"}
+
+
+def test_of_a_segment_that_the_disk_does_not_give_at_all_any_picture_may_be(recording: Recording) -> None:
+    first, lost, last = segment(0, shades=[1, 2]), segment(1, shades=[2, 3]), segment(2, shades=[4])
+    for sealed in (first, lost):
+        recording.write(sealed)
+    for suffix in (".json", ".jsonl"):
+        # A link to itself is there and cannot be read.
+        file = recording.path / "segments" / f"{lost.manifest.id}{suffix}"
+        file.unlink()
+        file.symlink_to(file.name)
+    before = pictures(recording)
+    again = Recording.open(recording.path)
+    again.remove(first.manifest.id)
+    assert again.sweep() == 0
+    assert pictures(again) == before
+    again.write(last)
+    again.remove(last.manifest.id)
+    assert pictures(again) == before
+
+
 def test_removed_segments_can_come_back(recording: Recording) -> None:
     sealed = segment()
     for _ in range(2):
@@ -176,10 +225,10 @@ def test_damage_is_reported_and_the_rest_is_read(recording: Recording) -> None:
     assert "newer version" in reasons[f"{newer.manifest.id}.json"]
     assert "manifest is that of" in reasons[f"{'f' * 32}.json"]
     assert "readme.json" in reasons
-    # A manifest that cannot be read may own any file: nothing is deleted.
+    # All is kept that may be theirs; events that bear the name of no manifest are nobody's.
     before = files(again)
-    assert again.sweep() == 0
-    assert files(again) == before
+    assert again.sweep() == 1
+    assert before - files(again) == {f"segments/{moved.manifest.id}.jsonl"}
     again.write(torn)
     assert again.sealed(torn.manifest.id) == torn
 
