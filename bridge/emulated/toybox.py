@@ -399,7 +399,11 @@ async def kill(io: Io, phone: Phone) -> int:
 
 
 async def pkill(io: Io, phone: Phone) -> int:
-    patterns = [re.compile(word) for word in io.argv[1:] if not word.startswith("-")]
+    try:
+        patterns = [re.compile(word) for word in io.argv[1:] if not word.startswith("-")]
+    except re.error as error:
+        await io.error(f"pkill: bad regex: {error}\n".encode())
+        return 1
     whole = "-f" in io.argv
     found = [
         process

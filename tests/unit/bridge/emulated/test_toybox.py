@@ -3,7 +3,7 @@ import hashlib
 
 import pytest
 from fakes.adb_host import bare_phone, run, until
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.emulated.phone import Phone
@@ -171,6 +171,8 @@ def test_a_full_disk() -> None:
     st.sampled_from(sorted(set(TOOLS) - {"sleep", "reboot"})),
     st.lists(st.text("-abnrE0129/.x(+", max_size=5), max_size=3),
 )
+@example("pkill", ["("])
+@example("grep", ["(", "x"])
 def test_no_arguments_crash_a_tool(tool: str, words: list[str]) -> None:
     out, err, status = sh(" ".join([tool, *(f"'{word}'" for word in words)]))
     assert 0 <= status <= 255
