@@ -111,6 +111,7 @@ def relay(
                 told, told_ns = summary(server), now
                 say(told)
     say(summary(server))
+    server.check()
 
 
 def opened(
@@ -121,7 +122,7 @@ def opened(
 ) -> RelayServer:
     """The relay, running until the stack ends; `recorded` says which sessions have a replay.
 
-    Raises StorageError, ConfigError.
+    Raises AgentError.
     """
     from functools import partial
 

@@ -198,6 +198,8 @@ class Rig:
         made |= self._keeping.facts()
         if self.relaying is not None:
             made["relay"] = {**self.relaying.counts, "waiting": self.relaying.queue.batches}
+            if self.relaying.fault:
+                made["relay"]["fault"] = self.relaying.fault
         return made
 
     def tell(self, summary: Mapping[str, Any]) -> None:
@@ -207,6 +209,8 @@ class Rig:
         spool = self.settings.spool
         if self.relaying is not None:
             say(relay_summary(self.relaying))
+            if self.relaying.fault:
+                say(f"The relay ended by a fault of its own: {self.relaying.fault}. What came later was not heard.")
         if not self.statuses:
             say("No device came, nothing was recorded. `android-replay devices` tells what adb sees.")
         for status in self.statuses.values():

@@ -17,6 +17,7 @@ from types import TracebackType
 import uvicorn
 
 from agent.collector.server import CONNECTIONS, PatientProtocol, listen
+from agent.errors import AgentError
 from agent.relay.app import Relay, Tell, make_app
 from agent.relay.batch import Enrich
 from agent.relay.queue import Queue, open_queue
@@ -24,14 +25,16 @@ from agent.relay.upstream import ANSWER_SECONDS, Upstream, place
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 10.0
 STOP_SECONDS = 3
 # As the app writes it, and as an emulator calls the host that it runs on.
 HOSTS = ("localhost", "127.0.0.1", "[::1]", "10.0.2.2")
 
 
 class RelayServer:
-    """Runs from `start` to `stop`, or as a context manager. `open` and `port` may be called from any thread."""
+    """Runs from `start` to `stop`, or as a context manager. `open` and `check` may be called from any thread.
+
+    `fault` is what ended it, "" unless it ended by itself.
+    """
 
     def __init__(
         self,
@@ -44,8 +47,8 @@ class RelayServer:
     ) -> None:
         """Opens a queue below `folder`. Raises StorageError, ConfigError."""
         self._place = place(folder, upstream)
-        self._upstream = upstream
-        self._answer_seconds = answer_seconds
+        # Before the queue is taken, and not in our thread: whoever calls is told what the environment names wrongly.
+        self._upstream = Upstream(self._place, upstream, answer_seconds)
         self._tell = tell
         self._enrich = enrich
         self.queue: Queue = open_queue(self._place)
@@ -56,6 +59,7 @@ class RelayServer:
         self._stopping: asyncio.Event | None = None
         self._ready = threading.Event()
         self.ended = threading.Event()
+        self.fault = ""
         self._relay: Relay | None = None
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
@@ -65,22 +69,33 @@ class RelayServer:
         return {} if self._relay is None else dict(self._relay.counts)
 
     def start(self) -> None:
-        """Begin to send what an earlier run left. Nothing listens until `open`."""
+        """Begin to send what an earlier run left. Nothing listens until `open`. Raises AgentError."""
         self._thread.start()
-        self._ready.wait(START_SECONDS)
+        self._ready.wait()
+        if self.fault:
+            self.queue.close()
+        self.check()
+
+    def check(self) -> None:
+        """Raises AgentError when it has ended by itself."""
+        if self.fault:
+            raise AgentError(
+                f"The relay ended by a fault of its own: {self.fault}.", "Start it again: what waits is on disk."
+            )
 
     def open(self, door: str, host: str = "127.0.0.1", port: int = 0, option: str = "--port") -> int:
         """The host's port that is `door`'s, opened when there is none yet; `option` is what a person chose it by.
 
-        Raises AddressTaken, ConfigError.
+        Raises AddressTaken, ConfigError, and AgentError when nothing serves doors any more.
         """
         with self._opening:
+            self.check()
+            if self._loop is None or self._open_door is None:
+                raise AgentError("The relay does not run.", "Start it again: what waits is on disk.")
             held = self._doors.get(door)
             if held is None:
                 held = listen(host, port, option)
                 self._doors[door] = held
-                assert self._loop is not None
-                assert self._open_door is not None
                 self._loop.call_soon_threadsafe(self._open_door, door, held)
             return int(held.getsockname()[1])
 
@@ -104,14 +119,15 @@ class RelayServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception:
+        except Exception as error:
             log.exception("the relay ended by a fault of its own")
+            self.fault = _words(error)
         finally:
             self.ended.set()
+            self._ready.set()
 
     async def _serve(self) -> None:
-        upstream = Upstream(self._place, self._upstream, self._answer_seconds)
-        relay = self._relay = Relay(self.queue, upstream, self._tell, self._enrich)
+        relay = self._relay = Relay(self.queue, self._upstream, self._tell, self._enrich)
         stopping = self._stopping = asyncio.Event()
         servers: list[uvicorn.Server] = []
         try:
@@ -131,10 +147,19 @@ class RelayServer:
                 for server in servers:
                     server.should_exit = True
         finally:
-            self._loop = None
-            await upstream.aclose()
-            for listening in self._doors.values():
-                listening.close()
+            with self._opening:
+                # From here on no door is opened that nobody would close.
+                self._loop = None
+                for listening in self._doors.values():
+                    listening.close()
+            await self._upstream.aclose()
+
+
+def _words(error: BaseException) -> str:
+    """What went wrong, in a few words; of what a group of tasks raised, the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
 
 
 def _config(relay: Relay, door: str) -> uvicorn.Config:

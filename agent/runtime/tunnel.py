@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.errors import AgentError
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError
 from bridge.ports import Notebook
@@ -110,6 +111,11 @@ class Tunnels:
             problem = self._keep(serial)
         except BridgeError as error:
             problem = str(error)
+        except AgentError as error:
+            problem = f"{error} {error.hint}"
+        except OSError as error:
+            # What stands in the way of one phone's port on this host may be over at the next look.
+            problem = error.strerror or str(error)
         if problem != device.problem:
             device.problem = problem
             self._tell(f"{serial}: {problem}" if problem else f"{serial}: {self._remote} of the phone leads here.")

@@ -129,3 +129,15 @@ def test_all_devices_and_some_are_a_contradiction(call, server: FakeAdbServer, c
     ended = call(command, "--all", "-s", "R58")
     assert (ended.code, "-s names some" in ended.err) == (2, True)
     assert server.requests == []
+
+
+def test_a_proxy_that_the_relay_cannot_use_is_told_before_anything_is_recorded(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "spool"))
+    monkeypatch.setenv("ANDROID_REPLAY_RELAY__FOLDER", str(tmp_path / "relay"))
+    ended = call("attach", "--all", "--relay", "--duration", "1", "--sink", f"dir:{tmp_path / 'replays'}")
+    assert (ended.code, "names a proxy that cannot be used" in ended.err) == (2, True)

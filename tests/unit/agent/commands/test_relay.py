@@ -3,16 +3,19 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sys
 import threading
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from fakes.adb_server import FakeAdbServer
 from fakes.relaying import RelayProcess, free_port
 from fakes.segment_api import Say, SegmentApi
 from fakes.wait import until
 
+from agent.cli import main
 from agent.commands import relay as module
 
 EVENT = {
@@ -112,6 +115,34 @@ def test_a_folder_that_cannot_be_written(call, tmp_path: Path) -> None:
     ended = call("relay", "--listen", "0", "--folder", str(tmp_path / "file" / "queue"))
     assert ended.code == 11
     assert str(tmp_path / "file") in ended.err
+
+
+@pytest.mark.parametrize("where", [("--listen", "0"), ("--all",)])
+def test_a_proxy_that_cannot_be_used_is_told_at_once(
+    call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: tuple[str, ...]
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    with FakeAdbServer() as server:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
+        ended = call("relay", *where, "--folder", str(tmp_path), "--duration", "1")
+    assert ended.code == 2
+    assert "names a proxy that cannot be used" in ended.err
+
+
+def test_a_relay_that_ends_by_itself_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(server: uvicorn.Server) -> None:
+        raise RuntimeError("not thought of")
+
+    monkeypatch.setattr(uvicorn.Server, "main_loop", broken)
+    monkeypatch.setattr(sys, "argv", ["android-replay", "relay", "--listen", "0", "--folder", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 15
+    assert "android-replay: The relay ended by a fault of its own: not thought of.\n" in capsys.readouterr().err
 
 
 def test_no_device(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from fakes.segment_api import Say, SegmentApi
 from fakes.wait import until
 
 from agent.collector import server as module
-from agent.errors import AddressTaken
+from agent.errors import AddressTaken, AgentError, ConfigError
+from agent.relay.app import Relay
+from agent.relay.queue import open_queue
 from agent.relay.server import RelayServer
 
 BATCH = json.dumps({"batch": [{"type": "track", "messageId": "m1"}], "writeKey": "KEY"}).encode()
@@ -26,6 +30,44 @@ def test_listens_on_loopback_only(relay) -> None:
 def test_a_port_that_is_taken(relay) -> None:
     with pytest.raises(AddressTaken):
         relay.server.open("OTHER", port=relay.client.base_url.port)
+
+
+def test_a_proxy_that_cannot_be_used_leaves_no_queue_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    with pytest.raises(ConfigError, match="proxy"):
+        RelayServer(tmp_path, lambda door, events: None)
+    open_queue(tmp_path / "segment").close()
+    assert not (tmp_path / "segment" / "2").exists()
+
+
+def test_what_breaks_at_the_start_is_raised_there(
+    tmp_path: Path, segment: SegmentApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(relay: Relay, group: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Relay, "begin", broken)
+    server = RelayServer(tmp_path, lambda door, events: None, upstream=segment.url)
+    for attempt in (server.start, partial(server.open, "PHONE")):
+        with pytest.raises(AgentError, match="Too many open files"):
+            attempt()
+    monkeypatch.undo()
+    with RelayServer(tmp_path, lambda door, events: None, upstream=segment.url) as second:
+        assert second.open("PHONE")
+    # The first let go of its queue.
+    assert len(list(tmp_path.rglob("lock"))) == 1
+
+
+def test_a_relay_that_has_ended_opens_no_door_and_says_why(relay) -> None:
+    closed = socket.socket()
+    closed.close()
+    relay.server._loop.call_soon_threadsafe(relay.server._open_door, "BAD", closed)
+    assert relay.server.ended.wait(10)
+    for door in ("PHONE", "ANOTHER"):
+        with pytest.raises(AgentError, match=r"The relay ended by a fault of its own: .*Bad file descriptor"):
+            relay.server.open(door)
 
 
 def test_what_waits_is_sent_by_the_next_run(tmp_path: Path) -> None:

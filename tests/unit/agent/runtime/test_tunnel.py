@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ import pytest
 from fakes.adb_server import FakeAdbServer, says
 from fakes.wait import until
 
+from agent.errors import AddressTaken
 from agent.runtime import tunnel as module
 from agent.runtime.tunnel import Tunnels
 from bridge.clock import HostClock
@@ -42,7 +44,9 @@ def lab(shared: Lab) -> Lab:
 def begin() -> Iterator[Callable[..., tuple[Tunnels, list[str]]]]:
     with ExitStack() as stack:
 
-        def start(port: int, wanted: tuple[str, ...] = ()) -> tuple[Tunnels, list[str]]:
+        def start(
+            port: int, wanted: tuple[str, ...] = (), port_of: Callable[[str], int] = port_of
+        ) -> tuple[Tunnels, list[str]]:
             server, told = AdbServer("127.0.0.1", port), list[str]()
             registry = Registry(server, HostClock())
             stack.callback(registry.close)
@@ -133,6 +137,31 @@ def test_a_phone_that_refuses_says_why_once(begin) -> None:
         assert len(told) == 1
         assert "no ports!" in told[0]
         assert tunnels.serials == ()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (AddressTaken("Another program listens there.", "Stop it."), "Another program listens there. Stop it."),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+    ],
+)
+def test_a_port_of_this_host_that_cannot_be_had_is_told_once_and_tried_again(
+    lab: Lab, begin, trouble: Exception, words: str
+) -> None:
+    asked: list[str] = []
+    first = lab.serials[0]
+
+    def scarce(serial: str) -> int:
+        asked.append(serial)
+        if serial == first and asked.count(first) < 4:
+            raise trouble
+        return port_of(serial)
+
+    _, told = begin(lab.port, (), scarce)
+    until(lambda: led(lab, 0) and led(lab, 1), "the listeners of both")
+    until(lambda: len(told) == 3, "the word of it")
+    assert told.count(f"{first}: {words}") == 1
 
 
 def test_no_adb_server_is_waited_for(begin) -> None:
