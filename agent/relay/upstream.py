@@ -134,7 +134,7 @@ class Upstream:
     async def _ask(
         self, method: str, url: str, headers: Iterable[tuple[str, str]], content: bytes, seconds: float, limit: int
     ) -> Outcome:
-        status, said, body = 0, tuple[tuple[str, str], ...](), bytearray()
+        status, said, body, reason = 0, tuple[tuple[str, str], ...](), bytearray(), ""
         try:
             async with asyncio.timeout(seconds):
                 # Bytes for bytes, both ways: httpx writes ASCII only, and reads UTF-8 where it can.
@@ -149,7 +149,8 @@ class Upstream:
                     async for chunk in response.aiter_raw():
                         body += chunk
                         if len(body) > limit:
-                            return Unreached(f"an answer of more than {limit} bytes")
+                            reason = f"an answer of more than {limit} bytes"
+                            break
         except TimeoutError:
             reason = f"no answer within {seconds:g} s"
         except (httpx.HTTPError, OSError) as error:
@@ -157,7 +158,7 @@ class Upstream:
             reason = str(error) or type(error).__name__
         except (httpx.InvalidURL, UnicodeError):
             reason = "the address or a header cannot be sent"
-        else:
+        if not reason:
             return Answer(status, said, bytes(body))
         if status and method == "POST":
             return Answer(status, tuple(item for item in said if item[0] != "content-encoding"), b"")

@@ -100,6 +100,19 @@ def test_without_segments_word_a_batch_is_kept_and_sent_later(relay, segment: Se
     assert segment.posts[0].body == segment.posts[1].body
 
 
+def test_a_batch_that_segment_took_is_its_own_however_much_it_says_of_it(relay, segment: SegmentApi) -> None:
+    wordy = Say(body=b"x" * 70_000)
+    segment.say(wordy, Say(reset=True), wordy)
+    answer = relay.post(batch(1))
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert relay.server.counts["passed on"] == 1
+    assert relay.server.queue.batches == 0
+    # The same goes for one that waited.
+    relay.post(batch(2))
+    until(lambda: relay.server.counts.get("sent later") == 1, "the batch to leave the queue")
+    assert names(segment) == ["e1", "e2"]
+
+
 def test_a_hang_is_not_waited_for(start, segment: SegmentApi) -> None:
     relay = start(answer_seconds=0.3)
     segment.say(Say(hang=True))
