@@ -114,7 +114,6 @@ class Queue:
                 if parcel is not None:
                     return lane[0], parcel
                 self._aside(lane[0], DAMAGED, _name(lane[0]))
-                self.damaged += 1
         return None
 
     def remove(self, number: int) -> None:
@@ -128,8 +127,6 @@ class Queue:
     def refuse(self, number: int, status: int) -> Path:
         """Segment will never take it: it is kept apart, for a person to look at. Where. Raises StorageError."""
         with self._using:
-            self._refused_bytes += self._sizes.get(number, 0)
-            self._refused += 1
             return self._aside(number, REFUSED, f"{number:016d}-{status}.batch")
 
     def _recover(self) -> None:
@@ -156,7 +153,6 @@ class Queue:
             parcel = self._read(number)
             if parcel is None:
                 self._aside(number, DAMAGED, path.name)
-                self.damaged += 1
                 continue
             with guarded(path):
                 self._enter(number, parcel, path.stat().st_size)
@@ -184,14 +180,20 @@ class Queue:
                 del self._lanes[key]
 
     def _aside(self, number: int, place: str, name: str) -> Path:
+        """Keep a batch apart. It is counted once it is there: until then it waits, and this is tried again."""
         make_folder(self._folder / place)
         target = self._folder / place / name
         with guarded(target):
             source = self._folder / _name(number)
             if source.exists():
                 source.replace(target)
+            if place == REFUSED:
+                self._refused += 1
+                self._refused_bytes += self._sizes.get(number, 0)
+            else:
+                self.damaged += 1
+            self._forget(number)
             sync_folder(self._folder)
-        self._forget(number)
         return target
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.errors import StorageDenied, StorageFull
+from agent.errors import StorageDenied, StorageError, StorageFull
 from agent.relay.queue import DAMAGED, REFUSED, Parcel, Queue, open_queue
 from agent.store import disk
 from agent.store.disk import FolderTaken
@@ -163,6 +163,40 @@ def test_what_segment_refused_is_kept_and_its_number_not_used_again(tmp_path: Pa
     assert (tmp_path / "0000000000000002.batch").exists()
     with pytest.raises(StorageFull):
         queue.put(parcel(b"good"))
+    queue.close()
+
+
+def test_a_refused_batch_that_cannot_be_kept_apart_yet_waits_and_is_counted_once(tmp_path: Path) -> None:
+    queue = Queue(tmp_path, budget=400)
+    queue.put(parcel(b"bad"))
+    (tmp_path / REFUSED).write_text("in the way")
+    for _ in range(5):
+        with pytest.raises(StorageDenied):
+            queue.refuse(1, 400)
+    assert (queue.batches, queue.refused) == (1, 0)
+    # Nor has it taken room that it does not take.
+    queue.put(parcel(b"good"))
+    (tmp_path / REFUSED).unlink()
+    queue.refuse(1, 400)
+    assert (queue.batches, queue.refused) == (1, 1)
+    queue.close()
+
+
+def test_a_refused_batch_that_was_moved_is_counted_though_the_disk_does_not_promise_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    queue = Queue(tmp_path)
+    (tmp_path / REFUSED).mkdir()
+    queue.put(parcel(b"bad"))
+    monkeypatch.setattr(disk.os, "fsync", broken)
+    with pytest.raises(StorageError):
+        queue.refuse(1, 400)
+    monkeypatch.undo()
+    assert queue.first("K") is None
+    assert (queue.batches, queue.refused, queue.damaged) == (0, 1, 0)
     queue.close()
 
 
