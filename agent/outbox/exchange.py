@@ -25,6 +25,10 @@ from agent.outbox.wire import Answer
 from bridge.deadline import Deadline
 
 ANSWER_BYTES = 4096
+# What connecting may take, and sending without any progress: the time that a large body has is not for a dead network.
+STALL_SECONDS = 30.0
+# What a network must carry away of a body in a second for it to get through: four posts then share 300 kbit/s.
+LEAST_RATE = 8 << 10
 
 
 class Exchange:
@@ -78,8 +82,10 @@ class Exchange:
             alarm.daemon = True
             alarm.start()
             try:
+                stall = min(seconds, STALL_SECONDS)
+                limits = httpx.Timeout(seconds, connect=stall, write=stall)
                 with self._client.stream(
-                    method, url, headers=head, content=content, timeout=seconds, extensions={"trace": self._trace}
+                    method, url, headers=head, content=content, timeout=limits, extensions={"trace": self._trace}
                 ) as response:
                     text = _text(response, limit)
                     # A server may say the key back, and its words go into receipts and logs.
@@ -89,6 +95,8 @@ class Exchange:
             except (httpx.HTTPError, OSError) as error:
                 if deadline.passed:
                     raise httpx.ReadTimeout(f"no full answer within {seconds:g} s") from error
+                if isinstance(error, httpx.WriteTimeout):
+                    raise httpx.WriteTimeout(f"nothing went out for {stall:g} s") from error
                 if isinstance(error, OSError):
                     raise httpx.TransportError(str(error)) from error
                 raise
@@ -177,6 +185,11 @@ def proxies_named() -> Iterator[None]:
             "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY take http://HOST:PORT or https://HOST:PORT, no SOCKS; NO_PROXY names "
             "hosts. Mend or unset them.",
         ) from error
+
+
+def sending_seconds(size: int) -> int:
+    """What a body of so many bytes needs to go out, beside the time in which a server is to answer."""
+    return size // LEAST_RATE
 
 
 def words(error: httpx.HTTPError) -> str:

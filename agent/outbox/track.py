@@ -20,7 +20,7 @@ from agent.log import hidden
 from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment
 from agent.outbox import wire
 from agent.outbox.cadence import Cadence, Post, merged
-from agent.outbox.exchange import Exchange, words
+from agent.outbox.exchange import Exchange, sending_seconds, words
 from agent.outbox.pace import Pace
 
 SEND_SECONDS = 30.0
@@ -35,7 +35,8 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """How segments are posted. `rate` tells the share of sessions to announce, `seconds` is what one post may take.
+    """How segments are posted. `rate` tells the share of sessions to announce. One post may take `seconds` and what its
+    body needs to go out; where `strict`, `seconds` whatever its size.
 
     `strict` = the outcome of a post is the browser SDK's; `parallel` posts are under way at once; `tls` says whose
     certificates count (httpx's own choice when left out); `pace` is the limit that several sinks may share.
@@ -219,7 +220,8 @@ class TrackSink(ABC):
             return Retry(0.0, "closed"), False
         try:
             url = f"{self._url}?{wire.query(sealed.manifest)}"
-            answer = self._ask("POST", url, head, data, posting.seconds)
+            seconds = posting.seconds + (0 if self.strict else sending_seconds(len(data)))
+            answer = self._ask("POST", url, head, data, seconds)
         except httpx.InvalidURL:
             return Rejected("the device id does not fit into an address"), False
         except httpx.HTTPError as error:

@@ -30,6 +30,20 @@ class Connection:
             body += self.client.recv(65536)
         return head + b"\r\n\r\n" + body
 
+    def slowly(self, every_s: float) -> bool:
+        """Read a request with a Content-Length, a few kilobytes at a time; whether it came whole."""
+        head, _, body = self.client.recv(4096).partition(b"\r\n\r\n")
+        (length,) = [
+            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+        ]
+        left = length - len(body)
+        while left > 0 and not self.ended.wait(every_s):
+            chunk = self.client.recv(4096)
+            if not chunk:
+                break
+            left -= len(chunk)
+        return left == 0
+
     def send(self, data: bytes) -> None:
         self.client.sendall(data)
 

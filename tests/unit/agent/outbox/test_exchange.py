@@ -11,6 +11,7 @@ import pytest
 from fakes.rawserver import Connection, raw_server
 
 from agent.errors import ConfigError
+from agent.outbox import exchange as module
 from agent.outbox.exchange import Exchange, address, is_loopback
 
 OK = b"HTTP/1.1 200 OK\r\nX-Word: Yes\r\nContent-Length: 5\r\n\r\nhello"
@@ -149,6 +150,15 @@ def test_what_went_out_is_counted() -> None:
         with pytest.raises(httpx.ConnectError):
             exchange.ask("POST", "http://127.0.0.1:1", {}, b"12345")
         assert exchange.sent == 0
+
+
+def test_a_server_that_takes_nothing_more_is_left_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STALL_SECONDS", 0.3)
+    with raw_server(lambda connection: connection.ended.wait(20)) as url, closing(Exchange("127.0.0.1")) as exchange:
+        began = time.monotonic()
+        with pytest.raises(httpx.WriteTimeout, match=r"nothing went out for 0\.3 s"):
+            exchange.ask("POST", url, {}, bytes(20_000_000), seconds=20)
+        assert time.monotonic() - began < 5
 
 
 def test_what_stays_on_the_way_out_is_not_counted() -> None:

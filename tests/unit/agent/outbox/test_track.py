@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from fakes.certificates import self_signed
 from fakes.proxy import proxying
 from fakes.rawserver import Connection, raw_server
 from fakes.refusing import Refusing, refusing
-from fakes.segments import DEVICE, SESSION, segment
+from fakes.segments import DEVICE, SESSION, custom, segment
 
 from agent.errors import ConfigError, SinkError
 from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment
@@ -311,6 +312,26 @@ def test_what_close_cuts_short_is_no_refusal(strict: bool) -> None:
         # Nor does it count as a try.
         got += [sink.send(segment()), sink.send(segment())]
     assert [type(delivery) for delivery in got] == [Retry] * 3
+
+
+def large() -> SealedSegment:
+    """A segment whose post has a hundred kilobytes."""
+    return segment(extra=[custom(SESSION + 1600, "note", {"text": random.Random(7).randbytes(100_000).hex()})])
+
+
+@pytest.mark.parametrize(
+    ("strict", "wanted"), [(False, Delivered("200 ok")), (True, Retry(0.0, "no full answer within 0.4 s"))]
+)
+def test_a_large_post_has_more_time_but_where_the_browser_sdk_gives_none(strict: bool, wanted: Delivery) -> None:
+    def script(connection: Connection) -> None:
+        if connection.slowly(0.04):
+            connection.send(OK)
+
+    with raw_server(script, parallel=True) as url:
+        sink = AmplitudeSink(url, Posting("key", seconds=0.4, strict=strict))
+        delivery = sink.send(large())
+        sink.close()
+    assert delivery == wanted
 
 
 def test_without_a_session_or_a_device_nothing_is_sent() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from fakes.collecting import Collecting, collecting
 from fakes.rawserver import Connection, raw_server
 from fakes.refusing import Taking, read
-from fakes.segments import SESSION, segment
+from fakes.segments import SESSION, custom, segment
 from fakes.sinks import ScriptedSink
 from fakes.wait import until
 from hypothesis import given
@@ -427,6 +428,24 @@ def test_stop_cuts_a_request_in_flight(spool: Spool) -> None:
     with raw_server(script) as url, uploading(spool, CollectorSink(url, Posting(seconds=60.0))) as uploader:
         spool.put(segment(), uploader.names)
         assert asked.wait(5)
+    assert spool.pending() == 1
+
+
+def test_a_post_that_may_take_long_holds_up_neither_a_flush_nor_the_end(spool: Spool) -> None:
+    asked = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.client.recv(1)
+        asked.set()
+        connection.ended.wait(30)
+
+    large = custom(SESSION + 1600, "note", {"text": random.Random(7).randbytes(1_000_000).hex()})
+    with raw_server(script) as url, uploading(spool, CollectorSink(url)) as uploader:
+        spool.put(segment(extra=[large]), uploader.names)
+        assert asked.wait(5)
+        began = time.monotonic()
+        assert not uploader.drain(0.3)
+        assert time.monotonic() - began < 2.0
     assert spool.pending() == 1
 
 
