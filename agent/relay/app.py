@@ -180,7 +180,7 @@ class Relay:
                 if held is None:
                     return
                 number, parcel = held
-                outcome = await self._upstream.send(parcel)
+                outcome = await self._upstream.send_later(parcel)
                 wait = await self._settle(number, outcome, failures)
             except StorageError as error:
                 wait = _stuck(error)

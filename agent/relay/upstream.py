@@ -20,12 +20,13 @@ import orjson
 from starlette.concurrency import run_in_threadpool
 
 from agent.errors import StorageError
-from agent.outbox.exchange import address, is_loopback, proxies_named
+from agent.outbox.exchange import address, is_loopback, proxies_named, sending_seconds
 from agent.relay.batch import Unreadable, inflate
 from agent.relay.queue import Parcel
 from agent.store.disk import guarded, make_folder, write_files
 
 ANSWER_SECONDS = 10.0
+LATER_SECONDS = 30.0
 SETTINGS_SECONDS = 5.0
 SETTINGS_BYTES = 4 << 20
 ANSWER_BYTES = 64 << 10
@@ -83,7 +84,7 @@ class Upstream:
         with proxies_named():
             self._client = httpx.AsyncClient(
                 follow_redirects=False,
-                timeout=answer_seconds + 1.0,
+                timeout=httpx.Timeout(None, connect=answer_seconds + 1.0),
                 limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
                 # A proxy from the environment has no business between two programs of one host.
                 trust_env=not is_loopback(urlsplit(self._url).hostname or ""),
@@ -113,11 +114,19 @@ class Upstream:
         return outcome if copy is None else copy
 
     async def send(self, parcel: Parcel) -> Outcome:
-        """Post a batch. A status that was seen counts, whatever comes of the rest of the answer."""
+        """Post a batch whose app waits for the answer. A status that was seen counts, whatever comes of the rest."""
+        return await self._post(parcel, self._seconds)
+
+    async def send_later(self, parcel: Parcel) -> Outcome:
+        """As `send`, of a batch that no app waits for: it has the time that its size needs, or a slow network would
+        never take it."""
+        return await self._post(parcel, LATER_SECONDS + sending_seconds(len(parcel.body)))
+
+    async def _post(self, parcel: Parcel, seconds: float) -> Outcome:
         base = self._url + "/v1" if self._url else await self._api(parcel.write_key)
         if isinstance(base, Unreached):
             return base
-        return await self._ask("POST", f"{base}/b", parcel.headers, parcel.body, self._seconds, ANSWER_BYTES)
+        return await self._ask("POST", f"{base}/b", parcel.headers, parcel.body, seconds, ANSWER_BYTES)
 
     async def _api(self, write_key: str) -> str | Unreached:
         """Where the batches of a source go. An app may post before anybody asked here for its settings; while nobody

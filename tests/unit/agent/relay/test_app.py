@@ -15,12 +15,14 @@ from typing import Any
 
 import httpx
 import pytest
+from fakes.rawserver import Connection, raw_server
 from fakes.segment_api import SETTINGS, Say, SegmentApi
 from fakes.wait import until
 
 from agent.analytics.enrichment import REPLAY_ID, enrich
 from agent.errors import StorageError
 from agent.relay import app as module
+from agent.relay import upstream as client
 from agent.relay.app import retry_after
 from agent.relay.queue import Parcel, open_queue
 from agent.relay.server import RelayServer
@@ -121,6 +123,22 @@ def test_a_hang_is_not_waited_for(start, segment: SegmentApi) -> None:
     assert relay.server.counts["kept"] == 1
 
 
+def test_what_waits_has_the_time_that_its_size_needs(start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LATER_SECONDS", 0.3)
+
+    def script(connection: Connection) -> None:
+        if connection.slowly(0.04):
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with raw_server(script, parallel=True) as url:
+        relay = start(answer_seconds=0.3, upstream=url)
+        body = json.dumps({"batch": [event(1, context={"text": "x" * 100_000})], "writeKey": "KEY"}).encode()
+        # The app gets its answer as soon as ever.
+        assert relay.post(body).json() == {"success": True}
+        until(lambda: relay.server.counts.get("sent later") == 1, "the batch to get through")
+    assert relay.server.queue.batches == 0
+
+
 def test_order_is_kept_while_batches_wait(start, segment: SegmentApi) -> None:
     relay = start(answer_seconds=0.3)
     segment.say(Say(hang=True), *[Say(500, take=False)] * 3)
@@ -183,7 +201,7 @@ def test_a_fault_of_our_own_ends_no_lane(
     monkeypatch.setattr(module, "LONGEST_WAIT", 0.01)
 
     class Faulty(Upstream):
-        async def send(self, parcel: Parcel) -> Outcome:
+        async def send_later(self, parcel: Parcel) -> Outcome:
             if not caplog.records:
                 raise RuntimeError("not thought of")
             return Answer(200, (), b"")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -103,6 +104,16 @@ def test_stop_is_quick_with_a_post_under_way(start: Callable[..., Any], segment:
         # Nobody told the app that it is safe.
         assert not client.recv(64).startswith(b"HTTP/1.1 2")
     relay.server.stop()
+
+
+def test_stop_does_not_wait_for_a_batch_that_is_sent_later(relay, segment: SegmentApi) -> None:
+    segment.say(Say(reset=True), Say(hang=True))
+    assert relay.post(BATCH).status_code == 200
+    until(lambda: len(segment.posts) == 2, "the batch to be on its way again")
+    relay.client.close()
+    began = time.monotonic()
+    relay.server.stop()
+    assert time.monotonic() - began < 2.0
 
 
 @pytest.mark.parametrize(
