@@ -9,7 +9,11 @@ words and pictures reach over most of it counts as one that hides what was befor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agent.model import Canvas, MaskRect
 from agent.replay.survey import Survey
@@ -20,6 +24,9 @@ RULE = "behind"
 # How much of the app's windows words and pictures reach over when nothing is to be seen behind them.
 FILLED = 0.6
 MAX_PLACES = 256
+# Of so few pixels nobody knows. What differs less from its mean is one colour to a codec. How like itself what is still
+# there is: of 1 that nothing was drawn over, less where something was.
+LEAST, FAINT, ALIKE = 16, 3, 0.5
 MAX_DRAWN = 200
 
 
@@ -27,7 +34,8 @@ class Behind:
     """Remembers where private views stood until a screen comes that hides them, or they themselves come back."""
 
     def __init__(self) -> None:
-        self._places: dict[Bounds, None] = {}
+        # With each what was to be seen all over the screen when it was seen last, where that was looked at.
+        self._places: dict[Bounds, NDArray[np.uint8] | None] = {}
         self._frames: frozenset[str] = frozenset()
         self._words: frozenset[str] = frozenset()
         self._of: tuple[str, Rotation] | None = None
@@ -42,7 +50,7 @@ class Behind:
         """A dump was judged."""
         if not found.package:
             return
-        private = dict.fromkeys(p.scrolls[-1][1] if p.scrolls else p.bounds for p in found.private)
+        private: dict[Bounds, NDArray[np.uint8] | None] = {place: self._places.get(place) for place in _private(found)}
         if self._of is None or self._of[0] != found.package or filled(found) or self._back(found):
             self._places, self._unknown = private, False
             self._frames, self._words = found.frames, _words(found)
@@ -56,12 +64,21 @@ class Behind:
 
     def covers(self, found: Survey, canvas: Canvas) -> Iterator[MaskRect]:
         """What to cover around the words and pictures of a screen; a part of one colour hides nothing."""
+        here = _private(found) & self._places.keys()
+        if here:
+            self._places |= dict.fromkeys(here, canvas.sparse())
         if filled(found) or self._back(found):
             return
         drawn = found.drawn if len(found.drawn) <= MAX_DRAWN else ()
-        for place in found.app if self._unknown else self._places:
+        # An app leaves a screen for another of the same window, too, and what was there is gone.
+        same = bool(found.frames & self._frames)
+        places = dict.fromkeys(found.app) if self._unknown else self._places
+        for place, seen in places.items():
+            if same and place in here:
+                # Its private views are told of by themselves.
+                continue
             for part in outside([*drawn, *(p.bounds for p in found.private)], place):
-                if not canvas.flat(part):
+                if not canvas.flat(part) and (not same or seen is None or _stands(seen, canvas, part)):
                     yield MaskRect(part, "block", RULE)
 
     def _back(self, found: Survey) -> bool:
@@ -74,6 +91,29 @@ def filled(found: Survey) -> bool:
     """Whether the words and pictures of the app's windows reach over most of them."""
     reach = sum(bounds.area for bounds in hull(list(found.drawn)))
     return reach >= FILLED * max(1, max((bounds.area for bounds in found.app), default=1))
+
+
+def _private(found: Survey) -> set[Bounds]:
+    """Where private views stand; what may have scrolled, all over what scrolls."""
+    return {p.scrolls[-1][1] if p.scrolls else p.bounds for p in found.private}
+
+
+def _stands(seen: NDArray[np.uint8], canvas: Canvas, part: Bounds) -> bool:
+    """Whether what was to be seen in a part of the screen still is, maybe dimmed."""
+    now, screen = canvas.sparse(), canvas.screen
+    if now.shape != seen.shape:
+        return True
+    down, across = now.shape[0] / screen.height, now.shape[1] / screen.width
+    box = (
+        slice(math.floor(part.top * down), math.ceil(part.bottom * down)),
+        slice(math.floor(part.left * across), math.ceil(part.right * across)),
+    )
+    one, other = (pixels[box].astype(float) for pixels in (seen, now))
+    if one.size < LEAST:
+        return True
+    one, other = one - one.mean(), other - other.mean()
+    varied = math.sqrt(float((one * one).mean() * (other * other).mean()))
+    return varied >= FAINT**2 and float((one * other).mean()) >= ALIKE * varied
 
 
 def _words(found: Survey) -> frozenset[str]:

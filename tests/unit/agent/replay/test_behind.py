@@ -119,13 +119,24 @@ def test_another_screen_of_the_same_window_hides_what_was_before() -> None:
     assert "behind" not in {cover.rule for cover in result.covers}
 
 
+def test_what_another_screen_of_the_same_window_draws_there_is_no_form() -> None:
+    phone = Phone()
+    phone.shows(picture(FORM), FORM)
+    thanks = activity(view(40, 1200, 1040, 1300, text="Thank you"))
+    drawn = picture(thanks)
+    drawn[..., :3] = np.random.default_rng(1).integers(0, 255, drawn[..., :3].shape, np.uint8)
+    for _ in range(2):
+        result = phone.shows(drawn, thanks)
+        assert "behind" not in {cover.rule for cover in result.covers}
+
+
 def test_a_form_behind_a_dialog_of_its_own_window_stays_covered() -> None:
     """Flutter draws dialogs in the app's one window, and leaves what is behind out of the tree."""
     phone = Phone()
     phone.shows(picture(FORM), FORM)
     inside = activity(view(140, 1100, 940, 1200, text="Delete this card?"), view(540, 1210, 940, 1300, text="Delete"))
-    for _ in range(3):
-        result = phone.shows(picture(FORM, inside), inside)
+    for dimmed in (1, 1, 2):
+        result = phone.shows(picture(FORM, inside) // dimmed, inside)
         assert result.blocked == ""
         assert covered(result, NOTE.bounds)
         assert not covered(result, TITLE.bounds)
