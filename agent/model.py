@@ -189,8 +189,8 @@ class Canvas(Protocol):
         screen). 0 says little, more that there is a change."""
         ...
 
-    def sparse(self) -> NDArray[np.uint8]:
-        """How bright some of its pixels are, (rows, columns), evenly over all of it. Not to be written to."""
+    def sketch(self) -> NDArray[np.uint8]:
+        """How bright some of its pixels are, (rows, columns), evenly over all of it."""
         ...
 
     def patched(self, boxes: Iterable[Bounds], source: Canvas) -> Canvas:

@@ -10,7 +10,7 @@ words and pictures reach over most of it counts as one that hides what was befor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class Behind:
     """Remembers where private views stood until a screen comes that hides them, or they themselves come back."""
 
     def __init__(self) -> None:
-        # With each what was to be seen all over the screen when it was seen last, where that was looked at.
+        # With each what was to be seen all over the screen when a dump told of it last, where pictures are taken.
         self._places: dict[Bounds, NDArray[np.uint8] | None] = {}
         self._frames: frozenset[str] = frozenset()
         self._words: frozenset[str] = frozenset()
@@ -46,11 +46,12 @@ class Behind:
         """What is known of the screen behind counts no more: nobody looked for a while, or more of it is private."""
         self._unknown = True
 
-    def note(self, found: Survey, rotation: Rotation) -> None:
-        """A dump was judged."""
+    def note(self, found: Survey, rotation: Rotation, canvas: Canvas | None = None) -> None:
+        """A dump was judged, taken about when `canvas` was."""
         if not found.package:
             return
-        private: dict[Bounds, NDArray[np.uint8] | None] = {place: self._places.get(place) for place in _private(found)}
+        seen = None if canvas is None or not found.private else canvas.sketch()
+        private: dict[Bounds, NDArray[np.uint8] | None] = dict.fromkeys(_private(found), seen)
         if self._of is None or self._of[0] != found.package or filled(found) or self._back(found):
             self._places, self._unknown = private, False
             self._frames, self._words = found.frames, _words(found)
@@ -64,21 +65,22 @@ class Behind:
 
     def covers(self, found: Survey, canvas: Canvas) -> Iterator[MaskRect]:
         """What to cover around the words and pictures of a screen; a part of one colour hides nothing."""
-        here = _private(found) & self._places.keys()
-        if here:
-            self._places |= dict.fromkeys(here, canvas.sparse())
         if filled(found) or self._back(found):
             return
         drawn = found.drawn if len(found.drawn) <= MAX_DRAWN else ()
         # An app leaves a screen for another of the same window, too, and what was there is gone.
         same = bool(found.frames & self._frames)
+        here = _private(found)
         places = dict.fromkeys(found.app) if self._unknown else self._places
         for place, seen in places.items():
             if same and place in here:
                 # Its private views are told of by themselves.
                 continue
-            for part in outside([*drawn, *(p.bounds for p in found.private)], place):
-                if not canvas.flat(part) and (not same or seen is None or _stands(seen, canvas, part)):
+            parts = outside([*drawn, *(p.bounds for p in found.private)], place)
+            if same and seen is not None and not _stands(seen, canvas, parts):
+                continue
+            for part in parts:
+                if not canvas.flat(part):
                     yield MaskRect(part, "block", RULE)
 
     def _back(self, found: Survey) -> bool:
@@ -98,17 +100,18 @@ def _private(found: Survey) -> set[Bounds]:
     return {p.scrolls[-1][1] if p.scrolls else p.bounds for p in found.private}
 
 
-def _stands(seen: NDArray[np.uint8], canvas: Canvas, part: Bounds) -> bool:
-    """Whether what was to be seen in a part of the screen still is, maybe dimmed."""
-    now, screen = canvas.sparse(), canvas.screen
+def _stands(seen: NDArray[np.uint8], canvas: Canvas, parts: Iterable[Bounds]) -> bool:
+    """Whether what was to be seen in these parts of the screen still is, maybe dimmed."""
+    now, screen = canvas.sketch(), canvas.screen
     if now.shape != seen.shape:
         return True
     down, across = now.shape[0] / screen.height, now.shape[1] / screen.width
-    box = (
-        slice(math.floor(part.top * down), math.ceil(part.bottom * down)),
-        slice(math.floor(part.left * across), math.ceil(part.right * across)),
-    )
-    one, other = (pixels[box].astype(float) for pixels in (seen, now))
+    inside = np.zeros(now.shape, np.bool_)
+    for b in parts:
+        # Those pixels that lie in it: beside it something else is drawn.
+        rows = slice(math.ceil(b.top * down), math.ceil(b.bottom * down))
+        inside[rows, math.ceil(b.left * across) : math.ceil(b.right * across)] = True
+    one, other = seen[inside].astype(float), now[inside].astype(float)
     if one.size < LEAST:
         return True
     one, other = one - one.mean(), other - other.mean()

@@ -54,6 +54,8 @@ MOVING = 0.3
 # What no eye sees in a surface of one colour.
 EVEN = 6
 SPARSE = 8
+# No even number: what is drawn has a way of coming in steps of these.
+SKETCHED = 5
 # One picture more costs some hundred bytes, its node and a call of the encoder: as much as so many pixels more.
 APART_PIXELS = 9_000
 MAX_BOXES = 8
@@ -137,9 +139,9 @@ class RgbaCanvas:
         _forgive(differs, beside, self.size, self.screen)
         return float(np.count_nonzero(differs) / differs.size)
 
-    def sparse(self) -> NDArray[np.uint8]:
-        """The green of a pixel of every SPARSE across and down."""
-        return np.ascontiguousarray(self._pixels[::SPARSE, ::SPARSE, 1])
+    def sketch(self) -> NDArray[np.uint8]:
+        """The green of a pixel of every SKETCHED across and down."""
+        return np.ascontiguousarray(self._pixels[::SKETCHED, ::SKETCHED, 1])
 
     def patched(self, boxes: Iterable[Bounds], source: Canvas) -> RgbaCanvas:
         """A copy that has what is in `boxes` from `source`."""
@@ -240,7 +242,7 @@ class I420Canvas:
         """Which share of it a sparse look finds changed, not counting what is in `beside` (parts of the screen)."""
         if not isinstance(before, I420Canvas) or before.size != self.size:
             return 1.0
-        now, then = self.sparse(), before.sparse()
+        now, then = self._sparse(), before._sparse()
         differs: NDArray[np.bool_] = np.maximum(now, then) - np.minimum(now, then) > SPIKE
         _forgive(differs, beside, self.size, self.screen)
         return float(np.count_nonzero(differs) / differs.size)
@@ -286,8 +288,12 @@ class I420Canvas:
         pixels: NDArray[np.uint8] = np.rint(np.stack((red, green, blue), axis=2)).clip(0, 255).astype(np.uint8)
         return pixels
 
-    def sparse(self) -> NDArray[np.uint8]:
-        """The brightness of a pixel of every SPARSE across and down; kept, for a picture is compared with many."""
+    def sketch(self) -> NDArray[np.uint8]:
+        """The brightness of a pixel of every SKETCHED across and down."""
+        return np.ascontiguousarray(self._y[::SKETCHED, ::SKETCHED])
+
+    def _sparse(self) -> NDArray[np.uint8]:
+        """A pixel of every SPARSE across and down; kept, for a picture is compared with many."""
         if self._looked is None:
             self._looked = np.ascontiguousarray(self._y[::SPARSE, ::SPARSE])
         return self._looked

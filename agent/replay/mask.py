@@ -116,7 +116,7 @@ class Masker:
             seen = self._survey(tree, size, dpi) if same else None
             self._motion.note(tree, seen, None if s.left is None else s.left.mono_ns)
             if seen is not None:
-                self._behind.note(seen, tree.rotation)
+                self._behind.note(seen, tree.rotation, canvas)
                 found.append(seen)
         if len(found) < len(trees):
             return self._blocked(s, dpi, "rotation")
