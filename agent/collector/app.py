@@ -47,6 +47,7 @@ from agent.collector.upload import (
 )
 from agent.errors import RecordingError, StorageError, StorageFull
 from agent.model import SegmentManifest
+from agent.outbox.exchange import sending_seconds
 from agent.outbox.wire import OUT_OF_RANGE, SKIP_HEADER, TRACK_PATH
 from agent.store.disk import AppendFile, FolderLock
 from agent.store.recording import LOCK, Recording
@@ -57,7 +58,7 @@ HTTPAPI_BYTES = 1_000_000
 BATCH_BYTES = 20_000_000
 PARTS_BYTES = 200_000_000
 INTERACTIONS = "interactions.jsonl"
-# Four times what our own client waits for an answer.
+# Four times what our own client waits for an answer, beside the time that it gives a body's size.
 BODY_SECONDS = 120.0
 
 
@@ -265,16 +266,20 @@ class Parts:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """The body as sent. Raises Refused above `limit` bytes or BODY_SECONDS, ClientDisconnect when it breaks off."""
+    """The body as sent. Raises Refused above `limit` bytes or when it comes too slowly, ClientDisconnect when it breaks
+    off."""
     data = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(BODY_SECONDS) as patience:
+            began = asyncio.get_running_loop().time()
             async for chunk in request.stream():
                 data += chunk
                 if len(data) > limit:
                     raise Refused(413, f"more than {limit} bytes")
+                patience.reschedule(began + BODY_SECONDS + sending_seconds(len(data)))
     except TimeoutError as error:
-        raise Refused(408, f"the body did not come within {BODY_SECONDS:g} s") from error
+        waited = BODY_SECONDS + sending_seconds(len(data))
+        raise Refused(408, f"the body did not come within {waited:g} s") from error
     return bytes(data)
 
 

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -417,6 +418,19 @@ def test_a_body_that_never_ends_is_cut(collector: Collecting, track, monkeypatch
     assert text.startswith(b"HTTP/1.1 408")
     assert isinstance(wire.classify(wire.Answer(408, {}, ""), 0), Retry)
     assert track(body(META)).status_code == 200
+
+
+def test_a_body_has_the_time_that_its_size_needs(collector: Collecting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr("agent.outbox.exchange.LEAST_RATE", 20)
+    sent = body(META)
+    pause = threading.Event()
+    with raw(collector.port, len(sent)) as client:
+        for at in range(0, len(sent), 100):
+            client.sendall(sent[at : at + 100])
+            # As a slow network has it: the whole takes longer than a body of nothing may.
+            pause.wait(0.1 if at < 500 else 0)
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_a_client_that_breaks_off_leaves_nothing(collector: Collecting, track, caplog) -> None:
