@@ -22,7 +22,8 @@ from agent.replay.playback import Change, Playback, State
 from agent.replay.rrweb import LAYERS_ID, PICTURE_ID, Event
 from bridge.types import Size
 
-MAX_SEEN = 4096
+# More than `agent.replay.layers` may bring back; what is forgotten is made anew.
+MAX_SEEN = 256
 _PICTURE = "picture:"
 
 # A picture and the place of it, lowest first: left, top, right, bottom.

@@ -57,6 +57,8 @@ PREROLL_BYTES = 8_000_000
 # For so long a finger waits for the end of a look that began after it: calls that hang end by then.
 LOOK_NS = 10_000_000_000
 HOST_SET = "host clock set"
+# Of one from before them a late event is told over a picture that is made anew.
+MAX_SEEN_SESSIONS = 4
 MAX_LOGS = 1_000
 MAX_LOG_CHARS = 2_000
 MAX_MARKER_CHARS = 200
@@ -241,7 +243,7 @@ class Recorder:
             return shown
         seen = self._seen.pop(key, None) or Seen()
         self._seen[key] = seen
-        while len(self._seen) > MAX_SESSIONS:
+        while len(self._seen) > MAX_SEEN_SESSIONS:
             del self._seen[next(iter(self._seen))]
         if seen.holds(stacked(shown.stack)):
             self._clean_of, self._clean_stack = key, shown.stack
