@@ -40,11 +40,13 @@ class Seen:
         """Whether what is shown hides nothing but what the stretch has shown before; learns what is whole now."""
         clean = True
         for n, (digest, box) in enumerate(pieces):
-            if any(_meet(box, above) for _, above in pieces[n + 1 :]):
-                clean = clean and digest in self._digests
-            else:
-                self._digests.pop(digest, None)
-                self._digests[digest] = None
+            hidden = any(_meet(box, above) for _, above in pieces[n + 1 :])
+            if hidden and digest not in self._digests:
+                clean = False
+                continue
+            # The latest stay: what is on the screen does.
+            self._digests.pop(digest, None)
+            self._digests[digest] = None
         while len(self._digests) > MAX_SEEN:
             del self._digests[next(iter(self._digests))]
         return clean
