@@ -17,7 +17,7 @@ from agent.replay.changes import altered, lively, moved, unsettled
 from agent.replay.motion import AWAY_NS, LATE_NS, SETTLING_NS, Motion, enclosed, passed, returned, still
 from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans
-from agent.replay.windows import outside
+from agent.replay.windows import is_keyboard, outside, owner
 from bridge.types import Bounds, Hierarchy, Rotation, Size, Stamp, Touch
 
 GROW = 2
@@ -72,8 +72,10 @@ class Masker:
         self._texts = Secrets()
         self._ruled = Secrets()
         self._passwords: dict[str, None] = {}
-        # Whether the window manager said last that a keyboard is on the screen.
-        self.keyboard = False
+        # Whether dumps leave out a keyboard that the window manager tells of, when it did, and which dumps had one.
+        self._left_out = False
+        self._typing_ns: int | None = None
+        self._dumps: deque[tuple[int, bool]] = deque(maxlen=KEPT_SURVEYS)
         self._surveys: dict[tuple[int, Size, int, bool], Survey] = {}
         self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
         self._behind = Behind()
@@ -318,8 +320,26 @@ class Masker:
             self._touched = tree, found.silent
         return self._touched[1]
 
+    def keyboard(self, shown: bool, at: Stamp) -> None:
+        """What the window manager said of the keyboard at `at`. It counts where the dumps around that have none."""
+        self._typing_ns = at.mono_ns if shown else None
+        self._left_out = shown and (self._left_out or self._leaves_out())
+
+    def _leaves_out(self) -> bool:
+        """Whether neither the last dump before the keyboard was told of nor the first one after tells of it: as it
+        comes or goes, one does."""
+        if self._typing_ns is None:
+            return False
+        before = [has for mono_ns, has in self._dumps if mono_ns <= self._typing_ns]
+        after = [has for mono_ns, has in self._dumps if mono_ns > self._typing_ns]
+        return bool(before and after) and not (before[-1] or after[0])
+
     def _survey(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:
-        key = (tree.digest, size, dpi, self.keyboard)
+        if not self._dumps or self._dumps[-1][0] < tree.stamp.mono_ns:
+            has = any(is_keyboard(owner(root)) for root in tree.roots)
+            self._dumps.append((tree.stamp.mono_ns, has))
+            self._left_out = not has and (self._left_out or self._leaves_out())
+        key = (tree.digest, size, dpi, self._left_out)
         found = self._surveys.pop(key, None)
         if found is None:
             found = self._judged(tree, size, dpi)
@@ -335,7 +355,7 @@ class Masker:
     def _judged(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:
         known, rules = self._passwords.keys(), self._rules
         return survey(
-            tree, self.package, self.level, size, dpi, known, self._clean, rules, self.made_of, keyboard=self.keyboard
+            tree, self.package, self.level, size, dpi, known, self._clean, rules, self.made_of, keyboard=self._left_out
         )
 
     def _learn(self, found: Survey) -> None:

@@ -245,7 +245,7 @@ class Stage:
                     self._size = item.size or self._size
                     self._dpi = item.density or self._dpi
                     if self._masker is not None:
-                        self._masker.keyboard = item.keyboard_shown
+                        self._masker.keyboard(item.keyboard_shown, item.stamp)
                     if self._install is not None and self._install.see(item):
                         self._follow(self._install.uid)
                     self._happened(self._lifecycle.see(item))

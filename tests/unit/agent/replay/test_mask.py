@@ -1149,6 +1149,32 @@ def test_touches_on_a_keypad_are_dropped_by_whatever_rule_it_is_hidden(level: Ma
     assert masker.touch(touch(0.5, "down", 450, 300)) is not None
 
 
+def test_a_keyboard_counts_as_left_out_where_the_dumps_around_have_none() -> None:
+    """It is told of now and then, and dumps tell of it while it is there."""
+    form = app(view(0, 200, 900, 300, EDIT, "x", flags=NodeFlag.VISIBLE | NodeFlag.FOCUSED))
+    open_roots, closed_roots = (form, status_bar(), keyboard()), (form, status_bar())
+
+    def guessed(*steps: str) -> bool:
+        masker = Masker("medium", APP)
+        covers: set[str] = set()
+        for second, step in enumerate(steps):
+            if step in ("shown", "hidden"):
+                masker.keyboard(step == "shown", at(second))
+            else:
+                roots = open_roots if step == "with" else closed_roots
+                found = masker.judged(tree(*roots, seconds=second), SCREEN, DPI)
+                covers = {cover.rule for cover in found.covers} if step == "without" else set()
+        return "keyboard" in covers
+
+    assert guessed("without", "shown", "without")
+    assert guessed("without", "shown", "without", "without")
+    # It comes up, and it goes away just after it was told of.
+    assert not guessed("without", "shown", "with", "without")
+    assert not guessed("with", "shown", "without")
+    assert not guessed("without", "shown", "without", "hidden", "without")
+    assert not guessed("without", "shown")
+
+
 @pytest.mark.parametrize("told", [0, 1])
 def test_a_touch_about_which_the_screen_turned_is_not_told(told: Rotation) -> None:
     """How it was turned is known from the last dump, and the finger may have come first."""

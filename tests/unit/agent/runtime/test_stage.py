@@ -111,11 +111,11 @@ def test_a_host_clock_that_is_set_is_told_by_each_phone_whoever_measured_it(set_
 def test_a_keyboard_that_only_the_window_manager_tells_of_is_covered(shown: bool) -> None:
     bench = Bench(settings=Settings.model_validate({"capture": {"quality": "text"}}))
     bench.stage.attach(bench.device)
-    front = Foreground(at(10.5), APP, f"{APP}.Main", shown, 0)
-    bench.stage.process([event_line(at(10.2), SESSION, "device-a", "m-1"), front])
-    for seconds in (11, 12):
+    bench.stage.process([event_line(at(10.2), SESSION, "device-a", "m-1")])
+    for seconds in (11, 12, 13):
         bench.seconds = seconds
-        bench.stage.process([bench.device.trees.dump(Deadline(1))])
+        front = Foreground(at(seconds + 0.5), APP, f"{APP}.Main", shown, 0)
+        bench.stage.process([bench.device.trees.dump(Deadline(1)), front])
     bench.stage.finish()
     assert (b'"keyboard"' in b"".join(e for e in bench.kept[0].events if b'"rects"' in e)) is shown
 
