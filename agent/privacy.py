@@ -34,6 +34,8 @@ MAX_SEARCHED = 8_192
 MAX_REACH = 512
 MAX_KNOWN = 2_000
 MAX_KNOWN_CHARS = 200
+# Of more words in one container all its own are taken for such.
+MAX_OTHERS = 500
 _WANTED = f"A rule is FIELD=PATTERN, with FIELD one of {', '.join(FIELDS)}."
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _WILD = re.compile(r"[*?\[]")
@@ -176,12 +178,21 @@ class Rules:
 
 
 def beyond(words: str, others: Iterable[str]) -> str:
-    """What words say that none of the `others` says; "" when that is nothing but punctuation."""
-    rest = words
-    for other in sorted(set(others), key=len, reverse=True):
-        if other and rest:
-            rest = re.sub(rf"(?<!\w){re.escape(other)}(?!\w)", " ", rest, flags=re.IGNORECASE)
-    return rest if any(map(str.isalnum, rest)) else ""
+    """What words say that none of the `others` says, each of them once; "" when that is nothing but punctuation."""
+    folded = words.lower()
+    if len(folded) != len(words):
+        folded = words
+    for other in sorted(others, key=len, reverse=True)[:MAX_OTHERS]:
+        said = other.strip().lower()
+        at = folded.find(said) if said else -1
+        while at >= 0:
+            end = at + len(said)
+            if not folded[at - 1 : at].isalnum() and not folded[end : end + 1].isalnum():
+                folded = folded[:at] + " " * len(said) + folded[end:]
+                words = words[:at] + " " * len(said) + words[end:]
+                break
+            at = folded.find(said, at + 1)
+    return words if any(map(str.isalnum, folded)) else ""
 
 
 def own_words(node: Node) -> str:

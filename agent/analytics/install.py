@@ -48,11 +48,10 @@ class Install:
         """What is in front; whether the uid is another from now on."""
         if state.package != self.package or state.user is None or self.uid % PER_USER not in APPS:
             return False
-        uid = state.user * PER_USER + self.uid % PER_USER
-        changed = uid != self.uid
-        if changed:
-            self.uid = self._expected = uid
-        return changed
+        before = self.uid
+        # The package manager tells of the first user's.
+        self.uid = self._expected = state.user * PER_USER + self.uid % PER_USER
+        return self.uid != before
 
     def _started(self, entry: LogEntry) -> int | None:
         """The uid of a process of the app that the system started."""

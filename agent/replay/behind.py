@@ -84,9 +84,11 @@ class Behind:
                     yield MaskRect(part, "block", RULE)
 
     def _back(self, found: Survey) -> bool:
-        """Whether it is the screen whose places are remembered: in its window, with most of its words."""
-        same = bool(found.frames & self._frames)
-        return same and 2 * len(self._words & _words(found)) >= len(self._words) > 0
+        """Whether it is the screen whose places are remembered: in its window, with most of its words and of them."""
+        if not found.frames & self._frames:
+            return False
+        there = len(self._places.keys() & _private(found))
+        return 2 * there >= len(self._places) and 2 * len(self._words & _words(found)) >= len(self._words)
 
 
 def filled(found: Survey) -> bool:
@@ -120,4 +122,5 @@ def _stands(seen: NDArray[np.uint8], canvas: Canvas, parts: Iterable[Bounds]) ->
 
 
 def _words(found: Survey) -> frozenset[str]:
-    return frozenset(words for row in found.rows if (words := row.node.text or row.node.desc))
+    """What the views say that are not private: people change what those say."""
+    return frozenset(words for row in found.rows if not row.hidden and (words := row.node.text or row.node.desc))

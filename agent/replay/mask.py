@@ -28,6 +28,8 @@ MAX_PASSWORDS = 4096
 # session is known.
 HISTORY_NS = 120_000_000_000
 HISTORY = 4096
+# The window manager is asked every second or two.
+TOLD_NS = 3_000_000_000
 KEPT_SURVEYS = 8
 TOUCH_SLACK_NS = 1_000_000_000
 SLOW_DUMP_NS = 2_000_000_000
@@ -326,13 +328,15 @@ class Masker:
         self._left_out = shown and (self._left_out or self._leaves_out())
 
     def _leaves_out(self) -> bool:
-        """Whether neither the last dump before the keyboard was told of nor the first one after tells of it: as it
-        comes or goes, one does."""
-        if self._typing_ns is None:
+        """Whether dumps leave out a keyboard that is there: neither the last one before it was told of has one nor the
+        first after, for as it comes or goes one does; or none had one for longer than a word of its end takes."""
+        if self._typing_ns is None or not self._dumps:
             return False
         before = [has for mono_ns, has in self._dumps if mono_ns <= self._typing_ns]
         after = [has for mono_ns, has in self._dumps if mono_ns > self._typing_ns]
-        return bool(before and after) and not (before[-1] or after[0])
+        seen_ns = max((mono_ns for mono_ns, has in self._dumps if has), default=self._dumps[0][0])
+        long = self._dumps[-1][0] - max(seen_ns, self._typing_ns) > TOLD_NS
+        return bool(after) and (not (any(before[-1:]) or after[0]) or long)
 
     def _survey(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:
         if not self._dumps or self._dumps[-1][0] < tree.stamp.mono_ns:

@@ -57,6 +57,7 @@ PREROLL_BYTES = 8_000_000
 # For so long a finger waits for the end of a look that began after it: calls that hang end by then.
 LOOK_NS = 10_000_000_000
 HOST_SET = "host clock set"
+SET_MS = 1_000
 # Of one from before them a late event is told over a picture that is made anew.
 MAX_SEEN_SESSIONS = 4
 MAX_LOGS = 1_000
@@ -142,6 +143,7 @@ class Recorder:
         self._marked: dict[tuple[SessionKey, str], None] = {}
         self._newest: Stamp | None = None
         self._placed_ns = -(2**63)
+        self._host: Stamp | None = None
         self._losses: Counter[tuple[str, str]] = Counter()
         self._unreported: Counter[tuple[str, str]] = Counter()
         self._sealed: list[SealedSegment] = []
@@ -217,6 +219,7 @@ class Recorder:
             self._release(at, item)
         for key in list(self._open):
             self._seal(key, "clock", gap.start.wall_ms)
+        self._host = gap.end
 
     def looked(self, at: Stamp) -> list[SealedSegment]:
         """All that was on the screen at `at` was fed. From the first such call on a touch waits for one that is later,
@@ -314,6 +317,9 @@ class Recorder:
             self._place(at, item)
 
     def _place(self, at: Stamp, item: _Held) -> None:
+        if self._host is not None and abs(_offset_ms(at) - _offset_ms(self._host)) > SET_MS:
+            # It was stamped before the host's clock was set, and comes after.
+            at, item = _set(at, self._host), _set_item(item, self._host)
         if self._outdated(item):
             self._lose("timeline", "masked before masking became stricter")
             return
@@ -643,6 +649,21 @@ class Recorder:
     def _lose(self, stage: str, reason: str, count: int = 1) -> None:
         self._losses[stage, reason] += count
         self._unreported[stage, reason] += count
+
+
+def _offset_ms(stamp: Stamp) -> float:
+    return stamp.wall_ms - stamp.mono_ns / 1e6
+
+
+def _set(stamp: Stamp, host: Stamp) -> Stamp:
+    """The stamp by the host's clock as it was at `host`."""
+    return replace(stamp, wall_ms=host.wall_ms + (stamp.mono_ns - host.mono_ns) // 1_000_000)
+
+
+def _set_item(item: _Held, host: Stamp) -> _Held:
+    if isinstance(item, Gap):
+        return replace(item, start=_set(item.start, host), end=_set(item.end, host))
+    return replace(item, stamp=_set(item.stamp, host))
 
 
 def _earlier(stamp: Stamp, ms: int) -> Stamp:

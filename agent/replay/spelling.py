@@ -26,6 +26,8 @@ _GAP = (
     r"|&(?:amp;)?(?:nbsp|#0*(?:9|10|13|32|160)|#[xX]0*(?:9|[aAdD]|20|[aA]0));)+"
 )
 _EDGE = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
+# How many backslashes stand before a character that was escaped again and again: each time twice as many.
+MAX_ESCAPED = 15
 # Of a longer text no longer beginning is looked for.
 MAX_BEGINNING = 80
 
@@ -85,12 +87,12 @@ def _escapes(c: str) -> str:
     """A character as it is, as in a JSON string, as in an address (a byte of a non-ASCII one may be in any case), as in
     HTML."""
     units = c.encode("utf-16-be", "surrogatepass").hex()
-    json = "".join(rf"\\+u{units[i : i + 4]}" for i in range(0, len(units), 4))
+    json = "".join(rf"\\{{1,{MAX_ESCAPED}}}u{units[i : i + 4]}" for i in range(0, len(units), 4))
     percent = "".join(f"%(?:25)?{byte:02x}" for byte in c.encode("utf-8", "surrogatepass"))
     name = "apos" if c == "'" else entities.codepoint2name.get(ord(c))
     markup = rf"&(?:amp;)?(?:#0*{ord(c)}|#x0*{ord(c):x}{f'|{name}' if name else ''});"
     cases = "".join(f"|{case}" for case in {c.lower(), c.upper()} if len(case) > 1)
-    return rf"(?:\\*{re.escape(c)}{cases}|{json}|{percent}|{markup})"
+    return rf"(?:\\{{0,{MAX_ESCAPED}}}{re.escape(c)}{cases}|{json}|{percent}|{markup})"
 
 
 def _base64(text: str) -> tuple[str, ...]:

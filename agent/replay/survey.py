@@ -78,7 +78,7 @@ class Row:
 
     `hidden` is the rule by which it is, "" when it is not; `kind` says whether what is below is left out of the tree,
     too. `shown` is the rule by which a user shows it, `typed` says that it or a view around it is a hidden input,
-    `below` that something in it is hidden, `pad` that it lies in a keypad.
+    `below` that something in it is hidden, `pad` that it lies in a keypad; `own` is what it says itself.
     """
 
     node: Node
@@ -93,6 +93,7 @@ class Row:
     covered: Bounds | None = None
     below: bool = False
     pad: bool = False
+    own: str = ""
 
 
 def survey(
@@ -163,10 +164,10 @@ def survey(
                     barred.append(row.bounds)
             elif row.shown and sort != "password":
                 verdict = None
-            if verdict is None and not _clean(node, clean):
+            if verdict is None and not _clean(row, clean):
                 verdict = "mask", "pattern"
             if verdict is None:
-                if level == "conservative" and not row.shown and node.children and own_words(node):
+                if level == "conservative" and not row.shown and node.children and row.own:
                     parts = _drawn_by(node, row.bounds)
                     private += [Private(f"{row.key}/{n}", b, "mask", "text", row.scrolls) for n, b in enumerate(parts)]
                     _taint(rows, i)
@@ -238,7 +239,7 @@ def _rows(roots: tuple[Node, ...], package: str, whole: Bounds) -> tuple[list[Ro
             continue
         key = xxhash.xxh3_64_hexdigest(f"{seed}/{node.cls}/{node.resource_id}".encode("utf-8", "replace"))
         me = len(rows)
-        rows.append(Row(node, parent, key, bounds, scrolls))
+        rows.append(Row(node, parent, key, bounds, scrolls, own=own_words(node)))
         if node.flags.has(NodeFlag.SCROLLABLE):
             scrolls = (*scrolls, (key, bounds))
         # Counting only alike siblings keeps a key when another sibling comes or goes.
@@ -282,10 +283,17 @@ def _within(inner: Bounds, outer: Bounds | None) -> bool:
     return outer is not None and not outer.empty and inner.union(outer) == outer
 
 
-def _clean(node: Node, clean: Callable[[str], str]) -> bool:
-    """Whether a view says nothing private itself. The words of a container are its children's, as far as these are."""
-    said = (node.text, node.desc) if node.text or not node.children else (own_words(node),)
-    return all(clean(words) == words for words in said if words)
+def _clean(row: Row, clean: Callable[[str], str]) -> bool:
+    """Whether a view says nothing private itself. The words of a container are its children's as far as these are, and
+    what is private in all of them together and in none alone is its own."""
+    node = row.node
+    if node.text or not node.children:
+        return all(clean(words) == words for words in (node.text, node.desc) if words)
+    if clean(row.own) != row.own:
+        return False
+    return clean(node.desc) == node.desc or any(
+        clean(words) != words for below in node.walk() if below is not node for words in (below.text, below.desc)
+    )
 
 
 def _drawn_by(node: Node, bounds: Bounds) -> list[Bounds]:
@@ -358,7 +366,7 @@ def _echoes(rows: list[Row], secrets: dict[str, None]) -> list[Private]:
             continue
         if not any(p.search(node.text) or p.search(node.desc) for p in patterns):
             continue
-        if node.text or not node.children or any(p.search(own_words(node)) for p in patterns):
+        if node.text or not node.children or any(p.search(row.own) for p in patterns):
             row.hidden = "echo"
             if not row.bounds.empty:
                 found.append(Private(row.key, row.bounds, "mask", "echo", row.scrolls))

@@ -22,6 +22,10 @@ MIN_SECRET = 4
 MAX_SECRETS = 256
 # Texts on the way to a longer one, which a log line that comes late may hold.
 MAX_PARTIALS = 128
+# What stands behind a value: its text's end, too.
+_VALUE_ENDS = ("", '"', "'", "\n", "}", "]", ")", "<", "&", "\\")
+_TRAILING = re.compile(r"[\W_]+$")
+_HEAD_RUNS = re.compile("[A-Za-z0-9]+")
 # Where more texts change at once it is another screen, not a field in which somebody types.
 MAX_CHANGED = 8
 MAX_DEPTH = 64
@@ -366,13 +370,16 @@ class Secrets:
                     self._patterns[secret] = alone(secret)
                 yield from everywhere(self._patterns[secret], text)
         for typed, by in self._grown.items():
-            least = lowered(typed[:MIN_SECRET])
             # Of other signs there are more ways to write them.
-            if least.isascii() and least.isalnum() and least not in folded:
+            runs = _HEAD_RUNS.findall(typed[:MIN_SECRET])
+            if any(run.lower() not in folded for run in runs):
                 continue
             pattern = by or beginning(typed, MIN_SECRET)
             self._grown[typed] = pattern
-            yield from (at for at in everywhere(pattern, text) if not telling or is_telling(text[slice(*at)]))
+            for at in everywhere(pattern, text):
+                # Signs at its end tell nothing: every address begins alike.
+                if is_telling(_TRAILING.sub("", text[slice(*at)])) or (not telling and _ends(typed, text, at)):
+                    yield at
 
     def begun(self, text: str) -> int:
         """How many characters at the end of `text` are the beginning of a secret whose end is missing."""
@@ -400,6 +407,14 @@ class Secrets:
         """Whether a name is made of a secret, in whatever case and with whatever between its words."""
         folded = fold(name)
         return any(word in folded for word in self._folded.values())
+
+
+def _ends(typed: str, text: str, at: Span) -> bool:
+    """Whether the beginning of a typed text ends there as what is typed does: within a word, or with the value. A whole
+    word that a line goes on after is more likely a word of the line's."""
+    part = lowered(text[slice(*at)])
+    following = lowered(typed)[len(part) : len(part) + 1] if lowered(typed).startswith(part) else "x"
+    return following.isalnum() or text[at[1] : at[1] + 1] in _VALUE_ENDS
 
 
 def _goes_on(one: str, other: str) -> bool:

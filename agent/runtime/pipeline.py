@@ -400,7 +400,8 @@ class _Run:
 
 
 def _facts(state: Foreground) -> tuple[object, ...]:
-    return state.package, state.activity, state.keyboard_shown, state.rotation, state.awake, state.size, state.density
+    where = state.package, state.activity, state.user, state.rotation, state.size, state.density
+    return *where, state.keyboard_shown, state.awake
 
 
 async def _either(first: asyncio.Event, second: asyncio.Event) -> None:

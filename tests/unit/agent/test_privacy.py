@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ConfigError
-from agent.privacy import MAX_PATTERN, MAX_RULES, STARS, Action, Rule, Rules, Span, read, rule, starred
+from agent.privacy import MAX_PATTERN, MAX_RULES, STARS, Action, Rule, Rules, Span, beyond, read, rule, starred
 from bridge.types import Node
 
 CARD = view(0, 0, 9, 9, text="4111", resource_id="com.shop:id/card_number", desc="Card number")
@@ -67,6 +67,17 @@ def test_a_container_is_meant_by_words_that_nothing_in_it_says() -> None:
     assert means("text=Balance", drawn)
     assert not means("text=Balance", joined)
     assert means("desc=Balance", joined)
+
+
+def test_what_words_say_beyond_others() -> None:
+    assert beyond("Anna Bell, 3 items", ["3 items", "anna bell"]) == ""
+    assert beyond("Anna Bell, Annabel", ["Anna"]).split() == ["Bell,", "Annabel"]
+    # Each view says its words once.
+    assert beyond("1111, 1111", ["1111"]).strip(" ,") == "1111"
+    assert beyond("1111, 1111", ["1111", "1111"]) == ""
+    assert beyond("İstanbul, x", ["x"]).startswith("İstanbul")
+    assert beyond("", ["x"]) == ""
+    assert beyond("x" * 50, ["y"] * 10_000) == "x" * 50
 
 
 def test_all_conditions_of_a_rule_must_hold() -> None:

@@ -84,6 +84,10 @@ def test_another_user_s_app_comes_to_the_front(install: Install) -> None:
     assert install.uid == 1_010_231
     assert install.see(front(10)) is False
     assert [install.see(state) for state in (front(None), front(0, OTHER), front(None, ""))] == [False] * 3
+    # After a reconnect the package manager tells of the first user's again.
+    install.expect(UID)
+    assert install.see(front(10)) is False
+    assert install.hear(line(30, "from behind", tag="ReactNativeJS", uid=UID)) is False
     assert install.see(front(0)) is True
     assert install.uid == UID
 

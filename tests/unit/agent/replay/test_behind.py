@@ -119,6 +119,20 @@ def test_another_screen_of_the_same_window_hides_what_was_before() -> None:
     assert "behind" not in {cover.rule for cover in result.covers}
 
 
+def test_a_dialog_that_repeats_words_of_the_form_is_not_the_form_come_back() -> None:
+    form = activity(view(0, 100, 1080, 240, text="Delete account"), NOTE, view(40, 2000, 1040, 2200, text="Continue"))
+    inside = activity(
+        view(140, 1100, 940, 1200, text="Delete account"), view(140, 1210, 440, 1300, text="Continue"),
+        view(540, 1210, 940, 1300, text="Cancel"),
+    )  # fmt: skip
+    phone = Phone()
+    phone.shows(picture(form), form)
+    for _ in range(3):
+        assert covered(phone.shows(picture(form, inside), inside), NOTE.bounds)
+    back = phone.shows(picture(form), form)
+    assert "behind" not in {cover.rule for cover in back.covers}
+
+
 def test_what_another_screen_of_the_same_window_draws_there_is_no_form() -> None:
     phone = Phone()
     phone.shows(picture(FORM), FORM)

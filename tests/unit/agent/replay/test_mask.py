@@ -187,6 +187,19 @@ def test_a_container_that_draws_words_itself_is_covered_for_these(level: MaskLev
     assert "Anna" not in repr(result.nodes)
 
 
+def test_what_is_private_in_all_words_of_a_container_together_is_its_own() -> None:
+    drawn = view(0, 600, 1080, 800, "android.view.View", desc="4111 1111 1111 1111, 1111", children=[
+        view(900, 640, 1040, 760, text="1111"),
+    ])  # fmt: skip
+    joined = view(0, 900, 1080, 1000, "android.view.View", desc="Card, 4111 1111 1111 1111", children=[
+        view(0, 900, 500, 1000, text="4111 1111 1111 1111"),
+    ])  # fmt: skip
+    result = masked(app(drawn, joined), status_bar())
+    assert covered(result, drawn)
+    assert covered(result, joined.children[0])
+    assert not covered(result, joined)
+
+
 def test_what_repeats_a_private_text_is_covered_too() -> None:
     echo = view(40, 1100, 1040, 1200, text="Signed in as anna@example.com.")
     other = view(40, 1300, 1040, 1400, text="Ask joanna")
@@ -1173,6 +1186,10 @@ def test_a_keyboard_counts_as_left_out_where_the_dumps_around_have_none() -> Non
     assert not guessed("with", "shown", "without")
     assert not guessed("without", "shown", "without", "hidden", "without")
     assert not guessed("without", "shown")
+    # It was there before the first dump; and the dumps lose it while nobody says that it went.
+    assert guessed("shown", "without")
+    assert guessed("shown", *["with"] * 3, *["without"] * 5)
+    assert not guessed("shown", *["with"] * 3, *["without"] * 2)
 
 
 @pytest.mark.parametrize("told", [0, 1])

@@ -463,6 +463,16 @@ def test_what_was_logged_between_two_dumps_of_what_is_typed_is_starred(full: str
     assert secrets.scrub(full[:-1]) == STARS
 
 
+def test_a_word_of_a_line_is_no_beginning_of_what_was_typed() -> None:
+    secrets = Secrets()
+    for full in ("https://bank.example/a", "error in the cart page", "Main Street 5"):
+        for length in (9, 12, len(full)):
+            secrets.remember([full[:length]])
+    for line in ("GET https://api.example/v1/items", "E/net: error: timeout", "screen Main shown"):
+        assert secrets.scrub(line) == line
+    assert secrets.scrub('{"value":"Main"} and error i') == f'{{"value":"{STARS}"}} and {STARS}'
+
+
 def test_what_was_not_typed_has_no_beginnings() -> None:
     secrets = Secrets()
     secrets.remember(["Annabel Lindqvist"])

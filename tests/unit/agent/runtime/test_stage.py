@@ -93,14 +93,17 @@ def test_a_host_clock_that_is_set_is_told_by_each_phone_whoever_measured_it(set_
         bench.seconds = seconds
         moved = set_ms if seconds >= 30 else 0
         pictures = [bench.snapshot(seconds)] if seconds % 10 == 0 else []
-        bench.stage.process([event_line(now(), SESSION, "device-a", f"m-{seconds}"), *pictures])
+        # What was on its way then bears a time of the clock as it was.
+        late = [event_line(at(29.9), SESSION, "device-a", "m-late")] if seconds == 30 else []
+        bench.stage.process([*late, event_line(now(), SESSION, "device-a", f"m-{seconds}"), *pictures])
         bench.stage.advance(now())
     bench.stage.finish()
     first, *later = [sealed.manifest for sealed in bench.kept]
     assert first.reason == "clock"
     assert first.end_ms <= at(32).wall_ms
     assert later
-    assert sum(manifest.counts.events for manifest in (first, *later)) == 70
+    assert sum(manifest.counts.events for manifest in (first, *later)) == 71
+    assert len(later) == 2
     for manifest in later:
         assert at(28).wall_ms + set_ms <= manifest.start_ms < manifest.end_ms <= at(82).wall_ms + set_ms
     assert bench.everything().count(b'"host clock set"') == 1
