@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -18,7 +19,7 @@ from agent.replay.canvas import RgbaCanvas
 from agent.replay.composite import GROUND, UNREADABLE, compose, picture_size
 from agent.replay.layers import Stack, key_picture
 from agent.replay.picture import PictureEncoder
-from agent.replay.playback import Change, Playback, State
+from agent.replay.playback import Change, Layer, Playback, State
 from agent.replay.rrweb import LAYERS_ID, PICTURE_ID, Event
 from bridge.types import Size
 
@@ -85,8 +86,10 @@ class Flattener:
         self._seen = seen or Seen()
         self._encoder = encoder or PictureEncoder()
         self._playback = Playback()
-        # What is shown in place of the pictures, "" while they are shown themselves; the layers that a player has.
+        # What is shown in place of a base and of the layers on it, "" while these are shown themselves; the layers that
+        # a player has, those of the picture's own and those that came on top.
         self._flat = ""
+        self._under: tuple[str, tuple[Layer, ...]] = "", ()
         self._raised: tuple[int, ...] = ()
 
     def feed(self, event: Event) -> Event:
@@ -96,17 +99,30 @@ class Flattener:
         if kind not in (2, 3) or not change & Change.PICTURE:
             return event
         state = self._playback.state
-        clean = self._seen.holds(_pieces(state))
-        before, self._flat = self._flat, "" if clean else self._flattened(state)
-        raised, self._raised = self._raised, tuple(layer.id for layer in state.layers) if clean else ()
-        if kind == 2:
-            return event if clean else self._opened(event)
-        if clean and not before:
+        before, raised = self._flat, self._raised
+        over = state.layers
+        if self._seen.holds(_pieces(state)):
+            self._flat = ""
+        elif (kept := self._over(state)) is not None:
+            over = kept
+        else:
+            self._flat, self._under, over = self._flattened(state), (state.base, state.layers), ()
+        self._raised = tuple(layer.id for layer in over)
+        if not self._flat and (kind == 2 or not before):
             return event
-        return self._changed(event, state, raised)
+        return self._opened(event) if kind == 2 else self._changed(event, state, raised)
+
+    def _over(self, state: State) -> tuple[Layer, ...] | None:
+        """The layers that came on what was made flat, where that is still there and they hide nothing of before."""
+        base, under = self._under
+        if not self._flat or state.base != base or state.layers[: len(under)] != under:
+            return None
+        over = state.layers[len(under) :]
+        flat = replace(state, base=self._flat, layers=over)
+        return over if self._seen.holds(_pieces(flat)) else None
 
     def _opened(self, event: Event) -> Event:
-        """A full snapshot with one picture and no layers."""
+        """A full snapshot with what is shown in place of the pictures."""
         document = self._playback.opening(0)[1]["data"]["node"]
         nodes = [document]
         while nodes:
@@ -114,7 +130,7 @@ class Flattener:
             if node["id"] == PICTURE_ID:
                 node["attributes"]["src"] = self._flat
             elif node["id"] == LAYERS_ID:
-                node["childNodes"] = []
+                node["childNodes"] = [child for child in node["childNodes"] if child["id"] in self._raised]
             nodes.extend(node.get("childNodes", ()))
         return {**event, "data": {**event["data"], "node": document}}
 
@@ -123,9 +139,10 @@ class Flattener:
         data = event["data"]
         come: list[Event] = []
         upper: int | None = None
-        for node in reversed([] if self._flat else self._playback.raised):
-            come.append({"parentId": LAYERS_ID, "nextId": upper, "node": node})
-            upper = node["id"]
+        for node in reversed(self._playback.raised):
+            if node["id"] in self._raised:
+                come.append({"parentId": LAYERS_ID, "nextId": upper, "node": node})
+                upper = node["id"]
         return {
             **event,
             "data": {
@@ -149,6 +166,8 @@ class Flattener:
         size = picture_size(self._bytes(state.base)) or (max(state.width, 1), max(state.height, 1))
         stack = key_picture(_canvas(compose(state, self._bytes, size)), self._encoder)
         self.made[stack.base.digest] = stack.base
+        # It is shown whole.
+        self._seen.holds([(stack.base.digest, (0, 0, 1, 1))])
         return _PICTURE + stack.base.digest
 
     def _bytes(self, source: str) -> bytes:
