@@ -19,12 +19,14 @@ from agent.replay.canvas import RgbaCanvas
 from agent.replay.composite import GROUND, UNREADABLE, compose, picture_size
 from agent.replay.layers import Stack, key_picture
 from agent.replay.picture import PictureEncoder
-from agent.replay.playback import Change, Layer, Playback, State
+from agent.replay.playback import Box, Change, Layer, Playback, State
 from agent.replay.rrweb import LAYERS_ID, PICTURE_ID, Event
 from bridge.types import Size
 
 # More than `agent.replay.layers` may bring back; what is forgotten is made anew.
 MAX_SEEN = 256
+# In dp: places are written to thousandths.
+ROUNDED = 0.01
 _PICTURE = "picture:"
 
 # A picture and the place of it, lowest first: left, top, right, bottom.
@@ -113,11 +115,17 @@ class Flattener:
         return self._opened(event) if kind == 2 else self._changed(event, state, raised)
 
     def _over(self, state: State) -> tuple[Layer, ...] | None:
-        """The layers that came on what was made flat, where that is still there and they hide nothing of before."""
+        """The layers that came on what was made flat, where that is still there or beneath them, and they hide nothing
+        of before."""
         base, under = self._under
-        if not self._flat or state.base != base or state.layers[: len(under)] != under:
+        if not self._flat or state.base != base:
             return None
-        over = state.layers[len(under) :]
+        kept = tuple(layer for layer in state.layers if layer in under)
+        over = state.layers[len(kept) :]
+        if state.layers[: len(kept)] != kept or not all(
+            layer in kept or any(_within(layer.box, above.box) for above in over) for layer in under
+        ):
+            return None
         flat = replace(state, base=self._flat, layers=over)
         return over if self._seen.holds(_pieces(flat)) else None
 
@@ -183,6 +191,15 @@ def _pieces(state: State) -> list[Piece]:
         place = b.left, b.top, b.left + b.width, b.top + b.height
         found.append((layer.source.removeprefix(_PICTURE), place))
     return found
+
+
+def _within(inner: Box, outer: Box) -> bool:
+    return (
+        inner.left >= outer.left - ROUNDED
+        and inner.top >= outer.top - ROUNDED
+        and inner.left + inner.width <= outer.left + outer.width + ROUNDED
+        and inner.top + inner.height <= outer.top + outer.height + ROUNDED
+    )
 
 
 def _canvas(image: Image.Image) -> RgbaCanvas:
