@@ -106,13 +106,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                         process.send_signal(signal.SIGKILL)
             received = b"".join(seen.body for seen in collector.answers.seen)
             assert process.returncode == 0, told
+            # Where no adb server runs it starts one, which stays.
+            doctor = subprocess.run(
+                [*PROGRAM, "doctor", "--config", str(config)],
+                capture_output=True, env=environment, timeout=60,
+            )  # fmt: skip
+            assert b"upload.api_key" in doctor.stdout + doctor.stderr
     finally:
         os.umask(previous)
-    doctor = subprocess.run(
-        [*PROGRAM, "doctor", "--config", str(config)],
-        capture_output=True, env=environment, timeout=60,
-    )  # fmt: skip
-    assert b"upload.api_key" in doctor.stdout + doctor.stderr
     paths = str(out / "replays"), str(base / "out" / "collected"), str(out / "spool")
     listed = subprocess.run(
         [*PROGRAM, "sessions", "list", *paths, "--json"],
