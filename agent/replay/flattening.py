@@ -19,7 +19,7 @@ from agent.replay.canvas import RgbaCanvas
 from agent.replay.composite import GROUND, UNREADABLE, compose, picture_size
 from agent.replay.layers import Stack, key_picture
 from agent.replay.picture import PictureEncoder
-from agent.replay.playback import Box, Change, Layer, Playback, State
+from agent.replay.playback import Change, Layer, Playback, State
 from agent.replay.rrweb import LAYERS_ID, PICTURE_ID, Event
 from bridge.types import Size
 
@@ -80,13 +80,11 @@ class Flattener:
     stretch to the next. `made` are the pictures that the events name in place of others. One thread at a time.
     """
 
-    def __init__(
-        self, load: Callable[[str], bytes | None], seen: Seen | None = None, encoder: PictureEncoder | None = None
-    ) -> None:
+    def __init__(self, load: Callable[[str], bytes | None], seen: Seen | None = None) -> None:
         self.made: dict[str, Picture] = {}
         self._load = load
         self._seen = seen or Seen()
-        self._encoder = encoder or PictureEncoder()
+        self._encoder = PictureEncoder()
         self._playback = Playback()
         # What is shown in place of a base and of the layers on it, "" while these are shown themselves; the layers that
         # a player has, those of the picture's own and those that came on top.
@@ -123,7 +121,7 @@ class Flattener:
         kept = tuple(layer for layer in state.layers if layer in under)
         over = state.layers[len(kept) :]
         if state.layers[: len(kept)] != kept or not all(
-            layer in kept or any(_within(layer.box, above.box) for above in over) for layer in under
+            layer in kept or any(layer.box.within(above.box, ROUNDED) for above in over) for layer in under
         ):
             return None
         flat = replace(state, base=self._flat, layers=over)
@@ -191,15 +189,6 @@ def _pieces(state: State) -> list[Piece]:
         place = b.left, b.top, b.left + b.width, b.top + b.height
         found.append((layer.source.removeprefix(_PICTURE), place))
     return found
-
-
-def _within(inner: Box, outer: Box) -> bool:
-    return (
-        inner.left >= outer.left - ROUNDED
-        and inner.top >= outer.top - ROUNDED
-        and inner.left + inner.width <= outer.left + outer.width + ROUNDED
-        and inner.top + inner.height <= outer.top + outer.height + ROUNDED
-    )
 
 
 def _canvas(image: Image.Image) -> RgbaCanvas:

@@ -41,6 +41,15 @@ class Box:
     width: float
     height: float
 
+    def within(self, outer: Box, slack: float) -> bool:
+        """Whether all of it lies in `outer`, give or take `slack`."""
+        return (
+            self.left >= outer.left - slack
+            and self.top >= outer.top - slack
+            and self.left + self.width <= outer.left + outer.width + slack
+            and self.top + self.height <= outer.top + outer.height + slack
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:

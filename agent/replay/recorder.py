@@ -57,6 +57,7 @@ PREROLL_BYTES = 8_000_000
 # For so long a finger waits for the end of a look that began after it: calls that hang end by then.
 LOOK_NS = 10_000_000_000
 HOST_SET = "host clock set"
+# Half of what the host's clock must be off by for its time to be taken anew (`bridge.clock.SET_NS`).
 SET_MS = 1_000
 # Of one from before them a late event is told over a picture that is made anew.
 MAX_SEEN_SESSIONS = 4

@@ -241,7 +241,7 @@ class Redaction:
         over: list[tuple[View, str, str]] = []
         for view in state.views:
             kind, rule = self._judged(view, state, package)
-            above = next((one for one in over if _within(view.box, one[0].box)), None)
+            above = next((one for one in over if view.box.within(one[0].box, GROW_DP)), None)
             if kind in ("", "label") and above is not None:
                 kind, rule = above[1], above[2]
             if not kind:
@@ -254,7 +254,7 @@ class Redaction:
     def _judged(self, view: View, state: State, package: str) -> tuple[str, str]:
         label = view.attributes.get("aria-label", "")
         words = "" if label == STARS else label
-        below = tuple(_within_it(view, state)) if words else ()
+        below = tuple(_words_in(view, state)) if words else ()
         get = view.attributes.get
         key = get("data-class"), get("data-res"), get("data-flags"), words, package, *below
         if key not in self._verdicts:
@@ -465,7 +465,7 @@ def _swept(before: _Moment, now: _Moment, until_ms: int) -> Box | None:
         for view in now.state.views
         if "scrollable" in view.attributes.get("data-flags", "").split()
         and then.get(view.id) == view.box
-        and all(_within(box, view.box) for box in moved)
+        and all(box.within(view.box, GROW_DP) for box in moved)
     ]
     if around:
         return min(around, key=lambda box: box.width * box.height)
@@ -478,19 +478,10 @@ def _sources(state: State) -> set[str]:
     return {state.base, *(layer.source for layer in state.layers)}
 
 
-def _within(inner: Box, outer: Box) -> bool:
-    return (
-        inner.left >= outer.left - GROW_DP
-        and inner.top >= outer.top - GROW_DP
-        and inner.left + inner.width <= outer.left + outer.width + GROW_DP
-        and inner.top + inner.height <= outer.top + outer.height + GROW_DP
-    )
-
-
-def _within_it(view: View, state: State) -> Iterator[str]:
+def _words_in(view: View, state: State) -> Iterator[str]:
     """What other views in a view say: the words of a container are those."""
     for other in state.views:
-        if other.id > view.id and (label := other.attributes.get("aria-label")) and _within(other.box, view.box):
+        if other.id > view.id and (label := other.attributes.get("aria-label")) and other.box.within(view.box, GROW_DP):
             yield label
 
 

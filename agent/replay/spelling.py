@@ -18,8 +18,8 @@ REACH = 512
 MIN_ENCODED = 6
 # As many digits as are not in many texts by chance.
 MIN_DIGITS, MAX_DIGITS = 6, 32
-_DIGIT_RUNS = re.compile("[0-9]+")
-_RUN = re.compile("[A-Za-z0-9]+")
+DIGIT_RUNS = re.compile("[0-9]+")
+RUNS = re.compile("[A-Za-z0-9]+")
 # White space between two words, in all the ways in which a character may be written.
 _GAP = (
     r"(?:\s|\+|%(?:25)?(?:20|0[9AaDd])|\\+[nrt]|\\+u00(?:[aA]0|20|0[9aAdD])"
@@ -104,7 +104,7 @@ def _base64(text: str) -> tuple[str, ...]:
 
 def _number(text: str) -> tuple[str, ...]:
     """The digits alone of a text with enough of them: a number is written in one form and logged in another."""
-    digits = "".join(_DIGIT_RUNS.findall(plain(text)))
+    digits = "".join(DIGIT_RUNS.findall(plain(text)))
     return (digits,) if MIN_DIGITS <= len(digits) <= MAX_DIGITS and digits != text else ()
 
 
@@ -120,5 +120,5 @@ def everywhere(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
 def signs_of(text: str) -> tuple[tuple[str, ...], ...]:
     """What stands in any text that `alone(text)` may match, for each way of writing: looked for first, that is fast."""
     # Of ASCII in the text itself: a letter that only counts as one may be escaped.
-    runs = sorted({run.lower() for run in _RUN.findall(text)}, key=len, reverse=True)
+    runs = sorted({run.lower() for run in RUNS.findall(text)}, key=len, reverse=True)
     return (tuple(runs) or ("",), *((code.lower(),) for code in (*_base64(text), *_number(text))))

@@ -25,6 +25,7 @@ MAX_TOLD, MAX_PARTS = 32, 24
 OUTERMOST = 2
 _NO_RULES = Rules()
 _NAMED = NodeFlag.CLICKABLE | NodeFlag.LONG_CLICKABLE | NodeFlag.CHECKABLE | NodeFlag.SCROLLABLE | NodeFlag.FOCUSED
+_CURSOR = NodeFlag.FOCUSED | NodeFlag.SELECTED | NodeFlag.CHECKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,6 @@ class Survey:
     drawn: tuple[Bounds, ...]
     frames: frozenset[str]
     rows: tuple[Row, ...]
-
-
-_STEPS = NodeFlag.FOCUSED | NodeFlag.SELECTED | NodeFlag.CHECKED
 
 
 @dataclass(slots=True)
@@ -406,7 +404,7 @@ def _shown(
         if name and ":id/" not in name and typed(name):
             name = STARS
         # Which key has the focus is what is typed, where that is done without fingers.
-        flags = node.flags & ~_STEPS if row.pad else node.flags
+        flags = node.flags & ~_CURSOR if row.pad else node.flags
         if label or name or flags.has(_NAMED) or not node.children:
             shown.append(MaskedNode(row.key, row.bounds, clean(node.cls), name, label, flags, not node.children))
     return shown

@@ -14,7 +14,7 @@ from agent import privacy
 from agent.model import MaskLevel
 from agent.privacy import Span, starred, torn
 from agent.replay.names import Sort, private_name, sort_of, words_of
-from agent.replay.spelling import alone, beginning, everywhere, fold, lowered, plain, signs_of
+from agent.replay.spelling import DIGIT_RUNS, REACH, RUNS, alone, beginning, everywhere, fold, lowered, plain, signs_of
 
 STARS = privacy.STARS
 Also = Callable[[str, bool], Iterable[Span]]
@@ -25,14 +25,12 @@ MAX_PARTIALS = 128
 # What stands behind a value: its text's end, too.
 _VALUE_ENDS = ("", '"', "'", "\n", "}", "]", ")", "<", "&", "\\")
 _TRAILING = re.compile(r"[\W_]+$")
-_HEAD_RUNS = re.compile("[A-Za-z0-9]+")
 # Where more texts change at once it is another screen, not a field in which somebody types.
 MAX_CHANGED = 8
 MAX_DEPTH = 64
 # What is done with texts up to this length is kept: names and the words of views come again and again.
 SHORT = 128
 MAX_DONE = 4096
-REACH = 512
 _TELLING = re.compile(r"(?=.{6})(?:.*[\W\d_])", re.DOTALL)
 
 # Soft hyphens, joiners, marks of direction, the mark of the byte order: of no width.
@@ -113,7 +111,6 @@ _NOTHING = frozenset(("null", "undefined", "None", "true", "false"))
 _QUOTE = re.compile(r"\\*[\"'`]|%22|&quot;")
 CUT = 1_000
 _SPAN = re.Match.span
-_DIGIT_RUNS = re.compile("[0-9]+")
 _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16, 17, 18, 19), "6": (16, 17, 18, 19)}
 # The ids that join a replay with its events stay whole, since a 13-digit session id is no card number. Only an address
 # is starred even there: an app that takes one for an id has it in the segment's own key, and nowhere else.
@@ -252,7 +249,7 @@ def without_torn(text: str) -> str:
 
 def is_card(text: str) -> bool:
     """Whether the digits of `text` are a card number: known first digit, a length of that issuer, right check digit."""
-    digits = "".join(_DIGIT_RUNS.findall(plain(text)))
+    digits = "".join(DIGIT_RUNS.findall(plain(text)))
     if len(digits) not in _CARD_LENGTHS.get(digits[:1], ()):
         return False
     total = 0
@@ -371,7 +368,7 @@ class Secrets:
                 yield from everywhere(self._patterns[secret], text)
         for typed, by in self._grown.items():
             # Of other signs there are more ways to write them.
-            runs = _HEAD_RUNS.findall(typed[:MIN_SECRET])
+            runs = RUNS.findall(typed[:MIN_SECRET])
             if any(run.lower() not in folded for run in runs):
                 continue
             pattern = by or beginning(typed, MIN_SECRET)
@@ -530,7 +527,7 @@ def _id(value: object) -> object:
 def _cards(text: str, at: int) -> Iterator[Span]:
     """The card numbers in a row of groups of digits that stands there: an amount or a date may be beside one."""
     text = text.replace("%20", "   ")
-    groups = list(_DIGIT_RUNS.finditer(text))
+    groups = list(DIGIT_RUNS.finditer(text))
     first = 0
     while first < len(groups):
         start = groups[first].start()
