@@ -426,10 +426,11 @@ def test_a_body_has_the_time_that_its_size_needs(collector: Collecting, monkeypa
     sent = body(META)
     pause = threading.Event()
     with raw(collector.port, len(sent)) as client:
-        for at in range(0, len(sent), 100):
-            client.sendall(sent[at : at + 100])
+        piece = len(sent) // 8 + 1
+        for at in range(0, len(sent), piece):
+            client.sendall(sent[at : at + piece])
             # As a slow network has it: the whole takes longer than a body of nothing may.
-            pause.wait(0.1 if at < 500 else 0)
+            pause.wait(0.1)
         assert client.recv(4096).startswith(b"HTTP/1.1 200")
 
 

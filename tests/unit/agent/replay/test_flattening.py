@@ -138,13 +138,13 @@ def colour(segment: SealedSegment, at_ms: int) -> tuple[int, ...]:
 
 def test_what_changes_on_a_picture_from_before_the_cut_is_not_made_anew_each_time() -> None:
     """A wheel that turns on a screen which nobody cut is a small picture again and again."""
-    shown = [card(1.5 + n * 0.5, GREEN if n % 2 else BLUE) for n in range(40)]
+    shown = [card(1.5 + n, (0, 50 * (n % 5), 50 * (n // 5))) for n in range(25)]
     (whole,) = recorded(event(1, ONE, message_id="a"), card(1.2, RED), *shown)
-    from_ms, to_ms = at(5).wall_ms, at(25).wall_ms
+    from_ms, to_ms = at(5).wall_ms, at(27).wall_ms
     cut = trim(whole, from_ms, to_ms)
     assert cut is not None
     assert validate(cut.events, cut.pictures, closed=True) == []
-    assert len(cut.pictures.keys() - whole.pictures.keys()) <= 2
+    assert len(cut.pictures.keys() - whole.pictures.keys()) <= 2 < 15 < len(cut.pictures)
     assert reds(cut) == 0
     for moment in range(from_ms + 2, at(21).wall_ms, 250):
         assert colour(cut, moment) == colour(whole, moment)
