@@ -47,11 +47,12 @@ _SORTS = {
         "sessionkey", "accountnumber", "securitycode", "smscode", "verificationcode",
     ),
     Sort(always=True, common=True): ("card", "pan"),
+    Sort(always=False, common=False, reach="phrase"): (
+        "street", "firstname", "lastname", "fname", "lname", "fullname", "surname",
+    ),
     Sort(always=False, common=False): (
-        "msisdn", "street", "firstname", "lastname", "fname", "lname", "fullname", "surname", "username", "nickname",
-        "birth", "birthday",
-        "birthdate", "dateofbirth", "dob", "postal", "postcode", "postalcode", "zipcode", "passport", "taxid",
-        "nationalid", "driverlicense",
+        "msisdn", "username", "nickname", "birth", "birthday", "birthdate", "dateofbirth", "dob", "postal",
+        "postcode", "postalcode", "zipcode", "passport", "taxid", "nationalid", "driverlicense",
     ),
     Sort(always=False, common=True): (
         "email", "mail", "phone", "telephone", "mobile", "address", "city", "zip", "latitude", "longitude", "lat",

@@ -25,7 +25,18 @@ _GAP = (
     r"(?:\s|\+|%(?:25)?(?:20|0[9AaDd])|\\+[nrt]|\\+u00(?:[aA]0|20|0[9aAdD])"
     r"|&(?:amp;)?(?:nbsp|#0*(?:9|10|13|32|160)|#[xX]0*(?:9|[aAdD]|20|[aA]0));)+"
 )
-_EDGE = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
+# The letters of scripts that put no spaces between words, and those of Korean, which ties its particles to them: such a
+# letter beside a word says nothing of where that ends.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff"
+)
+UNSPACED = re.compile(f"[{_UNSPACED}]")
+_EDGE = (
+    rf"(?:(?<![^\W_])|(?<=[{_UNSPACED}])"
+    r"|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
+)
+_END = rf"(?![^\W_{_UNSPACED}])"
 # How many backslashes stand before a character that was escaped again and again: each time twice as many.
 MAX_ESCAPED = 15
 # Of a longer text no longer beginning is looked for.
@@ -65,18 +76,23 @@ def lowered(text: str) -> str:
 
 
 def alone(text: str) -> re.Pattern[str]:
-    """Matches `text`, plain or escaped, where no letter or digit touches it."""
-    plain_text = _GAP.join("".join(map(_escaped, word)) for word in text.split())
+    """Matches `text`, plain or escaped, where no letter or digit touches it, of scripts with spaces between words."""
+    words = text.split()
+    plain_text = _GAP.join("".join(map(_escaped, word)) for word in words)
+    # Then whatever touches it is beside it.
+    before = "" if UNSPACED.match("".join(words)) else _EDGE
+    after = "" if UNSPACED.match("".join(words)[-1:]) else _END
     encoded = "".join(f"|{re.escape(code)}" for code in (*_base64(text), *_number(text)))
-    return re.compile(rf"{_EDGE}(?:{plain_text}{encoded})(?![^\W_])", re.IGNORECASE)
+    return re.compile(rf"{before}(?:{plain_text}{encoded}){after}", re.IGNORECASE)
 
 
 def beginning(text: str, least: int) -> re.Pattern[str]:
     """Matches the first characters of `text`, at least so many and as many as stand there, plain or escaped, where no
-    letter or digit touches them."""
+    letter or digit touches them; see `alone`."""
     signs = [_GAP if c.isspace() else _escaped(c) for c in " ".join(text.split())[:MAX_BEGINNING]]
     more = "".join(f"(?:{sign}" for sign in signs[least:]) + ")?" * len(signs[least:])
-    return re.compile(rf"{_EDGE}{''.join(signs[:least])}{more}(?![^\W_])", re.IGNORECASE)
+    before = "" if UNSPACED.match(text.lstrip()) else _EDGE
+    return re.compile(rf"{before}{''.join(signs[:least])}{more}{_END}", re.IGNORECASE)
 
 
 def _escaped(c: str) -> str:

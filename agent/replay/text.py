@@ -6,6 +6,7 @@ import base64
 import functools
 import itertools
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,19 @@ from agent import privacy
 from agent.model import MaskLevel
 from agent.privacy import Span, starred, torn
 from agent.replay.names import Sort, private_name, sort_of, words_of
-from agent.replay.spelling import DIGIT_RUNS, REACH, RUNS, alone, beginning, everywhere, fold, lowered, plain, signs_of
+from agent.replay.spelling import (
+    DIGIT_RUNS,
+    REACH,
+    RUNS,
+    UNSPACED,
+    alone,
+    beginning,
+    everywhere,
+    fold,
+    lowered,
+    plain,
+    signs_of,
+)
 
 STARS = privacy.STARS
 Also = Callable[[str, bool], Iterable[Span]]
@@ -45,17 +58,23 @@ _AT = re.compile(rf"(?<=[\w.+'\u0300-\u036f-])(?:{_SIGN})(?={_LABEL}(?:\.|%2[Ee]
 # How long, escapes counted, the part before the sign may be, and at least what stands behind it.
 _LOCAL, _HOST = 64 * 6, 63 + 8 * (3 + 63)
 _DIGITS = re.compile(r"(?=\d)(?:(?<![^\W_])|(?<=%20)|(?<=%3[DAda]))(?P<row>\d(?:(?:[ .+-]|%20)?\d){12,30})(?!\d)")
+_ON = re.compile(r"(?:[ .+-]|%20)?\d")
+# Letters of other scripts, many of which are written without spaces, belong to no number and no key.
+_OTHER_LETTERS = re.compile(r"[^\W\x00-\x7f]")
 # With more between its groups a card number has groups of a card: columns of a table have others.
 _GROUPS = re.compile(
     r"(?=\d)(?<![^\W_])(?=(?P<row>\d{4}(?P<gap>[\s_/]{1,3})(?:\d{4}[\s_/]{1,3}\d{4}[\s_/]{1,3}\d{4}(?:[\s_/]{1,3}\d{3}(?!\d))?"
     r"|\d{6}[\s_/]{1,3}\d{4,5}))(?!\d))"
 )
+# A full stop or a colon belongs to a number where there are digits on both sides of it, and else to a sentence.
+_UNTOUCHED, _OVER = r"(?<![\w%-])(?<!\d[.:])", r"(?![\w-]|[.:]\d)"
 _PHONE = re.compile(
     r"(?=[\d+(%\\])(?:(?:(?<![\w+])\+|%2B|\\u002[Bb])\d(?:[\s().-]{0,2}\d){7,14}(?!\d)"
-    r"|(?<![\w.-])(?:1[\s.-])?\(?\d{3}\)?[\s.-]\d{3}[\s.-]\d{4}(?![\w.-])"
-    r"|(?<![\w.:%-])(?:00?[1-9]\d{8,12}|0[1-9](?:[ .-]\d\d){4}|\(?0\d{2,4}\)?[ /-]{1,3}\d{3,4}[ -]?\d{2,6})(?![\w.:-])"
-    r"|(?<![\w.:%-])00[1-9]\d{0,2}[ -]{1,2}(?:\(0\) ?)?\(?[1-9](?:[ ().-]{0,2}\d){6,11}(?![\w.:-])"
-    r"|(?<![\w.:-])(?:8[ -]?\(\d{3,5}\)[ -]?\d{1,3}[ -]?\d\d[ -]?\d\d|1[3-9]\d-\d{4}-\d{4})(?![\w.:-])"
+    rf"|(?<![\w-])(?<!\d\.)(?:1[\s.-])?\(?\d{{3}}\)?[\s.-]\d{{3}}[\s.-]\d{{4}}{_OVER}"
+    rf"|{_UNTOUCHED}(?:00?[1-9]\d{{8,12}}|0[1-9](?:[ .-]\d\d){{4}}){_OVER}"
+    rf"|{_UNTOUCHED}\(?0\d{{2,4}}\)?[ /-]{{1,3}}\d{{3,4}}[ -]?\d{{2,6}}{_OVER}"
+    rf"|{_UNTOUCHED}00[1-9]\d{{0,2}}[ -]{{1,2}}(?:\(0\) ?)?\(?[1-9](?:[ ().-]{{0,2}}\d){{6,11}}{_OVER}"
+    rf"|{_UNTOUCHED}(?:8[ -]?\(\d{{3,5}}\)[ -]?\d{{1,3}}[ -]?\d\d[ -]?\d\d|1[3-9]\d-\d{{4}}-\d{{4}}){_OVER}"
     r"|(?<![\w)])\(\d\d\) ?9?\d{4}-\d{4}(?![\w-]))"
 )
 _CALLS = ("tel", "phone", "mobile", "whatsapp", "handy", "fax")
@@ -63,9 +82,10 @@ _CALLS = ("tel", "phone", "mobile", "whatsapp", "handy", "fax")
 _CALLED = re.compile(
     r"(?:(?<![^\W_])|(?<=[a-z])(?=[A-Z]))(?i:tel(?:e(?:phone|fono?))?|phone|mobile|whatsapp|handy|fax)"
     r"""(?i:[ _-]?(?:number|no\.?|nr\.?))?(?:\\*["'`])?\s{0,3}[:=]?\s{0,3}(?:\\*["'`])?"""
-    r"(?!(?:19|20)\d\d[-./ ]\d\d[-./ ])(?!1[5-9]\d{11}(?!\d))(?P<number>\(?\d(?:[ ().-]{0,2}\d){7,14})(?![\w:]|\.\d)"
+    r"(?!(?:19|20)\d\d[-./ ]\d\d[-./ ])(?!1[5-9]\d{11}(?!\d))(?P<number>\(?\d(?:[ ().-]{0,2}\d){7,14})(?!\w|[.:]\d)"
 )
-_IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}\d{2}(?:(?:[ -]|%20)?[A-Za-z\d]){11,34}(?![^\W_])")
+# Words may follow, and the next number.
+_IBAN = re.compile(r"(?<![^\W_])(?=(?P<row>[A-Za-z]{2}\d{2}(?:(?:[ -]|%20)?[A-Za-z\d]){11,34})(?![^\W_]))")
 _IBAN_GAP = re.compile("[ -]|%20")
 _IBAN_LENGTHS = {
     15: "NO", 16: "BE BI", 18: "DK FI FK FO GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU MN XK",
@@ -94,24 +114,25 @@ _QUOTED = (
     r"""%22(?:(?!%22)[^\s&])*(?:%22)?|&quot;(?:(?!&quot;).)*(?:&quot;|$)"""
 )
 _BARE = r"""[^\s,;&})\]"'`<]+"""
-_VALUE = re.compile(
-    rf"""(?:bearer|basic)\s+[^\s"',;]+|{_QUOTED}|\[[^\]]*\]?|\{{[^}}]*\}}?|{_BARE}""", re.IGNORECASE | re.DOTALL
-)
+_VALUE = re.compile(rf"""(?:bearer|basic)\s+[^\s"',;]+|{_QUOTED}|{_BARE}""", re.IGNORECASE | re.DOTALL)
 _VALUE_AT_MEDIUM = re.compile(rf"{_QUOTED}|{_BARE}", re.DOTALL)
 # After a common word.
 _VALUE_IN_FORM = re.compile(rf"""{_QUOTED}|(?:(?<==)|(?<=%3[Dd])){_BARE}|[-+]?\d[\d.]*""", re.DOTALL)
 # A list or an object ends with its own bracket.
+_TRAITS = re.compile(r"""(?<![\w-])traits(?:\\*["'`])?\s*[:=]\s*(?=\{)""")
 _BRACKETS = re.compile(r"""\\.|"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[\[\]{}]""", re.DOTALL)
 _REACHES = {
     "word": re.compile(_BARE),
     "phrase": re.compile(r"""[^,;&})\]"'`<\r\n]+"""),
     "line": re.compile(r"[^\r\n]+"),
 }
+_TRAIT = Sort(always=False, common=False, reach="phrase")
 _NOTHING = frozenset(("null", "undefined", "None", "true", "false"))
 _QUOTE = re.compile(r"\\*[\"'`]|%22|&quot;")
 CUT = 1_000
 _SPAN = re.Match.span
 _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16, 17, 18, 19), "6": (16, 17, 18, 19)}
+_LONGEST_CARD = 19
 # The ids that join a replay with its events stay whole, since a 13-digit session id is no card number. Only an address
 # is starred even there: an app that takes one for an id has it in the segment's own key, and nowhere else.
 _IDS = frozenset((
@@ -166,10 +187,11 @@ _spans_before = lru_cache(maxsize=4096)(_spans)
 
 def _found(text: str, level: MaskLevel) -> Iterator[Span]:
     text = plain(text)
-    lower = text.lower()
+    apart = text if text.isascii() else _OTHER_LETTERS.sub("|", text)
+    lower = apart.lower()
     yield from map(_SPAN, _addresses(text))
     if "eyJ" in text:
-        yield from map(_SPAN, _JWT.finditer(text))
+        yield from map(_SPAN, _JWT.finditer(apart))
     if "=" in text or ":" in text or "%3" in text:
         for _, start, end in _assigned(text, level):
             yield _unquoted(text, start, end)
@@ -178,26 +200,40 @@ def _found(text: str, level: MaskLevel) -> Iterator[Span]:
             if private_name(match["name"], level):
                 yield match.span("value")
     if "bearer" in lower:
-        for match in _BEARER.finditer(text):
+        for match in _BEARER.finditer(apart):
             yield match.span("code")
     if "basic" in lower:
-        for match in _BASIC.finditer(text):
+        for match in _BASIC.finditer(apart):
             if _is_login(match["code"]):
                 yield match.span("code")
     if "://" in text and "@" in text:
         for match in _LOGIN.finditer(text):
             yield match.span("password")
-    yield from map(_SPAN, _KEY.finditer(text))
+    yield from map(_SPAN, _KEY.finditer(apart))
     if _digits(text) >= 8:
-        for match in _IBAN.finditer(text):
+        for match in _IBAN.finditer(apart):
             yield from _account(match)
-        for match in itertools.chain(_DIGITS.finditer(text), _GROUPS.finditer(text)):
+        for match in itertools.chain(_rows(apart), _GROUPS.finditer(apart)):
             yield from _cards(match["row"], match.start("row"))
-        yield from map(_SPAN, _PHONE.finditer(text))
+        yield from map(_SPAN, _PHONE.finditer(apart))
         if any(word in lower for word in _CALLS):
-            for match in _CALLED.finditer(text):
+            for match in _CALLED.finditer(apart):
                 yield match.span("number")
-        yield from map(_SPAN, _SSN.finditer(text))
+        yield from map(_SPAN, _SSN.finditer(apart))
+
+
+def _rows(text: str) -> Iterator[re.Match[str]]:
+    """The rows of digits; where one had to end, the next begins with the first group that may begin a card which goes
+    on behind it."""
+    at = 0
+    while (match := _DIGITS.search(text, at)) is not None:
+        yield match
+        at = match.end()
+        if _ON.match(text, at):
+            row = match["row"].replace("%20", "   ")
+            groups = [group.start() for group in DIGIT_RUNS.finditer(row)]
+            late = (start for start in groups[1:] if _digits(row[start:]) < _LONGEST_CARD)
+            at = match.start() + next(late, len(row))
 
 
 def reaching(before: str, text: str, level: MaskLevel) -> int:
@@ -205,12 +241,15 @@ def reaching(before: str, text: str, level: MaskLevel) -> int:
     reach = len(before) + len(text) if may_be_cut(before) else REACH
     tail = before[-reach:]
     joined, edge = plain(tail + text[:reach]), len(tail)
+    apart = joined if joined.isascii() else _OTHER_LETTERS.sub("|", joined)
     patterns = [_JWT, _BEARER, _KEY, _IBAN]
     if _digits(joined) >= 8:
         patterns += (_DIGITS, _PHONE, _CALLED, _SSN)
-    found = itertools.chain(_addresses(joined), *(pattern.finditer(joined) for pattern in patterns))
+    found = (match for pattern in patterns for match in pattern.finditer(apart))
+    numbers = (match.span("row") if match.re is _IBAN else match.span() for match in found)
     assigned = ((start, end) for start, _, end in _assigned(joined, level))
-    return max((e for s, e in itertools.chain(map(_SPAN, found), assigned) if s < edge < e), default=edge) - edge
+    ways = itertools.chain(map(_SPAN, _addresses(joined)), numbers, assigned)
+    return max((end for start, end in ways if start < edge < end), default=edge) - edge
 
 
 def _addresses(text: str) -> Iterator[re.Match[str]]:
@@ -433,7 +472,9 @@ def is_telling(text: str) -> bool:
 
 def is_secret(text: str) -> bool:
     """Whether the content of a masked field is worth remembering: long enough, not dots, not a placeholder."""
-    return len(text.strip()) >= MIN_SECRET and any(c.isalnum() for c in text) and not is_placeholder(text)
+    # A syllable or an ideograph says as much as two letters: most names there have two or three.
+    long = len(text.strip()) + len(UNSPACED.findall(text)) >= MIN_SECRET
+    return long and any(c.isalnum() for c in text) and not is_placeholder(text)
 
 
 def _nothing(text: str, name: bool) -> Iterable[Span]:
@@ -543,7 +584,7 @@ def _cards(text: str, at: int) -> Iterator[Span]:
 
 def _account(match: re.Match[str]) -> Iterator[Span]:
     """The account number in it, without words behind."""
-    text = match[0]
+    text = match["row"]
     for end in (len(text), *(gap.start() for gap in reversed(list(_IBAN_GAP.finditer(text))))):
         if _is_account(text[:end]):
             yield match.start(), match.start() + end
@@ -573,35 +614,58 @@ def _is_login(code: str) -> bool:
 def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, int, int]]:
     """What `text` assigns to private names: where the name begins, the value, and where that ends."""
     done = 0
+    traits = deque(_traits(text) if level != "light" and "traits" in text else ())
     for match in _NAME.finditer(text):
         if match.start() < done:
             continue
         sort = sort_of(match["name"])
+        while traits and traits[0][1] <= match.start():
+            traits.popleft()
+        within = bool(traits) and traits[0][0] < match.start()
+        if sort is None and within:
+            # By the same rule as the event that the line tells of.
+            sort = _TRAIT if private_name(match["name"], level, True) else None
         before = text[match.start() - 1 : match.start()]
         if sort is None and before in ("%", "\\"):
             # The name begins behind an escape.
             sort = sort_of(match["name"][2 if before == "%" else 1 :])
         if sort is None or not (sort.always or level != "light"):
             continue
+        if (within or not sort.common) and text.startswith(("[", "{"), match.end()):
+            done = _closed(text, match.end())
+            yield match.start(), match.end(), done
+            continue
         form = _VALUE_IN_FORM if sort.common else _VALUE if sort.always else _VALUE_AT_MEDIUM
         value = form.match(text, match.end())
         if value is not None and value[0] not in _NOTHING:
-            done = _end(value, sort, match) if sort.always and not sort.common else value.end()
+            done = _end(value, sort, match) if not sort.common else value.end()
             yield match.start(), value.start(), done
 
 
 def _end(value: re.Match[str], sort: Sort, named: re.Match[str]) -> int:
-    """Where what is assigned to a secret's name ends."""
-    if value[0][0] in "[{":
-        depth = 0
-        for sign in _BRACKETS.finditer(value.string, value.start()):
-            depth += (sign[0] in "[{") - (sign[0] in "]}")
-            if not depth:
-                return sign.end()
-        return len(value.string)
+    """Where what is assigned to a private name ends."""
     behind_colon = ":" in value.string[named.end("name") : value.start()] and not _QUOTE.match(value[0])
     longer = _REACHES[sort.reach].match(value.string, value.start()) if behind_colon else None
     return value.end() if longer is None else max(value.end(), longer.end())
+
+
+def _traits(text: str) -> Iterator[Span]:
+    """Where the traits of users stand."""
+    done = 0
+    for match in _TRAITS.finditer(text):
+        if match.end() >= done:
+            done = _closed(text, match.end())
+            yield match.end(), done
+
+
+def _closed(text: str, start: int) -> int:
+    """Where the list or the object that begins there ends; the text's end when that was cut."""
+    depth = 0
+    for sign in _BRACKETS.finditer(text, start):
+        depth += (sign[0] in "[{") - (sign[0] in "]}")
+        if not depth:
+            return sign.end()
+    return len(text)
 
 
 def _unquoted(text: str, start: int, end: int) -> Span:

@@ -129,7 +129,52 @@ def test_common_words_of_log_lines_stay(text: str) -> None:
     assert scrub(text, "medium") == text
 
 
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("'IDENTIFY event saved', { traits: { name: 'Bob', plan: 'gold' } }", ("name: 'Bob'", f"name: '{STARS}'")),
+        ('{"traits":{"name":"王明","plan":"gold"}}', ('"王明"', f'"{STARS}"')),
+        ("{ traits: { address: { state: 'NY', no: 'A 1' }, plan: 'gold' } }", ("{ state: 'NY', no: 'A 1' }", STARS)),
+        ("{ traits: { name: 'Bob', address: { state: 'NY' }, name: 'Al", (
+            "{ name: 'Bob', address: { state: 'NY' }, name: 'Al",
+            f"{{ name: '{STARS}', address: {STARS}, name: '{STARS}",
+        )),
+        ("traits: { plan: 'gold' }, name: 'Shoe'", ("", "")),
+        ("screen: { name: 'Cart' }, traits: 5, name: 'Shoe'", ("", "")),
+    ],
+)  # fmt: skip
+def test_traits_in_a_text_are_those_of_a_person(text: str, clean: tuple[str, str]) -> None:
+    assert scrub(text, "medium") == (text.replace(*clean) if clean[0] else text)
+    assert scrub(text, "light") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("saving fullName: Anna Bell, street: Elm Road 5", f"saving fullName: {STARS}, street: {STARS}"),
+        ("surname: Bell Lindqvist\nnext", f"surname: {STARS}\nnext"),
+        ("username: anna signed in", f"username: {STARS} signed in"),
+        ("street: { line1: 'Elm Road', no: 5 }, a: 1", f"street: {STARS}, a: 1"),
+    ],
+)
+def test_names_and_streets_are_more_than_a_word(text: str, clean: str) -> None:
+    assert scrub(text, "medium") == clean
+
+
 CARD = ("4111", "1111", "1111", "1111")
+
+
+def test_cards_beside_each_other_are_all_found() -> None:
+    one, other = "4111-1111-1111-1111", "5555-5555-5555-4444"
+    for sep in (" ", " - ", ", ", "%20"):
+        assert scrub(sep.join((one, other, one))) == sep.join((STARS,) * 3), sep
+    assert scrub(f"12 34 {one} 7 8 {other}") == f"12 34 {STARS} 7 8 {STARS}"
+    assert scrub("卡号4111111111111111有效") == f"卡号{STARS}有效"
+
+
+def test_tokens_end_where_another_script_begins() -> None:
+    assert scrub(f"令牌{JWT}已过期") == f"令牌{STARS}已过期"
+    assert scrub("키sk_live_abcdefgh123입니다") == f"키{STARS}입니다"
 
 
 @pytest.mark.parametrize(
@@ -185,6 +230,11 @@ def test_digits_of_any_script_are_digits(zero: str) -> None:
 )  # fmt: skip
 def test_a_phone_number_is_told_by_its_form(phone: str) -> None:
     assert scrub(f"ask {phone}, please") == f"ask {STARS}, please"
+    assert scrub(f"Sent to {phone}.") == f"Sent to {STARS}."
+    assert scrub(f"Call {phone}: busy. Or {phone}") == f"Call {STARS}: busy. Or {STARS}"
+    # The usual Korean and Japanese wording, without a space.
+    assert scrub(f"{phone}로 인증번호를 보냈습니다") == f"{STARS}로 인증번호를 보냈습니다"
+    assert scrub(f"ご連絡先{phone}に送信") == f"ご連絡先{STARS}に送信"
 
 
 @pytest.mark.parametrize(
@@ -198,6 +248,7 @@ def test_a_phone_number_is_told_by_its_form(phone: str) -> None:
 def test_a_phone_number_is_told_by_the_word_before_it(before: str, phone: str) -> None:
     assert scrub(f"{before}{phone}") == f"{before}{STARS}"
     assert scrub(f"{before}{phone}", "medium") == f"{before}{STARS}"
+    assert scrub(f"{before}{phone}: busy") == f"{before}{STARS}: busy"
 
 
 @pytest.mark.parametrize(
@@ -211,6 +262,8 @@ def test_a_phone_number_is_told_by_the_word_before_it(before: str, phone: str) -
 )  # fmt: skip
 def test_an_account_number_is_told_by_its_check_digits(iban: str) -> None:
     assert scrub(f"to {iban} paid today") == f"to {STARS} paid today"
+    assert scrub(f"from {iban} to {iban}, or {iban}") == f"from {STARS} to {STARS}, or {STARS}"
+    assert scrub(f"账号{iban}已付") == f"账号{STARS}已付"
 
 
 @pytest.mark.parametrize(
@@ -416,6 +469,20 @@ def test_the_content_of_a_field_is_worth_remembering_unless_it_is_a_placeholder(
     for text in ("abc", "••••••", "Enter email address", "Search", "   ", "Phone *"):
         assert not is_secret(text), text
     assert is_placeholder("Card number (optional)")
+
+
+def test_two_ideographs_or_syllables_are_a_name() -> None:
+    assert [is_secret(text) for text in ("王明", "김철수", "さくら", "李", "Bo")] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["山田太郎", "김철수", "สมชาย", "王明"])
+def test_where_words_have_no_spaces_a_name_is_found_among_others(name: str) -> None:
+    secrets = Secrets()
+    secrets.remember([name, "Anna Bell"])
+    for text in ("ようこそ{}様", "{}님 안녕하세요", "欢迎{}登录", "คุณ{}ครับ", "x{}x", "user_{}"):
+        assert secrets.scrub(text.format(name)) == text.format(STARS)
+    assert secrets.scrub("欢迎Anna Bell登录") == f"欢迎{STARS}登录"
+    assert secrets.scrub("欢迎Anna Bella登录") == "欢迎Anna Bella登录"
 
 
 def test_remembered_texts_are_starred_where_they_stand_alone() -> None:
