@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -63,11 +63,19 @@ class Line:
 class Sniffer:
     """Feed it every entry, of all tags and processes; it keeps to `uid` when that is given, and may be set anew.
 
-    `strict` turns inference off: ids come from the event itself or not at all. One owner; memory is bounded.
+    `strict` turns inference off: ids come from the event itself or not at all. `heard` is called with each event as a
+    line shows it, at once: what is found of it may be held. One owner; memory is bounded.
     """
 
-    def __init__(self, uid: int | None = None, strict: bool = False, hold_ms: int = HOLD_MS) -> None:
+    def __init__(
+        self,
+        uid: int | None = None,
+        strict: bool = False,
+        hold_ms: int = HOLD_MS,
+        heard: Callable[[Mapping[str, object]], None] = lambda event: None,
+    ) -> None:
         self.uid = uid
+        self._heard = heard
         self._strict = strict
         self._hold_ns = hold_ms * 1_000_000
         self._hold = Hold(self._hold_ns)
@@ -223,6 +231,7 @@ class Sniffer:
     def _shown(
         self, entry: LogEntry, uid: int | None, app: App, event: Shown, message_id: str, weight: int
     ) -> list[Found]:
+        self._heard(event.value)
         held = event.value.get("messageId")
         message_id = held if isinstance(held, str) else message_id
         now_ns = entry.stamp.mono_ns

@@ -338,6 +338,8 @@ class Recorder:
             if isinstance(item, Shown):
                 # It may open no segment of the next session.
                 self._shown = self._covered(item, "no-picture")
+            elif isinstance(item, LogEntry):
+                self._goes_on(item)
         elif isinstance(item, Shown):
             self._place_shown(interval, item)
         elif isinstance(item, SegmentEvent):
@@ -482,11 +484,19 @@ class Recorder:
             self._append(interval, item.stamp, events, touches=0 if held_back else 1)
 
     def _place_log(self, interval: Interval, item: LogEntry) -> None:
+        before = self._goes_on(item)
         writer = self._writer(interval.key, item.stamp.wall_ms)
         if writer is not None and writer.counts.logs >= MAX_LOGS:
             self._lose("logs", "over the limit of a segment")
             return
+        message = self._masker.text(item.message, before, cut=item.cut or may_be_cut(item.message))
+        text = f"{item.level}/{self._masker.text(item.tag)}: {message}"
         at = item.stamp.wall_ms
+        self._append(interval, item.stamp, [rrweb.log(at, _LEVELS[item.level], text[:MAX_LOG_CHARS])], logs=1)
+
+    def _goes_on(self, item: LogEntry) -> str:
+        """The line that this one goes on with, "" for none. One that is not recorded counts: what ends here may begin
+        there."""
         writer_of_it = item.pid, item.tid, item.tag
         last_ns, before = self._last_logs.pop(writer_of_it, (item.stamp.mono_ns + 1, ""))
         if not 0 <= item.stamp.mono_ns - last_ns < PIECES_NS:
@@ -496,9 +506,7 @@ class Recorder:
         self._last_logs[writer_of_it] = item.stamp.mono_ns, so_far[-PIECES_CHARS:]
         while len(self._last_logs) > MAX_WRITERS:
             del self._last_logs[next(iter(self._last_logs))]
-        message = self._masker.text(item.message, before, cut=item.cut or may_be_cut(item.message))
-        text = f"{item.level}/{self._masker.text(item.tag)}: {message}"
-        self._append(interval, item.stamp, [rrweb.log(at, _LEVELS[item.level], text[:MAX_LOG_CHARS])], logs=1)
+        return before
 
     def _place_finding(self, interval: Interval, item: Finding) -> None:
         """A session's replay has one mark of each rule: where it was met first."""

@@ -169,7 +169,8 @@ class Stage:
             asked = self._settings.privacy
             self._masker = Masker(asked.level, package, self._settings.capture.width, Rules(asked.rules))
             self._lifecycle = Lifecycle(package, uid)
-            self._sniffer = Sniffer(uid, strict=self._settings.plugin.strict)
+            # An event's own line is recorded before the event, when that is held and the log is late.
+            self._sniffer = Sniffer(uid, strict=self._settings.plugin.strict, heard=self._masker.learn)
             self._doctor = Doctor(package, self._settings.upload.api_key.get_secret_value())
             facts: Mapping[str, str] = {
                 "model": info.model,

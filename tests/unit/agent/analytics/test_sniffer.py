@@ -35,6 +35,13 @@ def line(text: str, ns: int = 0, pid: int = 4242) -> LogEntry:
     return entry(f"[AmplitudeSession] {text}", ns=ns, pid=pid)
 
 
+def test_an_event_is_heard_at_once_though_it_is_held() -> None:
+    heard: list[object] = []
+    sniffer = Sniffer(heard=lambda event: heard.append(event.get("event")))
+    assert sniffer.feed(entry("'TRACK event saved', { type: 'track', event: 'Opened', properties: {} }")) == []
+    assert heard == ["Opened"]
+
+
 # Parts.
 
 

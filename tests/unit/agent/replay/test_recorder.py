@@ -354,6 +354,17 @@ def test_log_lines_of_a_segment_are_bounded_and_the_rest_counted() -> None:
     assert to.losses == segment.manifest.losses == (Loss("logs", "over the limit of a segment", 7),)
 
 
+def test_what_goes_on_in_the_next_segment_may_have_begun_in_a_line_that_was_left_out() -> None:
+    begun, ended = '{"note":"x","access_token":"a1b2', 'c3d4","a":1}'
+    lines = [*(log(2 + i / 1000, "x") for i in range(MAX_LOGS)), log(30.96, begun), log(31.04, ended)]
+    sealed = run([picture(1, 1), event(1, ONE), *lines, picture(40, 2)], recorder(), until=45)
+    assert len(sealed) == 2
+    assert logs(sealed[1]) == ['I/ReactNativeJS: *****,"a":1}']
+    refusing = recorder(refusal=lambda session: "not in the sample" if session == ONE else "")
+    (segment,) = run([event(1, ONE), log(39.99, begun), event(40, TWO), log(40.01, ended)], refusing, until=60)
+    assert logs(segment) == ['I/ReactNativeJS: *****,"a":1}']
+
+
 def test_one_event_at_several_stages_is_told_once_at_its_best() -> None:
     raw = event(2, -1, None, message_id="m", stage="raw", complete=False)
     (segment,) = run([picture(1, 1), raw, event(2.2, ONE, message_id="m"), event(2.3, ONE, message_id="m")], until=9)

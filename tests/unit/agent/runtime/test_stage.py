@@ -296,6 +296,20 @@ def test_an_event_held_for_a_fuller_one_comes_out_when_no_line_follows() -> None
     assert bench.status.events == 1
 
 
+def test_the_line_of_an_event_that_is_held_says_no_more_than_the_event_however_late_the_log_is() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    moved = "'TRACK event saved', { type: 'track', event: 'Moved', properties: { address: { line1: 'Elm Road 5' } } }"
+    bench.stage.process([event_line(at(10.5), SESSION, "device-a", "m-1"), bench.snapshot(11.0)])
+    bench.stage.advance(at(13.4))
+    bench.stage.process([entry(at(11.5), moved), bench.snapshot(13.6), Foreground(at(14.0), APP, ".Main", False, 0)])
+    bench.stage.advance(at(20))
+    bench.stage.finish()
+    assert b"Moved" in bench.everything()
+    assert b"line1" in bench.everything()
+    assert b"Elm" not in bench.everything()
+
+
 def test_frames_that_are_no_picture_are_a_gap_and_free_their_lane() -> None:
     bench = Bench()
     bench.stage.attach(bench.device)
