@@ -177,11 +177,13 @@ def survey(
                 private.append(Private(row.key, row.bounds, row.kind or "mask", row.hidden, row.scrolls))
         row.typed = rules.editable(node) or sort == "password" or (above is not None and above.typed)
         if sort in ("password", "private-input"):
-            _note_secret(node, hard)
+            _note_secret(node, node.text, hard)
         if row.typed or row.hidden == "pattern":
-            _note_secret(node, secrets)
+            _note_secret(node, node.text, secrets)
         elif row.hidden not in ("web", "map"):
-            _note_secret(node, texts if row.hidden in ("text", "keypad") else ruled)
+            # What the words of a view are may be its description alone; a rule's name has a space in it.
+            words = row.own if row.hidden == "text" or " " in row.hidden else node.text
+            _note_secret(node, words, texts if row.hidden in ("text", "keypad") else ruled)
     keypads: list[Bounds] = []
     for root, members in keys.items():
         digits = {i: digit for i in members if (digit := rules.keypad_digit(rows[i].node))}
@@ -302,8 +304,8 @@ def _drawn_by(node: Node, bounds: Bounds) -> list[Bounds]:
     return parts if len(parts) <= MAX_PARTS else [bounds]
 
 
-def _note_secret(node: Node, secrets: dict[str, None]) -> None:
-    secrets |= dict.fromkeys(line for line in secrets_in(node.text) if line != node.hint)
+def _note_secret(node: Node, words: str, secrets: dict[str, None]) -> None:
+    secrets |= dict.fromkeys(line for line in secrets_in(words) if line != node.hint)
 
 
 def _draws(row: Row) -> bool:

@@ -578,6 +578,20 @@ def test_no_test_id_is_made_of_what_a_rule_hides(name: str) -> None:
         assert masker.event({"messageId": "row-anna-bell"}) == {"messageId": "row-anna-bell"}
 
 
+def test_what_a_rule_hides_may_be_a_description_alone() -> None:
+    who = view(40, 300, 1040, 420, "android.view.ViewGroup", desc="Anna Bell", resource_id="com.example.shop:id/who")
+    box = view(40, 500, 1040, 620, "android.view.View", desc="Elm Road 5\nPay", resource_id="com.example.shop:id/box")
+    pay = view(900, 520, 1000, 600, "android.view.View", desc="Pay")
+    masker = ruled("mask id=who", "mask id=box")
+    masker.snapshot(*still(app(who, replace(box, children=(pay,))), status_bar()), DPI)
+    assert masker.text("hello anna bell, to Elm Road 5") == "hello *****, to *****"
+    assert masker.event({"properties": {"who": "Anna Bell"}}) == {"properties": {"who": "*****"}}
+    assert masker.text("Pay tapped") == "Pay tapped"
+    strict = Masker("conservative", APP)
+    strict.snapshot(*still(app(who), status_bar()), DPI)
+    assert strict.text("hello anna bell") == "hello *****"
+
+
 @pytest.mark.parametrize(
     "typed",
     [
@@ -586,7 +600,7 @@ def test_no_test_id_is_made_of_what_a_rule_hides(name: str) -> None:
         "password: swordfish, tonight",
         "hunter2@home.net!x9",
         "pin=77 swordfish",
-        "email=x street: y",
+        "email=x nickname: y",
     ],
 )
 def test_no_pattern_breaks_what_was_typed(typed: str) -> None:
