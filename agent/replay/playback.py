@@ -147,7 +147,7 @@ class Playback:
         data = event.get("data")
         if not isinstance(data, Mapping):
             return Change.NONE
-        self._at_ms = _int(event.get("timestamp"))
+        self._at_ms = ms_of(event)
         kind = event.get("type")
         if kind == 4:
             self._href = str(data.get("href", ""))
@@ -251,19 +251,19 @@ class Playback:
             return self._resize(data)
         change = Change.NONE
         if source == 6:
-            for position in _mappings(data.get("positions")):
+            for position in mappings(data.get("positions")):
                 change |= self._finger({"pointer": data.get("pointer", 0), **position}, True)
         return change
 
     def _mutation(self, data: Mapping[str, Any]) -> Change:
         self._seen = None
         change = Change.NONE
-        for remove in _mappings(data.get("removes")):
+        for remove in mappings(data.get("removes")):
             node = self._nodes.get(_int(remove.get("id")))
             if node is not None:
                 change |= _kind(node)
                 self._remove(node)
-        for add in _mappings(data.get("adds")):
+        for add in mappings(data.get("adds")):
             parent = self._nodes.get(_int(add.get("parentId")))
             described = add.get("node")
             if parent is None or not isinstance(described, Mapping):
@@ -277,12 +277,12 @@ class Playback:
             parent.children.insert(place, node)
             node.parent = parent
             change |= _kind(node)
-        for text in _mappings(data.get("texts")):
+        for text in mappings(data.get("texts")):
             node = self._nodes.get(_int(text.get("id")))
             if node is not None:
                 node.text = str(text.get("value") or "")
                 change |= _kind(node)
-        for entry in _mappings(data.get("attributes")):
+        for entry in mappings(data.get("attributes")):
             node = self._nodes.get(_int(entry.get("id")))
             if node is not None and isinstance(entry.get("attributes"), Mapping):
                 change |= _kind(node)
@@ -302,7 +302,7 @@ class Playback:
         stack = [(root, built)] if deep else []
         while stack:
             described, node = stack.pop()
-            for child in _mappings(described.get("childNodes")):
+            for child in mappings(described.get("childNodes")):
                 below = self._node(child)
                 below.parent = node
                 node.children.append(below)
@@ -390,10 +390,17 @@ def _length(value: str) -> float:
     return length if math.isfinite(length) else 0.0
 
 
+def ms_of(event: Mapping[str, Any]) -> int:
+    """An event's time, which others than we write with a fraction; -1 when there is none."""
+    at = event.get("timestamp")
+    return int(at) if isinstance(at, int | float) and math.isfinite(at) else -1
+
+
 def _int(value: object) -> int:
     """An integer; -1, which no node has, for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) else -1
 
 
-def _mappings(value: object) -> list[Mapping[str, Any]]:
+def mappings(value: object) -> list[Mapping[str, Any]]:
+    """The objects of a list; none where something else stands."""
     return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []

@@ -23,7 +23,7 @@ from agent.replay.audit import rects_of, screen_of
 from agent.replay.canvas import COVER
 from agent.replay.composite import UNREADABLE
 from agent.replay.mask import Masker
-from agent.replay.playback import Box, Change, Playback, State, View
+from agent.replay.playback import Box, Change, Playback, State, View, mappings, ms_of
 from agent.replay.recorder import MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS
 from agent.replay.rrweb import Event
 from agent.replay.text import STARS, secrets_in
@@ -177,9 +177,10 @@ class Redaction:
                 changed = True
                 continue
             new = self._rewritten(event, replay)
-            is_mask = event.get("type") == 5 and event["data"].get("tag") == "mask"
-            if is_mask:
-                mask = event["data"]["payload"]
+            told_mask = _payload(event, "mask")
+            is_mask = told_mask is not None
+            if told_mask is not None:
+                mask = told_mask
             covers = moments[now].covers if now >= 0 else ()
             if is_mask:
                 new = _merged(event, mask, covers, moments[now].state)
@@ -197,10 +198,9 @@ class Redaction:
         for line in lines:
             content.update(line)
         name = content.hexdigest()
-        if out and out[-1].get("type") == 5 and out[-1]["data"].get("tag") == "end":
-            last = out[-1]
-            payload = {**last["data"]["payload"], "id": name, "supersedes": manifest.id}
-            lines[-1] = rrweb.dumps({**last, "data": {**last["data"], "payload": payload}})
+        if out and (end := _payload(out[-1], "end")) is not None:
+            payload = {**end, "id": name, "supersedes": manifest.id}
+            lines[-1] = rrweb.dumps({**out[-1], "data": {**out[-1]["data"], "payload": payload}})
         losses = manifest.losses + ((Loss("touch", "redacted", dropped),) if dropped else ())
         made = replace(
             manifest,
@@ -217,7 +217,7 @@ class Redaction:
         moments: list[_Moment] = []
         last = 0
         for index, event in enumerate(events):
-            last = max(last, event["timestamp"])
+            last = max(last, ms_of(event))
             if playback.feed(event) & SEEN:
                 state = playback.state
                 if moments:
@@ -237,18 +237,20 @@ class Redaction:
     def _hidden(self, state: State) -> list[tuple[View, str, str]]:
         """The views that are to be hidden, what to do ("label": star the words only), and the rule."""
         package = state.href.removeprefix("android-app://").partition("/")[0]
+        judged = [(view, *self._judged(view, state, package)) for view in state.views]
+        over = [(n, *each) for n, each in enumerate(judged) if each[1] not in ("", "label")]
         found: list[tuple[View, str, str]] = []
-        over: list[tuple[View, str, str]] = []
-        for view in state.views:
-            kind, rule = self._judged(view, state, package)
-            above = next((one for one in over if view.box.within(one[0].box, GROW_DP)), None)
-            if kind in ("", "label") and above is not None:
-                kind, rule = above[1], above[2]
-            if not kind:
-                continue
-            found.append((view, kind, rule))
-            if kind != "label" and above is None:
-                over.append((view, kind, rule))
+        for n, (view, kind, rule) in enumerate(judged):
+            if kind in ("", "label"):
+                # A container whose node was made anew stands behind what is in it, and is larger.
+                above = (
+                    (its, why)
+                    for m, one, its, why in over
+                    if view.box.within(one.box, GROW_DP) and (m < n or not one.box.within(view.box, GROW_DP))
+                )
+                kind, rule = next(above, (kind, rule))
+            if kind:
+                found.append((view, kind, rule))
         return found
 
     def _judged(self, view: View, state: State, package: str) -> tuple[str, str]:
@@ -323,11 +325,12 @@ class Redaction:
         if kind == 2:
             return {**event, "data": {**data, "node": self._node(data.get("node"), replay)}}
         if kind == 3 and data.get("source") == 0:
-            adds = [{**add, "node": self._node(add.get("node"), replay)} for add in data.get("adds", [])]
+            adds = [{**add, "node": self._node(add.get("node"), replay)} for add in mappings(data.get("adds"))]
             changes = [
                 {**change, "attributes": self._attributes(change.get("id"), change.get("attributes"), replay)}
-                for change in data.get("attributes", [])
+                for change in mappings(data.get("attributes"))
             ]
+            # What is no change at all goes: no player knows what it means.
             return {**event, "data": {**data, "adds": adds, "attributes": changes}}
         if kind == 5:
             tag, payload = str(data.get("tag", "")), data.get("payload")
@@ -497,6 +500,20 @@ def _covered_already(box: Box, state: State) -> bool:
     return any(place.union(bounds) == bounds for bounds, _ in rects_of(state))
 
 
+def _payload(event: Event, tag: str) -> Mapping[str, Any] | None:
+    """What a custom event of that tag tells; None of any other, and where there is nothing in it."""
+    data = event.get("data")
+    if event.get("type") != 5 or not isinstance(data, Mapping) or data.get("tag") != tag:
+        return None
+    payload = data.get("payload")
+    return payload if isinstance(payload, Mapping) else None
+
+
+def _counts(value: object) -> dict[str, int]:
+    counts = value if isinstance(value, Mapping) else {}
+    return {str(name): count for name, count in counts.items() if isinstance(count, int)}
+
+
 def _touches(event: Event, boxes: Sequence[Box]) -> bool:
     """Whether it tells of a finger in one of the boxes."""
     data = event.get("data")
@@ -504,7 +521,7 @@ def _touches(event: Event, boxes: Sequence[Box]) -> bool:
         return False
     places: list[Any] = []
     if event.get("type") == 3 and data.get("source") in (2, 6):
-        places = [data, *(data.get("positions") or [])]
+        places = [data, *mappings(data.get("positions"))]
     elif event.get("type") == 6 and data.get("plugin") == rrweb.TOUCH:
         places = [data.get("payload")]
     return any(
@@ -521,9 +538,8 @@ def _merged(event: Event, mask: Mapping[str, Any], covers: Sequence[Cover], stat
     if not covers:
         return rrweb.custom(event["timestamp"], "mask", mask or {"count": 0, "rules": {}, "blocked": "", "rects": []})
     payload = dict(mask)
-    counted = dict(payload.get("rules") or {})
-    kinds = dict(payload.get("kinds") or {})
-    rects = list(payload.get("rects") or [])
+    counted, kinds, rects = _counts(payload.get("rules")), _counts(payload.get("kinds")), payload.get("rects")
+    rects, count = list(rects) if isinstance(rects, list) else [], payload.get("count")
     screen = screen_of(state)
     if screen is None and not rects:
         # Nothing says how many pixels there are: the window's own measure does.
@@ -538,8 +554,8 @@ def _merged(event: Event, mask: Mapping[str, Any], covers: Sequence[Cover], stat
             edges = b.left * across, b.top * down, (b.left + b.width) * across, (b.top + b.height) * down
             rects.append([*map(round, edges), cover.rule])
     payload |= {
-        "count": int(payload.get("count") or 0) + len(covers), "rules": counted, "kinds": kinds, "rects": rects,
-        "blocked": payload.get("blocked") or "",
+        "count": (count if isinstance(count, int) else 0) + len(covers), "rules": counted, "kinds": kinds,
+        "rects": rects, "blocked": payload.get("blocked") or "",
     }  # fmt: skip
     return rrweb.custom(event["timestamp"], "mask", payload)
 

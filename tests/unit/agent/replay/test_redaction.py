@@ -327,6 +327,41 @@ def test_words_that_views_in_a_container_do_not_say_are_its_own() -> None:
     assert not grey(shown[40:120, :100])
 
 
+def test_a_container_that_came_after_what_is_in_it_hides_that_too() -> None:
+    inner = box(101, (10, 60, 30, 10), "Anna Bell")
+    outer = box(130, (0, 50, 100, 50), **{"data-res": "list", "data-class": "android.widget.ScrollView"})
+    twin = box(99, (0, 50, 100, 50), "Pay", **{"data-class": "android.view.ViewGroup"})
+    found = redacted(sealed(opened(A, twin, inner, box(102, (10, 160, 30, 10), "Back"), outer), A), "block testid=list")
+    assert found is not None
+    # What is as large and stands before it is what it lies in.
+    assert [n["attributes"].get("aria-label") for n in views(found[0])] == ["Pay", "*****", "Back", None]
+
+
+def test_what_is_no_event_of_ours_neither_stops_it_nor_hides_anything() -> None:
+    """A collector takes any event that has a type, a time and data."""
+    odd: list[Any] = [
+        {"type": 5, "timestamp": START + 500.5, "data": None},
+        {"type": 5, "timestamp": START + 500, "data": {"tag": "mask"}},
+        {"type": 5, "timestamp": START + 500, "data": {"tag": "mask", "payload": "all"}},
+        {"type": 3, "timestamp": START + 500, "data": {"source": 0, "attributes": "all", "adds": [7], "removes": 5}},
+        {"type": 3, "timestamp": START + 500, "data": {"source": 6, "positions": 7}},
+        {"type": 3, "timestamp": START + 500, "data": {"source": 0, "adds": None, "attributes": [None, 7]}},
+        rrweb.custom(START + 600, "mask", {"count": "x", "rules": "all", "kinds": 7, "rects": "none"}),
+    ]
+    events = [*opened(A), *odd, rrweb.log(START + 700, "info", "hello Anna Bell")]
+    events += [rrweb.mutation(START + 1000.25, adds=[box(100, (10, 20, 50, 30), "Anna Bell")])]  # type: ignore[arg-type]
+    made = sealed(events, A)
+    redaction = Redaction(Order(None, Rules([rule("mask", "text=Anna Bell")])))
+    parsed = [orjson.loads(line) for line in made.events]
+    redaction.learn(parsed)
+    redaction.look(made.manifest.id, "a", parsed)
+    assert list(redaction.covered) == [A.digest]
+    out = redaction.rewrite(made.manifest, "a", parsed, {A.digest: B.digest})
+    assert out is not None
+    assert b"Anna" not in b"".join(out[1])
+    assert len(out[1]) >= len(events)
+
+
 def test_a_place_is_covered_for_a_time_and_touches_on_it_are_dropped() -> None:
     events = [
         *opened(A, box(100, (0, 0, 50, 20), "code"), box(101, (0, 100, 50, 20), "Pay")),
