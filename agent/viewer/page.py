@@ -45,6 +45,7 @@ def single_file(recording: Recording, failed: Callable[[str], None] = lambda rea
     # The policy must stand before what it is about.
     head, rest = before.split('<meta charset="utf-8">\n', 1)
     policy = f'<meta http-equiv="Content-Security-Policy" content="{_policy(player, viewer)}">\n'
+    policy += '<meta http-equiv="x-dns-prefetch-control" content="off">\n'
     yield f'{head}<meta charset="utf-8">\n{policy}{rest}<style>\n{styles}</style>\n{after}'.encode()
     yield _data("recording", orjson.dumps(overview(recording)).decode(), "application/json")
     manifests, written = recording.manifests(), set[str]()

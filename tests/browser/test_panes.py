@@ -257,9 +257,11 @@ def test_a_recording_cannot_write_into_the_page(open_page: Callable[..., Page], 
         "data-text": HOSTILE,
     }
     script = rrweb.element(900, "script", {"src": "data:text/javascript,top.ran=1"})
+    # No policy keeps a browser from following such a hint.
+    hint = rrweb.element(901, "link", {"rel": "preconnect", "href": "http://127.0.0.1:9"})
     page = open_page(
         serve(
-            come(2000, view(100, 0, 0, 300, 300, nasty), script),
+            come(2000, view(100, 0, 0, 300, 300, nasty), script, hint),
             rrweb.custom(START + 2500, "segment:track", {"event": HOSTILE, "stage": HOSTILE, "missing": [HOSTILE]}),
             rrweb.custom(START + 2600, "gap", {"stage": HOSTILE, "reason": HOSTILE, "detail": HOSTILE}),
             rrweb.log(START + 2700, "info", f"E/{HOSTILE}: {HOSTILE}"),
@@ -277,7 +279,7 @@ def test_a_recording_cannot_write_into_the_page(open_page: Callable[..., Page], 
     assert page.evaluate("window.ran") is None
     own = "() => [...document.querySelectorAll('img')].filter(e => e.getAttribute('src') === 'x').length"
     assert page.evaluate(own) == 0
-    frame = "() => document.querySelector('iframe').contentDocument.querySelectorAll('script').length"
+    frame = "() => document.querySelector('iframe').contentDocument.querySelectorAll('script, link').length"
     assert page.evaluate(frame) == 0
 
 

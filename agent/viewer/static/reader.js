@@ -6,6 +6,9 @@ import { Stack } from "./stack.js";
 
 const LEVELS = { debug: "D", trace: "V", log: "I", info: "I", warn: "W", error: "E", assert: "F" };
 const LINE = /^([VDIWEFS])\/([^\n]*?): ?([\s\S]*)$/;
+// All that a phone's replay is made of. Another element may reach for the network without asking the page's policy, as
+// the hints of a link do.
+const ELEMENTS = new Set(["html", "head", "style", "body", "div", "img"]);
 const REFERENCE = /^picture:([0-9a-f]{32})$/;
 
 /**
@@ -57,13 +60,13 @@ function sort(part, event, { axis, source, stack, known }) {
     part.starts.push({ t });
     part.size ??= { width: Number(data.width), height: Number(data.height) };
   } else if (type === 2) {
-    visit(data.node, (node) => named(node.attributes, source));
+    visit(data.node, (node) => tamed(node, source));
     visit(data.node, (node) => label(part, t, node.id, node.attributes, known));
     stack.full(data.node);
     part.pictures.push({ t, layers: stack.layers() });
   } else if (type === 3 && data.source === 0) {
     for (const { attributes } of data.attributes) named(attributes, source);
-    for (const { node } of data.adds) visit(node, (each) => named(each.attributes, source));
+    for (const { node } of data.adds) visit(node, (each) => tamed(each, source));
     for (const { id, attributes } of data.attributes) label(part, t, id, attributes, known);
     for (const { node } of data.adds) label(part, t, node.id, node.attributes, known);
     if (stack.change(data)) part.pictures.push({ t, layers: stack.layers() });
@@ -123,6 +126,11 @@ function label(part, t, id, attributes, known) {
   if (typeof said !== "string" || known.get(id) === said) return;
   known.set(id, said);
   part.labels.push({ t, text: said });
+}
+
+function tamed(node, source) {
+  if (node.tagName !== undefined && !ELEMENTS.has(node.tagName)) node.tagName = "div";
+  named(node.attributes, source);
 }
 
 /** A picture's address is asked for when the player sets it, so that only what is shown is loaded or decoded. */
