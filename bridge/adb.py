@@ -92,6 +92,7 @@ class AdbShell:
         answer = self.text(f"dumpsys window; echo {MARK}; dumpsys input_method", deadline)
         ended = clock.now()
         everything, _, input_method = answer.partition(MARK)
+        everything = dumpsys.current(everything)
         window = dumpsys.display_part(everything, display.id)
         front = dumpsys.front(window)
         turned = dumpsys.rotation(window)
@@ -121,7 +122,7 @@ class AdbShell:
     def look(self, display: Display, deadline: Deadline) -> None:
         """Note the screen's size and rotation in `display`, as far as the device tells them."""
         size, _, everything = self.text(f"wm size; echo {MARK}; dumpsys window", deadline).partition(MARK)
-        window = dumpsys.display_part(everything, display.id)
+        window = dumpsys.display_part(dumpsys.current(everything), display.id)
         if display.id == 0:
             display.natural = dumpsys.size(size) or display.natural
         turned = dumpsys.rotation(window)

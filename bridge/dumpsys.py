@@ -25,6 +25,8 @@ _ROTATIONS = (
     re.compile(r"\bDisplayInfo\{.*?\brotation (\d+)"),
     re.compile(r"\bSurfaceOrientation: (\d+)"),
 )
+_THEN = re.compile(r"^WINDOW MANAGER LAST ANR\b", re.MULTILINE)
+_NOW = re.compile(r"^WINDOW MANAGER POLICY STATE\b", re.MULTILINE)
 _DISPLAY = re.compile(r"^ *Display: mDisplayId=(\d{1,10})\b", re.MULTILINE)
 # A logical display's own line: what the hardware is, and what the window manager makes of it.
 _BASE = re.compile(r'mBaseDisplayInfo=DisplayInfo\{"(?P<name>[^"]*)"(?P<facts>[^\n]*)')
@@ -39,6 +41,7 @@ _STATE = re.compile(r"\bstate (\w+)")
 _HUB_DEVICE = re.compile(r"^ +(-?\d{1,10}): ")
 _PATH = re.compile(r"^ +Path: (/dev/\S+)")
 _READER_DEVICE = re.compile(r"^ +Device (-?\d{1,10}): ")
+_MADE_OF = re.compile(r"^ +EventHub Devices: \[((?: +-?\d{1,10})+) *\]")
 _VIEWPORT = re.compile(r"^ +Viewport\b.*?\bdisplayId=(-?\d{1,10})\b")
 _AWAKE = re.compile(
     r"\bmAwake=(?P<awake>true|false)|\bmScreenOnFully=(?P<fully>true|false)|\bscreenState=SCREEN_STATE_(?P<state>\w+)"
@@ -81,11 +84,25 @@ class Front:
     user: int | None = None
 
 
+def current(window: str) -> str:
+    """What `dumpsys window` says of now. For two hours after an app did not answer it begins with a copy of all windows
+    as they were then, which holds no part of the policy's (WindowManagerService: dumpLastANRLocked,
+    LAST_ANR_LIFETIME_DURATION_MSECS)."""
+    then, now = _THEN.search(window), _NOW.search(window)
+    return window[now.start() :] if then is not None and now is not None and then.start() < now.start() else window
+
+
 def display_part(window: str, display: int) -> str:
-    """What `dumpsys window` says of one display: the whole for the default one, of which old layouts tell all over."""
-    if display == 0:
-        return window
-    return next((part for head, part in _parts(_DISPLAY, window) if int(head[1]) == display), "")
+    """What `dumpsys window` says of one display, "" where it knows none of that number. Displays that came later come
+    first, as those of a mirror do (RootWindowContainer: POSITION_BOTTOM).
+
+    Of the default one old layouts tell all over: what is its own stands first in that.
+    """
+    parts = [(int(head[1]), part) for head, part in _parts(_DISPLAY, window)]
+    own = next((part for number, part in parts if number == display), "")
+    if display != 0 or (len(parts) > 1 and "mCurrentFocus=" in own):
+        return own
+    return own + window if len(parts) > 1 else window
 
 
 def displays(display: str) -> tuple[DisplayInfo, ...]:
@@ -123,19 +140,27 @@ def physical(flinger: str) -> tuple[str, ...]:
 
 
 def touch_displays(input: str) -> dict[str, int]:
-    """Which display each input device belongs to, by its path, from `dumpsys input`; -1 = to none at the moment."""
+    """Which display each input device belongs to, by its path, from `dumpsys input`; -1 = to none at the moment.
+
+    From Android 11 on the reader gives devices numbers of its own, and says which of the hub's each is made of
+    (InputReader: `EventHub Devices: [ 5 ]`); before, both used the same.
+    """
     paths: dict[int, str] = {}
     found: dict[str, int] = {}
-    at: int | None = None
+    at: list[int] = []
+    reading = False
     for line in input.splitlines():
-        if (hub := _HUB_DEVICE.match(line)) is not None:
-            at = int(hub[1])
-        elif (path := _PATH.match(line)) is not None and at is not None:
-            paths[at] = path[1]
+        reading = reading or line.startswith("Input Reader State")
+        if not reading and (hub := _HUB_DEVICE.match(line)) is not None:
+            at = [int(hub[1])]
+        elif (path := _PATH.match(line)) is not None:
+            paths |= dict.fromkeys(at, path[1])
         elif (device := _READER_DEVICE.match(line)) is not None:
-            at = int(device[1])
-        elif (viewport := _VIEWPORT.match(line)) is not None and at in paths:
-            found[paths[at]] = int(viewport[1])
+            at = [int(device[1])]
+        elif (made_of := _MADE_OF.match(line)) is not None:
+            at = [int(number) for number in made_of[1].split()]
+        elif (viewport := _VIEWPORT.match(line)) is not None:
+            found |= {paths[number]: int(viewport[1]) for number in at if number in paths}
     return found
 
 
@@ -184,8 +209,8 @@ def size(text: str) -> Size | None:
 
 
 def shown_size(window: str) -> Size | None:
-    """The size of the default display as it is turned now, from `dumpsys window`, which prints that display first. None
-    when it is not said, or is one that no screen has: it is 0x0 while the display is being configured."""
+    """The size of a display as it is turned now, from what `dumpsys window` says of it first. None when it is not said,
+    or is one that no screen has: it is 0x0 while the display is being configured."""
     return _sides(_CURRENT.search(window))
 
 

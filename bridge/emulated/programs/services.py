@@ -17,6 +17,18 @@ MIN_SIDE = 200
 TOUCH_STEP = 0.016
 INSTALL_CHUNK = 64 * 1024
 ZIP = b"PK\x03\x04"
+# An app that did not answer some time ago: what was on the screen then is told first, for two hours.
+_LAST_ANR = """\
+WINDOW MANAGER LAST ANR (dumpsys window lastanr)
+  Application at fault: ActivityRecord{77aa u0 com.example.bank/.Main t9}
+Last ANR continued
+WINDOW MANAGER DISPLAY CONTENTS (dumpsys window displays)
+  Display: mDisplayId=0 (organized)
+    init=600x800 160dpi cur=800x600 app=800x600
+  mRotation=3 mDeferredRotationPauseCount=0
+  mCurrentFocus=Window{9f8e u0 com.example.bank/com.example.bank.Main}
+    mAwake=false mScreenOnEarly=false mScreenOnFully=false
+"""
 
 
 async def _say(io: Io, text: str) -> None:
@@ -57,7 +69,14 @@ async def dumpsys(io: Io, phone: Phone) -> int:
     record = f"ActivityRecord{{4f1c2aa u0 {component} t214}}"
     if what == "window":
         focus = phone.profile.api_level < 29 or rest[0] != "windows"
-        for panel in shown(phone):
+        on = str(phone.world.awake).lower()
+        if not rest[0]:
+            await _say(io, _LAST_ANR)
+        await _say(io, "WINDOW MANAGER POLICY STATE (dumpsys window policy)")
+        await _say(io, f"    mAwake={on} mScreenOnEarly={on} mScreenOnFully={on}")
+        await _say(io, "WINDOW MANAGER DISPLAY CONTENTS (dumpsys window displays)")
+        # What came last is told first.
+        for panel in reversed(shown(phone)):
             world = panel.world
             if world is None:
                 continue
@@ -74,8 +93,6 @@ async def dumpsys(io: Io, phone: Phone) -> int:
                 app = _component(world)
                 await _say(io, f"  mCurrentFocus=Window{{1b2c3d u0 {'/'.join(world.foreground)}}}")
                 await _say(io, f"  mFocusedApp=ActivityRecord{{4f1c2aa u0 {app} t214}}")
-        on = str(phone.world.awake).lower()
-        await _say(io, f"    mAwake={on} mScreenOnEarly={on} mScreenOnFully={on}")
     elif what == "activity":
         name = "topResumedActivity" if phone.profile.api_level >= 31 else "mResumedActivity"
         await _say(io, f"  {name}={record}" if name == "topResumedActivity" else f"    {name}: {record}")
@@ -135,12 +152,17 @@ async def _displays(io: Io, phone: Phone) -> None:
 async def _inputs(io: Io, phone: Phone) -> None:
     """Which input devices there are, and what each one's viewport is."""
     known = list(enumerate(panels(phone), 3))
+    # From Android 11 on the reader's numbers are its own.
+    own = phone.profile.api_level >= 30
     await _say(io, "Event Hub State:\n  Devices:")
     for number, panel in known:
         await _say(io, f"    {number}: touchscreen\n      Classes: TOUCH | TOUCH_MT\n      Path: {panel.input}")
     await _say(io, "Input Reader State:")
     for number, panel in known:
-        await _say(io, f"  Device {number}: touchscreen\n    Touch Input Mapper (mode - DIRECT):")
+        await _say(io, f"  Device {number + own}: touchscreen")
+        if own:
+            await _say(io, f"    EventHub Devices: [ {number} ]")
+        await _say(io, "    Touch Input Mapper (mode - DIRECT):")
         await _say(io, f"      Viewport INTERNAL: displayId={panel.number}, uniqueId=local:{panel.physical}")
 
 

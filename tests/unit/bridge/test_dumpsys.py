@@ -222,6 +222,41 @@ def test_one_of_several_displays_in_the_window_manager_s_words() -> None:
     assert (dumpsys.front(second).package, dumpsys.rotation(second)) == ("com.other", 3)
     assert (dumpsys.shown_size(first), dumpsys.shown_size(second)) == (Size(900, 1080), Size(480, 720))
     assert dumpsys.display_part(WINDOW, 3) == ""
+    # What came later is told first.
+    head, sign, rest = WINDOW.partition("  Display: mDisplayId=7")
+    later = sign + rest
+    first, second = (dumpsys.display_part(later + head, number) for number in (0, 7))
+    assert (dumpsys.front(first).package, dumpsys.shown_size(first)) == ("com.shop", Size(900, 1080))
+    assert (dumpsys.front(second).package, dumpsys.shown_size(second)) == ("com.other", Size(480, 720))
+    # Between two windows the other display's are not the default one's.
+    nothing = head.replace("Window{1 u0 com.shop/.Main}", "null")
+    assert dumpsys.front(dumpsys.display_part(later + nothing, 0)) == Front()
+    # Before Android 10 the focus was told at the end, of all together.
+    old = "  Display: mDisplayId=7\n    cur=480x720\n  Display: mDisplayId=0\n    cur=1080x2400\n"
+    old += "  Display: mDisplayId=8\n    cur=9x9\n  mCurrentFocus=Window{1 u0 com.shop/.Main}\n"
+    whole = dumpsys.display_part(old, 0)
+    assert (dumpsys.front(whole).package, dumpsys.shown_size(whole)) == ("com.shop", Size(1080, 2400))
+
+
+def test_what_was_kept_of_an_app_that_did_not_answer_is_not_of_now() -> None:
+    then = """\
+WINDOW MANAGER LAST ANR (dumpsys window lastanr)
+  ANR time: Nov 27, 2026 9:12:03 AM
+  Application at fault: ActivityRecord{1 u0 com.bank/.Main t42}
+Last ANR continued
+WINDOW MANAGER DISPLAY CONTENTS (dumpsys window displays)
+  Display: mDisplayId=0
+    init=1080x2400 420dpi cur=2400x1080
+  mRotation=1
+  mCurrentFocus=Window{9f8e u0 com.bank/com.bank.Main}
+    mAwake=false
+"""
+    now = "WINDOW MANAGER POLICY STATE (dumpsys window policy)\n    mAwake=true\n" + WINDOW
+    said = dumpsys.current(then + now)
+    assert (dumpsys.front(said).package, dumpsys.awake(said)) == ("com.shop", True)
+    assert dumpsys.display_part(said, 0) == dumpsys.display_part(WINDOW, 0)
+    for text in (now, WINDOW, then, ""):
+        assert dumpsys.current(text) == text
 
 
 def test_which_display_a_touch_panel_is_of() -> None:
@@ -245,6 +280,11 @@ Input Reader State:
       Viewport: displayId=3
 """
     assert dumpsys.touch_displays(text) == {"/dev/input/event4": 0, "/dev/input/event5": -1}
+    # From Android 11 on each has numbers of its own.
+    later = text.replace("Device 3: sec_touchscreen\n", "Device 5: sec_touchscreen\n    EventHub Devices: [ 3 ]\n")
+    later = later.replace("Device 4: sec_touchscreen2\n", "Device 3: sec_touchscreen2\n    EventHub Devices: [ 4 7 ]\n")
+    later = later.replace("Device 9: gone\n", "Device 4: keys\n    EventHub Devices: [ 1 ]\n      0: of another list\n")
+    assert dumpsys.touch_displays(later) == {"/dev/input/event4": 0, "/dev/input/event5": -1}
 
 
 def test_physical_displays() -> None:
