@@ -1,15 +1,17 @@
 """Pictures of an Android emulator on this host, from its own gRPC port: no work inside the emulated phone.
 
 Sources: the emulator's `emulator_controller.proto` (service `android.emulation.control.EmulatorController`; of
-ImageFormat: 1 format with 1 = RGBA8888, 3 width, 4 height, 5 display; of Image: 1 format, 2 width, 3 height, 4 image)
-and the discovery file that a running emulator writes. gRPC is there when the extra `emulator` is installed.
+ImageFormat: 1 format with 1 = RGBA8888, 2 rotation with 1 = quarter turns, 3 width, 4 height, 5 display; of Image:
+1 format, 2 width, 3 height, 4 image) and the discovery file that a running emulator writes. It turns its pictures as
+the phone is held by its sensor, which is not always as Android has turned the screen. gRPC is there when the extra
+`emulator` is installed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError, BridgeTimeout, CaptureFailed, DeviceGone, FrameMalformed
 from bridge.picture import Display
-from bridge.types import MAX_PIXELS, Frame, Size
+from bridge.types import MAX_PIXELS, Frame, Rotation, Size
 
 METHOD = "/android.emulation.control.EmulatorController/getScreenshot"
 OP = "take the emulator's screenshot"
@@ -27,8 +29,11 @@ RGBA8888 = 1
 MAX_MESSAGE = MAX_PIXELS * 4 + 4096
 MAX_FILE = 64 * 1024
 LOOPBACK = "127.0.0.1"
+# We hear of a turn every two seconds.
+APART_SECONDS = 5.0
 
 _SERIAL = re.compile(r"emulator-(\d{1,5})")
+_TURNS: Mapping[int, Rotation] = {0: 0, 1: 1, 2: 2, 3: 3}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -96,12 +101,15 @@ class EmulatorScreen:
         self._display = display
         self._channel: Any = None
         self._closed = False
+        # Since when its pictures have been turned otherwise than the screen; 0 = they are not.
+        self._apart_ns = 0
 
     def run(self) -> None:
         """Each picture is asked for."""
 
     def capture(self, deadline: Deadline) -> Frame:
-        """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
+        """Take one picture, with the rotation that it has itself. Raises CaptureFailed, also where that has not been
+        the screen's for a while; BridgeTimeout, DeviceGone."""
         import grpc
 
         began = self._clock.now()
@@ -113,8 +121,21 @@ class EmulatorScreen:
             # What grpc says of a channel that was closed.
             raise DeviceGone(self._serial, OP, "closed") from error
         ended = self._clock.now()
-        size, data = read(answer, self._serial)
-        return picture.frame(began, ended, size, data, "image/x-rgba", self._display, self.name)
+        size, turn, data = read(answer, self._serial)
+        frame = picture.frame(began, ended, size, data, "image/x-rgba", self._display, self.name)
+        natural = self._display.natural
+        lies = size.width > size.height
+        if size.width != size.height and (lies != (natural.width > natural.height)) != (turn % 2 == 1):
+            # Old emulators do not say how they turned it.
+            return frame
+        if turn == self._display.rotation:
+            self._apart_ns = 0
+        else:
+            # For a moment it may be Android's turn that we have not heard of yet.
+            self._apart_ns = self._apart_ns or ended.mono_ns
+            if ended.mono_ns - self._apart_ns > APART_SECONDS * 1e9:
+                raise CaptureFailed(self._serial, OP, "it is turned by the phone's sensor, and the screen is not")
+        return replace(frame, rotation=turn)
 
     def close(self) -> None:
         """End the connection, and a call that waits on it."""
@@ -152,8 +173,8 @@ def request(display: int) -> bytes:
     return bytes([1 << 3 | _VARINT, RGBA8888]) + (bytes([5 << 3 | _VARINT]) + _varint(display) if display else b"")
 
 
-def read(answer: bytes, serial: str = "") -> tuple[Size, memoryview]:
-    """The size and the RGBA pixels of an Image. Raises FrameMalformed."""
+def read(answer: bytes, serial: str = "") -> tuple[Size, Rotation, memoryview]:
+    """The size, the rotation and the RGBA pixels of an Image. Raises FrameMalformed."""
     view = memoryview(answer)
     try:
         image = _message(view)
@@ -161,13 +182,14 @@ def read(answer: bytes, serial: str = "") -> tuple[Size, memoryview]:
         # The sides stand in the format; older emulators told them beside it.
         width, height = (_number(form.get(3)) or _number(image.get(2)), _number(form.get(4)) or _number(image.get(3)))
         data = _bytes(image.get(4))
+        turn = _TURNS.get(_number(_message(_bytes(form.get(2))).get(1)))
     except (IndexError, ValueError) as error:
         raise FrameMalformed(serial, OP, "the answer is no image message") from error
-    if _number(form.get(1)) != RGBA8888 or not picture.possible(width, height):
-        raise FrameMalformed(serial, OP, f"format {_number(form.get(1))}, {width}x{height}")
+    if _number(form.get(1)) != RGBA8888 or turn is None or not picture.possible(width, height):
+        raise FrameMalformed(serial, OP, f"format {_number(form.get(1))}, rotation {turn}, {width}x{height}")
     if len(data) != width * height * 4:
         raise FrameMalformed(serial, OP, f"{len(data)} bytes for {width}x{height}")
-    return Size(width, height), data
+    return Size(width, height), turn, data
 
 
 def _message(view: memoryview) -> dict[int, int | memoryview]:

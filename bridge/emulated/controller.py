@@ -24,7 +24,8 @@ WAIT = 10.0
 class Controller:
     """One phone's port. Belongs to the lab's event loop; its server has threads of its own. Needs the package grpc.
 
-    `seconds` is what a picture takes, `garbage` is sent in place of one.
+    `seconds` is what a picture takes, `garbage` is sent in place of one. `held` is how the phone is held, in quarter
+    turns, by which pictures are turned; None = as its screen is turned. `mute`: it does not say so, as old ones.
     """
 
     def __init__(self, phone: Phone, token: str = "") -> None:
@@ -37,6 +38,8 @@ class Controller:
         self.calls = 0
         self.seconds = 0.0
         self.garbage: bytes | None = None
+        self.held: int | None = None
+        self.mute = False
 
     async def start(self) -> int:
         """Listen on a free port of loopback; which one."""
@@ -80,10 +83,13 @@ class Controller:
         wanted = _fields(request)
         number, form = wanted.get(5, 0), wanted.get(1, PNG)
         assert self._loop is not None
-        pixels = asyncio.run_coroutine_threadsafe(self._pixels(number), self._loop).result(WAIT)
-        if pixels is None:
+        found = asyncio.run_coroutine_threadsafe(self._pixels(number), self._loop).result(WAIT)
+        if found is None:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Invalid display: {number}")
             raise AssertionError
+        pixels, turned = found
+        held = turned if self.held is None else self.held
+        pixels = np.ascontiguousarray(np.rot90(pixels, held - turned))
         height, width = pixels.shape[:2]
         if form == PNG:
             file = io.BytesIO()
@@ -91,12 +97,12 @@ class Controller:
             data = file.getvalue()
         else:
             data = pixels.tobytes() if form == RGBA8888 else pixels[..., :3].tobytes()
-        return _image(form, width, height, number, data, self._phone.clock.wall_ns() // 1000)
+        return _image(form, 0 if self.mute else held, width, height, number, data, self._phone.clock.wall_ns() // 1000)
 
-    async def _pixels(self, number: int) -> NDArray[np.uint8] | None:
-        """What a display shows, asked for on the loop; None for one that is not there."""
+    async def _pixels(self, number: int) -> tuple[NDArray[np.uint8], int] | None:
+        """What a display shows and how it is turned, asked for on the loop; None for one that is not there."""
         panel = next((each for each in shown(self._phone) if each.number == number), None)
-        return None if panel is None or panel.world is None else panel.world.pixels()
+        return None if panel is None or panel.world is None else (panel.world.pixels(), panel.world.rotation)
 
 
 def _fields(message: bytes) -> dict[int, int]:
@@ -115,8 +121,9 @@ def _fields(message: bytes) -> dict[int, int]:
     return found
 
 
-def _image(form: int, width: int, height: int, display: int, data: bytes, time_us: int) -> bytes:
-    described = b"".join(_number(field, value) for field, value in ((1, form), (3, width), (4, height), (5, display)))
+def _image(form: int, turn: int, width: int, height: int, display: int, data: bytes, time_us: int) -> bytes:
+    rest = b"".join(_number(field, value) for field, value in ((3, width), (4, height), (5, display)))
+    described = _number(1, form) + _counted(2, _number(1, turn)) + rest
     return _counted(1, described) + _number(2, width) + _number(3, height) + _counted(4, data) + _number(6, time_us)
 
 
