@@ -136,6 +136,9 @@ class Screen:
             frame = source.capture(deadline)
             self._check(frame, deadline)
         except ScreenBlocked:
+            if at and not self._taken_ns[at]:
+                # One that was chosen for its speed and has never given a picture: another says whether there is none.
+                self._rests[at].begin()
             raise
         except (CaptureFailed, BridgeTimeout, DeviceBusy) as error:
             # One source after the other would hang: none of them is to blame until the device answers.

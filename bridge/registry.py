@@ -73,6 +73,8 @@ STATES = {
 # Before, logcat read one buffer at a time and took no point in time, and the shell told no exit status.
 LEAST_LEVEL = 24
 _LINE = re.compile(r"^(\S+)\s+(no permissions|\S+)(.*)$")
+# A name on the network may have a space: `adb-R3-xtn5zd (2)._adb-tls-connect._tcp device product:...`.
+_KNOWN_LINE = re.compile(rf"^(\S.*?)\s+({'|'.join(map(re.escape, (USABLE, *STATES)))})(?=\s|$)(.*)$")
 _TAG = re.compile(r"\b(product|model|transport_id):(\S+)")
 _CONNECTED = re.compile(r"connected to (\S+)")
 # What adb calls a device on the network: an IPv4 address or a name, or an IPv6 address in brackets, and a port.
@@ -400,7 +402,7 @@ def listing(text: str) -> tuple[Listed, ...]:
     """The devices in the text of `host:devices-l` or of a block of `host:track-devices`."""
     found = []
     for line in text.splitlines():
-        match = _LINE.match(line)
+        match = _KNOWN_LINE.match(line) or _LINE.match(line)
         if match is None:
             continue
         serial, state, rest = match.groups()

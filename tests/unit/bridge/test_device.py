@@ -166,6 +166,19 @@ def test_a_blocked_screen_is_no_fault_of_the_source(server: FakeAdbServer) -> No
     assert made.name == "one"
 
 
+def test_a_quicker_source_that_never_gave_a_picture_tells_of_no_blocked_screen(server: FakeAdbServer) -> None:
+    late = Source("one", slow("one", 2 * SLOW_NS))
+    made = screen(server, late, Source("two", ScreenBlocked("SERIAL", "x")))
+    names = []
+    for _ in range(MEASURED + 4):
+        try:
+            made.capture(soon())
+            names.append(made.name)
+        except ScreenBlocked:
+            names.append("blocked")
+    assert names == [*["one"] * MEASURED, "blocked", *["one"] * 3]
+
+
 def test_a_lost_device_goes_through(server: FakeAdbServer) -> None:
     made = screen(server, Source("one", DeviceGone("SERIAL", "x")), Source("two", still()))
     for _ in range(2 * FAILURES):

@@ -63,6 +63,13 @@ def test_listing() -> None:
         "",
     )
     assert listing(f"S device transport_id:{'9' * 5000}\n")[0].transport_id == 0
+    # Two phones of one name on the network, as adb lists them.
+    name = "adb-R3CY106LKVX-xtn5zd (2)._adb-tls-connect._tcp"
+    for state in ("device", "offline"):
+        (clash,) = listing(f"{name} {state} product:pa3qksx model:SM_S938N transport_id:124\n")
+        assert (clash.serial, clash.state, clash.model) == (name, state, "SM S938N")
+    (odd,) = listing("R58 detached transport_id:3\n")
+    assert (odd.serial, odd.state, odd.usable) == ("R58", "detached", False)
     assert found["????????????"].state == "no permissions"
     assert "udev" in found["????????????"].why
     assert "unlock" in found["0123456789"].why
