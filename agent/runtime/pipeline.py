@@ -186,6 +186,8 @@ class Pipeline:
                 log.warning("the device is back after %.1f s: %s %s", seconds, gap.reason, gap.detail)
                 await loop.run_in_executor(self._workers, self._stage.process, [gap])
             consumer = asyncio.create_task(self._consume(channel), name=f"stage:{self._serial}")
+            # When it fails, at whatever moment, no lane may wait for room.
+            consumer.add_done_callback(lambda _: channel.close())
             lanes = [
                 start_lane(f"{name}:{self._serial}", work)
                 for name, work in (
@@ -202,8 +204,6 @@ class Pipeline:
             broke = self._clock.now()
             stopping.cancel()
             run.stop()
-            if consumer.done():
-                channel.close()
             await asyncio.wait(lanes)
             for lane in lanes:
                 error = lane.exception()
