@@ -116,7 +116,8 @@ def record(
         token = _token(http, token_env)
         working = prepared(out, bundle, force)
         with phones(settings, device or ()) as there:
-            wanted = Wanted(there.specs, False, app or there.app, (f"dir:{working.absolute()}", *(sink or ())), relay)
+            sinks = (f"dir:{working.absolute()}", *(sink or ()))
+            wanted = Wanted(there.specs, False, app or there.app, sinks, relay, False)
             told, summary = recorded(there.settings, wanted, out, working, last, duration, http, token)
         say(f"\n{out}: {summary.seconds:.0f} s, {out.stat().st_size:,} bytes")
         for line in page(summary):

@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.analytics.gate import Gate
 from agent.commands.console import say
-from agent.errors import AgentError, ConfigError, NoDevice, SinkError, StorageDenied
+from agent.errors import AddressTaken, AgentError, ConfigError, NoDevice, SinkError, StorageDenied
 from agent.model import Draft, Marker, Relayed, SealedSegment
 from agent.outbox.exchange import trust
 from agent.outbox.pace import Pace
@@ -51,7 +51,8 @@ KEY_HINT = "Set ANDROID_REPLAY_UPLOAD__API_KEY or upload.api_key_file, or give -
 class Wanted:
     """What to record and where to send it. `devices` are specs; none and not `every` = the only usable device.
 
-    `app` is a package, None for the app in front. `sinks` are as on the command line.
+    `app` is a package, None for the app in front. `sinks` are as on the command line. Who does not record `alone` on a
+    host, with settings that others have as well, goes without figures when somebody else gives them there.
     """
 
     devices: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class Wanted:
     app: str | None = None
     sinks: tuple[str, ...] = ("dir:replays",)
     relay: bool = False
+    alone: bool = True
 
 
 class _Keeping:
@@ -158,15 +160,18 @@ class Rig:
         def mark(name: str, note: str) -> int:
             return self.mark(Marker(self.clock.now(), name, note, "control"))
 
+        failed: BaseException | None = None
         try:
             async with serving(self.spool.folder, self.gate, facts, mark):
                 await self.supervisor.run(stop)
             self._keeping.finish()
         except* AgentError as group:
-            error: BaseException = group
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            raise error from None
+            failed = group
+            while isinstance(failed, BaseExceptionGroup):
+                failed = failed.exceptions[0]
+        # Not within the block: Python before 3.11.4 makes a group of what is raised there (gh-103590).
+        if failed is not None:
+            raise failed
 
     def flush(self) -> bool:
         """Upload what is left, for at most `upload.flush_seconds`; whether all of it went."""
@@ -327,8 +332,14 @@ def rigged(
                 return {serial: keeping.told(status) for serial, status in list(supervisor.statuses.items())}
 
             figures = Figures(figured, uploader.stats, spool, lambda: pace.sent)
-            door = stack.enter_context(served(figures, settings.metrics))
-            say(f"Figures for Prometheus: {door.url}{PATH}")
+            try:
+                door = stack.enter_context(served(figures, settings.metrics))
+            except AddressTaken as error:
+                if wanted.alone:
+                    raise
+                say(f"{error.message} This recorder gives no figures.")
+            else:
+                say(f"Figures for Prometheus: {door.url}{PATH}")
         yield Rig(
             settings,
             wanted,
@@ -438,7 +449,7 @@ def choose(registry: Registry, specs: tuple[str, ...]) -> tuple[str, ...]:
         return (usable[0].serial,)
     if usable:
         names = ", ".join(device.serial for device in usable)
-        raise NoDevice(f"There are {len(usable)} devices: {names}.", "Choose with -s SERIAL, or take all with --all.")
+        raise NoDevice(f"There are {len(usable)} devices: {names}.", "Choose with -s SERIAL; `attach --all` takes all.")
     if known:
         first = next(iter(known.values()))
         raise NoDevice(f"{first.serial} cannot be used: {first.state}.", first.why)
@@ -476,7 +487,8 @@ def _serial(registry: Registry, spec: str) -> str:
 def _spool(settings: Settings, targets: Sequence[Sink]) -> Spool:
     """The spool, with a word on each sink that does not answer."""
     try:
-        spool = open_free(settings.spool, keep_seconds=settings.upload.keep_hours * 3600)
+        names = [target.name for target in targets]
+        spool = open_free(settings.spool, names, keep_seconds=settings.upload.keep_hours * 3600)
     except StorageDenied as error:
         raise StorageDenied(error.message, "Set ANDROID_REPLAY_SPOOL to a folder that you can write.") from error
     for target in targets:

@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ from agent.outbox.ledger import Ledger, Row, read_ledger, write_ledger
 from agent.outbox.receipts import Receipt, Receipts
 from agent.replay.segment import draft_id, recovered
 from agent.store import disk
-from agent.store.disk import FolderLock, guarded, make_folder
+from agent.store.disk import Fit, FolderLock, guarded, make_folder
 from agent.store.recording import Recording, Unreadable
 from agent.store.schema import SEGMENT_ID
 
@@ -57,7 +57,7 @@ DISK_SECONDS = 5.0
 # What may wait in memory until a full disk has room again.
 HELD_BYTES = 64_000_000
 NOTES = 1000
-SPOOLS = 16
+SPOOLS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -646,18 +646,24 @@ class Spool:
         yield from rows_of(self._entries)
 
 
-def open_free(folder: Path, budget: int = BUDGET_BYTES, keep_seconds: float = KEEP_SECONDS) -> Spool:
+def open_free(
+    folder: Path, sinks: Collection[str], budget: int = BUDGET_BYTES, keep_seconds: float = KEEP_SECONDS
+) -> Spool:
     """A spool below `folder` (`1`, `2`, ...) that no other process uses: several may record at the same time.
 
-    One with deliveries still to be made comes first, so that a later run finishes what an earlier one left. Raises
-    StorageError when none can be opened.
+    One with deliveries still to be made to `sinks` comes first, so that a later run finishes what an earlier one left.
+    One that is half full, or holds what goes elsewhere, comes last: here it would only be in the way, and be kept from
+    who delivers it. Raises StorageError when none can be opened.
     """
-    free = disk.open_free(
-        folder,
-        SPOOLS,
-        lambda place: Spool(place, budget, keep_seconds),
-        lambda spool: spool.pending() > 0 or spool.recovery.orphans > 0,
-    )
+
+    def fit(spool: Spool) -> Fit:
+        if 2 * spool.used > budget:
+            return "poor"
+        if spool.recovery.orphans or any(spool.pending(sink) for sink in sinks):
+            return "best"
+        return "poor" if spool.pending() else "good"
+
+    free = disk.open_free(folder, SPOOLS, lambda place: Spool(place, budget, keep_seconds), fit)
     if free is None:
         raise StorageError(
             f"All {SPOOLS} spools in {folder} are in use.", "Set ANDROID_REPLAY_SPOOL to another folder."

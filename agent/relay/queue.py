@@ -23,7 +23,7 @@ from agent.store import disk
 from agent.store.disk import PART, FolderLock, guarded, make_folder, sync_folder, write_files
 
 BUDGET_BYTES = 256 << 20
-QUEUES = 16
+QUEUES = 256
 REFUSED = "refused"
 DAMAGED = "damaged"
 _NAME = re.compile(r"([0-9]{16})\.batch")
@@ -202,7 +202,9 @@ def open_queue(folder: Path, budget: int = BUDGET_BYTES) -> Queue:
 
     Raises StorageError when none can be opened.
     """
-    free = disk.open_free(folder, QUEUES, lambda place: Queue(place, budget), lambda queue: queue.batches > 0)
+    free = disk.open_free(
+        folder, QUEUES, lambda place: Queue(place, budget), lambda queue: "best" if queue.batches else "good"
+    )
     if free is None:
         raise StorageError(f"All {QUEUES} queues in {folder} are in use.", "Stop one of the relays.")
     return free

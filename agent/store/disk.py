@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, get_args
 
 from agent.errors import StorageDenied, StorageError, StorageFull
 
@@ -96,7 +96,9 @@ def new_part(path: Path) -> Iterator[Path]:
     """A file beside `path` to become it, empty and for the owner only, by a name that nobody knows before: in a folder
     that others write to a link may lie in wait. Removed when the block ends, by Ctrl-C too, unless it has been renamed.
     Raises OSError."""
-    aside = path.with_name(f".{path.name[:180]}.{secrets.token_hex(8)}{PART}")
+    # A name has 255 bytes, not characters.
+    known = os.fsdecode(os.fsencode(path.name)[:180]).encode(errors="ignore").decode()
+    aside = path.with_name(f".{known}.{secrets.token_hex(8)}{PART}")
     try:
         os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         yield aside
@@ -362,18 +364,21 @@ class Closing(Protocol):
 
 
 Held = TypeVar("Held", bound=Closing)
+Fit = Literal["best", "good", "poor"]
+_FITS: tuple[Fit, ...] = get_args(Fit)
 
 
-def open_free(folder: Path, limit: int, opened: Callable[[Path], Held], waits: Callable[[Held], bool]) -> Held | None:
-    """The first of `folder`/1 to `folder`/`limit` that no other process holds; one in which work waits comes before it.
+def open_free(folder: Path, limit: int, opened: Callable[[Path], Held], fit: Callable[[Held], Fit]) -> Held | None:
+    """Of `folder`/1 to `folder`/`limit` the first that no other process holds, of those that fit as well as any.
 
-    `opened` opens one and raises FolderTaken for one that is held. None when all are. Raises StorageError.
+    `opened` opens one and raises FolderTaken for one that is held. A new one is "good". None when all are held. Raises
+    StorageError.
     """
     make_folder(folder)
-    free: Held | None = None
+    free: tuple[Fit, Held] | None = None
     for number in range(1, limit + 1):
         place = folder / str(number)
-        if free is not None and not place.exists():
+        if free is not None and free[0] != "poor" and not place.exists():
             continue
         try:
             held = opened(place)
@@ -381,14 +386,15 @@ def open_free(folder: Path, limit: int, opened: Callable[[Path], Held], waits: C
             continue
         except StorageError:
             if free is not None:
-                free.close()
+                free[1].close()
             raise
-        if waits(held):
-            if free is not None:
-                free.close()
-            return held
-        if free is None:
-            free = held
-        else:
+        found = fit(held)
+        if free is not None and _FITS.index(free[0]) <= _FITS.index(found):
             held.close()
-    return free
+            continue
+        if free is not None:
+            free[1].close()
+        free = found, held
+        if found == "best":
+            break
+    return None if free is None else free[1]

@@ -34,7 +34,7 @@ import orjson
 import xxhash
 
 from agent import OWNER, __version__
-from agent.errors import RecordingError
+from agent.errors import RecordingError, StorageError
 from agent.model import Picture, SealedSegment, SegmentManifest
 from agent.store.disk import PART, guarded, make_folder, overwrite, sync_folder, write_files
 from agent.store.schema import (
@@ -136,7 +136,10 @@ class Recording:
         with self._writing:
             if self._has(name) or name in self._redacted():
                 return
-            missing = [self._new_picture(sealed, check_digest(digest)) for digest in manifest.pictures]
+            try:
+                missing = [self._new_picture(sealed, check_digest(digest)) for digest in manifest.pictures]
+            except Unreadable as error:
+                raise StorageError(error.message, "Check the disk.") from error
             files = [
                 (digest + SUFFIXES[shown.media_type], [shown.data]) for digest, shown in missing if shown is not None
             ]
@@ -408,7 +411,7 @@ class Recording:
         return stored
 
     def _look(self, segment_id: str) -> StoredManifest:
-        if segment_id in self._known and (self._segments / f"{segment_id}.json").exists():
+        if segment_id in self._known and self._there(self._segments / f"{segment_id}.json"):
             return self._known[segment_id]
         return self._read_stored(segment_id)
 
@@ -461,7 +464,14 @@ class Recording:
 
     def _picture_file(self, digest: str) -> Path | None:
         files = (self._pictures / f"{digest}{suffix}" for suffix in _MEDIA_TYPES)
-        return next((file for file in files if file.exists()), None)
+        return next((file for file in files if self._there(file)), None)
+
+    def _there(self, file: Path) -> bool:
+        """Raises Unreadable when the disk does not tell."""
+        try:
+            return file.exists()
+        except OSError as error:
+            raise Unreadable(f"{self._named(file)}: {error.strerror}.") from error
 
     def _drop_pictures(self, digests: set[str]) -> None:
         for digest in digests:

@@ -44,7 +44,7 @@ class Recorder:
         self._truth = os.open(truth, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._told: dict[str, list[str]] = {}
         sink = parse_sink(f"collector:{url}")
-        self._spool = open_free(spool)
+        self._spool = open_free(spool, [sink.name])
         self._uploader = Uploader(self._spool, [sink])
         self._uploader.start()
         self._device = FakeDevice("killed", self.now)

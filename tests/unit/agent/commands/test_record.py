@@ -120,7 +120,7 @@ def test_what_a_killed_recorder_left_is_named_with_the_way_to_pick_it_up(
     assert pick_up(Path("a.recording"), Path("a.replay")) in ended.err
     assert len(working.manifests()) == 4
     # And that way leads there.
-    open_free(tmp_path / "spool").close()
+    open_free(tmp_path / "spool", []).close()
     assert call("upload").code == 0
     assert call("export", "a.recording", "--format", "replay", "-o", "a.replay").code == 0
     with unpacked(Path("a.replay")) as recording:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sys
 import tempfile
 import threading
 import zlib
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -367,27 +370,65 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     Spool(tmp_path / "s").close()
 
 
+def test_a_disk_that_does_not_tell_what_is_there_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = Path.stat
+
+    def failing(path: Path, **more: bool) -> os.stat_result:
+        if path.parent.name == "pictures":
+            raise OSError(errno.EIO, "Input/output error")
+        return stat(path, **more)
+
+    with closing(Spool(tmp_path)) as spool:
+        spool.put(SEGMENTS[0], [A])
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", failing)
+            assert spool.claim(A) is None
+            with pytest.raises(StorageError, match="Input/output error"):
+                spool.put(SEGMENTS[3], [A])
+        assert spool.attempts(SEGMENTS[0].manifest.id, A) == 1
+        spool.hurry(A)
+        assert take(spool) == SEGMENTS[0]
+
+
 def test_open_free_gives_each_process_its_own_and_unfinished_ones_first(tmp_path: Path) -> None:
-    one = open_free(tmp_path)
-    two = open_free(tmp_path)
+    one = open_free(tmp_path, [A])
+    two = open_free(tmp_path, [A])
     assert (one.folder.name, two.folder.name) == ("1", "2")
     two.put(SEGMENTS[0], [A])
     for spool in (one, two):
         spool.close()
-    again = open_free(tmp_path)
+    again = open_free(tmp_path, [B, A])
     assert again.folder.name == "2"
-    other = open_free(tmp_path)
+    other = open_free(tmp_path, [A])
     assert other.folder.name == "1"
     for spool in (again, other):
         spool.close()
 
 
+def test_what_goes_elsewhere_and_what_is_half_full_is_left_to_others(tmp_path: Path) -> None:
+    with closing(open_free(tmp_path, [A])) as spool:
+        spool.put(SEGMENTS[0], [A])
+        size = spool.used
+    with closing(open_free(tmp_path, [B])) as spool:
+        assert spool.folder.name == "2"
+        spool.put(SEGMENTS[1], [B])
+        spool.claim(B)
+        spool.reject(SEGMENTS[1].manifest.id, B, "no")
+    with closing(open_free(tmp_path, [A], budget=4 * size)) as spool:
+        assert spool.folder.name == "1"
+    for budget, name in ((4 * size, "2"), (size, "3")):
+        with closing(open_free(tmp_path, [B], budget=budget)) as spool:
+            assert spool.folder.name == name
+
+
 def test_open_free_lets_go_of_what_it_holds_when_a_spool_cannot_be_read(tmp_path: Path) -> None:
-    open_free(tmp_path).close()
+    open_free(tmp_path, [A]).close()
     (tmp_path / "2/queue").mkdir(parents=True)
     (tmp_path / "2/queue/recording.json").write_bytes(b"{")
     with pytest.raises(StorageError, match=r"recording\.json"):
-        open_free(tmp_path)
+        open_free(tmp_path, [A])
     Spool(tmp_path / "1").close()
 
 

@@ -100,6 +100,8 @@ def test_a_part_is_new_and_its_name_is_known_to_nobody(tmp_path: Path, monkeypat
         assert one.suffix == PART
         assert one.stat().st_mode & 0o777 == 0o600
         assert len(long.name) < 255
+        with new_part(tmp_path / ("画" * 85)) as wide:
+            assert len(wide.name.encode()) < 255
         other.replace(tmp_path / "a")
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
     monkeypatch.setattr("secrets.token_hex", lambda size: "same")
