@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent.errors import AgentError
     from agent.outbox.receipts import Receipt
     from agent.outbox.spool import Spool
+    from agent.outbox.uploader import Uploader
     from agent.settings import Settings
 
 ERRORS = 1
@@ -31,7 +32,7 @@ def upload(
         typer.Option(help="Send to this sink instead of where it was meant to go; repeatable. As for `attach`."),
     ] = None,
     patience: Annotated[
-        float, typer.Option(min=0, help="Give up after so many seconds in which nothing could be delivered.")
+        float, typer.Option(min=0, help="Give up after so many seconds without a delivery, unless one is under way.")
     ] = PATIENCE_SECONDS,
     conformance: Annotated[
         str | None,
@@ -178,7 +179,7 @@ def _drain(
     uploader = Uploader(spool, named, BACKOFFS[settings.upload.conformance], told=receipts.put)
     try:
         uploader.start()
-        _watch(spool, uploader.names, receipts, patience, as_json)
+        _watch(spool, uploader, receipts, patience, as_json)
     except KeyboardInterrupt:
         say("Stopping.")
         summary["interrupted"] = True
@@ -200,20 +201,20 @@ def _drain(
 
 
 def _watch(
-    spool: Spool, names: tuple[str, ...], receipts: queue.SimpleQueue[Receipt], patience: float, as_json: bool
+    spool: Spool, uploader: Uploader, receipts: queue.SimpleQueue[Receipt], patience: float, as_json: bool
 ) -> None:
-    """Print receipts until all is delivered, or nothing has been for too long."""
+    """Print receipts until all is delivered, or nothing has been for too long and nothing is on its way."""
     from agent.commands.console import say
 
     left = spool.pending()
     moved = said = time.monotonic()
-    while not spool.wait_drained(names, LOOK_SECONDS):
+    while not spool.wait_drained(uploader.names, LOOK_SECONDS):
         _print(receipts, as_json)
         now, before = time.monotonic(), left
         left = spool.pending()
         if left < before:
             moved = now
-        if now - moved >= patience:
+        if now - moved >= patience and not uploader.sending:
             return
         if now - said >= PROGRESS_SECONDS:
             said = now

@@ -160,6 +160,12 @@ class Uploader:
         """The figures of each sink by its name."""
         return {lane.sink.name: lane.stats for lane in self._lanes}
 
+    @property
+    def sending(self) -> bool:
+        """Whether a segment is on its way to a sink at this moment: how long that may take is for the sink to say, and
+        who gives up meanwhile sends it all over again another time."""
+        return any(lane.sending for lane in self._lanes)
+
     def _run(self, lane: _Lane) -> None:
         while not self._stopping.is_set():
             hurried = lane.hurried

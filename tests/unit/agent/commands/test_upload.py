@@ -13,7 +13,7 @@ import pytest
 from fakes.collecting import Collecting, collecting
 from fakes.drafts import drafts
 from fakes.rawserver import Connection, raw_server
-from fakes.refusing import refusing
+from fakes.refusing import Taking, read, refusing
 from fakes.segments import SESSION, segment
 
 from agent.model import SealedSegment
@@ -88,6 +88,21 @@ def test_what_cannot_be_delivered_stays_and_is_explained(call, place: Path) -> N
     assert "3 wait" in ended.err
     assert "upload` again" in ended.err
     assert waiting(place / "1") == 3
+
+
+def test_what_is_under_way_is_waited_for(call, place: Path) -> None:
+    taking = Taking()
+
+    def slow(connection: Connection) -> None:
+        post = read(connection.request())
+        connection.ended.wait(1.0)
+        connection.send(taking.answer(post))
+
+    with raw_server(slow, parallel=True) as url:
+        leave(place / "1", f"collector:{url}", segments=[segment()])
+        ended = call("upload", "--patience", "0.1")
+    assert (ended.code, waiting(place / "1")) == (0, 0)
+    assert "1 delivered" in ended.err
 
 
 def test_what_was_not_sent_is_not_counted_as_sent(call, place: Path) -> None:
