@@ -203,7 +203,8 @@ def consume(config: Config = None) -> None:
     settings = load({}, config).settings
     with log.shown(settings.plugin.log_level, [settings.upload.api_key.get_secret_value()]):
         # Unbuffered: a thread waits for the host's words to the very end, and must hold no lock of the interpreter's.
-        run(FileIO(0, closefd=False), sys.stdout.buffer, _courier(settings))
+        # The host tells the folder, too: its variables for the farm are not the consumer's.
+        run(FileIO(0, closefd=False), sys.stdout.buffer, lambda folder: _courier(folder, settings))
 
 
 def serve(
@@ -263,7 +264,7 @@ def serve(
         stack.enter_context(ended_by(end))
         stack.callback(host.close)
         host.open()
-        stack.enter_context(_draining(_courier(settings)))
+        stack.enter_context(_draining(_courier(folder, settings)))
         say(f"{name} offers {', '.join(wanted) or 'every device'} to the farm at {engine.shown(url)}. Ctrl-C ends.")
         host.run()
 
@@ -315,12 +316,10 @@ def _slug(text: str) -> str:
 
 
 def _settings(broker: str | None, config: Path | None, flags: dict[str, Any]) -> Settings:
-    from urllib.parse import urlsplit
-
     from agent.commands.console import say
     from agent.settings import load
 
-    if broker is not None and "@" in urlsplit(broker).netloc:
+    if broker is not None and "@" in broker:
         say(
             "Others of this machine can read the broker's password in the list of processes: farm.broker_file hides it."
         )
@@ -388,10 +387,10 @@ def _draining(courier: SinkCourier) -> Iterator[None]:
         thread.join()
 
 
-def _courier(settings: Settings) -> SinkCourier:
+def _courier(folder: Path, settings: Settings) -> SinkCourier:
     from agent.farm.delivery import SinkCourier
 
-    return SinkCourier(settings.farm.folder / "spool", settings.upload)
+    return SinkCourier(folder / "spool", settings.upload)
 
 
 def _host_farm(settings: Settings, config: Path | None, device: str | None) -> Any:
@@ -408,10 +407,13 @@ def local_farm(settings: Settings, devices: Devices, wanted: Sequence[str], pref
     from agent.farm.work import Bench, now_ms
 
     folder = settings.farm.folder
-    bench = Bench(_name(settings), folder / "jobs", tuple(prefix), now_ms, _courier(settings))
+    ledger = Ledger(folder / "ledger")
+    if settings.farm.keep_hours:
+        ledger.forget(settings.farm.keep_hours * 3600, folder / "jobs")
+    bench = Bench(_name(settings), folder / "jobs", tuple(prefix), now_ms, _courier(folder, settings))
     return closing(
         LocalFarm(
-            devices, bench, Ledger(folder / "ledger"), settings.farm.leases, HealthRecord(folder / "health"),
+            devices, bench, ledger, settings.farm.leases, HealthRecord(folder / "health"),
             settings.farm, (), wanted, _tell,
         )
     )  # fmt: skip
@@ -442,8 +444,7 @@ def _submit(
     try:
         if not queue:
             _check_able(farm, jobs[0], found_seconds)
-        for job in jobs:
-            farm.submit(job)
+        _hand_in(farm, jobs)
         if not wait:
             for job in jobs:
                 put_json({"job": job.id, "queue": job.queue}) if as_json else put(job.id)
@@ -456,6 +457,27 @@ def _submit(
     finally:
         farm.close()
     _show_reports(reports, as_json)
+
+
+def _hand_in(farm: Farm, jobs: list[Job]) -> None:
+    """All of them or none, as far as the farm can be reached. Raises FarmError, KeyboardInterrupt."""
+    from agent.commands.console import say
+    from agent.errors import FarmError
+
+    stays: list[str] = []
+    for n, job in enumerate(jobs):
+        try:
+            farm.submit(job)
+        except (FarmError, KeyboardInterrupt):
+            for before in jobs[:n]:
+                try:
+                    farm.stop(before.id)
+                except FarmError:
+                    stays.append(before.id)
+            if stays:
+                say(f"{len(stays)} of {len(jobs)} jobs are in the farm already and could not be taken back:")
+                say("\n".join(f"  {id_}" for id_ in stays))
+            raise
 
 
 def _check_able(farm: Farm, job: Job, seconds: float) -> None:

@@ -18,8 +18,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import RawIOBase
+from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -69,14 +70,17 @@ def shown(url: str) -> str:
 
 def check_url(url: str) -> str:
     """Raises ConfigError, which shows no password, for what is no Redis URL."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         good = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
+        database = parts.path.strip("/")
     except ValueError:
-        good = False
-    if not good or (parts.path.strip("/") and not parts.path.strip("/").isdigit()):
+        good, database = False, ""
+    if not good or (database and not database.isdigit()):
         raise ConfigError(
-            "farm.broker is no Redis URL.", "Give it as redis://[:PASSWORD@]HOST:PORT/0, or rediss:// for TLS."
+            "farm.broker is no Redis URL.",
+            "Give it as redis://[:PASSWORD@]HOST:PORT/0, or rediss:// for TLS; in a password write / ? # [ ] @ as %2F "
+            "%3F %23 %5B %5D %40.",
         )
     return url
 
@@ -220,12 +224,14 @@ class CeleryFarm:
         facts = job.model_dump(mode="json")
         if not self._store.put(f"job:{job.id}", job.queue.encode(), new=True):
             return
-        self._store.enlist(job.id)
         try:
+            self._store.enlist(job.id)
             self._app.send_task(TASK, args=[facts], task_id=job.id, queue=job.queue)
-        except OperationalError as error:
+        except (OperationalError, FarmError) as error:
             with contextlib.suppress(FarmError):
                 self._store.drop(f"job:{job.id}")
+            if isinstance(error, FarmError):
+                raise
             raise FarmError(f"The broker {self._shown} did not take the job: {error}.", "Submit it again.") from error
 
     def report(self, job: str) -> JobReport | None:
@@ -389,10 +395,11 @@ def _halt() -> None:
     worker_state.should_stop = 0
 
 
-def consume(source: RawIOBase, target: IO[bytes], courier: Courier) -> None:
-    """A consumer process. `source` is its standard input, unbuffered, `target` its output; `courier` takes recordings
-    to sinks. Raises AgentError."""
+def consume(source: RawIOBase, target: IO[bytes], courier: Callable[[Path], Courier]) -> None:
+    """A consumer process. `source` is its standard input, unbuffered, `target` its output; `courier` gives for the
+    host's folder what takes recordings to sinks. Raises AgentError."""
     spec = Spec.read(source.readline())
+    to_sinks = courier(Path(spec.folder))
     for name in ("celery", "kombu", "redis"):
         # The host itself says when the broker is away; one voice is enough.
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -404,7 +411,7 @@ def consume(source: RawIOBase, target: IO[bytes], courier: Courier) -> None:
             target.flush()
 
     store = Store(check_url(spec.url))
-    consumer = Consumer(spec, store, courier, source, tell)
+    consumer = Consumer(spec, store, to_sinks, source, tell)
     for number in ending():
         signal.signal(number, lambda *_: consumer.end("host-lost", "its worker was told to end"))
     try:

@@ -58,8 +58,8 @@ class SinkCourier:
                 problems.append(f"{sink} got nothing: {error}")
         if posted:
             try:
-                waiting = self._post(folder, posted, problems)
-                places += posted
+                waiting, refusing = self._post(folder, posted, problems)
+                places += [sink for sink in posted if sink not in refusing]
                 if waiting:
                     problems.append(
                         f"{waiting} deliveries wait in {self._spools}; `farm host` tries again, and `upload --spool`."
@@ -97,20 +97,22 @@ class SinkCourier:
             uploader.start()
             until = time.monotonic() + self._upload.flush_seconds
             while not spool.wait_drained(uploader.names, LOOK_SECONDS):
-                if ended.is_set() or time.monotonic() > until:
+                if ended.is_set() or (time.monotonic() > until and not uploader.sending):
                     return
             log.info("what waited in %s is delivered", place)
 
-    def _post(self, folder: Path, sinks: Sequence[str], problems: list[str]) -> int:
-        """How many deliveries wait since they could not be made in time. A replay that cannot be read is a problem, and
-        so is what found no room to wait. Raises AgentError."""
+    def _post(self, folder: Path, sinks: Sequence[str], problems: list[str]) -> tuple[int, set[str]]:
+        """How many deliveries wait since they could not be made in time, and the sinks that refused all. A replay that
+        cannot be read is a problem, and so is what found no room to wait, or what a server will never take. Raises
+        AgentError."""
         with ExitStack() as stack:
             targets = [parse_sink(sink, self._upload) for sink in sinks]
             for target in targets:
                 stack.callback(target.close)
-            spool = open_free(self._spools, keep_seconds=self._upload.keep_hours * 3600)
-            stack.callback(spool.close)
             names = tuple(target.name for target in targets)
+            spool = open_free(self._spools, names, keep_seconds=self._upload.keep_hours * 3600)
+            stack.callback(spool.close)
+            before = {name: spool.refused(name) for name in names}
             for file in sorted(folder.glob(REPLAY)):
                 try:
                     with unpacked(file) as recording:
@@ -122,11 +124,22 @@ class SinkCourier:
             stack.callback(uploader.stop)
             uploader.start()
             uploader.drain(self._upload.flush_seconds)
+            refusing = set()
+            for sink, (name, stats) in zip(sinks, uploader.stats().items(), strict=True):
+                if refused := spool.refused(name) - before[name]:
+                    problems.append(
+                        f"{name} refused {refused} segments, which are kept in {self._spools}: {stats.words}. "
+                        "`upload --spool` tries them again."
+                    )
+                    if not stats.delivered and not spool.pending(name):
+                        refusing.add(sink)
+                if stats.dropped:
+                    problems.append(f"Parts of {stats.dropped} segments are dropped, {name} would not take them.")
             if lost := spool.lost():
                 problems.append(
                     f"{lost} segments found no room in {self._spools} and are not sent; they are in {folder}."
                 )
-            return sum(map(spool.pending, names))
+            return sum(map(spool.pending, names)), refusing
 
 
 def _copied(folder: Path, target: Path) -> Path:

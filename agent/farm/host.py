@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -192,7 +191,6 @@ class Host:
         host = self.facts()
         self._store.put(f"host:{self._name}", orjson.dumps(asdict(host)), ALIVE_SECONDS)
         self._store.join(self._name)
-        self._deliver()
         busy = [device.job for device in host.devices if device.job]
         stop_host, *stops = self._store.get(f"stop-host:{self._name}", *(f"stop:{job}" for job in busy))
         for job, mark in zip(busy, stops, strict=True):
@@ -202,11 +200,16 @@ class Host:
             self._store.drop(f"stop-host:{self._name}")
             self._say("The host is stopped by `farm stop --host`.")
             self._rack.stop()
+        self._deliver()
 
     def _deliver(self) -> None:
         for report in self._ledger.undelivered():
             self._store.put(f"report:{report.job}", report.model_dump_json().encode())
-            self._ledger.delivered(report.job)
+            try:
+                self._ledger.delivered(report.job)
+            except StorageError as error:
+                # It is put once more, and what comes after it is put as well.
+                log.warning("the job ledger cannot be kept: %s", error)
 
     def _reconcile(self) -> None:
         """Report jobs that began here and run no more, for whoever ran them was killed; delete what is old."""
@@ -216,13 +219,14 @@ class Host:
                 end_marked(entry.job.id)
                 self._ledger.end(abandoned(entry.job, self._name, entry.serial, entry.began_ms))
         if self._settings.keep_hours:
-            for job in self._ledger.forget(self._settings.keep_hours * 3600):
-                shutil.rmtree(self._settings.folder / "jobs" / job, ignore_errors=True)
+            self._ledger.forget(self._settings.keep_hours * 3600, self._settings.folder / "jobs")
 
 
 def _gone(pid: int) -> bool:
-    """Whether no process of this machine has the number: enough to begin again after a crash, for a host that is
-    elsewhere has another name."""
+    """Whether no other process of this machine has the number: enough to begin again after a crash, for a host that is
+    elsewhere has another name. In a container each life of a host has the same."""
+    if pid == os.getpid():
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

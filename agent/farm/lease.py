@@ -158,12 +158,15 @@ def kill_marked(job: str) -> None:
 
 
 def marked(job: str) -> list[int]:
-    """The living processes that carry a job's mark, this one apart."""
+    """The living processes that carry a job's mark, but this one and a server of adb's: whoever started that, the
+    devices of every other job hang on it."""
     wanted = f"{MARK}={job}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if wanted in (folder / "environ").read_bytes().split(b"\0") and int(folder.name) != os.getpid():
+            if wanted not in (folder / "environ").read_bytes().split(b"\0") or int(folder.name) == os.getpid():
+                continue
+            if b"fork-server" not in (folder / "cmdline").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
         except OSError:
             continue

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,14 +108,15 @@ class Ledger:
         reports = [self.report(job) for job in sorted(self._jobs(REPORT) - self._jobs(DELIVERED))]
         return [report for report in reports if report is not None]
 
-    def forget(self, seconds: float) -> list[str]:
-        """Delete what is known of jobs whose report was delivered so long ago; which."""
+    def forget(self, seconds: float, jobs: Path) -> list[str]:
+        """Delete what is known of jobs whose report was delivered so long ago, their folders in `jobs` first; which."""
         gone = []
         for job in sorted(self._jobs(DELIVERED)):
             path = self.folder / (job + DELIVERED)
             with contextlib.suppress(OSError):
                 # A file's age is the wall clock's business.
                 if path.stat().st_mtime < time.time_ns() / 1e9 - seconds:
+                    shutil.rmtree(jobs / job, ignore_errors=True)
                     for suffix in (REPORT, BEGAN, DELIVERED):
                         (self.folder / (job + suffix)).unlink(missing_ok=True)
                     gone.append(job)

@@ -17,6 +17,7 @@ from farming.redis_server import PASSWORD
 from farming.running import PREFIX
 
 from agent.commands import farm
+from agent.errors import FarmError
 from agent.farm.job import Job, JobReport
 from agent.farm.ledger import Ledger
 from agent.farm.rack import Change
@@ -164,8 +165,6 @@ class Slow:
 
 
 def farm_error() -> Exception:
-    from agent.errors import FarmError
-
     return FarmError("The broker is away.")
 
 
@@ -183,6 +182,39 @@ def test_ctrl_c_stops_the_jobs_and_a_broker_that_goes_is_waited_for(
     assert [(report.index, report.count) for report in reports] == [(0, 2), (1, 2)]
     said = capsys.readouterr().err
     assert said.count("The jobs go on") == said.count("The broker is back.") == 1
+
+
+def test_of_jobs_that_are_not_all_taken_none_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    class Half(Slow):
+        def submit(self, job: Job) -> None:
+            if job.index == 3:
+                raise farm_error()
+
+        def stop(self, job: str) -> bool:
+            if job == jobs[1].id:
+                raise farm_error()
+            return super().stop(job)
+
+    half, jobs = Half(), [Job(command=PASS, index=index, count=5) for index in range(5)]
+    with pytest.raises(FarmError):
+        farm._hand_in(half, jobs)  # type: ignore[arg-type]
+    assert half.stopped == [jobs[0].id, jobs[2].id]
+    said = capsys.readouterr().err
+    assert "1 of 5 jobs are in the farm already" in said
+    assert jobs[1].id in said
+
+
+def test_without_a_broker_old_jobs_are_forgotten(call, server: FakeAdbServer, tmp_path: Path) -> None:
+    folder, job = tmp_path / "android-replay" / "farm", Job(command=PASS)
+    ledger = Ledger(folder / "ledger")
+    ledger.begin(job, "here", "R58", 5)
+    ledger.end(JobReport(job=job.id, outcome="passed"))
+    ledger.delivered(job.id)
+    os.utime(folder / "ledger" / f"{job.id}.delivered", (1e9, 1e9))
+    (folder / "jobs" / job.id / "replays").mkdir(parents=True)
+    assert call("farm", "submit", "-s", "R58", "--", *PASS).code == 0
+    assert not (folder / "jobs" / job.id).exists()
+    assert len(list((folder / "jobs").iterdir())) == 1
 
 
 def test_ctrl_c_twice_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

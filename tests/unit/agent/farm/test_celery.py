@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from fakes.broker import redis_server
@@ -11,6 +13,7 @@ from farming.redis_server import PASSWORD
 
 from agent.errors import ConfigError, FarmError
 from agent.farm.job import Job, JobReport
+from agent.farm.process import Spec
 
 celery = pytest.importorskip("agent.farm.celery", reason="Celery (extra `farm`) is not installed")
 
@@ -20,7 +23,16 @@ CONSUME = (sys.executable, "-P", "-m", "agent.cli", "farm", "consume")
 
 @pytest.mark.parametrize(
     "url",
-    ["http://h/0", "redis://", "redis://h:x/0", "redis://h:99999999/0", "redis://h/name", "memory://", "amqp://h"],
+    [
+        "http://h/0",
+        "redis://",
+        "redis://h:x/0",
+        "redis://h:99999999/0",
+        "redis://h/name",
+        "memory://",
+        "amqp://h",
+        "redis://:p[ss@h/0",
+    ],
 )
 def test_what_is_no_redis_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ConfigError, match=r"farm\.broker"):
@@ -50,6 +62,16 @@ def test_a_broker_that_is_away_is_told_in_a_sentence() -> None:
 def test_a_consumer_that_nobody_tells_what_it_is_for_says_so() -> None:
     with pytest.raises(ConfigError, match="farm host"):
         celery.Spec.read(b"{}\n")
+
+
+def test_a_consumer_works_in_the_folder_that_its_host_says(tmp_path: Path) -> None:
+    spec = Spec("redis://h", "here", "A1", (), str(tmp_path / "elsewhere"), str(tmp_path / "leases"), ())
+
+    def courier(folder: Path) -> NoReturn:
+        raise ConfigError(f"asked for {folder}")
+
+    with pytest.raises(ConfigError, match=f"asked for {tmp_path}/elsewhere"):
+        celery.consume(io.BytesIO(spec.line()), io.BytesIO(), courier)
 
 
 def test_what_redis_lost_is_reported(tmp_path: Path) -> None:

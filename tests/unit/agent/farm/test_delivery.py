@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from fakes.collecting import collecting
+from fakes.rawserver import Connection, raw_server
+from fakes.refusing import Taking, read, refusing
 from fakes.segments import segment
 from fakes.wait import until
 
@@ -106,6 +108,30 @@ def test_the_host_delivers_what_waits_and_no_consumer_holds(replays: Path, tmp_p
     assert not host.is_alive()
 
 
+def test_the_host_waits_for_what_is_under_way(replays: Path, tmp_path: Path) -> None:
+    taking, posts = Taking(), []
+
+    def slow(connection: Connection) -> None:
+        posts.append(read(connection.request()))
+        connection.ended.wait(1.0)
+        connection.send(taking.answer(posts[-1]))
+
+    ended = threading.Event()
+    courier = _courier(tmp_path, 0.1)
+    with raw_server(slow, parallel=True) as url:
+        assert "2 deliveries wait" in courier(replays, "0-abc", [f"collector:{url}"])[1]
+        posts.clear()
+        host = threading.Thread(target=courier.drain, args=(ended, 0.05))
+        host.start()
+        try:
+            until(lambda: not _pending(tmp_path / "spool" / "1"), "what waited")
+        finally:
+            ended.set()
+            host.join(10)
+    assert not host.is_alive()
+    assert len(posts) == 2
+
+
 def _pending(place: Path) -> int:
     try:
         spool = Spool(place)
@@ -113,6 +139,18 @@ def _pending(place: Path) -> int:
         return 1
     with closing(spool):
         return spool.pending()
+
+
+def test_what_a_server_will_never_take_is_said_and_kept(replays: Path, tmp_path: Path) -> None:
+    with refusing("401", "401") as server:
+        sink = f"amplitude:{server.url}"
+        settings = Upload(flush_seconds=10.0, api_key="key-4711")  # type: ignore[arg-type]
+        places, problem = SinkCourier(tmp_path / "spool", settings)(replays, "0-abc", [sink, f"dir:{tmp_path}/out"])
+    assert places == [f"{tmp_path}/out/0-abc"]
+    assert "refused 2 segments, which are kept in" in problem
+    assert "401" in problem
+    with closing(Spool(tmp_path / "spool" / "1")) as spool:
+        assert len(spool.rejections()) == 2
 
 
 def test_what_cannot_be_delivered_is_said_and_stays(replays: Path, tmp_path: Path) -> None:

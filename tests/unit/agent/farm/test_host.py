@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -118,6 +119,25 @@ def test_it_delivers_what_waits_when_the_broker_is_back(bed: Bed) -> None:
     assert bed.ledger.undelivered() == []
 
 
+def test_a_ledger_that_cannot_be_kept_hides_neither_other_reports_nor_what_is_to_be_stopped(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "touch", full)
+    jobs = [Job(command=("true",)), Job(command=("true",))]
+    for job in jobs:
+        bed.ledger.begin(job, "here", "A1", 5)
+        bed.ledger.end(JobReport(job=job.id, outcome="passed"))
+    bed.start()
+    bed.devices.plug("A1")
+    until(lambda: "busy" in bed.said, "the job")
+    until(lambda: all(f"report:{job.id}" in bed.board.values for job in jobs), "both reports")
+    bed.board.put(f"stop:{RUNNING}", b"1")
+    until(lambda: "idle" in bed.said, "the job to be stopped")
+
+
 def test_what_the_broker_does_not_take_at_the_end_waits_for_the_next_start(bed: Bed) -> None:
     bed.start()
     job = Job(command=("true",))
@@ -158,6 +178,9 @@ def test_of_one_name_there_is_one_host(bed: Bed) -> None:
     bed.board.put("host:here", orjson.dumps(HostFacts("here", os.getppid())))
     with pytest.raises(FarmError, match="has a host here already"):
         bed.host.open()
+    # In a container each life of a host has the same number.
+    bed.board.put("host:here", orjson.dumps(HostFacts("here", os.getpid())))
+    bed.host.open()
     # One that was killed is shown for some seconds more.
     gone = HostFacts("here", 1 << 22)
     bed.board.put("host:here", orjson.dumps(replace(gone, pid=(1 << 22) + 5)))

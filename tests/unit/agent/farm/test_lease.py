@@ -10,7 +10,7 @@ from fakes.emulate import alive
 from fakes.wait import until
 
 from agent.farm import lease
-from agent.farm.lease import MARK, Lease, LeaseTaken, held, marked, name
+from agent.farm.lease import MARK, Lease, LeaseTaken, end_marked, held, marked, name
 
 HOLD = """
 import sys, time
@@ -72,6 +72,19 @@ def test_what_a_dead_holders_job_left_running_is_ended_first(tmp_path: Path, mon
     taken = Lease(tmp_path, "A1")
     assert not alive(child)
     taken.close()
+
+
+def test_a_server_of_adb_outlives_the_job_that_started_it(tmp_path: Path) -> None:
+    job = "e" * 32
+    runs = "import time; print(1, flush=True); time.sleep(60)"
+    words = [sys.executable, "-S", "-c", runs, "-L", "tcp:5037", "fork-server", "server", "--reply-fd", "4"]
+    with subprocess.Popen(words, env={**os.environ, MARK: job}, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        assert marked(job) == []
+        assert end_marked(job) == 0
+        assert server.poll() is None
+        server.kill()
 
 
 def test_what_hears_no_ctrl_c_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

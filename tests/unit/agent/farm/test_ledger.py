@@ -85,7 +85,11 @@ def test_what_was_delivered_long_ago_is_forgotten(tmp_path: Path) -> None:
         ledger.end(JobReport(job=job.id, outcome="passed"))
         ledger.delivered(job.id)
     os.utime(tmp_path / f"{old.id}.delivered", (1e9, 1e9))
-    assert ledger.forget(3600) == [old.id]
+    jobs = tmp_path / "jobs"
+    for job in (old, young, running):
+        (jobs / job.id / "replays").mkdir(parents=True)
+    assert ledger.forget(3600, jobs) == [old.id]
+    assert sorted(folder.name for folder in jobs.iterdir()) == sorted((young.id, running.id))
     assert ledger.entry(old.id) is None
     assert [entry.job for entry in ledger.running()] == [running]
     assert ledger.report(young.id) is not None
