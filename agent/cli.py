@@ -99,7 +99,10 @@ class _Words(io.FileIO):
 
 
 def _open_words() -> None:
-    """Make standard error one that can always be written, also where it was closed when the program started."""
+    """Make standard error one that can always be written, also where it was closed when the program started, and
+    standard output one that takes any text."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout is sys.__stdout__:
+        sys.stdout.reconfigure(errors="backslashreplace")
     if sys.stderr is None:
         # Else the next file that is opened would be what programs take for standard error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
@@ -121,6 +124,7 @@ def main() -> None:
 def _main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     app = build(words[:1])
+    from agent.commands.console import say
     from agent.errors import AgentError, StorageError, exit_code, worded
     from agent.store.disk import sweep_private
     from bridge.errors import BridgeError
@@ -137,7 +141,7 @@ def _main() -> None:
                 f"{error.filename} cannot be used: {error.strerror}.", "Check the path, and what you may do there."
             ) from error
     except (AgentError, BridgeError) as error:
-        sys.stderr.write(f"android-replay: {worded(error)}\n")
+        say(f"android-replay: {worded(error)}")
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -7,17 +7,30 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from agent.settings import Settings
 
 _told: list[Callable[[str], None]] = []
 _logged: list[bool] = []
+# What a terminal obeys, what ends a line for many a reader of lines (Python's `splitlines` among them) and what turns
+# the direction of what follows.
+_OBEYED = (
+    *range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+)  # fmt: skip
+_IN_A_LINE = dict.fromkeys(_OBEYED, " ")
+_IN_LINES = {code: text for code, text in _IN_A_LINE.items() if code != 0x0A}
+_IN_JSON = {code: f"\\u{code:04x}" for code in _OBEYED if code >= 0x20}
 
 
 def say(text: str) -> None:
-    """One line for a person; a record of the log where that is what standard error carries."""
+    """Words for a person; a record of the log where that is what standard error carries.
+
+    Ids and texts of others' recordings may be among them: nothing in them steers the terminal.
+    """
+    text = text.translate(_IN_LINES)
     if _told:
         _told[-1](text.strip("\n"))
         return
@@ -41,7 +54,6 @@ def logged(settings: Settings, level: int | None = None) -> Iterator[None]:
     error: then an error that ends the block is told there, too, and ends the program with its exit code. `level` counts
     before that of the settings. In such a block another one changes nothing. Raises StorageDenied."""
     import logging
-    from urllib.parse import urlsplit
 
     from agent import log
     from agent.errors import AgentError, exit_code, worded
@@ -52,7 +64,7 @@ def logged(settings: Settings, level: int | None = None) -> Iterator[None]:
         return
     broker = settings.farm.broker.get_secret_value()
     secrets = [secret.get_secret_value() for secret in (settings.upload.api_key, settings.metrics.token)]
-    secrets += [broker, urlsplit(broker).password or ""]
+    secrets += [broker, broker.partition("://")[2].rpartition("@")[0].partition(":")[2]]
     wanted = settings.log
     with ExitStack() as stack:
         _logged.append(True)
@@ -74,17 +86,36 @@ def logged(settings: Settings, level: int | None = None) -> Iterator[None]:
             raise SystemExit(exit_code(error)) from error
 
 
+def taken() -> BinaryIO:
+    """Standard input. Raises ConfigError where it is closed."""
+    from agent.errors import ConfigError
+
+    if sys.stdin is None:
+        raise ConfigError("Standard input is closed.", "Name a file instead of -, or pipe something into it.")
+    return sys.stdin.buffer
+
+
+def lively() -> bool:
+    """Whether standard error is a terminal on which a line can be written anew: on a dumb one it would not be seen."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
 def structured() -> bool:
     """Whether what is said becomes records."""
     return bool(_told)
 
 
-def put(text: str) -> None:
-    """One line of data. Raises StorageError when standard output cannot take it, BrokenPipeError when nobody reads."""
+def put(*lines: str) -> None:
+    """Lines of data, each one line whatever is in it; see `say`. Raises StorageError when standard output cannot take
+    them, BrokenPipeError when nobody reads."""
+    _write("".join(line.translate(_IN_A_LINE) + "\n" for line in lines))
+
+
+def _write(text: str) -> None:
     if sys.stdout is None:
         raise _unwritable("it was closed when the program started")
     try:
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -101,12 +132,10 @@ def _unwritable(words: str) -> Exception:
     return StorageError(f"The output cannot be written: {words}.", "Send it to a file or a terminal with room.")
 
 
-# Valid inside a JSON text, but a line end to many a reader of lines (Python's `splitlines` among them).
-_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-
-
 def put_json(value: Any) -> None:
-    """One value as one line of JSON, whatever the reader takes for a line end."""
+    """One value as one line of JSON, whatever the reader takes for a line end and whatever a terminal obeys."""
+    import json
+
     import orjson
 
     from agent.replay import rrweb
@@ -116,7 +145,12 @@ def put_json(value: Any) -> None:
     except orjson.JSONEncodeError:
         # What cannot be written as it is comes out as it does in a recording.
         data = rrweb.dumps(value)
-    put(data.decode().translate(_LINE_ENDS))
+    text = data.decode().translate(_IN_JSON)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(orjson.loads(data))
+    _write(text + "\n")
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> list[str]:

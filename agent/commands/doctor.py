@@ -86,10 +86,8 @@ def doctor(
         if as_json:
             put_json({"check": check.name} | asdict(check))
         else:
-            put(
-                f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}"
-                + (f"\n      {check.fix}" if check.fix else "")
-            )
+            put(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}")
+            put(*(f"      {line}" for line in check.fix.splitlines()))
     listened = any(check.name == LISTENING for check in checks)
     if as_json:
         for finding in heard:
@@ -98,8 +96,8 @@ def doctor(
             put_json({"setting": name, "value": value, "origin": origin})
     else:
         if listened:
-            put("\n" + "\n".join(findings.lines(heard, _time)))
-        put("\nSettings")
+            put("", *findings.lines(heard, _time))
+        put("", "Settings")
         for line in table([(f"  {name}", value, origin) for name, value, origin in loaded.rows()]):
             put(line)
     if not all(check.ok for check in checks):

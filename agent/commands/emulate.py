@@ -113,7 +113,7 @@ def _print_ready(lab: Lab, *, print_env: bool, as_json: bool) -> None:
     if as_json:
         put_json({"port": lab.port, "serials": lab.serials, "env": environment})
     elif print_env:
-        put("\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items()))
+        put(*(f"export {name}={shlex.quote(value)}" for name, value in environment.items()))
     else:
         say(f"adb server on port {lab.port}: {', '.join(lab.serials)}. Ctrl-C ends it.")
 

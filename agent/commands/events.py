@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -339,10 +338,11 @@ def _device_time(time_ns: int) -> Stamp:
 
 
 def _opened(log: str) -> BufferedReader:
+    from agent.commands.console import taken
     from agent.errors import ConfigError
 
     try:
-        return os.fdopen(os.dup(sys.stdin.fileno()), "rb") if log == "-" else Path(log).open("rb")
+        return os.fdopen(os.dup(taken().fileno()), "rb") if log == "-" else Path(log).open("rb")
     except OSError as error:
         raise ConfigError(
             f"{log} cannot be read: {error.strerror}.", "Give a saved logcat, or - for standard input."

@@ -256,12 +256,11 @@ def _progress(name: str) -> Iterator[Callable[[float], None]]:
 
 @contextmanager
 def _shown(name: str) -> Iterator[Callable[[float], None]]:
-    import sys
     import time
 
-    from agent.commands.console import say
+    from agent.commands.console import lively, say
 
-    if sys.stderr.isatty():
+    if lively():
         from rich.console import Console
         from rich.progress import Progress
 

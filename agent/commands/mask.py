@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -106,6 +105,7 @@ def mask(
 
 
 def _tree(dump: str) -> Hierarchy:
+    from agent.commands.console import taken
     from agent.errors import ConfigError
     from bridge.errors import HierarchyEmpty, HierarchyMalformed
     from bridge.hierarchy import MAX_BYTES, parse
@@ -114,7 +114,7 @@ def _tree(dump: str) -> Hierarchy:
     hint = "Give what `adb exec-out uiautomator dump /dev/tty` prints, or an Appium page source."
     try:
         if dump == "-":
-            data = sys.stdin.buffer.read(MAX_BYTES + 1)
+            data = taken().read(MAX_BYTES + 1)
         else:
             with Path(dump).open("rb") as file:
                 data = file.read(MAX_BYTES + 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
@@ -10,7 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol
 
-from agent.commands.console import say, structured
+from agent.commands.console import lively, say, structured
 from agent.runtime.status import DeviceStatus
 
 LIVE_SECONDS = 0.5
@@ -31,7 +30,7 @@ class Progress:
     def __init__(self, statuses: Mapping[str, DeviceStatus], uploads: Uploads) -> None:
         self._statuses = statuses
         self._uploads = uploads
-        self._live = sys.stderr.isatty() and not structured()
+        self._live = lively() and not structured()
         self._ended = threading.Event()
         self._news = threading.Event()
         self._note = ""

@@ -26,7 +26,7 @@ def snippet(
 
     if kind not in KINDS:
         raise ConfigError(f"There is no snippet {kind!r}.", "Take `log` or `relay`.")
-    put(text(kind, port))
+    put(*text(kind, port).splitlines())
 
 
 def text(kind: str, port: int | None = None) -> str:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 from pathlib import Path
 
 import pytest
 
-from agent.commands.console import logged, put, put_json, say, saying, structured, table
+from agent.commands.console import logged, put, put_json, say, saying, structured, table, taken
 from agent.errors import ConfigError
 from agent.settings import load
 
@@ -66,6 +68,47 @@ def test_one_value_is_one_line_to_any_reader(capsys: pytest.CaptureFixture[str],
     put_json({"text": f"a{end}b"})
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line) == {"text": f"a{end}b"}
+
+
+ESCAPES = "x\x1b]52;c;aGk=\x07\x9b31m\u202egpj\r\b"
+
+
+def test_what_others_wrote_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    put(f"{ESCAPES}\nforged", "next")
+    say(f"{ESCAPES}\n  hint")
+    put_json({"text": ESCAPES})
+    captured = capsys.readouterr()
+    first, second, third = captured.out.splitlines()
+    assert (first.isprintable(), second) == (True, "next")
+    assert first.endswith(" forged")
+    said, hint = captured.err.splitlines()
+    assert (said.isprintable(), hint) == (True, "  hint")
+    assert third.isascii()
+    assert third.isprintable()
+    assert json.loads(third) == {"text": ESCAPES}
+
+
+def test_any_text_can_be_put_in_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "latin-1", errors="backslashreplace"))
+    put_json({"text": "é 画 🍕"})
+    put("é 画")
+    sys.stdout.flush()
+    first, second = raw.getvalue().decode("latin-1").splitlines()
+    assert json.loads(first) == {"text": "é 画 🍕"}
+    assert second == "é \\u753b"
+
+
+def test_a_closed_standard_input_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ConfigError, match="Standard input is closed"):
+        taken()
+
+
+def test_a_broker_with_a_bracket_in_its_password_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    with logged(load({"farm.broker": "redis://:p[ss@host/0"}).settings):
+        logging.getLogger("agent.somewhere").warning("no p[ss")
+    assert "p[ss" not in capsys.readouterr().err
 
 
 def test_half_a_character_and_a_huge_number_are_no_fault(capsys: pytest.CaptureFixture[str]) -> None:

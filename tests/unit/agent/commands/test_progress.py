@@ -58,6 +58,20 @@ def test_a_terminal_gets_a_live_line_that_is_gone_at_the_end(monkeypatch: pytest
     os.close(ours)
 
 
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LIVE_SECONDS", 0.01)
+    monkeypatch.setenv("TERM", "dumb")
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with Progress({"R58": DeviceStatus("R58", state="recording")}, Uploads()):
+            heard = b""
+            while b"R58 recording" not in heard:
+                heard += os.read(ours, 4096)
+    os.close(ours)
+    assert b"\x1b" not in heard
+
+
 def test_a_structured_log_gets_a_record_a_line_also_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LIVE_SECONDS", 0.01)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
