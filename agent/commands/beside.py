@@ -144,17 +144,22 @@ class Beside:
             if recording.done():
                 await recording
                 return
-            if self._asked:
-                assert self._halt is not None
-                self._halt.set()
-                raise KeyboardInterrupt
+            self._check_asked()
             if asyncio.get_running_loop().time() > end:
                 break
             await asyncio.wait({recording, halted}, timeout=READY_STEP, return_when=asyncio.FIRST_COMPLETED)
+        self._check_asked()
         for serial in waiting:
             status = rig.statuses.get(serial)
             why = "" if status is None else f" ({status.problem or status.state})"
             say(f"{serial} is not recorded yet{why}; the command starts all the same.")
+
+    def _check_asked(self) -> None:
+        """A signal before the command has begun is passed on to nobody. Raises KeyboardInterrupt."""
+        if self._asked:
+            assert self._halt is not None
+            self._halt.set()
+            raise KeyboardInterrupt
 
     def _on_signal(self, number: int) -> None:
         if self._asked and number == getattr(signal, "SIGHUP", None):

@@ -113,7 +113,7 @@ def run(
     settings = load(flags, config).settings
     with logged(settings):
         try:
-            wanted = Wanted(tuple(device or ()), app=app, sinks=tuple(sink or ()), relay=relay)
+            wanted = Wanted(tuple(device or ()), app=app, sinks=tuple(sink or ()), relay=relay, alone=False)
             facts, rows = _run(settings, command, wanted, keep, out, junit, gate or [], as_json)
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
@@ -202,7 +202,8 @@ def _run(
         if not spare and shelf.holds():
             notes.append(f"The whole recording is kept: `android-replay view {quote(str(shelf.working))}` opens it.")
         facts = Facts(
-            command=tuple(command),
+            # An argument need not be UTF-8.
+            command=tuple(word.encode("utf-8", "backslashreplace").decode() for word in command),
             exit_code=code,
             start_ms=beside.begin_ms,
             end_ms=beside.end_ms,
@@ -381,7 +382,17 @@ def _told(row: Row, out: Path) -> tuple[int, dict[str, str], str]:
         facts["replay"] = str(out / row.replay)
     elif row.why:
         facts["no_replay"] = row.why
-    return row.attempt.number, facts, str((out / row.replay).resolve()) if row.replay else ""
+    return row.attempt.number, facts, _attachment(out / row.replay) if row.replay else ""
+
+
+def _attachment(file: Path) -> str:
+    """Its path as what reads JUnit files wants it: GitLab relative to the project's folder, Jenkins whole."""
+    import os
+
+    whole, project = file.resolve(), os.environ.get("CI_PROJECT_DIR", "")
+    if project and whole.is_relative_to(Path(project).resolve()):
+        return str(whole.relative_to(Path(project).resolve()))
+    return str(whole)
 
 
 def _write(facts: Facts, rows: Sequence[Row], shelf: Shelf) -> None:

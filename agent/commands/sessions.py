@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from agent.commands.holdings import Erased, Holding, Place, Unread
     from agent.model import SegmentManifest
+    from agent.outbox.receipts import Receipt
     from agent.store.replays import Who
 
 VERBS = ("list", "show", "delete", "dsar")
@@ -167,14 +168,14 @@ def _list(held: Iterable[Holding], unread: list[Unread], as_json: bool) -> None:
         say("What is open is under way, or its recorder was killed: then `android-replay upload` closes it.")
 
 
-def _show(found: list[Place], held: Iterable[Holding], unread: list[Unread], as_json: bool) -> None:
+def _show(found: list[Place], held: Collection[Holding], unread: list[Unread], as_json: bool) -> None:
     from agent.commands.console import put, put_json
     from agent.commands.holdings import deliveries
 
+    receipts = _by_segment(deliveries(found, {part["id"] for holding in held for part in _parts(holding)}))
     for holding in held:
         one = _facts(holding) | {"parts": _parts(holding), "drafts": _drafts(holding)}
-        ids = {part["id"] for part in one["parts"]}
-        one["deliveries"] = [_delivery(receipt) for receipt in deliveries(found, ids)]
+        one["deliveries"] = _answered(one["parts"], receipts)
         one["unread"] = _unread(holding, unread)
         if as_json:
             put_json(one)
@@ -192,7 +193,7 @@ def _show(found: list[Place], held: Iterable[Holding], unread: list[Unread], as_
             put(f"  {_time(told['ms'])} {told['sink']}: {told['outcome']} {told['words']}".rstrip())
 
 
-def _export(found: list[Place], who: Who, held: Iterable[Holding], unread: list[Unread], out: Path | None) -> None:
+def _export(found: list[Place], who: Who, held: Collection[Holding], unread: list[Unread], out: Path | None) -> None:
     import orjson
 
     from agent.collector.erasure import events
@@ -202,10 +203,10 @@ def _export(found: list[Place], who: Who, held: Iterable[Holding], unread: list[
     from agent.store.disk import guarded
 
     replays = []
+    receipts = _by_segment(deliveries(found, {part["id"] for holding in held for part in _parts(holding)}))
     for holding in held:
         parts = _parts(holding)
-        ids = {part["id"] for part in parts}
-        told = [_delivery(receipt) for receipt in deliveries(found, ids)]
+        told = _answered(parts, receipts)
         own = {"parts": parts, "drafts": _drafts(holding), "events": _events(holding), "deliveries": told}
         replays.append(_facts(holding) | own)
     keys = {(one["device_id"], one["session_id"]) for one in replays}
@@ -285,7 +286,7 @@ def _confirm(planned: Erased) -> None:
     """Raises ConfigError when the person says no, or nobody is there to say."""
     from agent.errors import ConfigError
 
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigError("Nobody is there to confirm the deletion.", "Give --yes, or look first with --dry-run.")
     words = f"Delete {len(planned.replays)} sessions, {len(planned.segments)} segments, and events of theirs, for good?"
     if not typer.confirm(words, err=True):
@@ -370,10 +371,20 @@ def _events(holding: Holding) -> list[dict[str, Any]]:
     return sorted(told, key=lambda event: event["at_ms"])
 
 
-def _delivery(receipt: Any) -> dict[str, Any]:
+def _answered(parts: Iterable[Mapping[str, Any]], receipts: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What was answered to these, in order; a segment may lie in several places."""
+    told = [each for name in dict.fromkeys(part["id"] for part in parts) for each in receipts.get(name, ())]
+    return sorted(told, key=lambda each: int(each["ms"]))
+
+
+def _by_segment(receipts: Iterable[Receipt]) -> dict[str, list[dict[str, Any]]]:
+    """What was answered to each segment, in order."""
     from dataclasses import asdict
 
-    return asdict(receipt)
+    told: dict[str, list[dict[str, Any]]] = {}
+    for receipt in receipts:
+        told.setdefault(receipt.segment, []).append(asdict(receipt))
+    return told
 
 
 def _time(wall_ms: int) -> str:

@@ -27,7 +27,8 @@ from agent.runs.names import read
 URL = "ANDROID_REPLAY_RUN_URL"
 TOKEN = "ANDROID_REPLAY_RUN_TOKEN"  # noqa: S105 - the name of a variable
 BODY_BYTES = 65_536
-NAME_CHARACTERS = 1_000
+# pytest makes names of whatever a test is given.
+NAME_CHARACTERS, MESSAGE_CHARACTERS = 16_000, 1_000
 _EVENTS: tuple[Event, ...] = tuple(event for event in get_args(Event) if event != "told")
 _SOURCES: tuple[Source, ...] = ("pytest", "http")
 
@@ -88,7 +89,7 @@ def signal_of(body: bytes, at_ms: int) -> Signal:
     if outcome is None:
         raise Wrong(f'"outcome" is {_text(told, "outcome")!r}, not one of: {", ".join(OUTCOMES[1:])}.')
     source: Source = next((each for each in _SOURCES if each == _text(told, "source")), "http")
-    message = " ".join(_text(told, "message").split())[:NAME_CHARACTERS]
+    message = " ".join(_text(told, "message").split())[:MESSAGE_CHARACTERS]
     return Signal(source, read(name), known, at_ms, _text(told, "serial") or None, outcome, message, _text(told, "by"))
 
 

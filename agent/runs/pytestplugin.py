@@ -10,6 +10,7 @@ that dies is told by the controller.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ TOKEN = "ANDROID_REPLAY_RUN_TOKEN"  # noqa: S105 - the name of a variable
 SECONDS = 5.0
 # After so many failures in a row nobody is there any more.
 PATIENCE = 3
+# 409: the end of a test that had begun before anybody heard.
+HEARD = (200, 409)
 
 
 def pytest_configure(config: Any) -> None:
@@ -37,6 +40,7 @@ class Teller:
         self._elsewhere = elsewhere
         self._running: dict[str, tuple[str, str]] = {}
         self._failures = 0
+        self._refused = False
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._start(nodeid)
@@ -77,6 +81,8 @@ class Teller:
 
         if self._failures >= PATIENCE:
             return
+        # Half a character of a test's own would be no JSON.
+        name, message = (text.encode("utf-8", "replace").decode() for text in (name, message))
         body = {
             "name": name, "event": event, "outcome": outcome, "message": message, "source": "pytest",
             "serial": os.environ.get("ANDROID_SERIAL", ""), "by": os.environ.get("PYTEST_XDIST_WORKER", ""),
@@ -90,8 +96,12 @@ class Teller:
                 json.dumps(body),
                 {"Authorization": f"Bearer {self._token}"},
             )
-            connection.getresponse().read()
+            answer = connection.getresponse()
+            answer.read()
             self._failures = 0
+            if answer.status not in HEARD and not self._refused:
+                self._refused = True
+                sys.stderr.write(f"android-replay run: {name[:200]} is not noted (HTTP {answer.status}).\n")
         except (OSError, http.client.HTTPException, ValueError):
             self._failures += 1
         finally:

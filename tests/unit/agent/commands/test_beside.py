@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 from fakes.emulate import wait_gone
 from fakes.wait import until
 
-from agent.commands.beside import _past_proxies
+from agent.commands.beside import Beside, _past_proxies
 from agent.store.recording import Recording
 from bridge.emulated.lab import Lab
 
@@ -66,6 +67,36 @@ def test_ctrl_c_is_passed_on_and_twice_ends_all_at_once_with_what_was_recorded(l
     (working,) = (tmp_path / "replays").iterdir()
     assert f"android-replay view replays/{working.name}" in said
     assert Recording.open(working).manifests()
+
+
+def test_a_signal_in_the_very_moment_before_the_command_begins_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Phone:
+        serials = ("A",)
+
+    beside = Beside(("true",), quiet=True)
+
+    async def last_look() -> None:
+        recording = asyncio.ensure_future(asyncio.sleep(60))
+        beside._halt = asyncio.Event()
+        halted = asyncio.ensure_future(beside._halt.wait())
+
+        def seen(rig: object, serial: str) -> bool:
+            # It is seen in the step in which the signal came.
+            if looks:
+                beside._on_signal(signal.SIGTERM)
+            looks.append(serial)
+            return len(looks) > 1
+
+        looks: list[str] = []
+        monkeypatch.setattr("agent.commands.beside._seen", seen)
+        try:
+            await beside._ready(Phone(), recording, halted)  # type: ignore[arg-type]
+        finally:
+            for task in (recording, halted):
+                task.cancel()
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(last_look())
 
 
 def test_what_a_runner_tells_goes_to_no_proxy() -> None:

@@ -139,6 +139,23 @@ def test_attempts_of_which_the_log_tells_neither_start_nor_teardown(told: Told) 
     assert [(a.number, a.outcome) for a in ledger] == [(1, "failed"), (2, "failed")]
 
 
+def test_what_a_test_is_given_may_be_long_or_half_a_character(told: Told, tmp_path: Path) -> None:
+    suite = """
+import pytest
+@pytest.mark.parametrize("sql", [1], ids=["x" * 5000])
+def test_long(sql): pass
+@pytest.mark.parametrize("sql", [1], ids=["y" * 70_000])
+def test_longer(sql): pass
+def test_half(): raise AssertionError("pizza \\ud83c")
+"""
+    ledger, _, environment = told
+    ended = run(tmp_path, suite, {**environment, **ALONE}, *OURS, "-s")
+    assert sorted((len(each.case.name), each.outcome) for each in ledger) == [(9, "failed"), (5011, "passed")]
+    # Said once, and no test fails for it.
+    assert ended.stderr.count("is not noted (HTTP 413)") == 1
+    assert "2 passed" in ended.stdout
+
+
 def test_a_run_that_is_gone_fails_no_test(told: Told, tmp_path: Path) -> None:
     ledger, _, environment = told
     ended = run(tmp_path, "def test_a(): pass", {**environment, **ALONE, URL: "http://127.0.0.1:1"}, *OURS)
