@@ -271,6 +271,19 @@ class _File(RotatingFileHandler):
         binary = open(self.baseFilename, "ab", opener=private)  # noqa: SIM115 - the handler closes it
         return io.TextIOWrapper(binary, encoding=self.encoding, errors=self.errors, write_through=True)
 
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        """Whether the file is full. One that another process has put aside already is left to it: the next is open."""
+        try:
+            here = Path(self.baseFilename).stat()
+        except OSError:
+            here = None
+        if (stream := self.stream) is not None:
+            held = os.fstat(stream.fileno())
+            if here is None or (here.st_dev, here.st_ino) != (held.st_dev, held.st_ino):
+                stream.close()
+                self.stream = self._open()
+        return bool(super().shouldRollover(record))
+
     def close(self) -> None:
         # What could not be written would be tried again.
         with contextlib.suppress(OSError):

@@ -290,7 +290,7 @@ def load(flags: Mapping[str, Any], file: Path | None = None, plugin: Mapping[str
     privacy.Rules(rules)
     merged = _merge(_merge(_merge(from_file, from_environment), from_plugin), from_flags)
     if rules:
-        merged["privacy"] = {**merged.get("privacy", {}), "rules": tuple(rules)}
+        merged = _merge(merged, {"privacy": {"rules": tuple(rules)}})
     try:
         settings = Settings(**merged)
     except ValidationError as error:
@@ -410,5 +410,9 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(value, Mapping) and below is not None:
+            # What is no section is no section whatever comes over it.
+            merged[key] = _merge(below, value) if isinstance(below, Mapping) else below
+        else:
+            merged[key] = value
     return merged

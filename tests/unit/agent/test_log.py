@@ -233,6 +233,24 @@ def test_a_file_is_its_owner_s_and_has_an_end(tmp_path: Path, monkeypatch: pytes
     assert file.read_text().splitlines()[-1].endswith("line 99")
 
 
+def test_several_processes_may_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "FILE_BYTES", 2000)
+    monkeypatch.setattr(log, "FILES", 3)
+    file = tmp_path / "rack.log"
+    handlers = [log._File(file) for _ in range(4)]
+    for number in range(32):
+        for handler in handlers:
+            handler.handle(logging.LogRecord("agent", logging.INFO, "", 0, f"line {number:02} {'x' * 40}", None, None))
+    for handler in handlers:
+        handler.close()
+    kept = sorted(tmp_path.iterdir(), reverse=True)
+    assert [path.name for path in kept] == ["rack.log.2", "rack.log.1", "rack.log"]
+    lines = [line for path in kept for line in path.read_text().splitlines()]
+    # The latest, each from all four, and as many as fit: nobody put aside what another had begun.
+    assert lines[-4:] == [f"line 31 {'x' * 40}"] * 4
+    assert len(lines) > 2 * (2000 // 49)
+
+
 def test_a_file_that_cannot_be_is_told_before_anything_begins(tmp_path: Path) -> None:
     with pytest.raises(StorageDenied, match=r"The log .* cannot be written"), shown(2, file=tmp_path / "no" / "log"):
         pass

@@ -46,6 +46,9 @@ def test_a_secret_never_prints(monkeypatch: pytest.MonkeyPatch) -> None:
         ({}, "[privacy]\nlevel = 'none'\n", "privacy.level (file)"),
         ({}, "[privacy]\nlevle = 'light'\n", "privacy.levle (file)"),
         ({}, "[privacy\n", "is not TOML"),
+        ({}, "privacy = 'conservative'\n", "privacy (file)"),
+        ({"privacy.level": "light"}, "privacy = 'conservative'\n", "privacy (file)"),
+        ({"privacy.rules": (Rule("mask", (("id", "x"),)),)}, "privacy = 'conservative'\n", "privacy (file)"),
     ],
 )
 def test_a_bad_value_is_named_with_its_origin(tmp_path: Path, flags: dict[str, object], text: str, named: str) -> None:
