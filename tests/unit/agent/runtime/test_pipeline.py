@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, repeat
@@ -427,10 +428,14 @@ def test_a_disk_that_turns_out_to_be_full_while_the_lanes_end_lets_them_end() ->
             bench.say_event(SESSION + 60_000)
         stop.set()
         await until_async(lambda: bench.opened[0].closed, "the lanes to be told")
+        began.append(time.monotonic())
         ending.set()
 
+    began: list[float] = []
     with pytest.raises(StorageFull):
         bench.run(script)
+    # Not by the bench's own end of patience.
+    assert time.monotonic() - began[0] < 15
 
 
 def test_an_unknown_package_ends_the_recording_with_its_error() -> None:
