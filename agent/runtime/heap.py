@@ -10,24 +10,14 @@ _M_ARENA_MAX = -8
 ARENAS = 2
 
 
-def give_back() -> bool:
-    """Return the pages to the system that are free in the heaps; whether there were any.
-
-    glibc returns by itself only what lies free at a heap's end, and somebody's small value comes to lie behind each
-    picture sooner or later.
-    """
-    try:
-        return bool(ctypes.CDLL(None).malloc_trim(0))
-    except (AttributeError, OSError, TypeError):
-        return False
-
-
 def share_heaps() -> bool:
     """Let all threads take their memory from ARENAS heaps; whether that could be told. Before there are threads.
 
     glibc gives threads up to 8 heaps a core and gives little of them back: each grows until it has held the most that
-    its threads ever held at once, and with five threads a phone and pictures of megabytes that goes on for hours. The
-    user's MALLOC_ARENA_MAX counts first; other C libraries know no such thing.
+    its threads ever held at once, and with five threads a phone and pictures of megabytes that goes on for hours. Two
+    reach their most within minutes and stay there: what `malloc_trim` gives back is taken again within seconds, and
+    less each time, since small values come to lie on every page. The user's MALLOC_ARENA_MAX counts first; other C
+    libraries know no such thing.
     """
     if "MALLOC_ARENA_MAX" in os.environ:
         return False

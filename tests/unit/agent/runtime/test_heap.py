@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from agent.runtime import heap
-from agent.runtime.heap import ARENAS, give_back, share_heaps
+from agent.runtime.heap import ARENAS, share_heaps
 
 # Forty threads at once hold memory that is too small to be mapped by itself; then the heaps of threads are counted.
 COUNT = """
@@ -39,26 +39,6 @@ def test_many_threads_share_few_heaps() -> None:
     assert heaps("shared") <= ARENAS < heaps("own")
 
 
-# What is free lies below something that stays.
-HOLES = """
-import sys
-from agent.runtime.heap import give_back
-def resident():
-    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
-held = [bytearray(100_000) for _ in range(1000)]
-del held[:-1]
-before = resident()
-assert give_back()
-print(before - resident())
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the call is glibc's")
-def test_what_is_free_goes_back_to_the_system() -> None:
-    ended = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
-    assert int(ended.stdout) > 50_000
-
-
 def test_the_user_s_word_counts_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
     assert not share_heaps()
@@ -68,4 +48,3 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
     monkeypatch.setattr(heap.ctypes, "CDLL", lambda name: object())
     assert not share_heaps()
-    assert not give_back()
