@@ -24,7 +24,7 @@ from agent.outbox.uploader import BACKOFFS, Uploader
 from agent.replay.recorder import Item
 from agent.runtime.control import serving
 from agent.runtime.cost import Meter
-from agent.runtime.heap import share_heaps
+from agent.runtime.heap import keep_heap
 from agent.runtime.least import Least
 from agent.runtime.ring import Ring, Triggers
 from agent.runtime.signals import ending, patient
@@ -253,7 +253,7 @@ def rigged(
     """
     from agent.commands.relay import lead, opened
 
-    share_heaps()
+    keep_heap()
     clock = HostClock()
     plugin, api_key = settings.plugin, settings.upload.api_key.get_secret_value()
     if plugin.remote_config and not api_key:
