@@ -82,8 +82,9 @@ def alone(text: str) -> re.Pattern[str]:
     # Then whatever touches it is beside it.
     before = "" if UNSPACED.match("".join(words)) else _EDGE
     after = "" if UNSPACED.match("".join(words)[-1:]) else _END
-    encoded = "".join(f"|{re.escape(code)}" for code in (*_base64(text), *_number(text)))
-    return re.compile(rf"{before}(?:{plain_text}{encoded}){after}", re.IGNORECASE)
+    encoded = "|".join(re.escape(code) for code in (*_base64(text), *_number(text)))
+    written = [f"{before}(?:{plain_text}){after}", *([f"{_EDGE}(?:{encoded}){_END}"] if encoded else [])]
+    return re.compile("|".join(written), re.IGNORECASE)
 
 
 def beginning(text: str, least: int) -> re.Pattern[str]:

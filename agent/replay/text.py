@@ -70,7 +70,7 @@ _GROUPS = re.compile(
 _UNTOUCHED, _OVER = r"(?<![\w%-])(?<!\d[.:])", r"(?![\w-]|[.:]\d)"
 _PHONE = re.compile(
     r"(?=[\d+(%\\])(?:(?:(?<![\w+])\+|%2B|\\u002[Bb])\d(?:[\s().-]{0,2}\d){7,14}(?!\d)"
-    rf"|(?<![\w-])(?<!\d\.)(?:1[\s.-])?\(?\d{{3}}\)?[\s.-]\d{{3}}[\s.-]\d{{4}}{_OVER}"
+    rf"|(?<![\w-])(?<!\d\.)(?:1[\s.-])?\(?\d{{3}}\)?[\s.-]\d{{3}}[\s.-]\d{{4}}(?![\w-]|\.\d)"
     rf"|{_UNTOUCHED}(?:00?[1-9]\d{{8,12}}|0[1-9](?:[ .-]\d\d){{4}}){_OVER}"
     rf"|{_UNTOUCHED}\(?0\d{{2,4}}\)?[ /-]{{1,3}}\d{{3,4}}[ -]?\d{{2,6}}{_OVER}"
     rf"|{_UNTOUCHED}00[1-9]\d{{0,2}}[ -]{{1,2}}(?:\(0\) ?)?\(?[1-9](?:[ ().-]{{0,2}}\d){{6,11}}{_OVER}"
@@ -123,10 +123,12 @@ _TRAITS = re.compile(r"""(?<![\w-])traits(?:\\*["'`])?\s*[:=]\s*(?=\{)""")
 _BRACKETS = re.compile(r"""\\.|"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[\[\]{}]""", re.DOTALL)
 _REACHES = {
     "word": re.compile(_BARE),
-    "phrase": re.compile(r"""[^,;&})\]"'`<\r\n]+"""),
+    "phrase": re.compile(r"""(?:[^,;&})\]"'`<\r\n]|(?<=\w)'(?=\w))+"""),
     "line": re.compile(r"[^\r\n]+"),
 }
 _TRAIT = Sort(always=False, common=False, reach="phrase")
+# As Java and Kotlin print an object's fields: with no other `=` up to what ends it.
+_FIELD = re.compile(r"""(?:[^=,;&})\]"'`<\r\n]|(?<=\w)'(?=\w))+(?=[,)}])""")
 _NOTHING = frozenset(("null", "undefined", "None", "true", "false"))
 _QUOTE = re.compile(r"\\*[\"'`]|%22|&quot;")
 CUT = 1_000
@@ -644,8 +646,12 @@ def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, int, int]]:
 
 def _end(value: re.Match[str], sort: Sort, named: re.Match[str]) -> int:
     """Where what is assigned to a private name ends."""
-    behind_colon = ":" in value.string[named.end("name") : value.start()] and not _QUOTE.match(value[0])
-    longer = _REACHES[sort.reach].match(value.string, value.start()) if behind_colon else None
+    longer = None
+    if not _QUOTE.match(value[0]):
+        if ":" in value.string[named.end("name") : value.start()]:
+            longer = _REACHES[sort.reach].match(value.string, value.start())
+        elif sort.reach == "phrase":
+            longer = _FIELD.match(value.string, value.start())
     return value.end() if longer is None else max(value.end(), longer.end())
 
 

@@ -154,6 +154,11 @@ def test_traits_in_a_text_are_those_of_a_person(text: str, clean: tuple[str, str
         ("saving fullName: Anna Bell, street: Elm Road 5", f"saving fullName: {STARS}, street: {STARS}"),
         ("surname: Bell Lindqvist\nnext", f"surname: {STARS}\nnext"),
         ("username: anna signed in", f"username: {STARS} signed in"),
+        ("fullName: Mary O'Brien, plan: 'gold'", f"fullName: {STARS}, plan: 'gold'"),
+        ("street: St. Mary's Road 5", f"street: {STARS}"),
+        ("User(fullName=Anna Bell, street=Elm Road 5)", f"User(fullName={STARS}, street={STARS})"),
+        ("traits={name=Anna Bell, plan=gold}", f"traits={{name={STARS}, plan=gold}}"),
+        ("surname=Bell plan=gold, x", f"surname={STARS} plan=gold, x"),
         ("street: { line1: 'Elm Road', no: 5 }, a: 1", f"street: {STARS}, a: 1"),
     ],
 )
@@ -232,6 +237,7 @@ def test_a_phone_number_is_told_by_its_form(phone: str) -> None:
     assert scrub(f"ask {phone}, please") == f"ask {STARS}, please"
     assert scrub(f"Sent to {phone}.") == f"Sent to {STARS}."
     assert scrub(f"Call {phone}: busy. Or {phone}") == f"Call {STARS}: busy. Or {STARS}"
+    assert scrub("calls={415-555-2671:3}") == f"calls={{{STARS}:3}}"
     # The usual Korean and Japanese wording, without a space.
     assert scrub(f"{phone}로 인증번호를 보냈습니다") == f"{STARS}로 인증번호를 보냈습니다"
     assert scrub(f"ご連絡先{phone}に送信") == f"ご連絡先{STARS}に送信"
@@ -483,6 +489,9 @@ def test_where_words_have_no_spaces_a_name_is_found_among_others(name: str) -> N
         assert secrets.scrub(text.format(name)) == text.format(STARS)
     assert secrets.scrub("欢迎Anna Bell登录") == f"欢迎{STARS}登录"
     assert secrets.scrub("欢迎Anna Bella登录") == "欢迎Anna Bella登录"
+    # Its digits alone are a number as any other.
+    secrets.remember(["2026年11月27日"])
+    assert secrets.scrub("20261127 app_20261127093000.log") == f"{STARS} app_20261127093000.log"
 
 
 def test_remembered_texts_are_starred_where_they_stand_alone() -> None:
