@@ -147,7 +147,8 @@ class Playback:
         data = event.get("data")
         if not isinstance(data, Mapping):
             return Change.NONE
-        self._at_ms = ms_of(event)
+        if (at_ms := ms_of(event)) >= 0:
+            self._at_ms = at_ms
         kind = event.get("type")
         if kind == 4:
             self._href = str(data.get("href", ""))

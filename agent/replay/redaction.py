@@ -187,7 +187,8 @@ class Redaction:
             changed = changed or new != event
             out.append(new)
             if not is_mask and covers != told and index in by_index and event.get("type") != 4:
-                out.append(_merged(rrweb.custom(event["timestamp"], "mask", {}), mask, covers, moments[now].state))
+                told_here = rrweb.custom(event.get("timestamp", 0), "mask", {})
+                out.append(_merged(told_here, mask, covers, moments[now].state))
                 changed = True
             told = covers
         old = [digest for digest in manifest.pictures if digest in renamed]
@@ -535,8 +536,9 @@ def _touches(event: Event, boxes: Sequence[Box]) -> bool:
 
 def _merged(event: Event, mask: Mapping[str, Any], covers: Sequence[Cover], state: State) -> Event:
     """A `mask` event that tells of the new covers, too."""
+    at = event.get("timestamp", 0)
     if not covers:
-        return rrweb.custom(event["timestamp"], "mask", mask or {"count": 0, "rules": {}, "blocked": "", "rects": []})
+        return rrweb.custom(at, "mask", mask or {"count": 0, "rules": {}, "blocked": "", "rects": []})
     payload = dict(mask)
     counted, kinds, rects = _counts(payload.get("rules")), _counts(payload.get("kinds")), payload.get("rects")
     rects, count = list(rects) if isinstance(rects, list) else [], payload.get("count")
@@ -557,7 +559,7 @@ def _merged(event: Event, mask: Mapping[str, Any], covers: Sequence[Cover], stat
         "count": (count if isinstance(count, int) else 0) + len(covers), "rules": counted, "kinds": kinds,
         "rects": rects, "blocked": payload.get("blocked") or "",
     }  # fmt: skip
-    return rrweb.custom(event["timestamp"], "mask", payload)
+    return rrweb.custom(at, "mask", payload)
 
 
 def _reference(match: re.Match[bytes], renamed: Mapping[str, str]) -> bytes:

@@ -348,6 +348,9 @@ def test_what_is_no_event_of_ours_neither_stops_it_nor_hides_anything() -> None:
         {"type": 3, "timestamp": START + 500, "data": {"source": 0, "adds": None, "attributes": [None, 7]}},
         rrweb.custom(START + 600, "mask", {"count": "x", "rules": "all", "kinds": 7, "rects": "none"}),
     ]
+    # One without a time is of the moment before.
+    odd.append({"type": 3, "data": {"source": 0, "adds": [], "attributes": [], "removes": [], "texts": []}})
+    odd.append({"type": 5, "data": {"tag": "mask", "payload": {}}})
     events = [*opened(A), *odd, rrweb.log(START + 700, "info", "hello Anna Bell")]
     events += [rrweb.mutation(START + 1000.25, adds=[box(100, (10, 20, 50, 30), "Anna Bell")])]  # type: ignore[arg-type]
     made = sealed(events, A)
