@@ -281,6 +281,8 @@ class _File(RotatingFileHandler):
             held = os.fstat(stream.fileno())
             if here is None or (here.st_dev, here.st_ino) != (held.st_dev, held.st_ino):
                 stream.close()
+                # Where it cannot be opened now the next record tries again.
+                self.stream = None
                 self.stream = self._open()
         return bool(super().shouldRollover(record))
 

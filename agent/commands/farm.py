@@ -464,19 +464,23 @@ def _hand_in(farm: Farm, jobs: list[Job]) -> None:
     from agent.commands.console import say
     from agent.errors import FarmError
 
-    stays: list[str] = []
     for n, job in enumerate(jobs):
         try:
             farm.submit(job)
         except (FarmError, KeyboardInterrupt):
-            for before in jobs[:n]:
-                try:
-                    farm.stop(before.id)
-                except FarmError:
-                    stays.append(before.id)
-            if stays:
-                say(f"{len(stays)} of {len(jobs)} jobs are in the farm already and could not be taken back:")
-                say("\n".join(f"  {id_}" for id_ in stays))
+            # The one that was under way may be there as well.
+            stays = [handed.id for handed in jobs[: n + 1]]
+            try:
+                while stays:
+                    farm.stop(stays[-1])
+                    stays.pop()
+            except FarmError:
+                # Each further one would wait for its answer.
+                pass
+            finally:
+                if stays:
+                    say(f"{len(stays)} of {len(jobs)} jobs may be in the farm and could not be taken back:")
+                    say("\n".join(f"  {name}" for name in stays))
             raise
 
 

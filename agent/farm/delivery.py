@@ -112,12 +112,13 @@ class SinkCourier:
             names = tuple(target.name for target in targets)
             spool = open_free(self._spools, names, keep_seconds=self._upload.keep_hours * 3600)
             stack.callback(spool.close)
-            before = {name: spool.refused(name) for name in names}
+            put = set()
             for file in sorted(folder.glob(REPLAY)):
                 try:
                     with unpacked(file) as recording:
                         for manifest in recording.manifests():
                             spool.keep(recording.sealed(manifest.id), names)
+                            put.add(manifest.id)
                 except RecordingError as error:
                     problems.append(f"{file.name} is not delivered: {error}")
             uploader = Uploader(spool, targets, BACKOFFS[self._upload.conformance])
@@ -126,13 +127,15 @@ class SinkCourier:
             uploader.drain(self._upload.flush_seconds)
             refusing = set()
             for sink, (name, stats) in zip(sinks, uploader.stats().items(), strict=True):
-                if refused := spool.refused(name) - before[name]:
+                # What earlier jobs left goes the same way, and is theirs.
+                refused = [each for each in spool.rejections() if each.sink == name and each.segment in put]
+                if refused:
                     problems.append(
-                        f"{name} refused {refused} segments, which are kept in {self._spools}: {stats.words}. "
-                        "`upload --spool` tries them again."
+                        f"{name} refused {len(refused)} segments, which are kept in {self._spools}: "
+                        f"{refused[0].reason}. `upload --spool` tries them again."
                     )
-                    if not stats.delivered and not spool.pending(name):
-                        refusing.add(sink)
+                if len(refused) == len(put) > 0:
+                    refusing.add(sink)
                 if stats.dropped:
                     problems.append(f"Parts of {stats.dropped} segments are dropped, {name} would not take them.")
             if lost := spool.lost():

@@ -652,12 +652,12 @@ def open_free(
     """A spool below `folder` (`1`, `2`, ...) that no other process uses: several may record at the same time.
 
     One with deliveries still to be made to `sinks` comes first, so that a later run finishes what an earlier one left.
-    One that is half full, or holds what goes elsewhere, comes last: here it would only be in the way, and be kept from
-    who delivers it. Raises StorageError when none can be opened.
+    One that is full to nine tenths, or holds what goes elsewhere, comes last: here it would only be in the way, and be
+    kept from who delivers it (`upload`). Raises StorageError when none can be opened.
     """
 
     def fit(spool: Spool) -> Fit:
-        if 2 * spool.used > budget:
+        if 10 * spool.used > 9 * budget:
             return "poor"
         if spool.recovery.orphans or any(spool.pending(sink) for sink in sinks):
             return "best"

@@ -407,7 +407,7 @@ def test_open_free_gives_each_process_its_own_and_unfinished_ones_first(tmp_path
         spool.close()
 
 
-def test_what_goes_elsewhere_and_what_is_half_full_is_left_to_others(tmp_path: Path) -> None:
+def test_what_goes_elsewhere_and_what_is_full_is_left_to_others(tmp_path: Path) -> None:
     with closing(open_free(tmp_path, [A])) as spool:
         spool.put(SEGMENTS[0], [A])
         size = spool.used
@@ -416,10 +416,9 @@ def test_what_goes_elsewhere_and_what_is_half_full_is_left_to_others(tmp_path: P
         spool.put(SEGMENTS[1], [B])
         spool.claim(B)
         spool.reject(SEGMENTS[1].manifest.id, B, "no")
-    with closing(open_free(tmp_path, [A], budget=4 * size)) as spool:
-        assert spool.folder.name == "1"
-    for budget, name in ((4 * size, "2"), (size, "3")):
-        with closing(open_free(tmp_path, [B], budget=budget)) as spool:
+    # Its own backlog is picked up while there is room beside it.
+    for sink, budget, name in ((A, 2 * size, "1"), (A, size, "3"), (B, 4 * size, "2"), (B, size // 2, "3")):
+        with closing(open_free(tmp_path, [sink], budget=budget)) as spool:
             assert spool.folder.name == name
 
 
