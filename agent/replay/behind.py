@@ -39,6 +39,7 @@ class Behind:
         self._frames: frozenset[str] = frozenset()
         self._words: frozenset[str] = frozenset()
         self._of: tuple[str, Rotation] | None = None
+        self._keys = False
         # Where the private places of the screen behind are now, no dump has told.
         self._unknown = False
 
@@ -54,10 +55,12 @@ class Behind:
         private: dict[Bounds, NDArray[np.uint8] | None] = dict.fromkeys(_private(found), seen)
         if self._of is None or self._of[0] != found.package or filled(found) or self._back(found):
             self._places, self._unknown = private, False
-            self._frames, self._words = found.frames, _words(found)
+            self._frames, self._words, self._keys = found.frames, _words(found), _keys(found)
         else:
-            unknown = self._unknown and not found.frames & self._frames
-            self._unknown = unknown or (self._of[1] != rotation and bool(self._places))
+            other = not found.frames & self._frames
+            # A window above takes the keyboard away, and the form behind it has its place again.
+            moved = self._of[1] != rotation or (other and self._keys and not _keys(found))
+            self._unknown = (self._unknown and other) or (moved and bool(self._places))
             self._places |= private
         self._of = found.package, rotation
         while len(self._places) > MAX_PLACES:
@@ -100,6 +103,11 @@ def filled(found: Survey) -> bool:
 def _private(found: Survey) -> set[Bounds]:
     """Where private views stand; what may have scrolled, all over what scrolls."""
     return {p.scrolls[-1][1] if p.scrolls else p.bounds for p in found.private}
+
+
+def _keys(found: Survey) -> bool:
+    """Whether a keyboard is on the screen."""
+    return any(cover.rule == "keyboard" for cover in found.covers)
 
 
 def _stands(seen: NDArray[np.uint8], canvas: Canvas, parts: Iterable[Bounds]) -> bool:

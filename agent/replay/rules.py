@@ -19,7 +19,12 @@ Verdict = tuple[Literal["mask", "block"], str]
 _EDITABLE = ("EditText", "AutoCompleteTextView", "TextInput", "TextField", "SearchAutoComplete", "ExtractEditText")
 _TEXT = ("TextView", "Button", "Chip", "CheckBox", "Switch", "Chronometer", "TextClock")
 _WEB = ("WebView", "GeckoView", "XWalkView")
+# A dump names the class that a view says it is, which of a map is its parent's: its description or its id may tell.
 _MAP = ("MapView", "AIRMap", "MapFragment")
+_MAP_SAID = re.compile(r"google maps?|.*\b(?:created|made) with (?:mapbox|maplibre)\b.*", re.IGNORECASE | re.DOTALL)
+_MAP_ID = re.compile(
+    r"(?:.*[/_-])?(?:google|mapbox|maplibre)?_?map(?:_?(?:view|container|fragment|host))?", re.IGNORECASE | re.DOTALL
+)
 _PICTURE = ("ImageView", "ImageButton")
 _PASSWORD_WORDS = re.compile(
     r"pass[\W_]*(?:word|code|wort|phrase)|passwd|pwd|contrase|mot de passe|senha|парол|密码|パスワード|비밀번호|"
@@ -54,7 +59,7 @@ def judge(node: Node, label: str, level: MaskLevel) -> Verdict | None:
         return "mask", "password"
     if node.cls.endswith(_WEB):
         return "block", "web"
-    if node.cls.endswith(_MAP) or node.desc == "Google Map":
+    if node.cls.endswith(_MAP) or _MAP_SAID.fullmatch(node.desc) or _MAP_ID.fullmatch(node.resource_id):
         return "block", "map"
     if editable(node):
         if level != "light":

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes.views import APP, DPI, EDIT, FRAME, SCROLL, app, at, painted, snapshot, status_bar, tree, view
+from fakes.views import APP, DPI, EDIT, FRAME, SCROLL, app, at, keyboard, painted, snapshot, status_bar, tree, view
 from numpy.typing import NDArray
 
 from agent.model import MaskedSnapshot, MaskLevel
@@ -80,6 +80,23 @@ def test_a_form_behind_a_sheet_stays_covered(level: MaskLevel) -> None:
     assert covered(again, NOTE.bounds)
     back = phone.shows(picture(FORM), FORM)
     assert "behind" not in {cover.rule for cover in back.covers}
+
+
+@pytest.mark.parametrize("level", ["medium", "conservative"])
+def test_a_form_that_moves_as_a_sheet_takes_the_keyboard_away_is_covered_wherever_it_is(level: MaskLevel) -> None:
+    phone = Phone(level)
+    phone.shows(picture(FORM, keyboard()), FORM, keyboard())
+    # Without the keys the form has its place again, of which no dump tells while the sheet is there.
+    moved = replace(NOTE, bounds=Bounds(40, 700, 1040, 820))
+    for _ in range(3):
+        result = phone.shows(picture(activity(TITLE, moved, PAY), SHEET), SHEET)
+    assert covered(result, moved.bounds)
+    # Back on the form all is as ever.
+    form = activity(TITLE, moved, PAY)
+    for _ in range(2):
+        back = phone.shows(picture(form), form)
+        assert "behind" not in {cover.rule for cover in back.covers}
+    assert covered(back, PAY.bounds) == (level == "conservative")
 
 
 def test_a_sheet_on_a_sheet_leaves_the_form_covered() -> None:

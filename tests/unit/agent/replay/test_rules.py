@@ -81,6 +81,26 @@ def test_a_google_map_is_known_by_its_description() -> None:
     assert judged("light", cls="android.view.View", text="", desc="Google Map") == "map"
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"desc": "Google Maps"},
+        {"desc": "Showing a Map created with Mapbox. Scroll by dragging two fingers."},
+        {"resource_id": "com.example.shop:id/map"},
+        {"resource_id": "com.example.shop:id/mapbox_mapView"},
+        {"resource_id": "home-map"},
+        {"resource_id": "com.example.shop:id/map_container"},
+    ],
+)
+def test_a_map_is_known_by_what_is_said_of_it(more: dict[str, str]) -> None:
+    assert judged("light", cls="android.widget.FrameLayout", text="", **more) == "map"
+
+
+@pytest.mark.parametrize("name", ["com.example.shop:id/bitmap", "sitemap", "com.example.shop:id/map_legend", "mapping"])
+def test_what_only_sounds_like_a_map_is_none(name: str) -> None:
+    assert judged("medium", cls="android.widget.FrameLayout", text="", resource_id=name) == ""
+
+
 def test_keys_of_a_keypad() -> None:
     assert rules.keypad_digit(view(0, 0, 9, 9, text=" 7 ")) == "7"
     assert rules.keypad_digit(view(0, 0, 9, 9, desc="7")) == "7"
