@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from agent.runtime.heap import keep_heap
 from benchmarks.measure import TOLERATED, CheckFailed, Result, failure
 
 SCENARIOS = {
@@ -58,8 +57,6 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("scenario", nargs="*", choices=[[], *SCENARIOS], metavar="SCENARIO")
     options = parser.parse_args()
-    # As a recorder does; the peers have it, too.
-    keep_heap()
     results: list[Result] = []
     seconds: dict[str, float] = {}
     names = options.scenario or list(SCENARIOS)
