@@ -18,7 +18,7 @@ def keep_heap() -> bool:
 
     glibc gives threads up to 8 heaps a core, each of which grows until it has held the most that its threads ever held
     at once: with five threads a phone and pictures of megabytes that goes on for hours. And it gives pictures back to
-    the system and takes them again many times a second, page by page: of ten phones that cost a sixth of the recorder's
+    the system and takes them again many times a second, page by page: of ten phones that cost a tenth of the recorder's
     CPU. So memory is at its most within minutes and stays there. Settings of the user's own (MALLOC_...) count first;
     other C libraries know no such thing.
     """
