@@ -121,14 +121,16 @@ _VALUE_IN_FORM = re.compile(rf"""{_QUOTED}|(?:(?<==)|(?<=%3[Dd])){_BARE}|[-+]?\d
 # A list or an object ends with its own bracket.
 _TRAITS = re.compile(r"""(?<![\w-])traits(?:\\*["'`])?\s*[:=]\s*(?=\{)""")
 _BRACKETS = re.compile(r"""\\.|"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[\[\]{}]""", re.DOTALL)
+# Of several words without quotes; the apostrophe of O'Neill is none.
+_PIECE = r"""(?:[^,;&})\]"'`<\r\n]|(?<=\w)'(?=\w))"""
 _REACHES = {
     "word": re.compile(_BARE),
-    "phrase": re.compile(r"""(?:[^,;&})\]"'`<\r\n]|(?<=\w)'(?=\w))+"""),
+    "phrase": re.compile(rf"{_PIECE}+"),
     "line": re.compile(r"[^\r\n]+"),
 }
 _TRAIT = Sort(always=False, common=False, reach="phrase")
 # As Java and Kotlin print an object's fields: with no other `=` up to what ends it.
-_FIELD = re.compile(r"""(?:[^=,;&})\]"'`<\r\n]|(?<=\w)'(?=\w))+(?=[,)}])""")
+_FIELD = re.compile(rf"(?:(?!=){_PIECE})+(?=[,)}}])")
 _NOTHING = frozenset(("null", "undefined", "None", "true", "false"))
 _QUOTE = re.compile(r"\\*[\"'`]|%22|&quot;")
 CUT = 1_000

@@ -44,9 +44,12 @@ def test_trouble_is_shown_beside_the_device(monkeypatch: pytest.MonkeyPatch) -> 
         until(lambda: "R58 lost (R58: read: unplugged) | no session yet" in heard.getvalue(), "the trouble")
 
 
-def test_a_terminal_gets_a_live_line_that_is_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kind", "live"), [("xterm", True), ("dumb", False), ("unknown", False)])
+def test_a_terminal_gets_a_live_line_and_a_dumb_one_plain_ones(
+    monkeypatch: pytest.MonkeyPatch, kind: str, live: bool
+) -> None:
     monkeypatch.setattr(progress, "LIVE_SECONDS", 0.01)
-    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("TERM", kind)
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
@@ -56,20 +59,7 @@ def test_a_terminal_gets_a_live_line_that_is_gone_at_the_end(monkeypatch: pytest
             while b"R58 recording" not in heard:
                 heard += os.read(ours, 4096)
     os.close(ours)
-
-
-def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "LIVE_SECONDS", 0.01)
-    monkeypatch.setenv("TERM", "dumb")
-    ours, theirs = pty.openpty()
-    with os.fdopen(theirs, "w") as terminal:
-        monkeypatch.setattr(sys, "stderr", terminal)
-        with Progress({"R58": DeviceStatus("R58", state="recording")}, Uploads()):
-            heard = b""
-            while b"R58 recording" not in heard:
-                heard += os.read(ours, 4096)
-    os.close(ours)
-    assert b"\x1b" not in heard
+    assert (b"\x1b" in heard) is live
 
 
 def test_a_structured_log_gets_a_record_a_line_also_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

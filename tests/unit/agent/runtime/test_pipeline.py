@@ -385,6 +385,15 @@ def test_context_that_breaks_is_a_loss_of_the_device() -> None:
     assert bench.opened[0].closed
 
 
+async def _into_another_session(bench: Bench, pipeline: Pipeline) -> None:
+    """So far that the first session is sealed."""
+    pipeline.attached.set()
+    await until_async(lambda: bench.status.frames >= 1, "a picture")
+    bench.say_event()
+    await until_async(lambda: bench.status.logs >= 1, "the line")
+    bench.say_event(SESSION + 60_000)
+
+
 def test_a_full_disk_stops_the_recording_with_its_error() -> None:
     bench = Bench()
 
@@ -394,11 +403,7 @@ def test_a_full_disk_stops_the_recording_with_its_error() -> None:
     bench.keep = full
 
     async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
-        pipeline.attached.set()
-        await until_async(lambda: bench.status.frames >= 1, "a picture")
-        bench.say_event()
-        await until_async(lambda: bench.status.logs >= 1, "the line")
-        bench.say_event(SESSION + 60_000)
+        await _into_another_session(bench, pipeline)
         await until_async(lambda: bench.status.logs >= 2, "the second session")
 
     with pytest.raises(StorageFull):
@@ -417,11 +422,7 @@ def test_a_disk_that_turns_out_to_be_full_while_the_lanes_end_lets_them_end() ->
     bench.keep = full
 
     async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
-        pipeline.attached.set()
-        await until_async(lambda: bench.status.frames >= 1, "a picture")
-        bench.say_event()
-        await until_async(lambda: bench.status.logs >= 1, "the line")
-        bench.say_event(SESSION + 60_000)
+        await _into_another_session(bench, pipeline)
         await until_async(called.is_set, "the segment")
         # More than waits for the stage: the log's lane waits for room.
         for _ in range(2_000):
