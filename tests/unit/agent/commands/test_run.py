@@ -19,7 +19,7 @@ from fakes.collecting import collecting
 from fakes.segments import segment
 
 from agent.commands.beside import Beside
-from agent.commands.run import Gate, _joined, _missing, _shut, _stamps
+from agent.commands.run import Gate, _attachment, _joined, _missing, _shut, _stamps
 from agent.outbox.spool import Spool
 from agent.replay.validator import validate
 from agent.store.bundle import unpacked
@@ -174,6 +174,15 @@ def test_the_junit_file_names_replay_session_and_device(ran: Ran) -> None:
             assert f"[[ATTACHMENT|{path.resolve()}]]" in (case.findtext("system-out") or "")
         else:
             assert "[[ATTACHMENT" not in (case.findtext("system-out") or "")
+
+
+def test_an_attachment_s_path_is_what_its_reader_wants(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "project" / "replays" / "a.replay"
+    monkeypatch.delenv("CI_PROJECT_DIR", raising=False)
+    assert _attachment(file) == str(file)
+    monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path / "project"))
+    assert _attachment(file) == "replays/a.replay"
+    assert _attachment(tmp_path / "elsewhere") == str(tmp_path / "elsewhere")
 
 
 def test_github_is_told(ran: Ran) -> None:
