@@ -16,7 +16,7 @@ from bridge.types import Gap, Rotation, Size, Stamp, Touch, TouchKind
 
 MAX_LINE = 4096
 LIFTED = -1
-PALM = 2  # MT_TOOL_PALM (linux/input.h)
+PEN, PALM = 1, 2  # MT_TOOL_PEN, MT_TOOL_PALM (linux/input.h)
 # How much longer one side is where it matters which of the two that is.
 OBLONG = 1.3
 
@@ -42,7 +42,8 @@ class Axis:
 @dataclass(frozen=True, slots=True)
 class Panel:
     """A touch panel. `slot` is the one that its next event is about, None for a panel without slots: it `lists` all its
-    fingers in each report (protocol A), or follows one finger only."""
+    fingers in each report (protocol A), or follows one finger only. `pen`: what touches it is one, until told
+    otherwise."""
 
     path: str
     name: str
@@ -50,6 +51,7 @@ class Panel:
     y: Axis
     slot: int | None
     lists: bool = False
+    pen: bool = False
 
     def turned(self, natural: Size) -> bool:
         """Whether it lies across the screen: long where the screen is short. Nobody knows then which way round."""
@@ -101,7 +103,9 @@ def _panel(path: str, name: str, axes: dict[str, tuple[int, Axis]], words: str) 
     x, y = axes[f"{prefix}X"][1], axes[f"{prefix}Y"][1]
     if x.maximum <= x.minimum or y.maximum <= y.minimum:
         return None
-    return Panel(path, name, x, y, axes["ABS_MT_SLOT"][0] if slots else None, lists)
+    if slots:
+        return Panel(path, name, x, y, axes["ABS_MT_SLOT"][0], pen=axes.get("ABS_MT_TOOL_TYPE", (0,))[0] == PEN)
+    return Panel(path, name, x, y, None, lists, "BTN_TOOL_PEN" in words and "BTN_TOOL_FINGER" not in words)
 
 
 def newest_ns(chunk: bytes) -> int | None:
@@ -113,7 +117,7 @@ def newest_ns(chunk: bytes) -> int | None:
 class _Slot:
     """What is known of one slot. The kernel does not repeat a value, so a position outlives its contact."""
 
-    __slots__ = ("down", "fresh", "moved", "x", "y")
+    __slots__ = ("down", "fresh", "moved", "pen", "x", "y")
 
     def __init__(self) -> None:
         self.x: int | None = None
@@ -121,6 +125,7 @@ class _Slot:
         self.down = False
         self.fresh = False
         self.moved = False
+        self.pen = False
 
 
 class TouchReader:
@@ -144,7 +149,10 @@ class TouchReader:
         self._rest = b""
         self._slots: dict[int, _Slot] = {}
         self._slot = panel.slot or 0
-        self._ended: list[tuple[int, TouchKind, int, int]] = []
+        self._ended: list[tuple[int, TouchKind, int, int, bool]] = []
+        # A slot keeps the tool that was told of it; without slots keys tell, and those of a pen alone tell nothing.
+        self._pen = panel.pen and panel.slot is None
+        self._current().pen = panel.pen
         self._listed: list[tuple[int, int]] | None = None
         self._place: tuple[int | None, int | None] = (None, None)
         self._dropping = False
@@ -185,6 +193,8 @@ class TouchReader:
             self._follow_slot(code, value)
         elif kind == b"EV_ABS":
             self._axis(code, value)
+        elif kind == b"EV_KEY" and code in (b"BTN_TOOL_PEN", b"BTN_TOOL_RUBBER"):
+            self._pen = value == b"DOWN" or (self._panel.pen and self._panel.slot is None)
         elif kind == b"EV_KEY" and code == b"BTN_TOUCH" and self._panel.slot is None:
             if not self._panel.lists:
                 self._contact(value == b"DOWN")
@@ -196,7 +206,9 @@ class TouchReader:
         self._follow_slot(code, value)
         many = self._panel.slot is not None
         if many and code == b"ABS_MT_TOOL_TYPE":
-            if value == b"MT_TOOL_PALM" or _number(value) == PALM:
+            tool = _number(value)
+            self._current().pen = value == b"MT_TOOL_PEN" or tool == PEN
+            if value == b"MT_TOOL_PALM" or tool == PALM:
                 self._end("cancel")
             return
         number = _number(value)
@@ -275,8 +287,8 @@ class TouchReader:
         elif slot.down and slot.x is not None and slot.y is not None:
             if slot.fresh:
                 # It began and ended within one report.
-                self._ended.append((self._slot, "down", slot.x, slot.y))
-            self._ended.append((self._slot, kind, slot.x, slot.y))
+                self._ended.append((self._slot, "down", slot.x, slot.y, slot.pen))
+            self._ended.append((self._slot, kind, slot.x, slot.y, slot.pen))
         slot.down = slot.fresh = False
 
     def _report(self, stamp: Stamp) -> list[Touch | Gap]:
@@ -297,11 +309,11 @@ class TouchReader:
         if self._listed is not None:
             self._assign(self._listed)
             self._listed = None
-        found += [self._touch(stamp, kind, pointer, x, y) for pointer, kind, x, y in self._ended]
+        found += [self._touch(stamp, *ended) for ended in self._ended]
         self._ended.clear()
         for pointer, slot in self._slots.items():
             if slot.down and (slot.fresh or slot.moved) and slot.x is not None and slot.y is not None:
-                found.append(self._touch(stamp, "down" if slot.fresh else "move", pointer, slot.x, slot.y))
+                found.append(self._touch(stamp, pointer, "down" if slot.fresh else "move", slot.x, slot.y, slot.pen))
                 slot.fresh = False
             slot.moved = False
         return found
@@ -310,16 +322,17 @@ class TouchReader:
         """Cancel the contacts that were reported: whether they still touch cannot be known."""
         for pointer, slot in self._slots.items():
             if slot.down and not slot.fresh and slot.x is not None and slot.y is not None:
-                self._ended.append((pointer, "cancel", slot.x, slot.y))
-        found: list[Touch | Gap] = [
-            self._touch(stamp, kind, pointer, x, y) for pointer, kind, x, y in self._ended if kind != "down"
-        ]
+                self._ended.append((pointer, "cancel", slot.x, slot.y, slot.pen))
+        found: list[Touch | Gap] = [self._touch(stamp, *ended) for ended in self._ended if ended[1] != "down"]
         self._ended.clear()
+        pens = [pointer for pointer, slot in self._slots.items() if slot.pen]
         self._slots.clear()
+        for pointer in pens:
+            self._slots.setdefault(pointer, _Slot()).pen = True
         self._listed, self._place = None, (None, None)
         return found
 
-    def _touch(self, stamp: Stamp, kind: TouchKind, pointer: int, x: int, y: int) -> Touch:
+    def _touch(self, stamp: Stamp, pointer: int, kind: TouchKind, x: int, y: int, pen: bool) -> Touch:
         natural = self._natural()
         width, height = natural.width, natural.height
         across, down = self._panel.x.scale(x, width), self._panel.y.scale(y, height)
@@ -330,7 +343,7 @@ class TouchReader:
             across, down = width - across, height - down
         elif rotation == 3:
             across, down = height - down, across
-        return Touch(stamp, kind, pointer, across, down, rotation)
+        return Touch(stamp, kind, pointer, across, down, rotation, pen or self._pen)
 
 
 def _time_ns(event: re.Match[bytes]) -> int:

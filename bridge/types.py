@@ -203,7 +203,7 @@ class LogEntry:
 @dataclass(frozen=True, slots=True)
 class Touch:
     """One contact of one finger, in screen pixels of `rotation`: the last that was known at that moment, which may be
-    of before the screen turned. None where there is but one."""
+    of before the screen turned. None where there is but one. `pen` says that it is the contact of one."""
 
     stamp: Stamp
     kind: TouchKind
@@ -211,6 +211,7 @@ class Touch:
     x: float
     y: float
     rotation: Rotation | None = None
+    pen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

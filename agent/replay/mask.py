@@ -14,6 +14,7 @@ from agent.privacy import Rules, Span, starred, torn
 from agent.replay.behind import Behind
 from agent.replay.canvas import covered
 from agent.replay.changes import altered, lively, moved, unsettled
+from agent.replay.fingers import Fingers, dragged, moves
 from agent.replay.motion import AWAY_NS, LATE_NS, SETTLING_NS, Motion, enclosed, passed, returned, still
 from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans
@@ -41,15 +42,17 @@ _EVERYWHERE = Bounds(-(2**31), -(2**31), 2**31, 2**31)
 @dataclass(frozen=True, slots=True)
 class _Silent:
     """Where no touch may be told, by what was known at `mono_ns`, and how the screen was turned then (None: not known);
-    it holds for touches up to `back_ns` earlier, too."""
+    it holds for touches up to `back_ns` earlier, too. `inked` are the places where a pen's stroke says what was
+    written."""
 
     mono_ns: int
     zones: tuple[Bounds, ...]
     back_ns: int = SLOW_DUMP_NS
     rotation: Rotation | None = None
+    inked: tuple[Bounds, ...] = ()
 
     def alike(self, other: _Silent) -> bool:
-        return (self.zones, self.back_ns, self.rotation) == (other.zones, other.back_ns, other.rotation)
+        return replace(self, mono_ns=other.mono_ns) == other
 
 
 class Masker:
@@ -82,6 +85,7 @@ class Masker:
         self._touched: tuple[Hierarchy, tuple[Bounds, ...]] | None = None
         self._behind = Behind()
         self._motion = Motion()
+        self._fingers = Fingers()
         self._shown: Canvas | None = None
         self._looked: Canvas | None = None
         self._steady: Canvas | None = None
@@ -148,6 +152,10 @@ class Masker:
             # The app's opening is drawn over what was there, by a tree that shows it in its place already; so is a
             # screen over one that no dump told of.
             return self._blocked(s, dpi, "settling")
+        until_ns = s.frame.stamp.mono_ns + s.frame.bound_ns
+        fingers = self._fingers.since(drawn_ns, until_ns)
+        if fingers and moves(fingers, drawn_ns, until_ns, [*past, *found], s.frame.rotation, size, dpi):
+            return self._blocked(s, dpi, "settling")
         moving = moved(found)
         if moving is None:
             return self._blocked(s, dpi, "unstable")
@@ -167,7 +175,10 @@ class Masker:
             return self._blocked(s, dpi, "secure")
         private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for x in (*late, *found) for p in x.private]
         behind = [cover for x in found for cover in self._behind.covers(x, canvas)]
-        covers = tuple(dict.fromkeys((*(c for x in around for c in x.covers), *private, *moving, *behind, *settling)))
+        taken = dragged(fingers, drawn_ns, until_ns, around, size, dpi)
+        covers = tuple(
+            dict.fromkeys((*(c for x in around for c in x.covers), *private, *moving, *behind, *settling, *taken))
+        )
         masked = canvas.masked([cover.bounds for cover in covers], self._width)
         nodes = tuple(_told(node, canvas) for node in last.nodes)
         return MaskedSnapshot(
@@ -271,13 +282,14 @@ class Masker:
         after: Rotation | None = None
         slack_ns = SLOW_DUMP_NS
         for silent in self._silent:
+            here = (*silent.zones, *silent.inked) if t.pen else silent.zones
             if silent.mono_ns <= t.stamp.mono_ns:
-                last = silent.zones
+                last = here
                 before = before if silent.rotation is None else silent.rotation
                 continue
             after = silent.rotation if after is None else after
             if silent.mono_ns <= t.stamp.mono_ns + min(slack_ns, silent.back_ns):
-                zones.append(silent.zones)
+                zones.append(here)
             slack_ns = TOUCH_SLACK_NS
         zones.append(last)
         if t.rotation is not None and any(known not in (None, t.rotation) for known in (before, after)):
@@ -286,9 +298,14 @@ class Masker:
         hidden = any(b.contains(t.x, t.y) or b.contains(t.x - 1, t.y - 1) for zone in zones for b in zone)
         return None if hidden else t
 
+    def finger(self, t: Touch, dpi: int) -> None:
+        """A finger did this on a screen of `dpi`, told or not: what it drags is covered where no dump tells of it."""
+        self._fingers.note(t, dpi)
+
     def away(self, since: Stamp) -> None:
         """Nothing of the screen is known from `since` to the next snapshot: neither where to touch nor what moved."""
         self._motion.forget()
+        self._fingers.forget()
         self._behind.forget()
         self.blind(since)
 
@@ -353,7 +370,7 @@ class Masker:
         while len(self._surveys) > KEPT_SURVEYS:
             del self._surveys[next(iter(self._surveys))]
         if not self._silent or self._silent[-1].mono_ns < tree.stamp.mono_ns:
-            self._hush(_Silent(tree.stamp.mono_ns, found.silent, rotation=tree.rotation))
+            self._hush(_Silent(tree.stamp.mono_ns, found.silent, rotation=tree.rotation, inked=found.inked))
         return found
 
     def _judged(self, tree: Hierarchy, size: Size, dpi: int) -> Survey:

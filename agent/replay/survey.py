@@ -23,6 +23,8 @@ MAX_FRAME = 8
 # Beside how many views a container's words are looked for, and in how many pieces.
 MAX_TOLD, MAX_PARTS = 32, 24
 OUTERMOST = 2
+# A pen writes into a field from where it comes down so near to it (AOSP InputMethod handwriting bounds), in dp.
+PEN_DP = 40
 _NO_RULES = Rules()
 _NAMED = NodeFlag.CLICKABLE | NodeFlag.LONG_CLICKABLE | NodeFlag.CHECKABLE | NodeFlag.SCROLLABLE | NodeFlag.FOCUSED
 _CURSOR = NodeFlag.FOCUSED | NodeFlag.SELECTED | NodeFlag.CHECKED
@@ -48,7 +50,7 @@ class Survey:
     `hard` those of them that no later screen may show either, `texts` what the level hides without
     its having been typed, `ruled` what a user's rule does. `drawn` is where
     words and pictures are for sure, `frames` tells the kinds of windows apart. `rows` are the app's
-    views, judged.
+    views, judged. `inked` is where a pen writes into private inputs, `buttons` whether the navigation bar has some.
     """
 
     package: str
@@ -68,6 +70,8 @@ class Survey:
     drawn: tuple[Bounds, ...]
     frames: frozenset[str]
     rows: tuple[Row, ...]
+    inked: tuple[Bounds, ...]
+    buttons: bool
 
 
 @dataclass(slots=True)
@@ -221,6 +225,8 @@ def survey(
         drawn=tuple(row.bounds for row in rows if _draws(row)),
         frames=frozenset(map(_frame, windows.own)),
         rows=tuple(rows),
+        inked=tuple(_around(row.bounds, PEN_DP * dpi // 160) for row in rows if row.typed and row.hidden),
+        buttons=windows.buttons,
     )
 
 
@@ -271,6 +277,10 @@ def _keys(labels: list[Bounds], whole: Bounds) -> list[Bounds]:
         x, y = (b.left + b.right) // 2, (b.top + b.bottom) // 2
         keys.append(Bounds(x - across, y - down, x + across, y + down).union(b).intersect(whole))
     return keys
+
+
+def _around(b: Bounds, by: int) -> Bounds:
+    return Bounds(b.left - by, b.top - by, b.right + by, b.bottom + by)
 
 
 def _step(places: list[int], least: int) -> int:

@@ -30,6 +30,7 @@ REASONS: Mapping[str, str] = {
     "navigation-bar": "where the navigation bar or a keyboard may lie over the app",
     "moving": "private views moved around here between the two dumps",
     "settling": "a private view has just come and may still be sliding in",
+    "dragged": "a finger may have magnified, dragged or stretched a private view here",
     "behind": "a private view of the screen before may be seen around this window",
     "no-tree": "there is no view tree for the picture",
     "rotation": "picture and view tree were turned differently",

@@ -18,6 +18,7 @@ PICTURES = ("ImageView", "ImageButton", "SurfaceView", "TextureView", "WebView")
 _STATUS_BAR_DP = _NAVIGATION_BAR_DP = 48
 # AOSP status_bar_height is 24 dp, the bar of gestures is 16 dp high on some phones.
 _LEAST_BAR_DP = 16
+_BUTTONS = frozenset(("com.android.systemui:id/back", "com.android.systemui:id/recent_apps"))
 _GROUNDS = "android:id/statusBarBackground", "android:id/navigationBarBackground"
 # A keyboard with its suggestions and key previews, over a navigation bar.
 _KEYBOARD_DP = 420
@@ -31,13 +32,15 @@ class Windows:
     """The windows of one dump.
 
     `package` is whose windows `own` are ("" when there is none). `covers` is what hides everything else: the area
-    outside the app and what foreign windows draw. `silent` are the places where a touch says what was typed.
+    outside the app and what foreign windows draw. `silent` are the places where a touch says what was typed. `buttons`
+    says that the navigation bar has some: then no gesture takes the app from the screen.
     """
 
     package: str
     own: tuple[Node, ...]
     covers: tuple[MaskRect, ...]
     silent: tuple[Bounds, ...]
+    buttons: bool = False
 
 
 def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int, *, keyboard: bool = False) -> Windows:
@@ -54,9 +57,11 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int, *, keybo
     own = tuple(root for root, name in owners if target and name == target and reach(root, whole))
     covers = [MaskRect(b, "block", "outside-app") for b in outside([r.bounds.intersect(whole) for r in own], whole)]
     silent: list[Bounds] = []
+    buttons = False
     for root, name in owners:
         if target and name == target:
             continue
+        buttons = buttons or any(node.resource_id in _BUTTONS for node in root.walk())
         rule = "keyboard" if is_keyboard(name) else "system-ui" if name in _SHEETS else "other-app"
         drawn = _drawn(root, name, whole)
         above = _PREVIEW_DP * dpi // 160 if rule == "keyboard" else 0
@@ -82,7 +87,7 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int, *, keybo
             silent.append(keys)
         covers.append(MaskRect(Bounds(0, 0, screen.width, strip), "block", "status-bar"))
         covers.append(MaskRect(below, "block", "navigation-bar"))
-    return Windows(target if own else "", own, tuple(covers), tuple(silent))
+    return Windows(target if own else "", own, tuple(covers), tuple(silent), buttons)
 
 
 def _typing(own: tuple[Node, ...]) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from agent.model import Snapshot
+from agent.replay.fingers import RULE as DRAGGED
 from agent.replay.motion import LATE_NS, SETTLING_NS, enclosed, still
 from agent.runtime.outage import Outages, Patience
 from agent.settings import Capture
@@ -117,6 +118,7 @@ class CaptureLoop:
         self._touched_ns = -TOUCH_TAIL_NS
         self._looked_ns = 0
         self._unsettled_ns = -SETTLING_TAIL_NS
+        self._hidden = False
         self._changed_ns = 0
         self._told: int | None = None
         self._moved_ns = 0
@@ -130,8 +132,9 @@ class CaptureLoop:
         self._wake.set()
 
     def masked(self, blocked: str) -> None:
-        """What was yielded is masked, "" or why all of it is covered: while it settles and a while after, look at the
-        touch rate."""
+        """What was yielded is masked, "" or why all of it is covered, or a part for a finger: while it settles and a
+        while after, look at the touch rate; while either lasts, yield it again."""
+        self._hidden = blocked in ("settling", DRAGGED)
         if blocked == "settling":
             self._unsettled_ns = self._clock.now().mono_ns
             self._wake.set()
@@ -186,6 +189,7 @@ class CaptureLoop:
                     since = frame.stamp
                 held = _held(frame, started)
                 changed = frame.digest != shown
+                settled = settled and not self._hidden
                 if not changed or frame.stamp.mono_ns < resumed_ns:
                     # What is told is that the screen shows it still.
                     frame = _still(frame, until)

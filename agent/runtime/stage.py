@@ -38,6 +38,7 @@ from agent.model import (
 )
 from agent.privacy import Rules
 from agent.replay.canvas import canvas
+from agent.replay.fingers import RULE as DRAGGED
 from agent.replay.mask import Masker
 from agent.replay.recorder import HOST_SET, SETTLE_MS, Item, Recorder
 from agent.runtime.status import DeviceStatus
@@ -61,7 +62,7 @@ WITHOUT_RELAY = frozenset(("logger-silenced", "raw-events-only"))
 # What comes by another way than from the device.
 Posted = Relayed | Marker
 # A snapshot comes with the call that frees the capture lane to take the next one, and that is told why all of it was
-# covered, "" if it was not.
+# covered, or a part for what a finger does, "" if nothing was.
 StageItem = (
     tuple[Snapshot, Callable[[str], None]]
     | Hierarchy
@@ -219,13 +220,16 @@ class Stage:
         self._tighten()
         self._mind_host()
         for item in items:
+            if isinstance(item, Touch) and self._masker is not None:
+                # Also while nothing is to be captured: it may be on the glass still when it is again.
+                self._masker.finger(item, self._dpi)
             if isinstance(item, tuple):
                 snapshot, free = item
-                blocked = ""
+                hidden = ""
                 try:
-                    blocked = self._snapshot(snapshot)
+                    hidden = self._snapshot(snapshot)
                 finally:
-                    free(blocked)
+                    free(hidden)
             elif isinstance(item, Hierarchy):
                 self._views(item)
             elif isinstance(item, Looked):
@@ -358,7 +362,8 @@ class Stage:
         self._status.hierarchies += snapshot.after is not None
         masked = masker.snapshot(snapshot, picture, self._dpi)
         self._show(masked)
-        return masked.blocked
+        passing = any(cover.rule == DRAGGED for cover in masked.covers)
+        return masked.blocked or (DRAGGED if passing else "")
 
     def _decoded(self, frame: Frame) -> Canvas:
         """The frame's canvas, that of the last one again when it has the same bytes: while views settle a screen that

@@ -63,7 +63,7 @@ TREES: tuple[Trees, ...] = ("prompt", "slow", "failing", "active", "lagging")
 LEVELS: tuple[MaskLevel, ...] = ("medium", "conservative")
 WORLDS = tuple(hazards.HAZARDS)
 # A dump of the active window tells nothing of a notification over it; the product's own source dumps all windows.
-UNTOLD = frozenset((("notices", "active"),))
+UNTOLD = frozenset((("notices", "active"), ("floating", "active")))
 SCREENS = ((Size(360, 800), 160), (Size(432, 960), 210), (Size(540, 1104), 240))
 SERIAL = "emulated-1"
 PRIORITIES = "??VDIWEFS"

@@ -133,6 +133,8 @@ class Autopilot:
                 self._world.act(f"key:{value}")
         elif name == "do":
             self._world.act(value)
+        elif name == "drag":
+            self._drag(value, now)
         elif name == "fling":
             self._fling(now, -1 if value == "back" else 1)
 
@@ -154,6 +156,31 @@ class Autopilot:
         for index in range(steps + 1):
             kind = "down" if index == 0 else "up" if index == steps else "move"
             self._moves.append((now + index * 20_000_000, kind, x, start - way * span * index / steps))
+        self.due_ns = now
+
+    def _drag(self, what: str, now: int) -> None:
+        """`NAME DX DY HOLD`: a finger comes down on a view, or at a side or the foot of the screen, holds for so many
+        seconds and goes so many dp."""
+        target, dx, dy, hold = what.split()
+        size, scale = self._world.size, self._world.scale
+        places = {
+            "foot": (size.width * 0.5, size.height - 8 * scale),
+            "left": (6 * scale, size.height * 0.5),
+            "right": (size.width - 6 * scale, size.height * 0.5),
+        }
+        bounds = self._world.find(target)
+        if target in places:
+            x, y = places[target]
+        elif bounds is not None:
+            x, y = bounds.left + bounds.width * 0.5, bounds.top + bounds.height * 0.5
+        else:
+            return
+        steps, after = 16, now + int(float(hold) * 1e9)
+        self._moves = [(now, "down", x, y)]
+        for index in range(1, steps + 1):
+            far = index / steps * scale
+            self._moves.append((after + index * 30_000_000, "move", x + float(dx) * far, y + float(dy) * far))
+        self._moves.append((after + 900_000_000, "up", x + float(dx) * scale, y + float(dy) * scale))
         self.due_ns = now
 
     def _delay(self, seconds: float) -> int:

@@ -17,6 +17,7 @@ ACCOUNTS = "com.google.android.gms"
 CHAT_ROWS, CHAT_STEP, CHAT_EVERY = 30, 76, 3
 STEPS, FOLD_DP = 3, 140
 PAGES, PAGE_DP = 4, 300
+FLOAT_DP = 160, 100
 _LOGIN = ("wait 0.3", "launch", "wait 1", "tap permission", "wait 0.4", "do signin", "wait 0.6")
 
 
@@ -94,6 +95,19 @@ HAZARDS: dict[str, tuple[str, ...]] = {
     ),
     "unfolding": _often(
         "do go:folds", "wait 0.9", "do fold", "wait 1.1", "do fold", "wait 0.6", "do fold", "wait 0.8",
+    ),
+    "gestures": _often(
+        "do fill", "do go:checkout", "wait 0.9", "tap card-number", "wait 0.6", "drag card-number 70 0 0.4", "wait 0.8",
+        "drag card-number 20 150 0.5", "wait 0.9", "tap key:done", "wait 0.5", "drag foot 10 -260 0", "wait 1.1",
+        "drag left 150 0 0", "wait 1.2", "drag right -150 10 0", "wait 0.8", "do forget", "do go:list", "wait 0.6",
+    ),
+    "floating": _often(
+        "do go:list", "do float", "wait 1.2", "drag player 20 260 0.1", "wait 1.3", "drag player 120 -60 0", "wait 0.4",
+        "drag player -140 120 0.2", "wait 1.6", "do sink", "wait 0.9",
+    ),
+    "stretching": _often(
+        "do go:chat", "wait 0.7", "drag conversations 0 200 0", "wait 1", "fling", "wait 0.5", "fling back", "wait 0.3",
+        "fling back", "wait 1.3", "drag conversations 5 120 0.1", "wait 0.4", "do go:list", "wait 0.6",
     ),
     "still-login": ("wait 0.3", "launch", "wait 1", "tap permission", "wait 0.4"),
     "still-checkout": (*_LOGIN, "do fill", "do go:checkout"),
@@ -225,6 +239,14 @@ def mail(width: float, height: float) -> Window:
         upper = 60.0 + row * 60
         root.add(shop.text(subject, (20, upper, width - 20, upper + 50), 16, res=f"{MAIL}:id/subject"))
     return Window(MAIL, root)
+
+
+def player(width: float, height: float, at: tuple[float, float]) -> Window:
+    """Another app's small window, somewhere over all others: its picture in picture."""
+    left, top = at
+    box = (left, top, left + FLOAT_DP[0], top + FLOAT_DP[1])
+    root = View(box, "android.widget.FrameLayout", "card", "#ffffff", res=f"{MAIL}:id/player", tap="player")
+    return Window(MAIL, root.add(shop.text(SUBJECTS[0], (left + 8, top + 8, left + 150, top + 40), 14)))
 
 
 def recents(width: float, height: float) -> Window:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from bridge.emulated.clock import DeviceClock
 from bridge.emulated.logd import Record
-from bridge.emulated.world import hazards, paint, shop, system
+from bridge.emulated.world import grip, hazards, paint, shop, system
+from bridge.emulated.world.grip import Grip
 from bridge.emulated.world.views import View, Window, dump, place
 from bridge.emulated.world.world import FRAME_NS, World
 from bridge.types import Bounds, Rotation, Size
@@ -24,6 +25,8 @@ MAX_SCENES = 256
 SLIDE_S, KEYBOARD_S, NOTICE_S, TURN_S, SWITCH_S = 0.35, 0.25, 0.3, 0.4, 0.3
 # AOSP android.view.animation and layout transitions: 300 ms.
 FOLD_S = 0.3
+# AOSP EdgeEffect.
+ABSORB_S = 0.4
 PREVIEW_NS = 70_000_000
 PAGE_S, PAGE_MOVE_S = 1.6, 0.35
 # How long after an app switch has begun to be drawn the tree still shows the app.
@@ -75,6 +78,8 @@ class LivelyWorld(World):
         self._preview: tuple[str, tuple[float, float, float, float]] | None = None
         self._leaving: dict[str, Window] = {}
         self._turned: NDArray[np.uint8] | None = None
+        self._grip: Grip | None = None
+        self._float: tuple[float, float] | None = None
         self._frame_ns = 0
         self._page_ns = 0
         super().__init__(clock, size, density, scenario, seed, log, autopilot)
@@ -143,6 +148,8 @@ class LivelyWorld(World):
             if self._dialog and self._front == "app":
                 make = hazards.accounts if self._dialog == "accounts" else hazards.coupon
                 shown.append(make(width, height))
+            if self._float is not None:
+                shown.append(hazards.player(width, height, self._float))
             return shown
         cover = hazards.mail if self._over == "mail" else hazards.recents
         bars = [system.status_bar(width, self._clock_text()), system.navigation_bar(width, height)]
@@ -182,6 +189,14 @@ class LivelyWorld(World):
                 name.removesuffix("-out")
             ]
             moved.append(_shifted(window, *way))
+        if self._grip is not None:
+            moved = grip.drawn(self._grip, moved, self._dp(), self._clock.boot_ns(), _shifted)
+        if "absorb" in self._moving:
+            by = grip.STRETCH * (1 - self._share("absorb")) * (1 if self._state.scroll <= 0 else -1)
+            moved = [
+                replace(window, root=grip.stretched(window.root, by)) if window.package == shop.PACKAGE else window
+                for window in moved
+            ]
         if self._preview is not None:
             label, box = self._preview
             bubble = View(box, "android.widget.TextView", "key", "#ffffff", label, font=24, align="center")
@@ -200,13 +215,19 @@ class LivelyWorld(World):
                     self._old = None
                 if name == "turn":
                     self._turned = None
+            self._loosen()
             self._changed()
+        if self._grip is not None and not self._grip.loose and now >= self._frame_ns:
+            # A magnifier comes up without the finger's moving.
+            self._frame_ns = now + FRAME_NS
+            if self._grip.kind == "text":
+                self._changed()
         if self._front == "app" and self._state.screen == "carousel" and now >= self._page_ns:
             self._turn_page(now)
 
     def next_due_ns(self) -> int | None:
         times = [super().next_due_ns()]
-        if self._moving:
+        if self._moving or self._grip is not None:
             times.append(self._frame_ns)
         if self._front == "app" and self._state.screen == "carousel":
             times.append(self._page_ns)
@@ -215,9 +236,67 @@ class LivelyWorld(World):
     def touch(self, kind: str, pointer: int, x: float, y: float, injected: bool = True) -> None:
         if kind == "down" and self.keyboard_shown:
             self._press(x, y)
-        super().touch(kind, pointer, x, y, injected)
+        if kind == "down" and not injected and pointer == 0:
+            self._hold(x / self.scale, y / self.scale)
+        held = self._grip if not injected and pointer == 0 else None
+        if held is None or held.loose or held.kind == "list":
+            super().touch(kind, pointer, x, y, injected)
+        else:
+            for callback in list(self.on_touch):
+                callback(kind, pointer, x, y)
+        if held is not None and not held.loose:
+            self._drag(held, kind, x / self.scale, y / self.scale)
         if kind in ("up", "cancel") and self._preview is not None:
             self._later(PREVIEW_NS / 1e9, self._release)
+
+    def _hold(self, x: float, y: float) -> None:
+        over = self._front != "app" or self._over or self._dialog
+        scroll, limit = self._state.scroll, self._scroll_range()
+        held = None if over else grip.taken(self.windows(), x, y, self._dp(), scroll <= 0, scroll >= limit)
+        self._moving.pop("grip", None)
+        self._grip = held
+        if held is not None:
+            held.since_ns = self._frame_ns = self._clock.boot_ns()
+
+    def _drag(self, held: Grip, kind: str, x: float, y: float) -> None:
+        held.dx, held.dy = x - held.x, y - held.y
+        if kind in ("up", "cancel"):
+            held.dropped = held.dx, held.dy
+            held.loose = True
+            self._move("grip", held.seconds)
+        self._changed()
+
+    def _loosen(self) -> None:
+        """What was let go is on its way back, or to a side of the screen, and its tree follows at the end."""
+        held = self._grip
+        if held is None or not held.loose:
+            return
+        held.share = 1 - self._share("grip")
+        if held.kind == "window" and self._float is not None:
+            width, height = self._dp()
+            across, down = held.dropped
+            left, top = self._float[0] + across, self._float[1] + down
+            wide, high = hazards.FLOAT_DP
+            end = (
+                12.0 if left + wide / 2 < width / 2 else width - wide - 12.0,
+                min(max(60.0, top), height - high - 60),
+            )
+            held.share = 1.0
+            gone = self._share("grip")
+            if "grip" not in self._moving:
+                self._float = end
+            else:
+                held.dx, held.dy = across + (end[0] - left) * gone, down + (end[1] - top) * gone
+        if "grip" not in self._moving:
+            self._grip = None
+
+    def _scroll_to(self, offset: float) -> None:
+        limit = self._scroll_range()
+        inside = 0 < self._state.scroll < limit
+        super()._scroll_to(offset)
+        if self._fling is not None and inside and not 0 < self._state.scroll < limit:
+            # What is left of its speed stretches what it ran into.
+            self._move("absorb", ABSORB_S)
 
     def act(self, action: str) -> None:
         name, _, value = action.partition(":")
@@ -244,6 +323,10 @@ class LivelyWorld(World):
         elif name == "fold":
             self._state.scroll = hazards.FOLD_DP - self._state.scroll
             self._move("fold", FOLD_S)
+        elif name == "float":
+            self._float = 12.0, 120.0
+        elif name == "sink":
+            self._float = None
         elif name == "show":
             # Leaves while the keyboard is up.
             self._go(value)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -87,7 +88,7 @@ def gaps(found: list[Touch | Gap]) -> list[str]:
 def test_panels() -> None:
     assert parse_panels(LISTING) == (
         Panel("/dev/input/event2", "fts_ts", Axis(-10, 1069), Axis(0, 4799), 3),
-        Panel("/dev/input/event7", "pen", Axis(0, 20000), Axis(0, 10000), None),
+        Panel("/dev/input/event7", "pen", Axis(0, 20000), Axis(0, 10000), None, pen=True),
     )
     assert parse_panels(LISTING.replace("\n", "\r\n")) == parse_panels(LISTING)
 
@@ -176,6 +177,44 @@ def test_a_palm_cancels(value: int | str) -> None:
     assert seen(found) == [("cancel", 0, 3, 4)]
     assert seen(feed(down(5, 6))) == [("down", 0, 5, 6)]
     assert seen(feed(lines(("MT_TOOL_TYPE", "MT_TOOL_FINGER"), ("MT_POSITION_X", 7)))) == [("move", 0, 7, 6)]
+
+
+def pens(found: list[Touch | Gap]) -> list[bool]:
+    return [touch.pen for touch in found if isinstance(touch, Touch)]
+
+
+@pytest.mark.parametrize("value", ["MT_TOOL_PEN", 1])
+def test_a_slot_keeps_the_tool_that_touches_it(value: int | str) -> None:
+    feed = reader().feed
+    assert pens(feed(down(3, 4) + lines(("MT_TRACKING_ID", -1)))) == [False, False]
+    told = ("MT_TRACKING_ID", 8), ("MT_TOOL_TYPE", value), ("MT_POSITION_X", 9)
+    assert pens(feed(lines(*told) + lines(("MT_TRACKING_ID", -1)))) == [True, True]
+    # The kernel does not say again what is so.
+    assert pens(feed(down(5, 6))) == [True]
+    feed(line("EV_SYN", "SYN_DROPPED", 0, 40) + line("EV_SYN", "SYN_REPORT", 0, 50))
+    assert pens(feed(down(5, 6, slot=0) + down(5, 6, slot=1))) == [True, False]
+    assert pens(feed(lines(("MT_SLOT", 0), ("MT_TRACKING_ID", -1)) + lines(("MT_TOOL_TYPE", 0)) + down(1, 1))) == [
+        True, False,
+    ]  # fmt: skip
+
+
+def test_a_listing_may_say_that_a_pen_touched_last() -> None:
+    tool = "    ABS_MT_TOOL_TYPE     : value 1, min 0, max 2, fuzz 0, flat 0, resolution 0"
+    slot = next(one for one in LISTING.splitlines() if "ABS_MT_SLOT" in one)
+    (panel, *_) = parse_panels(LISTING.replace(slot, f"{slot}\n{tool}"))
+    assert panel.pen
+    feed = reader(panel).feed
+    assert pens(feed(down(3, 4))) == [True]
+    assert pens(feed(down(3, 4, slot=1))) == [False]
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_on_a_panel_without_slots_keys_tell_of_a_pen(always: bool) -> None:
+    feed = reader(replace(SINGLE, pen=always)).feed
+    stroke = lines(("X", 5), ("Y", 6), ("BTN_TOUCH", "DOWN")) + lines(("BTN_TOUCH", "UP"))
+    assert pens(feed(stroke)) == [always, always]
+    assert pens(feed(lines(("BTN_TOOL_PEN", "DOWN")) + stroke)) == [True, True]
+    assert pens(feed(lines(("BTN_TOOL_PEN", "UP")) + stroke)) == [always, always]
 
 
 def test_one_finger_panel() -> None:

@@ -53,6 +53,14 @@ def test_a_window_over_the_app_comes_from_the_nearer_edge() -> None:
     assert cover.bounds.bottom == 2400
 
 
+def test_a_small_window_of_another_app_is_anywhere_between_two_of_its_places() -> None:
+    high = view(700, 300, 1000, 500, text="Watching", package="com.example.video")
+    low = view(700, 1900, 1000, 2100, text="Watching", package="com.example.video")
+    before, after = surveyed(app(TITLE), status_bar(), high), surveyed(app(TITLE), status_bar(), low)
+    assert Bounds(700, 300, 1000, 2100) in [cover.bounds for cover in unsettled([before, after], SCREEN)]
+    assert unsettled([after, after], SCREEN) == []
+
+
 def test_what_moved_in_a_list_blocks_the_list_over_all_dumps() -> None:
     assert moved([surveyed(app(TITLE, CARD), status_bar())] * 3) == []
     assert moved([surveyed(app(TITLE, CARD), status_bar()), surveyed(app(TITLE), status_bar())]) is None

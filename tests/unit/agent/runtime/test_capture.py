@@ -392,6 +392,25 @@ def test_while_a_screen_opens_it_is_looked_at_at_the_touch_rate() -> None:
     assert gaps_ms == [200] * 11 + [2000]
 
 
+@pytest.mark.parametrize(("hidden", "again"), [("settling", True), ("dragged", True), ("unstable", False)])
+def test_what_was_hidden_for_a_while_is_told_again_until_it_is_seen(hidden: str, again: bool) -> None:
+    script = Script([1] * 200, [10])
+    script.clock.step_ns = 1000
+    loop = CaptureLoop(script, script, script.clock, Capture(), lambda item: masked(item), wake=script.clock)
+    shown_ns = 4_000_000_000
+
+    def masked(item: Snapshot | Hierarchy | Gap) -> None:
+        if isinstance(item, Snapshot):
+            script.emitted.append(item)
+            loop.masked(hidden if item.frame.stamp.mono_ns < shown_ns else "")
+
+    script.stop = loop.stop
+    loop.run()
+    last = [item.frame.stamp.mono_ns for item in script.emitted if isinstance(item, Snapshot)][-1]
+    assert (last >= shown_ns) == again
+    assert last < shown_ns + 1_500_000_000
+
+
 def test_without_pictures_each_new_dump_is_told() -> None:
     script = Script([], [10, 10, BridgeTimeout("s", "dump", "late"), 11, 11])
     emitted: list[Snapshot | Hierarchy | Gap] = []

@@ -287,6 +287,28 @@ def test_no_touch_is_told_before_the_first_dump() -> None:
     assert bench.status.losses == {"touch: where typing would show": 2}
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_finger_that_drags_the_app_off_is_known_even_if_it_came_while_stopped(stopped: bool) -> None:
+    gate = Gate()
+    bench = Bench(gate=gate)
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(10.5), SESSION, "device-a", "m-1")])
+
+    def blocked(tenth: int) -> int:
+        before = bench.status.blocked
+        bench.stage.process([bench.snapshot(tenth / 10)])
+        return bench.status.blocked - before
+
+    assert [blocked(tenth) for tenth in range(110, 121, 2)][-2:] == [0, 0]
+    if stopped:
+        gate.stop()
+    bench.stage.process([Touch(at(12.1), "down", 0, 60, 239), Touch(at(12.2), "move", 0, 60, 100)])
+    gate.start()
+    assert [blocked(tenth) for tenth in (123, 125)] == [1, 1]
+    bench.stage.process([Touch(at(12.6), "up", 0, 60, 100)])
+    assert [blocked(tenth) for tenth in range(127, 140, 2)] == [1, 1, 1, 0, 0, 0, 0]
+
+
 def test_an_event_held_for_a_fuller_one_comes_out_when_no_line_follows() -> None:
     bench = Bench()
     bench.stage.attach(bench.device)

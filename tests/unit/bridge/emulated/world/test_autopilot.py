@@ -57,6 +57,20 @@ def test_what_is_not_there_is_not_tapped() -> None:
     assert pilot.user.due_ns is None
 
 
+@pytest.mark.parametrize(("target", "x", "y"), [("foot", 270, 1189.5), ("left", 7.9, 600), ("right", 532.1, 600)])
+def test_a_drag_goes_so_far_from_a_view_or_an_edge(target: str, x: float, y: float) -> None:
+    pilot = Pilot(*LOGIN, "drag email 20 -40 0.5", "drag nothing 1 1 0", f"drag {target} 16 32 0")
+    pilot.go()
+    where = pilot.world.find("email")
+    assert where is not None
+    kinds = [kind for kind, _, _ in pilot.touches]
+    assert kinds == ["down", *["move"] * 16, "up"] * 2
+    first, *_, last = pilot.touches[:18]
+    assert last[1:] == pytest.approx((first[1] + 26.25, first[2] - 52.5))
+    assert where.contains(*first[1:])
+    assert pilot.touches[18][1:] == pytest.approx((x, y), abs=0.1)
+
+
 def test_typing_is_done_on_the_keyboard_as_far_as_it_has_the_key() -> None:
     pilot = Pilot(*LOGIN, "tap email", f"type {EMAIL}A", "tap key:done")
     pilot.go()
@@ -134,6 +148,7 @@ def test_every_step_of_every_scenario_is_known() -> None:
         "tap",
         "type",
         "fling",
+        "drag",
         "do",
     ]
     for name, steps in SCENARIOS.items():

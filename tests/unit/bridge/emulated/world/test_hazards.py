@@ -29,6 +29,7 @@ def test_every_screen_shows_what_it_hides() -> None:
         shown |= words(shop.screen(state, 360, 800, body))
     for window in (hazards.mail, hazards.recents, hazards.accounts, hazards.coupon):
         shown |= words(window(360, 800).root)
+    assert words(hazards.player(360, 800, (12, 120)).root) & set(hazards.SUBJECTS)
     drafts = hazards.DRAFTS[:: hazards.CHAT_EVERY]
     assert {*drafts, *hazards.SUBJECTS, hazards.COUPON, hazards.SEAT, hazards.OWNER, hazards.WEB_WORDS} <= shown
     assert set(hazards.MESSAGES) <= shown

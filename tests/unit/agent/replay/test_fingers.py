@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.views import APP, DPI, EDIT, SCROLL, TEXT, app, still, touch, view
+
+from agent.model import MaskedSnapshot, MaskLevel
+from agent.replay.fingers import EDGE_NS, FLOAT_NS, INK_NS, LENS_NS, RULE, STRETCH_NS, Fingers
+from agent.replay.mask import Masker
+from bridge.types import Bounds, Node, NodeFlag, TouchKind
+
+OTHER = "com.example.video"
+SYSTEM = "com.android.systemui"
+WORDS = view(40, 200, 1040, 300, text="Your order")
+NOTE = view(40, 1000, 1040, 1120, EDIT, "ring twice", hint="Note", flags=NodeFlag.FOCUSED)
+IDLE = replace(NOTE, flags=NodeFlag.VISIBLE)
+
+
+def dp(length: float) -> float:
+    return length * DPI / 160
+
+
+class Hand:
+    """A masker and a finger: what is masked while it is down and after."""
+
+    def __init__(self, *roots: Node, level: MaskLevel = "medium") -> None:
+        self.roots = roots
+        self.masker = Masker(level, APP)
+        self.look(0)
+        self.look(1)
+
+    def look(self, seconds: float, *roots: Node) -> MaskedSnapshot:
+        """The masked picture of that moment, of the usual windows or these."""
+        return self.masker.snapshot(*still(*(roots or self.roots), seconds=seconds), DPI)
+
+    def finger(self, *places: tuple[float, TouchKind, float, float], pen: bool = False) -> None:
+        for seconds, kind, x, y in places:
+            self.masker.finger(replace(touch(seconds, kind, x, y), pen=pen), DPI)
+
+    def swipe(self, start: tuple[float, float], end: tuple[float, float], seconds: float = 2) -> None:
+        """A finger comes down, goes there 0.1 s later and stays."""
+        self.finger((seconds, "down", *start), (seconds + 0.1, "move", *end))
+
+
+def taken(result: MaskedSnapshot) -> list[Bounds]:
+    return [cover.bounds for cover in result.covers if cover.rule == RULE]
+
+
+def player(left: int, top: int) -> Node:
+    words = view(left, top, left + 400, top + 60, text="Watching", package=OTHER)
+    return view(left, top, left + 400, top + 250, "android.widget.FrameLayout", children=[words], package=OTHER)
+
+
+EDGES = [
+    ((10, 1200), (400, 1200), True),
+    ((1070, 1200), (700, 1300), True),
+    ((500, 2390), (500, 1800), True),
+    ((500, 2390), (100, 2390), True),
+    # Out of the screen, up along the side, from further in.
+    ((1070, 1200), (1079, 1200), False),
+    ((10, 1200), (40, 700), False),
+    ((200, 1200), (700, 1200), False),
+    ((500, 2200), (500, 1500), False),
+]
+
+
+@pytest.mark.parametrize(("start", "end", "away"), EDGES)
+def test_a_gesture_of_the_systems_takes_the_app_along(
+    start: tuple[float, float], end: tuple[float, float], away: bool
+) -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.swipe(start, end)
+    assert hand.look(2.3).blocked == ("settling" if away else "")
+
+
+def test_the_app_is_back_some_time_after_the_finger_has_gone() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.swipe((10, 1200), (400, 1200))
+    hand.finger((2.5, "up", 400, 1200))
+    assert hand.look(2.4 + EDGE_NS / 1e9).blocked == "settling"
+    assert hand.look(2.6 + EDGE_NS / 1e9).blocked == ""
+
+
+def test_a_tap_at_the_edge_takes_nothing() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.finger((2, "down", 500, 2390), (2.1, "move", 505, 2390), (2.2, "up", 505, 2390))
+    assert hand.look(2.15).blocked == hand.look(2.3).blocked == ""
+
+
+def test_where_the_system_has_buttons_no_gesture_takes_the_app() -> None:
+    back = view(100, 2300, 300, 2400, "android.widget.ImageView", package=SYSTEM, resource_id=f"{SYSTEM}:id/back")
+    bar = view(0, 2300, 1080, 2400, "android.widget.FrameLayout", children=[back], package=SYSTEM)
+    hand = Hand(app(WORDS, IDLE), bar)
+    hand.swipe((10, 1200), (400, 1200))
+    assert hand.look(2.3).blocked == ""
+
+
+def test_a_small_window_of_another_app_is_anywhere_while_it_is_dragged() -> None:
+    hand = Hand(app(WORDS, IDLE), player(600, 1500))
+    assert hand.look(1.5).blocked == ""
+    hand.swipe((800, 1600), (300, 600))
+    assert hand.look(2.3).blocked == "settling"
+    hand.finger((2.5, "up", 300, 600))
+    assert hand.look(2.4 + FLOAT_NS / 1e9).blocked == "settling"
+    assert hand.look(2.6 + FLOAT_NS / 1e9).blocked == ""
+    hand.swipe((300, 600), (300, 900), 5)
+    assert hand.look(5.3).blocked == ""
+
+
+def test_on_a_split_screen_only_the_bar_between_two_apps_moves_them() -> None:
+    half = app(WORDS, bounds=(0, 0, 1080, 1200))
+    other = view(0, 1210, 1080, 2400, TEXT, text="Notes", package=OTHER)
+    hand = Hand(half, other)
+    hand.swipe((500, 1800), (500, 1500))
+    assert hand.look(2.3).blocked == ""
+    hand.finger((2.4, "up", 500, 1500))
+    hand.swipe((500, 1205), (500, 900), 4)
+    assert hand.look(4.3).blocked == "settling"
+
+
+def test_a_finger_that_came_before_the_screen_turned_is_nobody_knows_where() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    for seconds, kind, x in ((2.0, "down", 500.0), (2.1, "move", 700.0)):
+        hand.masker.finger(replace(touch(seconds, kind, x, 1700), rotation=1), DPI)  # type: ignore[arg-type]
+    assert hand.look(2.3).blocked == "settling"
+
+
+def test_a_text_is_magnified_above_a_finger_that_works_in_its_field() -> None:
+    hand = Hand(app(WORDS, NOTE))
+    # By the cursor's handle, below the field.
+    hand.swipe((500, 1150), (700, 1150))
+    (cover,) = set(taken(hand.look(2.3)))
+    assert cover.top <= 1150 - dp(90)
+    assert cover.left <= 500 - dp(110)
+    assert cover.right >= 700 + dp(110)
+    assert hand.look(2.3).blocked == ""
+    hand.finger((2.5, "up", 700, 1150))
+    assert taken(hand.look(2.4 + LENS_NS / 1e9))
+    assert not taken(hand.look(2.6 + LENS_NS / 1e9))
+
+
+def test_a_tap_into_a_field_and_a_scroll_from_an_idle_one_magnify_nothing() -> None:
+    hand = Hand(app(WORDS, NOTE))
+    hand.finger((2, "down", 500, 1050), (2.08, "up", 500, 1050))
+    assert not taken(hand.look(2.1))
+    hand = Hand(app(WORDS, IDLE))
+    hand.swipe((500, 1050), (500, 600))
+    assert not taken(hand.look(2.3))
+
+
+@pytest.mark.parametrize(("level", "there"), [("medium", False), ("conservative", True)])
+def test_a_private_text_that_is_pressed_for_long_may_be_dragged_anywhere(level: MaskLevel, there: bool) -> None:
+    hand = Hand(app(WORDS), level=level)
+    hand.finger((2, "down", 500, 250), (2.45, "move", 505, 700), (2.6, "move", 500, 1500))
+    covers = taken(hand.look(2.7))
+    assert bool(covers) == there
+    assert all(cover.top <= 250 and cover.bottom >= 1500 for cover in covers)
+
+
+@pytest.mark.parametrize("pressed", [True, False])
+def test_in_a_web_page_a_text_is_magnified_once_it_was_pressed(pressed: bool) -> None:
+    page = view(0, 600, 1080, 1800, "android.webkit.WebView", children=[view(40, 620, 900, 700, text="Mine")])
+    hand = Hand(app(WORDS, page))
+    hand.finger((2, "down", 500, 650), (2.5 if pressed else 2.1, "move", 700, 650))
+    covers = taken(hand.look(2.8))
+    assert bool(covers) == pressed
+    assert all(cover.top < 600 for cover in covers)
+
+
+def rows(top: int) -> Node:
+    """A list with one input, `top` pixels down."""
+    inside = [view(40, top, 1040, top + 100, EDIT, "ring twice", hint="Note"), view(40, top + 150, 900, top + 250)]
+    return app(WORDS, view(0, 400, 1080, 2200, SCROLL, children=inside, flags=NodeFlag.SCROLLABLE))
+
+
+def test_a_list_is_stretched_beyond_its_end_while_it_is_pulled_and_after() -> None:
+    hand = Hand(rows(900))
+    assert not taken(hand.look(1.5))
+    hand.swipe((500, 1500), (500, 1900))
+    stretched = Bounds(5, 842, 1075, 1058)
+    assert [cover for cover in taken(hand.look(2.3)) if cover == stretched]
+    hand.finger((2.5, "up", 500, 1900))
+    assert taken(hand.look(2.4 + STRETCH_NS / 1e9))
+    assert not taken(hand.look(2.6 + STRETCH_NS / 1e9))
+
+
+def test_a_list_that_ran_into_its_end_is_stretched_without_a_finger() -> None:
+    hand = Hand(rows(900))
+    hand.look(2, rows(700))
+    assert taken(hand.look(2.3, rows(700)))
+    assert not taken(hand.look(3, rows(700)))
+
+
+def test_beyond_the_list_nothing_is_stretched() -> None:
+    hand = Hand(rows(410))
+    hand.swipe((500, 1500), (500, 1900))
+    assert all(cover.top >= 400 for cover in taken(hand.look(2.3)))
+
+
+def test_a_pen_that_writes_into_a_field_leaves_ink_and_says_nothing() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    stroke = (2.0, "down", 500.0, 950.0), (2.1, "move", 700.0, 700.0), (2.2, "up", 700.0, 700.0)
+    hand.finger(*stroke, pen=True)
+    seen = touch(2, "down", 500, 950)
+    assert hand.masker.touch(seen) == seen
+    assert hand.masker.touch(replace(seen, pen=True)) is None
+    assert any(cover.contains(700, 700) for cover in taken(hand.look(3)))
+    assert not taken(hand.look(2.3 + INK_NS / 1e9))
+    far = replace(touch(5, "down", 500, 700), pen=True)
+    assert hand.masker.touch(far) == far
+
+
+def test_a_finger_that_nobody_saw_go_is_gone_when_the_next_comes() -> None:
+    fingers = Fingers()
+    fingers.note(touch(1, "down"), DPI)
+    fingers.note(touch(9, "down"), DPI)
+    fingers.note(touch(9, "up", pointer=4), DPI)
+    fingers.note(touch(9.5, "cancel"), DPI)
+    assert len(fingers.since(8 * 10**9, 10**10)) == 2
+    assert len(fingers.since(11_200_000_000, 12 * 10**9)) == 1
+    assert fingers.since(12 * 10**9, 13 * 10**9) == []
+    fingers.note(touch(13, "down"), DPI)
+    fingers.forget()
+    assert fingers.since(13 * 10**9, 14 * 10**9) == []
