@@ -65,9 +65,11 @@ class AdbShell:
     def info(self, deadline: Deadline) -> DeviceInfo:
         """The device's facts, in one round trip. Raises CommandFailed when it has no screen size."""
         boot_id = "cat /proc/sys/kernel/random/boot_id"
-        answer = self.text(f"; echo {MARK}; ".join(("getprop", "wm size", "wm density", boot_id)), deadline)
+        # One call: before Android 8 each starts a Java program.
+        scales = "settings list global | grep _scale"
+        answer = self.text(f"; echo {MARK}; ".join(("getprop", "wm size", "wm density", boot_id, scales)), deadline)
         parts = [part.strip() for part in answer.split(MARK)]
-        if len(parts) != 4:
+        if len(parts) != 5:
             raise CommandFailed(self.serial, "read the device's properties", f"answered {answer[:80]!r}")
         properties = dumpsys.properties(parts[0])
         size = dumpsys.size(parts[1])
@@ -84,6 +86,7 @@ class AdbShell:
             density=dumpsys.density(parts[2]) or (160 if lcd is None else lcd),
             rotation=0,
             boot_id=parts[3] if len(parts[3]) == 36 else "",
+            animations=dumpsys.animations(parts[4]),
         )
 
     def foreground(self, clock: HostClock, display: Display, deadline: Deadline) -> Foreground:

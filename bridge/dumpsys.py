@@ -52,6 +52,10 @@ _SIZE = re.compile(r"(Physical|Override) size: (\d{1,5})x(\d{1,5})")
 # init=1080x2400 420dpi base=720x1600 280dpi cur=1600x720 app=...; `cur` follows overrides, folds and turns.
 _CURRENT = re.compile(r"\bcur=(\d{1,5})x(\d{1,5})\b")
 _DENSITY = re.compile(r"(Physical|Override) density: (\d{1,5})")
+# What the developer options set, up to 10 (AOSP Settings.Global).
+ANIMATIONS = "window_animation_scale", "transition_animation_scale", "animator_duration_scale"
+MAX_SCALE = 20.0
+_SCALE = re.compile(r"^(\w+_scale)=(\d{1,4}(?:\.\d{1,9})?)\s*$", re.MULTILINE | re.ASCII)
 _NUMBER = re.compile(r"\d{1,9}")
 _PROPERTY = re.compile(r"^\[([^\]\n]+)\]: \[(.*?)\]\r?$", re.MULTILINE | re.DOTALL)
 _BATTERY = re.compile(r"^ +(level|scale|temperature): (-?\d{1,9})\r?$", re.MULTILINE)
@@ -223,6 +227,12 @@ def density(text: str) -> int | None:
 def number(text: str) -> int | None:
     """A whole number of up to nine digits, as a property holds one; None for any other words."""
     return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def animations(text: str) -> float:
+    """The greatest of the scales in `settings list global`, up to MAX_SCALE; one that is not set is 1."""
+    told = {found[1]: min(float(found[2]), MAX_SCALE) for found in _SCALE.finditer(text)}
+    return max(told.get(name, 1.0) for name in ANIMATIONS)
 
 
 def properties(text: str) -> dict[str, str]:

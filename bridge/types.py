@@ -301,7 +301,8 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """What is known of a device at open. `size` is the natural (rotation 0) size in pixels, `density` in dpi."""
+    """What is known of a device at open. `size` is the natural (rotation 0) size in pixels, `density` in dpi.
+    `animations` is how many times as long as they are made the slowest of its animations last, 0 for none."""
 
     serial: str
     model: str
@@ -312,6 +313,7 @@ class DeviceInfo:
     density: int
     rotation: Rotation
     boot_id: str
+    animations: float = 1.0
 
 
 Fact = Frame | Hierarchy | LogEntry | Touch | Foreground | Gap | ClockFix

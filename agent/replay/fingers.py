@@ -26,11 +26,8 @@ SLOP_DP = 8
 SIDE_DP, FOOT_DP = 30, 32
 # How far around another app's window a finger takes it, and the bar between two apps.
 GRIP_DP = 24
-# For how long after the finger went the surface is on its way: back to its place, or thrown to a side (AOSP
-# PipMotionHelper lets a spring bring it there).
-EDGE_NS, FLOAT_NS = 500_000_000, 1_000_000_000
-# Until a text is magnified or taken up, and how long that is seen when the finger has gone.
-HELD_NS, PRESSED_NS, LENS_NS = 150_000_000, 300_000_000, 500_000_000
+# Until a text is magnified or taken up.
+HELD_NS, PRESSED_NS = 150_000_000, 300_000_000
 # How far around the finger: a magnifier shows some five lines' heights of a line, one and a half times as large, above
 # it (AOSP Editor, Magnifier); what is dragged lies under it. The handles that move the cursor hang below the line.
 LENS_SIDE_DP, LENS_UP_DP, LENS_DOWN_DP, HANDLE_DP = 120, 96, 48, 48
@@ -92,9 +89,9 @@ class Fingers:
         self._contacts.clear()
         self._on.clear()
 
-    def since(self, from_ns: int, until_ns: int) -> list[Contact]:
+    def since(self, from_ns: int, until_ns: int, settling_ns: int) -> list[Contact]:
         """Those on the glass at some instant from `from_ns` less the longest trace that one leaves, to `until_ns`."""
-        oldest_ns = from_ns - INK_NS
+        oldest_ns = from_ns - max(INK_NS, 2 * settling_ns)
         return [c for c in self._contacts if _there(c, oldest_ns, until_ns)]
 
 
@@ -106,34 +103,42 @@ def moves(
     rotation: Rotation,
     screen: Size,
     dpi: int,
+    settling_ns: int,
 ) -> bool:
     """Whether a finger may be moving a whole surface over the screen: the app's, or one that floats over it.
 
-    Of one that came when the screen was turned otherwise nobody knows where that was.
+    For so long after it has gone the app's is on its way back, and twice as long one that floats: a spring throws it to
+    a side (AOSP PipMotionHelper). Of one that came when the screen was turned otherwise nobody knows where that was.
     """
     edges = not all(found.buttons for found in surveys)
     grips = [grip for found in surveys for grip in _grips(found, GRIP_DP * dpi // 160)]
     for c in contacts:
         if c.left_ns is None or c.left_ns > until_ns:
             continue
-        if c.first.rotation not in (None, rotation) and _there(c, from_ns - FLOAT_NS, until_ns):
+        if c.first.rotation not in (None, rotation) and _there(c, from_ns - 2 * settling_ns, until_ns):
             return True
-        if edges and _there(c, from_ns - EDGE_NS, until_ns) and _from_edge(c, screen, dpi):
+        if edges and _there(c, from_ns - settling_ns, until_ns) and _from_edge(c, screen, dpi):
             return True
-        if _there(c, from_ns - FLOAT_NS, until_ns) and any(c.near(grip, 0) for grip in grips):
+        if _there(c, from_ns - 2 * settling_ns, until_ns) and any(c.near(grip, 0) for grip in grips):
             return True
     return False
 
 
 def dragged(
-    contacts: Sequence[Contact], from_ns: int, until_ns: int, surveys: Sequence[Survey], screen: Size, dpi: int
+    contacts: Sequence[Contact],
+    from_ns: int,
+    until_ns: int,
+    surveys: Sequence[Survey],
+    screen: Size,
+    dpi: int,
+    settling_ns: int,
 ) -> Iterator[MaskRect]:
-    """What to cover for what fingers do with private views: where a text may be magnified or dragged, a pen's ink, and
-    the views of a list that may be stretched."""
+    """What to cover for what fingers do with private views: where a text may be magnified or dragged, until so long
+    after, a pen's ink, and the views of a list that may be stretched."""
     whole = Bounds(0, 0, screen.width, screen.height)
     once = list({id(found): found for found in surveys}.values())
     for c in contacts:
-        if _there(c, from_ns - LENS_NS, until_ns) and _lent(c, until_ns, once, dpi):
+        if _there(c, from_ns - settling_ns, until_ns) and _lent(c, until_ns, once, dpi):
             yield _cover(c.path, LENS_SIDE_DP, LENS_UP_DP, LENS_DOWN_DP, dpi, whole)
         if c.first.pen and any(c.near(b, 0) for found in once for b in found.inked):
             yield _cover(c.path, INK_DP, INK_DP, INK_DP, dpi, whole)

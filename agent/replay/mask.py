@@ -15,7 +15,7 @@ from agent.replay.behind import Behind
 from agent.replay.canvas import covered
 from agent.replay.changes import altered, lively, moved, unsettled
 from agent.replay.fingers import Fingers, dragged, moves
-from agent.replay.motion import AWAY_NS, LATE_NS, SETTLING_NS, Motion, enclosed, passed, returned, still
+from agent.replay.motion import AWAY_NS, LATE_NS, Motion, enclosed, passed, returned, slowed, still
 from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans
 from agent.replay.windows import is_keyboard, outside, owner
@@ -130,18 +130,19 @@ class Masker:
             return self._blocked(s, dpi, "rotation")
         if any(x.extent[0] > size.width or x.extent[1] > size.height for x in found):
             return self._blocked(s, dpi, "size")
-        if not (_around(s, s.before, s.after) and enclosed(s)):
+        settling_ns = self._motion.settling_ns
+        if not (_around(s, s.before, s.after) and enclosed(s, settling_ns)):
             return self._blocked(s, dpi, "unstable")
         if not all(x.package for x in found):
             return self._blocked(s, dpi, "not-app")
         if any(x.package != found[0].package for x in found):
             return self._blocked(s, dpi, "unstable")
         drawn_ns = s.frame.stamp.mono_ns - s.frame.bound_ns
-        recent = self._motion.since(drawn_ns - SETTLING_NS)
+        recent = self._motion.since(drawn_ns - settling_ns)
         if any(seen.rotation != s.frame.rotation for seen in recent):
             return self._blocked(s, dpi, "rotation")
         past = [seen.survey for seen in recent if seen.survey is not None and seen.survey.package]
-        resting = still(s)
+        resting = still(s, settling_ns)
         if canvas is not self._looked:
             # Beside what was shown last: from one covered picture to the next a slide's end moves hardly.
             self._wide = self._shown is None or canvas.unlike(self._shown) > WIDE
@@ -153,8 +154,8 @@ class Masker:
             # screen over one that no dump told of.
             return self._blocked(s, dpi, "settling")
         until_ns = s.frame.stamp.mono_ns + s.frame.bound_ns
-        fingers = self._fingers.since(drawn_ns, until_ns)
-        if fingers and moves(fingers, drawn_ns, until_ns, [*past, *found], s.frame.rotation, size, dpi):
+        fingers = self._fingers.since(drawn_ns, until_ns, settling_ns)
+        if fingers and moves(fingers, drawn_ns, until_ns, [*past, *found], s.frame.rotation, size, dpi, settling_ns):
             return self._blocked(s, dpi, "settling")
         moving = moved(found)
         if moving is None:
@@ -166,7 +167,7 @@ class Masker:
         self._shown = canvas
         slid = not resting and self._slid(canvas, around)
         self._slid_ns = (self._slid_ns or drawn_ns) if slid else None
-        if self._slid_ns is None or drawn_ns - self._slid_ns >= 2 * SETTLING_NS:
+        if self._slid_ns is None or drawn_ns - self._slid_ns >= 2 * settling_ns:
             # The end of a slide is told by what was there before all of it; none goes on for longer.
             self._steady = canvas
         sliding = slid or (not resting and (left is None or (self._wide and returned(recent, s))))
@@ -175,7 +176,7 @@ class Masker:
             return self._blocked(s, dpi, "secure")
         private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for x in (*late, *found) for p in x.private]
         behind = [cover for x in found for cover in self._behind.covers(x, canvas)]
-        taken = dragged(fingers, drawn_ns, until_ns, around, size, dpi)
+        taken = dragged(fingers, drawn_ns, until_ns, around, size, dpi, settling_ns)
         covers = tuple(
             dict.fromkeys((*(c for x in around for c in x.covers), *private, *moving, *behind, *settling, *taken))
         )
@@ -301,6 +302,12 @@ class Masker:
     def finger(self, t: Touch, dpi: int) -> None:
         """A finger did this on a screen of `dpi`, told or not: what it drags is covered where no dump tells of it."""
         self._fingers.note(t, dpi)
+
+    def pace(self, scale: float) -> None:
+        """Animations on this phone last so many times as long as they are made: screens settle so much later."""
+        if slowed(scale) != self._motion.settling_ns:
+            self._motion = Motion(slowed(scale))
+            self._motion.forget()
 
     def away(self, since: Stamp) -> None:
         """Nothing of the screen is known from `since` to the next snapshot: neither where to touch nor what moved."""

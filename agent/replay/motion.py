@@ -12,7 +12,8 @@ from agent.replay.changes import replaced
 from agent.replay.survey import Survey
 from bridge.types import Hierarchy, Rotation
 
-# Longer than what opens, closes and turns a screen (AOSP config_activityDefaultDur is 220 ms, activity_open 450).
+# Longer than what opens, closes and turns a screen (AOSP config_activityDefaultDur is 220 ms, activity_open 450) where
+# animations are not slowed down.
 SETTLING_NS = 500_000_000
 # How far apart what is drawn and what the tree tells may be: a frame that is drawn is on the glass some 50 ms later,
 # and the nodes of web views, React Native and Compose are told up to 100 ms after they changed.
@@ -47,10 +48,14 @@ class Seen:
 
 
 class Motion:
-    """The dumps of one device in the order in which they were taken. One thread."""
+    """The dumps of one device in the order in which they were taken. One thread.
 
-    def __init__(self) -> None:
-        self._seen: deque[Seen] = deque(maxlen=KEPT)
+    `settling_ns` is for how long a screen may be drawn elsewhere than its tree says.
+    """
+
+    def __init__(self, settling_ns: int = SETTLING_NS) -> None:
+        self.settling_ns = settling_ns
+        self._seen: deque[Seen] = deque(maxlen=KEPT * max(1, -(-settling_ns // SETTLING_NS)))
         self._away = False
         self._back_ns: int | None = None
         self._failed_ns = -1
@@ -66,7 +71,7 @@ class Motion:
 
     def known(self, mono_ns: int) -> bool:
         """Whether what the first dump told had settled by `mono_ns`."""
-        return self._back_ns is None or mono_ns >= self._back_ns + SETTLING_NS
+        return self._back_ns is None or mono_ns >= self._back_ns + self.settling_ns
 
     def note(self, tree: Hierarchy, found: Survey | None, left_ns: int | None = None) -> None:
         """Take in a dump, once; one that is older than the last is known. Until `left_ns` the screen showed the picture
@@ -90,7 +95,13 @@ class Motion:
         return seen[start:]
 
 
-def enclosed(s: Snapshot) -> bool:
+def slowed(scale: float) -> int:
+    """How long a screen takes to settle on a phone whose animations last so many times as long as they are made, in
+    ns. Those of apps of their own making do not ask."""
+    return int(SETTLING_NS * max(1.0, scale))
+
+
+def enclosed(s: Snapshot, settling_ns: int = SETTLING_NS) -> bool:
     """Whether nothing can have come and gone unseen that the frame shows: the dumps around its drawing lie close
     together, or one of them was taken while the screen showed this picture."""
     if s.before is None or s.after is None:
@@ -100,7 +111,7 @@ def enclosed(s: Snapshot) -> bool:
         _last(later) - _first(earlier) <= CLOSE_NS
         for earlier, later in pairwise((s.before, *s.between, s.after))
         # What a frame shows was there when it was drawn, or had gone shortly before and was still sliding out.
-        if _first(earlier) <= to_ns and _last(later) >= from_ns - SETTLING_NS
+        if _first(earlier) <= to_ns and _last(later) >= from_ns - settling_ns
     ):
         return True
     since, until = s.since, s.until
@@ -149,9 +160,9 @@ def _calm(s: Snapshot, mono_ns: int) -> bool:
     return to_ns >= mono_ns and to_ns - from_ns >= CALM_NS
 
 
-def still(s: Snapshot) -> bool:
+def still(s: Snapshot, settling_ns: int = SETTLING_NS) -> bool:
     """Whether the picture has been the same for so long that nothing in it moves."""
-    return s.since is not None and s.until is not None and s.until.mono_ns - s.since.mono_ns >= SETTLING_NS
+    return s.since is not None and s.until is not None and s.until.mono_ns - s.since.mono_ns >= settling_ns
 
 
 def _first(tree: Hierarchy) -> int:

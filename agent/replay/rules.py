@@ -37,7 +37,11 @@ _LIGHT_WORDS = re.compile(
     re.IGNORECASE,
 )
 
-_KEY = re.compile(r"(?i:(?:digit|number|key|button|ziffer|taste) )?(?P<digit>\d)(?:[\s,]+[A-Z+](?:[\s,]*[A-Z])*)?")
+# With the letters that stand on it (ITU-T E.161), of one or two alphabets.
+_KEY = re.compile(
+    r"(?i:(?:digit|number|key|button|ziffer|taste) )?(?P<digit>\d)"
+    r"(?P<letters>[\s,]+(?:\+|[^\W\d_](?:[\s,]*[^\W\d_]){0,11}))?"
+)
 
 
 def editable(node: Node) -> bool:
@@ -94,7 +98,8 @@ def _has_text(node: Node) -> bool:
 def keypad_digit(node: Node) -> str:
     """The digit on a key of an on-screen keypad, with its letters or not; "" for any other node."""
     key = None if node.flags.has(NodeFlag.PASSWORD) else _KEY.fullmatch((node.text or node.desc).strip())
-    return key["digit"] if key else ""
+    # Small letters are a word's: "3 items".
+    return key["digit"] if key and (letters := key["letters"] or "") == letters.upper() else ""
 
 
 def keyboard_letter(node: Node) -> str:

@@ -88,8 +88,8 @@ class CaptureLoop:
 
     `paused` says why nothing may be captured now, "" when it may. `level` says how it will be masked: when the answer
     changes what is shown already is taken again. `looked` is told that a look is over, and what it found yielded, and
-    when it began: at the start, while fingers come and a second after. `run` belongs to one thread; `touched`, `masked`
-    and `stop` may be called from any.
+    when it began: at the start, while fingers come and a second after. `settling_ns` is how long a screen may still be
+    in motion after its tree stands. `run` belongs to one thread; `touched`, `masked` and `stop` may be called from any.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class CaptureLoop:
         level: Callable[[], str | None] = lambda: None,
         wake: Wake | None = None,
         looked: Callable[[Stamp], None] = lambda began: None,
+        settling_ns: int = SETTLING_NS,
     ) -> None:
         self._screen = screen
         self._hierarchy = hierarchy
@@ -115,6 +116,7 @@ class CaptureLoop:
         self._stopped = False
         self._wake: Wake = wake or threading.Event()
         self._looked = looked
+        self._settling_ns = settling_ns
         self._touched_ns = -TOUCH_TAIL_NS
         self._looked_ns = 0
         self._unsettled_ns = -SETTLING_TAIL_NS
@@ -210,13 +212,13 @@ class CaptureLoop:
                         first = earlier[0] if earlier else None
                         snapshot = Snapshot(frame, first, after, earlier[1:], until, since, left)
                         self._emit(snapshot)
-                        sure = enclosed(snapshot) and still(snapshot)
+                        sure = enclosed(snapshot, self._settling_ns) and still(snapshot, self._settling_ns)
                         if known_ns is None and first is not None and after is not None:
                             known_ns = first.stamp.mono_ns + first.bound_ns
                     kept = settled and not changed and after is None
                     drawn_ns = frame.stamp.mono_ns - frame.bound_ns
                     moved_ns = max(self._moved_ns, known_ns or 0)
-                    settled = kept or (same_tree and sure and drawn_ns >= moved_ns + SETTLING_NS)
+                    settled = kept or (same_tree and sure and drawn_ns >= moved_ns + self._settling_ns)
                     shown, last = frame.digest, after
             else:
                 # What comes after a gap is shown even if it is what was there before.

@@ -14,6 +14,7 @@ from typing import Any
 from agent.analytics import lifecycle
 from agent.analytics.drivers import Drivers
 from agent.model import Looked, Loss, Snapshot
+from agent.replay.motion import slowed
 from agent.runtime.capture import PAUSED_SECONDS, CaptureLoop
 from agent.runtime.channel import Channel, ChannelClosed
 from agent.runtime.lane import start_lane
@@ -295,7 +296,7 @@ class _Run:
         self._screen = None if settings.capture.quality == "text" else device.screen()
         self._capture = CaptureLoop(
             self._screen, device.hierarchy(), clock, settings.capture, self._emit, stage.paused, stage.level,
-            looked=lambda began: channel.put(Looked(began)),
+            looked=lambda began: channel.put(Looked(began)), settling_ns=slowed(device.info.animations),
         )  # fmt: skip
         self._clock = clock
         self._began = clock.now()

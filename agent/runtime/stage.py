@@ -197,9 +197,11 @@ class Stage:
                 refusal=self._gate.refusal,
             )
             self._started = self._now()
+            self._masker.pace(info.animations)
             # Nobody knows what is on the screen before the first dump.
             self._masker.away(self._started)
-        elif self._install is not None:
+        elif self._install is not None and self._masker is not None:
+            self._masker.pace(info.animations)
             uid = device.package_uid(self._install.package, Deadline(CALL_SECONDS))
             if uid is not None:
                 self._install.expect(uid)

@@ -243,11 +243,15 @@ async def cmd(io: Io, phone: Phone) -> int:
 
 
 async def settings(io: Io, phone: Phone) -> int:
-    """`settings get|put|delete NAMESPACE KEY [VALUE]`."""
+    """`settings get|put|delete NAMESPACE KEY [VALUE]`, `settings list NAMESPACE`."""
     await phone.delay("settings")
     verb, namespace, key, value = [*io.argv[1:], "", "", "", ""][:4]
     if verb == "get":
         await _say(io, phone.settings.get((namespace, key), "null"))
+    elif verb == "list":
+        for (where, name), kept in sorted(phone.settings.items()):
+            if where == namespace:
+                await _say(io, f"{name}={kept}")
     elif verb == "put":
         phone.settings[(namespace, key)] = value
     elif verb == "delete":

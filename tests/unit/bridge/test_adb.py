@@ -57,18 +57,21 @@ def ends(code: int, out: bytes = b"", err: bytes = b"") -> Callable[[Peer], None
     return says(b"".join(struct.pack("<BI", kind, len(data)) + data for kind, data in packets if data))
 
 
-def facts(properties: str, size: str, density: str, boot_id: str) -> Callable[[Peer], None]:
-    return says(f"\n{MARK}\n".join((properties, size, density, boot_id)) + "\n")
+def facts(properties: str, size: str, density: str, boot_id: str, scales: str = "") -> Callable[[Peer], None]:
+    return says(f"\n{MARK}\n".join((properties, size, density, boot_id, scales)) + "\n")
 
 
 def test_info_in_one_round_trip(server: FakeAdbServer, shell: AdbShell) -> None:
     size, density = "Physical size: 1080x2400\nOverride size: 720x1600", "Physical density: 420"
-    server.services["exec:getprop"] = facts(PROPERTIES, size, density, BOOT_ID)
+    scales = "animator_duration_scale=5.0\ntransition_animation_scale=0.5\nwindow_animation_scale=1"
+    server.services["exec:getprop"] = facts(PROPERTIES, size, density, BOOT_ID, scales)
     info = shell.info(soon())
     assert (info.serial, info.model, info.manufacturer, info.android) == ("SERIAL", "Pixel 7", "Google", "14")
     assert (info.api_level, info.size, info.density, info.boot_id) == (34, Size(720, 1600), 420, BOOT_ID)
+    assert info.animations == 5
     assert server.requests == ["host:transport:SERIAL", f"exec:getprop; echo {MARK}; wm size; echo {MARK}; "
-                               f"wm density; echo {MARK}; cat /proc/sys/kernel/random/boot_id"]  # fmt: skip
+                               f"wm density; echo {MARK}; cat /proc/sys/kernel/random/boot_id; echo {MARK}; "
+                               "settings list global | grep _scale"]  # fmt: skip
 
 
 def test_the_mark_means_nothing_to_a_shell() -> None:
@@ -78,7 +81,7 @@ def test_the_mark_means_nothing_to_a_shell() -> None:
 def test_info_of_a_poor_device(server: FakeAdbServer, shell: AdbShell) -> None:
     server.services["exec:getprop"] = facts("", "Physical size: 10x20", "no service", "Permission denied")
     info = shell.info(soon())
-    assert (info.model, info.api_level, info.density, info.boot_id) == ("", 0, 160, "")
+    assert (info.model, info.api_level, info.density, info.boot_id, info.animations) == ("", 0, 160, "", 1)
 
 
 @pytest.mark.parametrize("number", ["\u00b2", "9" * 5000])
@@ -89,12 +92,10 @@ def test_numbers_that_no_device_tells_count_as_none(server: FakeAdbServer, shell
     assert (info.api_level, info.density) == (0, 160)
 
 
-HUGE = "Physical size: 99999x99999"
+HUGE, BREAK = "Physical size: 99999x99999", f"\n{MARK}\n"
 
 
-@pytest.mark.parametrize(
-    "answer", ["", "half", f"a\n{MARK}\nno size\n{MARK}\n\n{MARK}\n", f"a\n{MARK}\n{HUGE}\n{MARK}\n\n{MARK}\n"]
-)
+@pytest.mark.parametrize("answer", ["", "half", f"a\n{MARK}\nno size{3 * BREAK}", f"a\n{MARK}\n{HUGE}{3 * BREAK}"])
 def test_info_without_a_size_is_an_error(server: FakeAdbServer, shell: AdbShell, answer: str) -> None:
     server.services["exec:getprop"] = says(answer)
     with pytest.raises(CommandFailed):

@@ -513,7 +513,7 @@ class Phone:
         self._lines: dict[str, bytes] = {}
         self.hung_up: list[str] = []
         boot_id = "0b2c4b1e-6a3f-4c57-9d0e-2f1a7c8b9d10"
-        facts = ["[ro.build.version.sdk]: [34]", "Physical size: 8x16", "Physical density: 160", boot_id]
+        facts = ["[ro.build.version.sdk]: [34]", "Physical size: 8x16", "Physical density: 160", boot_id, ""]
         window = f"  mRotation=0\n  mCurrentFocus=Window{{1 u0 com.shop/.Main}}\n{MARK}\n  mInputShown=false\n"
         pixels = struct.pack("<4I", 8, 16, 1, 0) + bytes([7]) * (8 * 16 * 4)
         server.services |= {

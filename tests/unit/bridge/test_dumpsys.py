@@ -313,6 +313,22 @@ def test_numbers_that_no_device_has_are_not_read(text: str) -> None:
     assert dumpsys.package_uid(said, "com.shop") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "scale"),
+    [
+        ("", 1),
+        ("animator_duration_scale=10.0\nx_scale=99\n", 10),
+        ("animator_duration_scale=0.0\r\ntransition_animation_scale=0\r\nwindow_animation_scale=0.5\r\n", 0.5),
+        ("animator_duration_scale=0.0\n", 1),
+        ("animator_duration_scale=null\nwindow_animation_scale=-3\ntransition_animation_scale=nan\n", 1),
+        ("window_animation_scale=9999", dumpsys.MAX_SCALE),
+        ("usage: settings [--user USER_ID | current] get namespace key", 1),
+    ],
+)
+def test_how_slow_animations_are(text: str, scale: float) -> None:
+    assert dumpsys.animations(text) == scale
+
+
 def test_numbers_of_properties() -> None:
     assert [dumpsys.number(text) for text in ("34", "", "REL", "-1", "\u00b2", "9" * 5000)] == [34, *[None] * 5]
 

@@ -288,7 +288,7 @@ def test_the_server_that_is_started_knows_none_of_our_settings(
 def test_open_of_a_device_that_is_too_old(server: FakeAdbServer, registry: Registry) -> None:
     mark = "\n@@next@@\n"
     facts = "[ro.build.version.release]: [6.0.1]\n[ro.build.version.sdk]: [23]"
-    server.services["exec:getprop"] = says(mark.join((facts, "Physical size: 10x20", "", "")))
+    server.services["exec:getprop"] = says(mark.join((facts, "Physical size: 10x20", "", "", "")))
     with pytest.raises(ServiceRefused, match=r"Android 6\.0\.1 \(API level 23\) is too old"):
         registry.open("SERIAL", soon())
     # Nothing else was asked of it.

@@ -6,8 +6,9 @@ import pytest
 from fakes.views import APP, DPI, EDIT, SCROLL, TEXT, app, still, touch, view
 
 from agent.model import MaskedSnapshot, MaskLevel
-from agent.replay.fingers import EDGE_NS, FLOAT_NS, INK_NS, LENS_NS, RULE, STRETCH_NS, Fingers
+from agent.replay.fingers import INK_NS, RULE, STRETCH_NS, Fingers
 from agent.replay.mask import Masker
+from agent.replay.motion import SETTLING_NS
 from bridge.types import Bounds, Node, NodeFlag, TouchKind
 
 OTHER = "com.example.video"
@@ -78,8 +79,22 @@ def test_the_app_is_back_some_time_after_the_finger_has_gone() -> None:
     hand = Hand(app(WORDS, IDLE))
     hand.swipe((10, 1200), (400, 1200))
     hand.finger((2.5, "up", 400, 1200))
-    assert hand.look(2.4 + EDGE_NS / 1e9).blocked == "settling"
-    assert hand.look(2.6 + EDGE_NS / 1e9).blocked == ""
+    assert hand.look(2.4 + SETTLING_NS / 1e9).blocked == "settling"
+    assert hand.look(2.6 + SETTLING_NS / 1e9).blocked == ""
+
+
+def test_where_animations_are_slowed_it_is_back_so_much_later() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.masker.pace(5)
+    for second in range(3, 12):
+        hand.look(second / 2)
+    hand.swipe((10, 1200), (400, 1200), 6)
+    hand.finger((6.2, "up", 400, 1200))
+    for tenth in range(65, 86, 5):
+        assert hand.look(tenth / 10).blocked == "settling"
+    for tenth in range(90, 120, 5):
+        hand.look(tenth / 10)
+    assert hand.look(12).blocked == ""
 
 
 def test_a_tap_at_the_edge_takes_nothing() -> None:
@@ -102,8 +117,8 @@ def test_a_small_window_of_another_app_is_anywhere_while_it_is_dragged() -> None
     hand.swipe((800, 1600), (300, 600))
     assert hand.look(2.3).blocked == "settling"
     hand.finger((2.5, "up", 300, 600))
-    assert hand.look(2.4 + FLOAT_NS / 1e9).blocked == "settling"
-    assert hand.look(2.6 + FLOAT_NS / 1e9).blocked == ""
+    assert hand.look(2.4 + 2 * SETTLING_NS / 1e9).blocked == "settling"
+    assert hand.look(2.6 + 2 * SETTLING_NS / 1e9).blocked == ""
     hand.swipe((300, 600), (300, 900), 5)
     assert hand.look(5.3).blocked == ""
 
@@ -136,8 +151,8 @@ def test_a_text_is_magnified_above_a_finger_that_works_in_its_field() -> None:
     assert cover.right >= 700 + dp(110)
     assert hand.look(2.3).blocked == ""
     hand.finger((2.5, "up", 700, 1150))
-    assert taken(hand.look(2.4 + LENS_NS / 1e9))
-    assert not taken(hand.look(2.6 + LENS_NS / 1e9))
+    assert taken(hand.look(2.4 + SETTLING_NS / 1e9))
+    assert not taken(hand.look(2.6 + SETTLING_NS / 1e9))
 
 
 def test_a_tap_into_a_field_and_a_scroll_from_an_idle_one_magnify_nothing() -> None:
@@ -217,9 +232,9 @@ def test_a_finger_that_nobody_saw_go_is_gone_when_the_next_comes() -> None:
     fingers.note(touch(9, "down"), DPI)
     fingers.note(touch(9, "up", pointer=4), DPI)
     fingers.note(touch(9.5, "cancel"), DPI)
-    assert len(fingers.since(8 * 10**9, 10**10)) == 2
-    assert len(fingers.since(11_200_000_000, 12 * 10**9)) == 1
-    assert fingers.since(12 * 10**9, 13 * 10**9) == []
+    assert len(fingers.since(8 * 10**9, 10**10, SETTLING_NS)) == 2
+    assert len(fingers.since(11_200_000_000, 12 * 10**9, SETTLING_NS)) == 1
+    assert fingers.since(12 * 10**9, 13 * 10**9, SETTLING_NS) == []
     fingers.note(touch(13, "down"), DPI)
     fingers.forget()
-    assert fingers.since(13 * 10**9, 14 * 10**9) == []
+    assert fingers.since(13 * 10**9, 14 * 10**9, SETTLING_NS) == []

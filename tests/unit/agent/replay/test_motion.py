@@ -16,6 +16,7 @@ from agent.replay.motion import (
     enclosed,
     passed,
     returned,
+    slowed,
     still,
 )
 from bridge.types import Hierarchy, Node, NodeFlag
@@ -68,6 +69,27 @@ def test_what_the_first_dump_after_an_absence_tells_has_to_settle() -> None:
     assert len(motion.since(0)) == 2
     assert not motion.known(at(5.4).mono_ns)
     assert motion.known(at(5).mono_ns + SETTLING_NS)
+
+
+def test_slowed_animations_take_so_much_longer_to_settle() -> None:
+    assert slowed(0) == slowed(1) == SETTLING_NS
+    assert slowed(10) == 10 * SETTLING_NS
+    motion = Motion(slowed(10))
+    motion.forget()
+    found = surveyed(app(TITLE))
+    for step in range(300):
+        motion.note(dump(5 + 0.02 * step), found)
+    assert not motion.known(at(9.9).mono_ns)
+    assert motion.known(at(5).mono_ns + slowed(10))
+    assert len(motion.since(at(6).mono_ns)) > 240
+    s = replace(snapshot(painted(app(TITLE)), dump(1), dump(2), 1.2), since=at(1), until=at(2))
+    assert still(s)
+    assert not still(s, slowed(10))
+    # What was there between the third dump and the next one may still slide out four seconds later.
+    between = tuple(dump(seconds) for seconds in (1.3, 1.6, 3.6, 4.1, 4.6, 5.1, 5.6))
+    late = replace(s, between=between, after=dump(6.1), frame=replace(s.frame, stamp=at(5.8)), since=None)
+    assert enclosed(late)
+    assert not enclosed(late, slowed(10))
 
 
 def test_a_stretch_in_which_dumps_failed_is_a_hole() -> None:

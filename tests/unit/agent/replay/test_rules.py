@@ -105,5 +105,10 @@ def test_keys_of_a_keypad() -> None:
     assert rules.keypad_digit(view(0, 0, 9, 9, text=" 7 ")) == "7"
     assert rules.keypad_digit(view(0, 0, 9, 9, desc="7")) == "7"
     assert rules.keypad_digit(view(0, 0, 9, 9, text="12")) == ""
+    for label in ("2 ABC", "2 АБВГ", "2\nABC\nΑΒΓ", "2 אבג", "2 ㄱㅋ", "2 かきくけこ", "2, A B C"):
+        assert rules.keypad_digit(view(0, 0, 9, 9, text=label)) == "2", label
+    assert rules.keypad_digit(view(0, 0, 9, 9, text="٢ ب ت ث")) == "٢"
+    for label in ("2 items", "2 Items", "2 товара", "2ABC", "2 ABC 3", "2 A.", "2 ABCDEFGHIJKLM"):
+        assert rules.keypad_digit(view(0, 0, 9, 9, text=label)) == "", label
     assert rules.operator_key(view(0, 0, 9, 9, text="=")) == "="
     assert rules.operator_key(view(0, 0, 9, 9, text="-")) == ""

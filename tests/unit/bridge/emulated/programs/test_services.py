@@ -52,6 +52,8 @@ def test_settings() -> None:
         settings,
         "settings get system x",
         "settings put system x 1",
+        "settings list system",
+        "settings list global",
         "settings get system x",
         "settings get global x",
         "settings delete system x",
@@ -60,6 +62,8 @@ def test_settings() -> None:
     )
     assert [out for out, _, _ in outs] == [
         "null\n",
+        "",
+        "x=1\n",
         "",
         "1\n",
         "null\n",
