@@ -7,20 +7,21 @@ import os
 
 # malloc.h of glibc: https://sourceware.org/glibc/manual/latest/html_node/Malloc-Tunable-Parameters.html
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-# The most that glibc takes (HEAP_MAX_SIZE / 2), and more than any picture has.
-_LARGE = 32 * 1024 * 1024
+# Less than any picture has, more than anything else.
+_LARGE = 512 * 1024
 _NEVER = 2**31 - 1
 
 
 def keep_heap() -> bool:
-    """Let all threads take their memory from one heap, which keeps what it has; whether that could be told. Before
-    there are threads.
+    """Let all threads take their memory from one heap, which keeps what it has, and pictures from the system; whether
+    that could be told. Before there are threads.
 
     glibc gives threads up to 8 heaps a core, each of which grows until it has held the most that its threads ever held
-    at once: with five threads a phone and pictures of megabytes that goes on for hours. And it gives pictures back to
-    the system and takes them again many times a second, page by page: of ten phones that cost a tenth of the recorder's
-    CPU. So memory is at its most within minutes and stays there. Settings of the user's own (MALLOC_...) count first;
-    other C libraries know no such thing.
+    at once: with five threads a phone that goes on for hours. And from the first picture on that was freed it takes
+    them out of these heaps, where what is small and stays soon lies between: no room for a picture is found again, and
+    the heap grows for as long as phones are recorded. A picture from the system costs its pages each time, a twentieth
+    of the CPU that it takes to record it. Settings of the user's own (MALLOC_...) count first; other C libraries know
+    no such thing.
     """
     if any(name.startswith("MALLOC_") for name in os.environ) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return False
