@@ -16,6 +16,8 @@ from bridge.types import Gap, Rotation, Size, Stamp, Touch, TouchKind
 
 MAX_LINE = 4096
 LIFTED = -1
+# The reason of a gap after which it is not known which fingers are there.
+OVERRUN = "overrun"
 PEN, PALM = 1, 2  # MT_TOOL_PEN, MT_TOOL_PALM (linux/input.h)
 # How much longer one side is where it matters which of the two that is.
 OBLONG = 1.3
@@ -132,7 +134,8 @@ class TouchReader:
     """The lines of `getevent -lt` for one panel, in any chunking, as touches in screen pixels.
 
     `natural` gives the screen's size at rotation 0, `rotation` the current one, `to_stamp` maps the device's
-    CLOCK_MONOTONIC ns to the host. A finger that was down before the first line is not reported until it comes again.
+    CLOCK_MONOTONIC ns to the host. `pointers` is the number of its first finger. A finger that was down before the
+    first line is not reported until it comes again.
     """
 
     def __init__(
@@ -141,8 +144,10 @@ class TouchReader:
         natural: Callable[[], Size],
         rotation: Callable[[], Rotation],
         to_stamp: Callable[[int], Stamp],
+        pointers: int = 0,
     ) -> None:
         self._panel = panel
+        self._pointers = pointers
         self._natural = natural
         self._rotation = rotation
         self._to_stamp = to_stamp
@@ -188,13 +193,13 @@ class TouchReader:
                 self._list()
             elif code == b"SYN_REPORT":
                 return self._report(self._to_stamp(_time_ns(event)))
+        elif kind == b"EV_KEY" and code in (b"BTN_TOOL_PEN", b"BTN_TOOL_RUBBER"):
+            self._pen = value == b"DOWN" or (self._panel.pen and self._panel.slot is None)
         elif self._dropping:
             # These were queued before the loss (the kernel's event-codes document); only the slot is worth keeping.
             self._follow_slot(code, value)
         elif kind == b"EV_ABS":
             self._axis(code, value)
-        elif kind == b"EV_KEY" and code in (b"BTN_TOOL_PEN", b"BTN_TOOL_RUBBER"):
-            self._pen = value == b"DOWN" or (self._panel.pen and self._panel.slot is None)
         elif kind == b"EV_KEY" and code == b"BTN_TOUCH" and self._panel.slot is None:
             if not self._panel.lists:
                 self._contact(value == b"DOWN")
@@ -303,7 +308,7 @@ class TouchReader:
             self._unplaced = 0
         if self._dropping:
             found += self._lose(stamp)
-            found.append(Gap(since, stamp, "touch", "overrun", "the phone dropped touch events"))
+            found.append(Gap(since, stamp, "touch", OVERRUN, "the phone dropped touch events"))
             self._dropping = False
             return found
         if self._listed is not None:
@@ -343,7 +348,7 @@ class TouchReader:
             across, down = width - across, height - down
         elif rotation == 3:
             across, down = height - down, across
-        return Touch(stamp, kind, pointer, across, down, rotation, pen or self._pen)
+        return Touch(stamp, kind, self._pointers + pointer, across, down, rotation, pen or self._pen)
 
 
 def _time_ns(event: re.Match[bytes]) -> int:

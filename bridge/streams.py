@@ -23,6 +23,8 @@ READ_EVENTS = frozenset(eventlog.NAMES.values())
 OPEN_SECONDS = 10.0
 # What `dumpsys input` says of a touch panel that belongs to no display at the moment.
 DARK = -1
+# More than one panel tells apart: no two fingers have one number.
+POINTERS = 64
 PROBE_SECONDS = 5.0
 # A stamp that does not fit was an app's own, or late, when the clock was found unchanged: a measurement costs the phone
 # a shell and twenty answers, so the next such stamp waits for so long.
@@ -184,8 +186,10 @@ class Getevent(_Tail):
             return
         uptime = Uptime(self._clock)
         readers = [
-            TouchReader(panel, lambda: self._display.natural, lambda: self._display.rotation, uptime.stamp)
-            for panel in panels
+            TouchReader(
+                panel, lambda: self._display.natural, lambda: self._display.rotation, uptime.stamp, POINTERS * number
+            )
+            for number, panel in enumerate(panels)
         ]
         # With several panels (one each side of a fold) the lines name the one that they are of.
         which = f" {panels[0].path}" if len(panels) == 1 else ""

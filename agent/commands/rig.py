@@ -207,6 +207,12 @@ class Rig:
                 made["relay"]["fault"] = self.relaying.fault
         return made
 
+    @property
+    def unheard(self) -> str:
+        """That the relay ended before its time, "" when it did not."""
+        fault = self.relaying.fault if self.relaying is not None else ""
+        return f"The relay ended by a fault of its own: {fault}. What came later was not heard." if fault else ""
+
     def tell(self, summary: Mapping[str, Any]) -> None:
         """Say the summary, and what became of what could not be sent."""
         from agent.commands.relay import summary as relay_summary
@@ -214,8 +220,8 @@ class Rig:
         spool = self.settings.spool
         if self.relaying is not None:
             say(relay_summary(self.relaying))
-            if self.relaying.fault:
-                say(f"The relay ended by a fault of its own: {self.relaying.fault}. What came later was not heard.")
+            if unheard := self.unheard:
+                say(unheard)
         if not self.statuses:
             say("No device came, nothing was recorded. `android-replay devices` tells what adb sees.")
         for status in self.statuses.values():

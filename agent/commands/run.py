@@ -176,6 +176,8 @@ def _run(
                 notes.append(f"The command was ended by {beside.killed_by}.")
             if beside.failure:
                 notes.append(f"The recording failed before the end: {beside.failure}")
+            if unheard := rig.unheard:
+                notes.append(unheard)
             sent = rig.flush()
             missing = _missing(rig.spool, rig.uploader.names[0])
             notes += missing

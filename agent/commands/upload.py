@@ -117,7 +117,7 @@ def run(
             summary["spools"] += 1
             _drain(spool, settings, sinks, patience, summary, as_json)
         except FolderTaken as error:
-            say(f"{error.message} It uploads by itself.")
+            say(f"{error.message} What records or uploads there sends it.")
             summary["in_use"] += 1
         except AgentError as error:
             # One that cannot be opened, or goes nobody knows where, does not keep the others from being drained.

@@ -67,7 +67,7 @@ def unsettled(surveys: Sequence[Survey], screen: Size, *, sliding: bool = False)
     ]
     steady = set.intersection(*({*found.covers} for found in surveys))
     # A small window of another app goes from one place to the next.
-    floating = [c.bounds for found in surveys for c in found.covers if c.rule == "other-app" and c not in steady]
+    floating = [c.bounds for found in surveys for c in found.over if c.rule == "other-app" and c not in steady]
     covers += [MaskRect(box, "block", "other-app") for box in hull(floating)]
     for found in surveys:
         for cover in found.covers:

@@ -1,47 +1,69 @@
 """Where fingers are on the glass, and what they take along before any dump tells of it.
 
 What is dragged is drawn under the finger at once, and its views keep their bounds until it is let go. Android's
-gestures take the app's whole surface (home, the overview, back with its preview of what is behind); the small window of
-another app is moved by the system; the text of a field is magnified above the finger and dragged with it; a list is
-stretched beyond its end; a pen leaves ink. Only fingers on the glass are known: what a tool injects moves the same
-unseen.
+gestures take the app's whole surface (home, the overview, back with its preview of what is behind); a window that is
+smaller than the screen is moved by the system; the text of a field is magnified above the finger and dragged with it; a
+list is stretched beyond its end; a pen leaves ink. Only fingers on the glass are known: what a tool injects moves the
+same unseen.
+
+What a finger took is found out when it comes down and while it is there, by the screens of that time, and stays so.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from agent.model import MaskRect
-from agent.replay.survey import Row, Survey
+from agent.replay.survey import Survey
+from agent.replay.windows import is_bar
 from bridge.types import Bounds, NodeFlag, Rotation, Size, Touch
 
 RULE = "dragged"
-KEPT = 256
+KEPT = 512
 # Android's touch slop (ViewConfiguration TOUCH_SLOP), in dp.
 SLOP_DP = 8
-# From where Android takes a finger for its own gesture (AOSP config_backGestureInset, navigation_bar_gesture_height).
-SIDE_DP, FOOT_DP = 30, 32
-# How far around another app's window a finger takes it, and the bar between two apps.
-GRIP_DP = 24
-# Until a text is magnified or taken up.
-HELD_NS, PRESSED_NS = 150_000_000, 300_000_000
-# How far around the finger: a magnifier shows some five lines' heights of a line, one and a half times as large, above
-# it (AOSP Editor, Magnifier); what is dragged lies under it. The handles that move the cursor hang below the line.
+# From where Android takes a finger for its own gesture: AOSP config_backGestureInset is 30 dp, which a user's setting
+# widens, and a cutout where the screen lies on its side; navigation_bar_gesture_height 32, status_bar_height 24. It
+# lets go of one that stays in its place for longer than a long press takes.
+SIDE_DP, FOOT_DP, HEAD_DP = 48, 32, 32
+TAKEN_NS = 400_000_000
+# How far around a window's edge a finger takes it. Edges so near to the screen's are the bars'.
+GRIP_DP, BARS_DP = 24, 64
+# Until a text is magnified or taken up, and how long one that was pressed stays selected, with handles to drag.
+HELD_NS, PRESSED_NS, SELECTED_NS = 150_000_000, 300_000_000, 30_000_000_000
+# How far around the finger and the line under it: a magnifier shows what is in five and a half line heights of a line,
+# one and a half times as large, above it (AOSP Editor, Magnifier); what is dragged lies under the finger. The handles
+# that move the cursor hang below the line.
 LENS_SIDE_DP, LENS_UP_DP, LENS_DOWN_DP, HANDLE_DP = 120, 96, 48, 48
-# AOSP EdgeEffect stretches by up to LINEAR_STRETCH_INTENSITY + EXP_STRETCH_INTENSITY, and lets go within 600 ms.
+# AOSP EdgeEffect stretches by up to LINEAR_STRETCH_INTENSITY + EXP_STRETCH_INTENSITY, and lets go within 600 ms. A list
+# that fits its place says that it does not scroll, and is stretched all the same.
 STRETCH, STRETCH_NS = 0.032, 600_000_000
-# A pen's ink stays until it is read.
-INK_DP, INK_NS = 8, 2_000_000_000
-_LENT = frozenset(("web",))
+LISTS = ("RecyclerView", "ListView", "GridView", "ScrollView")
+# Android ends a session of handwriting when no pen has come for ten seconds (AOSP HandwritingModeController). Until
+# then each stroke is writing, wherever it is, and what was written may be seen.
+INK_DP, INK_NS = 8, 10_000_000_000
+# Of a finger that nobody follows any more: for so long it may be there still.
+UNSURE_NS = 10_000_000_000
+
+
+@dataclass(slots=True)
+class _Writing:
+    """A session of handwriting, which goes on until INK_NS after `last_ns`."""
+
+    last_ns: int
 
 
 @dataclass(slots=True)
 class Contact:
     """A finger from `first` on, gone at `end_ns`. `path` is where it has been; since `left_ns` it is no longer where it
-    came down, which it left by `across` and `down`."""
+    came down, which it left by `across` and `down`.
+
+    `grip` says that it came down where a window is taken, `fields` are the inputs in which it works, `texts` what else
+    is private and under it, `writing` is the session of a pen that writes.
+    """
 
     first: Touch
     path: Bounds
@@ -49,6 +71,19 @@ class Contact:
     left_ns: int | None = None
     across: float = 0.0
     down: float = 0.0
+    grip: bool = False
+    fields: dict[Bounds, None] = field(default_factory=dict)
+    texts: dict[Bounds, None] = field(default_factory=dict)
+    writing: _Writing | None = None
+
+    @property
+    def came_ns(self) -> int:
+        """When it came down, at the earliest."""
+        return self.first.stamp.mono_ns - self.first.stamp.bound_ns
+
+    def there(self, from_ns: int, until_ns: int) -> bool:
+        """Whether it may have been on the glass at some instant of these."""
+        return self.came_ns <= until_ns and (self.end_ns is None or self.end_ns >= from_ns)
 
     def near(self, b: Bounds, by: int) -> bool:
         """Whether it came down in `b`, or no further than `by` pixels from it."""
@@ -62,138 +97,211 @@ class Fingers:
     def __init__(self) -> None:
         self._contacts: deque[Contact] = deque(maxlen=KEPT)
         self._on: dict[int, Contact] = {}
+        self._selected: dict[Bounds, int] = {}
+        self._writing: _Writing | None = None
 
-    def note(self, t: Touch, dpi: int) -> None:
-        """Take in what a finger did, on a screen of `dpi`."""
-        at_ns = t.stamp.mono_ns
+    def note(self, t: Touch, surveys: Sequence[Survey], dpi: int) -> None:
+        """Take in what a finger did, on a screen of `dpi` that `surveys` told of last."""
+        at_ns, bound_ns = t.stamp.mono_ns, t.stamp.bound_ns
         place = Bounds(int(t.x), int(t.y), int(t.x) + 1, int(t.y) + 1)
-        contact = self._on.get(t.pointer)
         if t.kind == "down":
-            if contact is not None:
-                contact.end_ns = at_ns
-            self._on[t.pointer] = contact = Contact(t, place)
+            self._gone(t.pointer, at_ns)
+            contact = self._on[t.pointer] = Contact(t, place)
             self._contacts.append(contact)
+            if t.pen and self._writing is not None and at_ns < self._writing.last_ns + INK_NS:
+                contact.writing = self._writing
+                self._writing.last_ns = max(at_ns, self._writing.last_ns)
+            self._see(contact, surveys, dpi)
             return
-        if contact is None:
+        known = self._on.get(t.pointer)
+        if known is None:
             return
-        contact.path = contact.path.union(place)
-        across, down = t.x - contact.first.x, t.y - contact.first.y
-        if contact.left_ns is None and max(abs(across), abs(down)) * 160 > SLOP_DP * dpi:
-            contact.left_ns, contact.across, contact.down = at_ns, across, down
+        known.path, known.end_ns = known.path.union(place), None
+        if known.writing is not None:
+            known.writing.last_ns = max(at_ns, known.writing.last_ns)
+        across, down = t.x - known.first.x, t.y - known.first.y
+        if known.left_ns is None and max(abs(across), abs(down)) * 160 > SLOP_DP * dpi:
+            known.left_ns, known.across, known.down = at_ns - bound_ns, across, down
         if t.kind != "move":
-            contact.end_ns = at_ns
+            known.end_ns = at_ns + bound_ns
             del self._on[t.pointer]
 
-    def forget(self) -> None:
-        """Nobody knows any more where a finger is."""
-        self._contacts.clear()
-        self._on.clear()
+    def unsure(self, at_ns: int) -> None:
+        """Nobody may be following the fingers that were on the glass then: they are gone some time after, unless they
+        are told of again."""
+        for contact in self._every():
+            if contact.came_ns <= at_ns and (contact.end_ns is None or contact.end_ns >= at_ns):
+                contact.end_ns = max(contact.end_ns or 0, at_ns + UNSURE_NS)
 
-    def since(self, from_ns: int, until_ns: int, settling_ns: int) -> list[Contact]:
-        """Those on the glass at some instant from `from_ns` less the longest trace that one leaves, to `until_ns`."""
-        oldest_ns = from_ns - max(INK_NS, 2 * settling_ns)
-        return [c for c in self._contacts if _there(c, oldest_ns, until_ns)]
+    def since(self, from_ns: int, until_ns: int, surveys: Sequence[Survey], dpi: int) -> list[Contact]:
+        """Those on the glass before `until_ns` of which there may still be a trace at `from_ns`, with what they took on
+        these screens."""
+        found = [c for c in self._every() if c.there(from_ns - INK_NS, until_ns) or _inks(c, from_ns, until_ns)]
+        for contact in found:
+            self._see(contact, surveys, dpi)
+        return found
+
+    def wrote(self, t: Touch) -> bool:
+        """Whether it is a pen's that wrote then."""
+        at_ns = t.stamp.mono_ns
+        return t.pen and any(
+            c.writing is not None and c.first.pointer == t.pointer and c.there(at_ns, at_ns) for c in self._every()
+        )
+
+    def _every(self) -> Iterator[Contact]:
+        oldest = self._contacts[0] if self._contacts else None
+        yield from self._contacts
+        # One that rests there may have come before all that are kept.
+        yield from (c for c in self._on.values() if oldest is not None and c.came_ns < oldest.came_ns)
+
+    def _gone(self, pointer: int, at_ns: int) -> None:
+        for contact in self._contacts:
+            if contact.first.pointer == pointer and (contact.end_ns is None or contact.end_ns > at_ns):
+                contact.end_ns = at_ns
+
+    def _see(self, c: Contact, surveys: Iterable[Survey], dpi: int) -> None:
+        """Note what it took on these screens."""
+        grip, handle, slop = (length * dpi // 160 for length in (GRIP_DP, HANDLE_DP, SLOP_DP))
+        selected = [b for b, at_ns in self._selected.items() if c.came_ns < at_ns + SELECTED_NS]
+        c.fields |= dict.fromkeys(b for b in selected if c.near(b, handle))
+        for found in {id(found): found for found in surveys}.values():
+            c.grip = c.grip or any(c.near(edge, 0) for edge in _grips(found, grip, BARS_DP * dpi // 160))
+            rows = (row for row in found.rows if row.hidden and row.node.flags.has(NodeFlag.FOCUSED))
+            c.fields |= dict.fromkeys(row.bounds for row in rows if c.near(row.bounds, handle))
+            texts = (p.bounds for p in found.private if p.kind == "mask" or p.rule == "web")
+            c.texts |= dict.fromkeys(b for b in texts if c.near(b, slop))
+            if c.first.pen and c.writing is None and any(c.near(b, 0) for b in found.inked):
+                c.writing = self._writing = _Writing(c.came_ns)
+
+    def selects(self, c: Contact) -> None:
+        """It pressed texts for long: they have handles for a while."""
+        self._selected |= dict.fromkeys(c.texts, c.came_ns)
+        while len(self._selected) > KEPT:
+            del self._selected[next(iter(self._selected))]
+
+    def moves(
+        self,
+        contacts: Sequence[Contact],
+        from_ns: int,
+        until_ns: int,
+        surveys: Sequence[Survey],
+        rotation: Rotation,
+        screen: Size,
+        dpi: int,
+        settling_ns: int,
+    ) -> bool:
+        """Whether a finger may be moving a whole surface over the screen: the app's, or one that floats over it.
+
+        For so long after it has gone the app's is on its way back, and twice as long one that floats: a spring throws
+        it to a side (AOSP PipMotionHelper). Of one that came when the screen was turned otherwise nobody knows where
+        that was.
+        """
+        buttons = bool(surveys) and all(found.buttons for found in surveys)
+        for c in contacts:
+            if c.left_ns is None or c.left_ns > until_ns or not c.there(from_ns - 2 * settling_ns, until_ns):
+                continue
+            if c.grip or c.first.rotation not in (None, rotation):
+                return True
+            if c.there(from_ns - settling_ns, until_ns) and _from_edge(c, screen, dpi, buttons):
+                return True
+        return False
+
+    def dragged(
+        self,
+        contacts: Sequence[Contact],
+        from_ns: int,
+        until_ns: int,
+        surveys: Sequence[Survey],
+        screen: Size,
+        dpi: int,
+        settling_ns: int,
+    ) -> Iterator[MaskRect]:
+        """What to cover for what fingers do with private views: where a text may be magnified or dragged, until so long
+        after, a pen's ink, and the views of a list that may be stretched."""
+        whole = Bounds(0, 0, screen.width, screen.height)
+        for c in contacts:
+            lines = _lent(c, until_ns) if c.there(from_ns - settling_ns, until_ns) else {}
+            if lines and c.texts:
+                self.selects(c)
+            for line in lines:
+                # Wherever the finger is in or below it, a magnifier stands above the line itself.
+                high = Bounds(c.path.left, min(c.path.top, line.top), c.path.right, max(c.path.bottom, line.bottom))
+                yield _cover(high, LENS_SIDE_DP, LENS_UP_DP, LENS_DOWN_DP, dpi, whole)
+            if _inks(c, from_ns, until_ns):
+                yield _cover(c.path, INK_DP, INK_DP, INK_DP, dpi, whole)
+        pulled = [c for c in contacts if c.left_ns is not None and c.there(from_ns - STRETCH_NS, until_ns)]
+        ran = _ran(surveys)
+        for found in {id(found): found for found in surveys}.values() if pulled or ran else ():
+            yield from _stretched(found, pulled, ran)
 
 
-def moves(
-    contacts: Sequence[Contact],
-    from_ns: int,
-    until_ns: int,
-    surveys: Sequence[Survey],
-    rotation: Rotation,
-    screen: Size,
-    dpi: int,
-    settling_ns: int,
-) -> bool:
-    """Whether a finger may be moving a whole surface over the screen: the app's, or one that floats over it.
-
-    For so long after it has gone the app's is on its way back, and twice as long one that floats: a spring throws it to
-    a side (AOSP PipMotionHelper). Of one that came when the screen was turned otherwise nobody knows where that was.
-    """
-    edges = not all(found.buttons for found in surveys)
-    grips = [grip for found in surveys for grip in _grips(found, GRIP_DP * dpi // 160)]
-    for c in contacts:
-        if c.left_ns is None or c.left_ns > until_ns:
-            continue
-        if c.first.rotation not in (None, rotation) and _there(c, from_ns - 2 * settling_ns, until_ns):
-            return True
-        if edges and _there(c, from_ns - settling_ns, until_ns) and _from_edge(c, screen, dpi):
-            return True
-        if _there(c, from_ns - 2 * settling_ns, until_ns) and any(c.near(grip, 0) for grip in grips):
-            return True
-    return False
+def _inks(c: Contact, from_ns: int, until_ns: int) -> bool:
+    return c.writing is not None and c.came_ns <= until_ns and from_ns <= c.writing.last_ns + INK_NS
 
 
-def dragged(
-    contacts: Sequence[Contact],
-    from_ns: int,
-    until_ns: int,
-    surveys: Sequence[Survey],
-    screen: Size,
-    dpi: int,
-    settling_ns: int,
-) -> Iterator[MaskRect]:
-    """What to cover for what fingers do with private views: where a text may be magnified or dragged, until so long
-    after, a pen's ink, and the views of a list that may be stretched."""
-    whole = Bounds(0, 0, screen.width, screen.height)
-    once = list({id(found): found for found in surveys}.values())
-    for c in contacts:
-        if _there(c, from_ns - settling_ns, until_ns) and _lent(c, until_ns, once, dpi):
-            yield _cover(c.path, LENS_SIDE_DP, LENS_UP_DP, LENS_DOWN_DP, dpi, whole)
-        if c.first.pen and any(c.near(b, 0) for found in once for b in found.inked):
-            yield _cover(c.path, INK_DP, INK_DP, INK_DP, dpi, whole)
-    pulled = [c for c in contacts if c.left_ns is not None and _there(c, from_ns - STRETCH_NS, until_ns)]
-    ran = _ran(surveys)
-    for found in once:
-        for p in found.private:
-            if p.scrolls and any(key in ran or any(c.near(b, 0) for c in pulled) for key, b in p.scrolls):
-                box = p.scrolls[0][1]
-                by_x, by_y = round(box.width * STRETCH), round(box.height * STRETCH)
-                b = p.bounds
-                grown = Bounds(b.left - by_x, b.top - by_y, b.right + by_x, b.bottom + by_y).intersect(box)
-                yield MaskRect(grown.union(b), p.kind, RULE)
-
-
-def _there(c: Contact, from_ns: int, until_ns: int) -> bool:
-    return c.first.stamp.mono_ns <= until_ns and (c.end_ns is None or c.end_ns >= from_ns)
-
-
-def _from_edge(c: Contact, screen: Size, dpi: int) -> bool:
-    """Whether Android may have taken the finger for a gesture of its own: in from a side, or anywhere from the foot."""
-    x, y, side = c.first.x, c.first.y, SIDE_DP * dpi // 160
-    inward = c.across > 0 if x < side else c.across < 0 if x >= screen.width - side else False
+def _from_edge(c: Contact, screen: Size, dpi: int, buttons: bool) -> bool:
+    """Whether Android may have taken the finger for a gesture of its own: from the bar at the head, in from a side or
+    anywhere from the foot. Where the navigation bar has buttons only the first is one."""
+    x, y = c.first.x, c.first.y
+    head, foot, side = (length * dpi // 160 for length in (HEAD_DP, FOOT_DP, SIDE_DP))
+    if y < head and c.down > 0:
+        return True
+    if buttons:
+        return False
+    if screen.width > screen.height:
+        side *= 2
+    soon = c.left_ns is not None and c.left_ns - c.came_ns <= TAKEN_NS
     # It lets go of one that goes up or down.
-    return (inward and 2 * abs(c.across) >= abs(c.down)) or y >= screen.height - FOOT_DP * dpi // 160
+    across = (x < side or x >= screen.width - side) and 2 * abs(c.across) >= abs(c.down)
+    return (across and soon) or y >= screen.height - foot
 
 
-def _grips(found: Survey, by: int) -> Iterator[Bounds]:
-    """Where a finger takes hold of another app's window that lies over the app's, or of the bar between them."""
-    for cover in found.covers:
-        if cover.rule == "other-app":
-            reach = _grown(cover.bounds, by, by, by)
-            for app in found.app:
-                if not (common := reach.intersect(app)).empty:
-                    yield _grown(common, by, by, by)
+def _grips(found: Survey, by: int, bars: int) -> Iterator[Bounds]:
+    """Where a finger takes hold of a window: one of another app's or a card of the system's over the app's, the bar
+    between two apps, the edges of the app's own if it does not fill the screen."""
+    whole = Bounds(0, 0, found.screen.width, found.screen.height)
+    for cover in found.over:
+        b = cover.bounds
+        card = cover.rule == "system-ui" and b.area * 2 <= whole.area and not is_bar(b, whole)
+        if cover.rule == "other-app" or card:
+            reach = _grown(b, by, by, by)
+            # Of an app beside it only what is near the bar between them.
+            yield from (reach.intersect(_grown(app, by, by, by)) for app in found.app)
+    for app in found.app:
+        for near, edge in (
+            (app.left, Bounds(app.left - by, app.top, app.left + by, app.bottom)),
+            (app.top, Bounds(app.left, app.top - by, app.right, app.top + by)),
+            (whole.right - app.right, Bounds(app.right - by, app.top, app.right + by, app.bottom)),
+            (whole.bottom - app.bottom, Bounds(app.left, app.bottom - by, app.right, app.bottom + by)),
+        ):
+            if near > bars:
+                yield edge
 
 
-def _lent(c: Contact, until_ns: int, surveys: Sequence[Survey], dpi: int) -> bool:
-    """Whether the finger may have taken up a private text: that of a field which it works in, or one that it pressed
-    for long."""
+def _lent(c: Contact, until_ns: int) -> dict[Bounds, None]:
+    """The private texts that the finger may have taken up by then: those of fields in which it works, and what it
+    pressed for long."""
     left_ns = until_ns if c.left_ns is None else min(c.left_ns, until_ns)
-    came_ns = c.first.stamp.mono_ns
     end_ns = until_ns if c.end_ns is None else min(c.end_ns, until_ns)
-    if end_ns - came_ns >= HELD_NS or left_ns < until_ns:
-        handle = HANDLE_DP * dpi // 160
-        if any(row.node.flags.has(NodeFlag.FOCUSED) and c.near(row.bounds, handle) for row in _typed(surveys)):
-            return True
-    slop = SLOP_DP * dpi // 160
-    return min(left_ns, end_ns) - came_ns >= PRESSED_NS and any(
-        (p.kind == "mask" or p.rule in _LENT) and c.near(p.bounds, slop) for found in surveys for p in found.private
-    )
+    if min(left_ns, end_ns) - c.came_ns >= PRESSED_NS:
+        return {**c.fields, **c.texts}
+    return c.fields if end_ns - c.came_ns >= HELD_NS or left_ns < until_ns else {}
 
 
-def _typed(surveys: Sequence[Survey]) -> Iterator[Row]:
-    return (row for found in surveys for row in found.rows if row.hidden and row.typed)
+def _stretched(found: Survey, pulled: Sequence[Contact], ran: set[str]) -> Iterator[MaskRect]:
+    """The private views of lists that were pulled, or that ran, as far as they may be drawn."""
+    lists = [
+        row.bounds for row in found.rows if row.node.cls.endswith(LISTS) and not row.node.flags.has(NodeFlag.SCROLLABLE)
+    ]
+    lists = [box for box in lists if any(c.near(box, 0) for c in pulled)]
+    for p in found.private:
+        boxes = [b for key, b in p.scrolls if key in ran or any(c.near(b, 0) for c in pulled)]
+        boxes = [p.scrolls[0][1]] if boxes else [box for box in lists if box.union(p.bounds) == box][:1]
+        for box in boxes:
+            by_x, by_y = round(box.width * STRETCH), round(box.height * STRETCH)
+            b = p.bounds
+            grown = Bounds(b.left - by_x, b.top - by_y, b.right + by_x, b.bottom + by_y).intersect(box)
+            yield MaskRect(grown.union(b), p.kind, RULE)
 
 
 def _ran(surveys: Sequence[Survey]) -> set[str]:

@@ -14,7 +14,7 @@ from agent.privacy import Rules, Span, starred, torn
 from agent.replay.behind import Behind
 from agent.replay.canvas import covered
 from agent.replay.changes import altered, lively, moved, unsettled
-from agent.replay.fingers import Fingers, dragged, moves
+from agent.replay.fingers import Fingers
 from agent.replay.motion import AWAY_NS, LATE_NS, Motion, enclosed, passed, returned, slowed, still
 from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans
@@ -153,9 +153,11 @@ class Masker:
             # The app's opening is drawn over what was there, by a tree that shows it in its place already; so is a
             # screen over one that no dump told of.
             return self._blocked(s, dpi, "settling")
-        until_ns = s.frame.stamp.mono_ns + s.frame.bound_ns
-        fingers = self._fingers.since(drawn_ns, until_ns, settling_ns)
-        if fingers and moves(fingers, drawn_ns, until_ns, [*past, *found], s.frame.rotation, size, dpi, settling_ns):
+        # What a finger does may be told a little late.
+        until_ns = s.frame.stamp.mono_ns + s.frame.bound_ns + LATE_NS
+        known = [*past, *found]
+        fingers = self._fingers.since(drawn_ns, until_ns, known, dpi)
+        if self._fingers.moves(fingers, drawn_ns, until_ns, known, s.frame.rotation, size, dpi, settling_ns):
             return self._blocked(s, dpi, "settling")
         moving = moved(found)
         if moving is None:
@@ -176,7 +178,7 @@ class Masker:
             return self._blocked(s, dpi, "secure")
         private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for x in (*late, *found) for p in x.private]
         behind = [cover for x in found for cover in self._behind.covers(x, canvas)]
-        taken = dragged(fingers, drawn_ns, until_ns, around, size, dpi, settling_ns)
+        taken = self._fingers.dragged(fingers, drawn_ns, until_ns, around, size, dpi, settling_ns)
         covers = tuple(
             dict.fromkeys((*(c for x in around for c in x.covers), *private, *moving, *behind, *settling, *taken))
         )
@@ -274,7 +276,7 @@ class Masker:
         of a touch that is judged so late that its dumps are forgotten, or about which the screen was turned otherwise
         than was known when it came: it lies elsewhere than it says.
         """
-        if self._forgotten and t.stamp.mono_ns < self._silent[0].mono_ns:
+        if (self._forgotten and t.stamp.mono_ns < self._silent[0].mono_ns) or self._fingers.wrote(t):
             return None
         zones = [self._zones(hierarchy)] if hierarchy is not None and hierarchy.roots else []
         last: tuple[Bounds, ...] = ()
@@ -301,7 +303,12 @@ class Masker:
 
     def finger(self, t: Touch, dpi: int) -> None:
         """A finger did this on a screen of `dpi`, told or not: what it drags is covered where no dump tells of it."""
-        self._fingers.note(t, dpi)
+        recent = self._motion.since(t.stamp.mono_ns - self._motion.settling_ns) if t.kind == "down" else ()
+        self._fingers.note(t, [seen.survey for seen in recent if seen.survey is not None], dpi)
+
+    def unsure(self, since: Stamp) -> None:
+        """What the fingers that were on the glass then do is not told for sure."""
+        self._fingers.unsure(since.mono_ns)
 
     def pace(self, scale: float) -> None:
         """Animations on this phone last so many times as long as they are made: screens settle so much later."""
@@ -312,7 +319,7 @@ class Masker:
     def away(self, since: Stamp) -> None:
         """Nothing of the screen is known from `since` to the next snapshot: neither where to touch nor what moved."""
         self._motion.forget()
-        self._fingers.forget()
+        self._fingers.unsure(since.mono_ns)
         self._behind.forget()
         self.blind(since)
 

@@ -97,9 +97,19 @@ def _has_text(node: Node) -> bool:
 
 def keypad_digit(node: Node) -> str:
     """The digit on a key of an on-screen keypad, with its letters or not; "" for any other node."""
+    return _key(node)[0]
+
+
+def keypad_letters(node: Node) -> str:
+    """The letters beside that digit, "" for none. Those of a keypad's keys differ, those of a unit do not."""
+    return _key(node)[1]
+
+
+def _key(node: Node) -> tuple[str, str]:
     key = None if node.flags.has(NodeFlag.PASSWORD) else _KEY.fullmatch((node.text or node.desc).strip())
+    letters = (key["letters"] or "").strip() if key else ""
     # Small letters are a word's: "3 items".
-    return key["digit"] if key and (letters := key["letters"] or "") == letters.upper() else ""
+    return (key["digit"], letters) if key and letters == letters.upper() else ("", "")
 
 
 def keyboard_letter(node: Node) -> str:

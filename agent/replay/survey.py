@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +19,8 @@ from agent.replay.windows import PICTURES, hull, outside, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 
 MIN_KEYS, MIN_OPERATORS = 9, 2
+# On how many keys of a keypad the same letters may stand.
+MAX_ALIKE = 2
 MIN_LETTERS = 20
 MAX_FRAME = 8
 # Beside how many views a container's words are looked for, and in how many pieces.
@@ -50,7 +53,8 @@ class Survey:
     `hard` those of them that no later screen may show either, `texts` what the level hides without
     its having been typed, `ruled` what a user's rule does. `drawn` is where
     words and pictures are for sure, `frames` tells the kinds of windows apart. `rows` are the app's
-    views, judged. `inked` is where a pen writes into private inputs, `buttons` whether the navigation bar has some.
+    views, judged. `inked` is where a pen begins to write into private inputs, `buttons` whether the navigation bar has
+    some. `over` are those of `covers` that are windows'; `screen` is what all of it is on.
     """
 
     package: str
@@ -72,6 +76,8 @@ class Survey:
     rows: tuple[Row, ...]
     inked: tuple[Bounds, ...]
     buttons: bool
+    over: tuple[MaskRect, ...]
+    screen: Size
 
 
 @dataclass(slots=True)
@@ -190,7 +196,12 @@ def survey(
             _note_secret(node, words, texts if row.hidden in ("text", "keypad") else ruled)
     keypads: list[Bounds] = []
     for root, members in keys.items():
-        digits = {i: digit for i in members if (digit := rules.keypad_digit(rows[i].node))}
+        letters = Counter(filter(None, (rules.keypad_letters(rows[i].node) for i in members)))
+        digits = {
+            i: digit
+            for i in members
+            if (digit := rules.keypad_digit(rows[i].node)) and letters[rules.keypad_letters(rows[i].node)] <= MAX_ALIKE
+        }
         if len({rules.keyboard_letter(rows[i].node) for i in members} - {""}) < MIN_LETTERS:
             calculates = len(operators.get(root, ())) >= MIN_OPERATORS
             members = list(digits) if len(set(digits.values())) >= MIN_KEYS and not calculates else []
@@ -227,6 +238,8 @@ def survey(
         rows=tuple(rows),
         inked=tuple(_around(row.bounds, PEN_DP * dpi // 160) for row in rows if row.typed and row.hidden),
         buttons=windows.buttons,
+        over=windows.covers,
+        screen=screen,
     )
 
 

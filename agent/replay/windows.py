@@ -18,7 +18,9 @@ PICTURES = ("ImageView", "ImageButton", "SurfaceView", "TextureView", "WebView")
 _STATUS_BAR_DP = _NAVIGATION_BAR_DP = 48
 # AOSP status_bar_height is 24 dp, the bar of gestures is 16 dp high on some phones.
 _LEAST_BAR_DP = 16
-_BUTTONS = frozenset(("com.android.systemui:id/back", "com.android.systemui:id/recent_apps"))
+# Only a bar of three buttons has one for the overview: where a gesture goes home there is a back button as well, with
+# two buttons, or while a keyboard is up.
+_OVERVIEW = "com.android.systemui:id/recent_apps"
 _GROUNDS = "android:id/statusBarBackground", "android:id/navigationBarBackground"
 # A keyboard with its suggestions and key previews, over a navigation bar.
 _KEYBOARD_DP = 420
@@ -33,7 +35,7 @@ class Windows:
 
     `package` is whose windows `own` are ("" when there is none). `covers` is what hides everything else: the area
     outside the app and what foreign windows draw. `silent` are the places where a touch says what was typed. `buttons`
-    says that the navigation bar has some: then no gesture takes the app from the screen.
+    says that the navigation bar has all three of them: then no gesture takes the app from the screen.
     """
 
     package: str
@@ -61,12 +63,12 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int, *, keybo
     for root, name in owners:
         if target and name == target:
             continue
-        buttons = buttons or any(node.resource_id in _BUTTONS for node in root.walk())
+        buttons = buttons or any(node.resource_id == _OVERVIEW for node in root.walk())
         rule = "keyboard" if is_keyboard(name) else "system-ui" if name in _SHEETS else "other-app"
         drawn = _drawn(root, name, whole)
         above = _PREVIEW_DP * dpi // 160 if rule == "keyboard" else 0
         covers += [MaskRect(Bounds(b.left, max(0, b.top - above), b.right, b.bottom), "block", rule) for b in drawn]
-        silent += hull([b for b in drawn if rule != "system-ui" or not _is_bar(b, whole)])
+        silent += hull([b for b in drawn if rule != "system-ui" or not is_bar(b, whole)])
     unseen = keyboard and not any(is_keyboard(name) for _, name in owners)
     low = screen.height - _KEYBOARD_DP * dpi // 160
     keys = Bounds(0, max(0, low), screen.width, screen.height)
@@ -158,7 +160,7 @@ def _largest(owners: list[tuple[Node, str]], whole: Bounds) -> str:
     return best
 
 
-def _is_bar(part: Bounds, whole: Bounds) -> bool:
+def is_bar(part: Bounds, whole: Bounds) -> bool:
     """Whether it is part of a status or navigation bar: a twelfth of the screen at an edge."""
     return (
         part.bottom * 12 <= whole.bottom

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from agent.model import Snapshot
+from agent.replay.fingers import INK_NS
 from agent.replay.fingers import RULE as DRAGGED
 from agent.replay.motion import LATE_NS, SETTLING_NS, enclosed, still
 from agent.runtime.outage import Outages, Patience
@@ -24,6 +25,8 @@ PAUSED_SECONDS = 0.2
 TOUCH_TAIL_NS = 1_000_000_000
 # A screen that changes much by itself goes on: looked at less often it would be covered again.
 SETTLING_TAIL_NS = 2_000_000_000
+# What a finger hides, a pen's ink for longest, is seen so long after it.
+HIDDEN_NS = INK_NS + 2_000_000_000
 # A screen that stood still for so long is looked at with the beat of the tree.
 IDLE_NS = 10_000_000_000
 # A dump that ended so shortly before a picture was asked for is as good as one that begins then.
@@ -121,6 +124,7 @@ class CaptureLoop:
         self._looked_ns = 0
         self._unsettled_ns = -SETTLING_TAIL_NS
         self._hidden = False
+        self._hidden_ns = 0
         self._changed_ns = 0
         self._told: int | None = None
         self._moved_ns = 0
@@ -136,9 +140,12 @@ class CaptureLoop:
     def masked(self, blocked: str) -> None:
         """What was yielded is masked, "" or why all of it is covered, or a part for a finger: while it settles and a
         while after, look at the touch rate; while either lasts, yield it again."""
+        now_ns = self._clock.now().mono_ns
+        if blocked in ("settling", DRAGGED) and not self._hidden:
+            self._hidden_ns = now_ns
         self._hidden = blocked in ("settling", DRAGGED)
-        if blocked == "settling":
-            self._unsettled_ns = self._clock.now().mono_ns
+        if blocked == "settling" and now_ns - self._hidden_ns < SETTLING_TAIL_NS:
+            self._unsettled_ns = now_ns
             self._wake.set()
 
     def stop(self) -> None:
@@ -191,7 +198,8 @@ class CaptureLoop:
                     since = frame.stamp
                 held = _held(frame, started)
                 changed = frame.digest != shown
-                settled = settled and not self._hidden
+                again = settled and self._covered()
+                settled = settled and not again
                 if not changed or frame.stamp.mono_ns < resumed_ns:
                     # What is told is that the screen shows it still.
                     frame = _still(frame, until)
@@ -207,7 +215,8 @@ class CaptureLoop:
                         until = self._clock.now() if newest is not None and newest.digest == frame.digest else until
                     same_tree = bool(earlier) and all(_digest(tree) == _digest(after) for tree in earlier)
                     # A picture that was released does not become worse by a tree that fails to come.
-                    if changed or not settled or not (same_tree or after is None):
+                    fresh_tree = after is not None or not again
+                    if changed or (not settled and fresh_tree) or not (same_tree or after is None):
                         self._changed_ns = until.mono_ns
                         first = earlier[0] if earlier else None
                         snapshot = Snapshot(frame, first, after, earlier[1:], until, since, left)
@@ -215,7 +224,7 @@ class CaptureLoop:
                         sure = enclosed(snapshot, self._settling_ns) and still(snapshot, self._settling_ns)
                         if known_ns is None and first is not None and after is not None:
                             known_ns = first.stamp.mono_ns + first.bound_ns
-                    kept = settled and not changed and after is None
+                    kept = (settled or again) and not changed and after is None
                     drawn_ns = frame.stamp.mono_ns - frame.bound_ns
                     moved_ns = max(self._moved_ns, known_ns or 0)
                     settled = kept or (same_tree and sure and drawn_ns >= moved_ns + self._settling_ns)
@@ -239,6 +248,12 @@ class CaptureLoop:
                 self._emit(tree)
             self._over(started)
             self._pause(started, costly=True)
+
+    def _covered(self) -> bool:
+        """Whether what is shown is covered for a while only. A finger that does not move holds it for longer than that:
+        it is looked at again when the finger does."""
+        since_ns = max(self._hidden_ns, self._touched_ns)
+        return self._hidden and self._clock.now().mono_ns - since_ns < HIDDEN_NS
 
     def _over(self, started: Stamp) -> None:
         """Say that a look is over, if somebody waits for that: a finger is judged by what a look after it found."""

@@ -25,7 +25,7 @@ from agent.settings import Settings
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError, BridgeTimeout
 from bridge.ports import Clock, Device
-from bridge.types import Foreground, Gap, Hierarchy, LogEntry, Stamp, Touch
+from bridge.types import Foreground, Gap, Hierarchy, LogEntry, Stamp
 
 log = logging.getLogger(__name__)
 
@@ -340,9 +340,8 @@ class _Run:
         for item in self._touch.touches():
             paused = bool(self._paused())
             unheard = item if paused and isinstance(item, Gap) else None
-            if paused and isinstance(item, Touch):
-                continue
-            self._capture.touched()
+            if not paused:
+                self._capture.touched()
             self._channel.put(item)
         # A device without a touch panel is recorded all the same. It says so once: in a pause that is counted, and no
         # part of a recording, which is told when it begins.

@@ -46,6 +46,7 @@ from agent.settings import Settings
 from bridge.clock import SET_NS
 from bridge.deadline import Deadline
 from bridge.errors import CaptureFailed, DeviceBusy, FrameMalformed
+from bridge.getevent import OVERRUN
 from bridge.ports import Device
 from bridge.types import ClockFix, Foreground, Frame, Gap, Hierarchy, LogEntry, Size, Stamp, Touch
 
@@ -225,6 +226,8 @@ class Stage:
             if isinstance(item, Touch) and self._masker is not None:
                 # Also while nothing is to be captured: it may be on the glass still when it is again.
                 self._masker.finger(item, self._dpi)
+                if self.paused():
+                    continue
             if isinstance(item, tuple):
                 snapshot, free = item
                 hidden = ""
@@ -245,6 +248,8 @@ class Stage:
                 self._clock(item)
             elif isinstance(item, Gap | Marker) or not self._gate.closed:
                 if isinstance(item, Gap):
+                    if item.reason == OVERRUN and self._masker is not None:
+                        self._masker.unsure(item.end)
                     self._findings(self._doctor.hear(item))
                     if item.stage == "hierarchy" and item.reason == DeviceBusy.__name__:
                         self._unseen(self._drivers.held(item.end))

@@ -159,9 +159,10 @@ class Autopilot:
         self.due_ns = now
 
     def _drag(self, what: str, now: int) -> None:
-        """`NAME DX DY HOLD`: a finger comes down on a view, or at a side or the foot of the screen, holds for so many
-        seconds and goes so many dp."""
+        """`NAME DX DY HOLD`: a finger comes down on a view, below it (`NAME:below`), or at a side or the foot of the
+        screen, holds for so many seconds and goes so many dp."""
         target, dx, dy, hold = what.split()
+        target, _, below = target.partition(":")
         size, scale = self._world.size, self._world.scale
         places = {
             "foot": (size.width * 0.5, size.height - 8 * scale),
@@ -172,7 +173,8 @@ class Autopilot:
         if target in places:
             x, y = places[target]
         elif bounds is not None:
-            x, y = bounds.left + bounds.width * 0.5, bounds.top + bounds.height * 0.5
+            x = bounds.left + bounds.width * 0.5
+            y = bounds.bottom + 24 * scale if below else bounds.top + bounds.height * 0.5
         else:
             return
         steps, after = 16, now + int(float(hold) * 1e9)

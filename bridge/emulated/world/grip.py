@@ -15,7 +15,7 @@ SIDE, FOOT = 24.0, 32.0
 STRETCH, PULLED = 0.032, 150.0
 # What is let go is back in its place after so long, and a magnifier gone.
 BACK_S, SHUT_S, HELD_S = 0.3, 0.15, 0.25
-SLOP = 8.0
+SLOP, HANDLE = 8.0, 32.0
 
 
 @dataclass(slots=True)
@@ -57,7 +57,10 @@ def taken(windows: list[Window], x: float, y: float, size: tuple[float, float], 
         if window.package != shop.PACKAGE and _inside(window.root, x, y):
             return None
     views = [view for window in windows if window.package == shop.PACKAGE for view in _all(window.root)]
-    field = next((view for view in views if view.focused and _inside(view, x, y)), None)
+    # By the text itself or by the handle that hangs below its line.
+    field = next(
+        (view for view in views if view.focused and (_inside(view, x, y) or _inside(view, x, y - HANDLE))), None
+    )
     if field is not None:
         return Grip("text", x, y, 0, field)
     pane = next((view for view in views if view.scrolls and _inside(view, x, y)), None)

@@ -98,7 +98,8 @@ HAZARDS: dict[str, tuple[str, ...]] = {
     ),
     "gestures": _often(
         "do fill", "do go:checkout", "wait 0.9", "tap card-number", "wait 0.6", "drag card-number 70 0 0.4", "wait 0.8",
-        "drag card-number 20 150 0.5", "wait 0.9", "tap key:done", "wait 0.5", "drag foot 10 -260 0", "wait 1.1",
+        "drag card-number:below 80 10 0", "wait 0.8", "drag card-number 20 150 0.5", "wait 0.9", "tap key:done",
+        "wait 0.5", "drag foot 10 -260 0", "wait 1.1",
         "drag left 150 0 0", "wait 1.2", "drag right -150 10 0", "wait 0.8", "do forget", "do go:list", "wait 0.6",
     ),
     "floating": _often(

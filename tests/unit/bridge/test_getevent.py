@@ -198,6 +198,21 @@ def test_a_slot_keeps_the_tool_that_touches_it(value: int | str) -> None:
     ]  # fmt: skip
 
 
+def test_a_pen_that_came_or_went_while_events_were_lost_is_known() -> None:
+    feed = reader(SINGLE).feed
+    stroke = lines(("X", 5), ("Y", 6), ("BTN_TOUCH", "DOWN")) + lines(("BTN_TOUCH", "UP"))
+    lost = line("EV_SYN", "SYN_DROPPED", 0, 40)
+    feed(lost + line("EV_KEY", "BTN_TOOL_PEN", "DOWN", 40) + line("EV_SYN", "SYN_REPORT", 0, 50))
+    assert pens(feed(stroke)) == [True, True]
+    feed(lost + line("EV_KEY", "BTN_TOOL_PEN", "UP", 40) + line("EV_SYN", "SYN_REPORT", 0, 50))
+    assert pens(feed(stroke)) == [False, False]
+
+
+def test_no_two_panels_have_a_finger_of_one_number() -> None:
+    feed = TouchReader(PANEL, lambda: NATURAL, lambda: 0, at, 64).feed
+    assert [pointer for _, pointer, _, _ in seen(feed(down(3, 4) + down(5, 6, slot=1)))] == [64, 65]
+
+
 def test_a_listing_may_say_that_a_pen_touched_last() -> None:
     tool = "    ABS_MT_TOOL_TYPE     : value 1, min 0, max 2, fuzz 0, flat 0, resolution 0"
     slot = next(one for one in LISTING.splitlines() if "ABS_MT_SLOT" in one)

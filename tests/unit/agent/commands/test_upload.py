@@ -143,7 +143,7 @@ def test_a_running_recorder_is_left_alone(call, place: Path) -> None:
     ended = call("upload", "--json")
     spool.close()
     assert ended.code == 0
-    assert "uploads by itself" in ended.err
+    assert "What records or uploads there sends it." in ended.err
     assert json.loads(ended.out)["in_use"] == 1
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes.views import APP, DPI, EDIT, SCROLL, TEXT, app, still, touch, view
+from fakes.views import APP, DPI, EDIT, SCROLL, TEXT, app, at, still, touch, view
 
 from agent.model import MaskedSnapshot, MaskLevel
 from agent.replay.fingers import INK_NS, RULE, STRETCH_NS, Fingers
@@ -103,12 +103,31 @@ def test_a_tap_at_the_edge_takes_nothing() -> None:
     assert hand.look(2.15).blocked == hand.look(2.3).blocked == ""
 
 
-def test_where_the_system_has_buttons_no_gesture_takes_the_app() -> None:
-    back = view(100, 2300, 300, 2400, "android.widget.ImageView", package=SYSTEM, resource_id=f"{SYSTEM}:id/back")
-    bar = view(0, 2300, 1080, 2400, "android.widget.FrameLayout", children=[back], package=SYSTEM)
+@pytest.mark.parametrize(("name", "away"), [("recent_apps", False), ("back", True), ("home", True)])
+def test_where_the_system_has_three_buttons_no_gesture_takes_the_app(name: str, away: bool) -> None:
+    """With two buttons, or above a keyboard, there is one for back and a gesture goes home all the same."""
+    button = view(100, 2300, 300, 2400, "android.widget.ImageView", package=SYSTEM, resource_id=f"{SYSTEM}:id/{name}")
+    bar = view(0, 2300, 1080, 2400, "android.widget.FrameLayout", children=[button], package=SYSTEM)
     hand = Hand(app(WORDS, IDLE), bar)
     hand.swipe((10, 1200), (400, 1200))
-    assert hand.look(2.3).blocked == ""
+    assert hand.look(2.3).blocked == ("settling" if away else "")
+    hand.finger((2.4, "up", 400, 1200))
+    hand.swipe((500, 20), (500, 900), 4)
+    # The shade comes down in front of either.
+    assert hand.look(4.3).blocked == "settling"
+
+
+@pytest.mark.parametrize(("seconds", "away"), [(0.2, True), (0.6, False)])
+def test_a_thumb_that_rests_at_the_side_is_no_gesture(seconds: float, away: bool) -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.finger((2, "down", 1070, 1200), (2 + seconds, "move", 1000, 1210))
+    assert hand.look(2.8).blocked == ("settling" if away else "")
+
+
+def test_where_a_gesture_went_first_does_not_matter() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.finger((2, "down", 60, 1200), (2.1, "move", 20, 1200), (2.2, "move", 500, 1200))
+    assert hand.look(2.4).blocked == "settling"
 
 
 def test_a_small_window_of_another_app_is_anywhere_while_it_is_dragged() -> None:
@@ -121,6 +140,33 @@ def test_a_small_window_of_another_app_is_anywhere_while_it_is_dragged() -> None
     assert hand.look(2.6 + 2 * SETTLING_NS / 1e9).blocked == ""
     hand.swipe((300, 600), (300, 900), 5)
     assert hand.look(5.3).blocked == ""
+
+
+def test_a_small_window_that_was_taken_stays_so_wherever_dumps_tell_of_it() -> None:
+    hand = Hand(app(WORDS, IDLE), player(600, 1500))
+    hand.swipe((800, 1600), (300, 600))
+    for tenth in range(23, 40, 3):
+        assert hand.look(tenth / 10, app(WORDS, IDLE), player(100, 500)).blocked == "settling"
+
+
+def test_what_of_another_app_is_in_the_app_s_own_window_is_no_window() -> None:
+    hand = Hand(app(WORDS, IDLE, view(600, 1500, 900, 1700, text="Widget", package=OTHER)))
+    hand.swipe((800, 1600), (300, 600))
+    assert hand.look(2.3).blocked == ""
+
+
+def test_a_card_of_the_systems_and_the_app_s_own_edge_are_taken() -> None:
+    card = view(40, 120, 1040, 400, text="Mum: hello", package=SYSTEM)
+    hand = Hand(app(WORDS, IDLE), card)
+    hand.swipe((500, 250), (500, 700))
+    assert hand.look(2.3).blocked == "settling"
+    floating = app(view(200, 700, 800, 760, text="Mine"), bounds=(150, 600, 900, 1800))
+    hand = Hand(floating)
+    hand.swipe((500, 600), (500, 900))
+    assert hand.look(2.3).blocked == "settling"
+    hand = Hand(floating)
+    hand.swipe((500, 1000), (500, 1300))
+    assert hand.look(2.3).blocked == ""
 
 
 def test_on_a_split_screen_only_the_bar_between_two_apps_moves_them() -> None:
@@ -155,6 +201,38 @@ def test_a_text_is_magnified_above_a_finger_that_works_in_its_field() -> None:
     assert not taken(hand.look(2.6 + SETTLING_NS / 1e9))
 
 
+@pytest.mark.parametrize("y", [1060, 1230])
+def test_a_magnifier_stands_above_the_line_wherever_the_finger_holds_it(y: float) -> None:
+    hand = Hand(app(WORDS, NOTE))
+    hand.swipe((500, y), (500, y))
+    hand.finger((2.2, "move", 700, y))
+    (cover,) = set(taken(hand.look(2.4)))
+    assert cover.top <= 1000 - dp(90)
+    assert cover.bottom >= 1120
+
+
+def test_a_field_that_scrolled_away_under_its_handle_is_magnified_still() -> None:
+    hand = Hand(app(WORDS, NOTE))
+    hand.swipe((500, 1150), (700, 1150))
+    moved = replace(NOTE, bounds=Bounds(40, 400, 1040, 520))
+    for tenth in range(23, 40, 3):
+        result = hand.look(tenth / 10, app(WORDS, moved))
+        assert result.blocked or taken(result)
+
+
+def test_a_text_that_was_pressed_has_handles_to_drag() -> None:
+    hand = Hand(app(WORDS), level="conservative")
+    hand.finger((2, "down", 500, 250), (2.5, "up", 500, 250))
+    hand.look(2.6)
+    hand.look(3.6)
+    hand.swipe((500, 330), (800, 330), 4)
+    assert taken(hand.look(4.3))
+    hand.finger((4.4, "up", 800, 330))
+    hand.swipe((500, 330), (800, 330), 40)
+    hand.look(39.5)
+    assert not taken(hand.look(40.3))
+
+
 def test_a_tap_into_a_field_and_a_scroll_from_an_idle_one_magnify_nothing() -> None:
     hand = Hand(app(WORDS, NOTE))
     hand.finger((2, "down", 500, 1050), (2.08, "up", 500, 1050))
@@ -177,7 +255,10 @@ def test_a_private_text_that_is_pressed_for_long_may_be_dragged_anywhere(level: 
 def test_in_a_web_page_a_text_is_magnified_once_it_was_pressed(pressed: bool) -> None:
     page = view(0, 600, 1080, 1800, "android.webkit.WebView", children=[view(40, 620, 900, 700, text="Mine")])
     hand = Hand(app(WORDS, page))
-    hand.finger((2, "down", 500, 650), (2.5 if pressed else 2.1, "move", 700, 650))
+    if pressed:
+        hand.finger((1.2, "down", 500, 650), (1.6, "up", 500, 650))
+        hand.look(1.7)
+    hand.finger((2, "down", 500, 650), (2.1, "move", 700, 650))
     covers = taken(hand.look(2.8))
     assert bool(covers) == pressed
     assert all(cover.top < 600 for cover in covers)
@@ -207,34 +288,100 @@ def test_a_list_that_ran_into_its_end_is_stretched_without_a_finger() -> None:
     assert not taken(hand.look(3, rows(700)))
 
 
+def test_a_list_that_fits_its_place_is_stretched_as_well() -> None:
+    inside = [view(40, 900, 1040, 1000, EDIT, "ring twice", hint="Note")]
+    hand = Hand(app(WORDS, view(0, 400, 1080, 2200, "androidx.recyclerview.widget.RecyclerView", children=inside)))
+    assert not taken(hand.look(1.5))
+    hand.swipe((500, 1500), (500, 1900))
+    assert Bounds(5, 842, 1075, 1058) in taken(hand.look(2.3))
+
+
 def test_beyond_the_list_nothing_is_stretched() -> None:
     hand = Hand(rows(410))
     hand.swipe((500, 1500), (500, 1900))
-    assert all(cover.top >= 400 for cover in taken(hand.look(2.3)))
+    covers = taken(hand.look(2.3))
+    assert covers
+    assert all(cover.top >= 400 for cover in covers)
 
 
-def test_a_pen_that_writes_into_a_field_leaves_ink_and_says_nothing() -> None:
+def test_a_pen_that_writes_leaves_ink_wherever_it_goes_on_and_says_nothing() -> None:
     hand = Hand(app(WORDS, IDLE))
-    stroke = (2.0, "down", 500.0, 950.0), (2.1, "move", 700.0, 700.0), (2.2, "up", 700.0, 700.0)
-    hand.finger(*stroke, pen=True)
-    seen = touch(2, "down", 500, 950)
-    assert hand.masker.touch(seen) == seen
-    assert hand.masker.touch(replace(seen, pen=True)) is None
+
+    def told(seconds: float, y: float, pen: bool = True) -> bool:
+        return hand.masker.touch(replace(touch(seconds, "down", 500, y), pen=pen)) is not None
+
+    hand.finger((2, "down", 500, 950), (2.1, "move", 700, 700), (2.2, "up", 700, 700), pen=True)
+    assert told(2, 950, pen=False)
+    assert not told(2, 950)
     assert any(cover.contains(700, 700) for cover in taken(hand.look(3)))
-    assert not taken(hand.look(2.3 + INK_NS / 1e9))
-    far = replace(touch(5, "down", 500, 700), pen=True)
-    assert hand.masker.touch(far) == far
+    # The next word, further from the field.
+    hand.finger((5, "down", 500, 500), (5.2, "up", 600, 500), pen=True)
+    assert not told(5, 500)
+    assert any(cover.contains(550, 500) for cover in taken(hand.look(6)))
+    hand.look(13)
+    covers = taken(hand.look(5.1 + INK_NS / 1e9))
+    assert any(cover.contains(700, 700) for cover in covers)
+    assert any(cover.contains(550, 500) for cover in covers)
+    hand.look(15)
+    assert not taken(hand.look(5.3 + INK_NS / 1e9))
+    hand.finger((20, "down", 500, 500), (20.2, "up", 600, 500), pen=True)
+    assert told(20, 500)
+    assert not taken(hand.look(20.5))
 
 
-def test_a_finger_that_nobody_saw_go_is_gone_when_the_next_comes() -> None:
+def test_two_fingers_are_two() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.finger((2, "down", 10, 1200), (2.1, "move", 300, 1200))
+    for seconds, kind in ((2.2, "down"), (2.3, "up")):
+        hand.masker.finger(touch(seconds, kind, 500, 1500, pointer=64), DPI)  # type: ignore[arg-type]
+    assert hand.look(3.5).blocked == "settling"
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_a_finger_that_nobody_follows_may_be_there_for_a_while(away: bool) -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.swipe((500, 2390), (500, 1900))
+    if away:
+        hand.masker.away(at(2.5))
+    else:
+        hand.finger((2.5, "cancel", 500, 1900))
+        hand.masker.unsure(at(2.5))
+    for second in range(3, 12):
+        assert hand.look(second).blocked == "settling"
+        assert hand.look(second + 0.5).blocked == "settling"
+    for tenth in range(136, 150, 4):
+        hand.look(tenth / 10)
+    assert hand.look(15).blocked == ""
+
+
+def test_a_finger_that_is_told_of_again_is_there_and_one_that_comes_anew_is_another() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.swipe((500, 2390), (500, 1900))
+    hand.masker.away(at(2.5))
+    hand.finger((20, "move", 500, 1950))
+    for tenth in range(200, 260, 4):
+        assert hand.look(tenth / 10).blocked == "settling"
+    hand.finger((26, "down", 500, 1000))
+    for tenth in range(265, 275, 4):
+        hand.look(tenth / 10)
+    assert hand.look(27.6).blocked == ""
+
+
+def test_what_a_finger_did_may_be_told_a_little_late() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.swipe((500, 2390), (500, 1900), 2.2)
+    assert hand.look(2.25).blocked == "settling"
+
+
+def test_a_finger_that_rests_is_there_however_many_came_after_it() -> None:
     fingers = Fingers()
-    fingers.note(touch(1, "down"), DPI)
-    fingers.note(touch(9, "down"), DPI)
-    fingers.note(touch(9, "up", pointer=4), DPI)
-    fingers.note(touch(9.5, "cancel"), DPI)
-    assert len(fingers.since(8 * 10**9, 10**10, SETTLING_NS)) == 2
-    assert len(fingers.since(11_200_000_000, 12 * 10**9, SETTLING_NS)) == 1
-    assert fingers.since(12 * 10**9, 13 * 10**9, SETTLING_NS) == []
-    fingers.note(touch(13, "down"), DPI)
-    fingers.forget()
-    assert fingers.since(13 * 10**9, 14 * 10**9, SETTLING_NS) == []
+    fingers.note(touch(1, "down"), (), DPI)
+    for tenth in range(20, 8000, 2):
+        fingers.note(touch(tenth / 10, "down", pointer=1), (), DPI)
+        fingers.note(touch(tenth / 10 + 0.1, "up", pointer=1), (), DPI)
+    (first, *_) = sorted(fingers.since(790 * 10**9, 791 * 10**9, (), DPI), key=lambda c: c.came_ns)
+    assert first.came_ns == 10**9
+    # Nobody saw it go.
+    fingers.note(touch(800, "down"), (), DPI)
+    assert all(c.came_ns > 10**9 for c in fingers.since(815 * 10**9, 816 * 10**9, (), DPI))
+    fingers.note(touch(801, "up", pointer=9), (), DPI)

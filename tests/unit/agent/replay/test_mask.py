@@ -718,6 +718,17 @@ def test_keys_are_known_by_what_else_they_say_and_so_is_a_keyboard_of_the_app(na
     assert masker.touch(touch(0.5, "down", 450, 1050)) is None
 
 
+@pytest.mark.parametrize("unit", ["月", "ימים", "KG"])
+def test_rows_with_one_unit_are_no_keypad(unit: str) -> None:
+    rows = [view(40, 300 + 150 * i, 900, 400 + 150 * i, text=f"{i} {unit}") for i in range(10)]
+    assert all(visible(masked(app(TITLE, *rows), status_bar()), row) for row in rows)
+    pad = [
+        replace(row, text=f"{i} {letters}")
+        for i, (row, letters) in enumerate(zip(rows, "〇あかさたなはまやら", strict=True))
+    ]
+    assert all(covered(masked(app(TITLE, *pad), status_bar()), key) for key in pad)
+
+
 def test_an_app_that_comes_back_is_not_shown_while_its_opening_is_drawn_over_another() -> None:
     masker = Masker("medium", APP)
     other = app(view(0, 500, 500, 600, text="Mum: call me", package="com.other"), package="com.other")

@@ -69,6 +69,9 @@ def test_a_drag_goes_so_far_from_a_view_or_an_edge(target: str, x: float, y: flo
     assert last[1:] == pytest.approx((first[1] + 26.25, first[2] - 52.5))
     assert where.contains(*first[1:])
     assert pilot.touches[18][1:] == pytest.approx((x, y), abs=0.1)
+    pilot = Pilot(*LOGIN, "drag email:below 0 9 0")
+    pilot.go()
+    assert pilot.touches[0][1:] == pytest.approx((first[1], where.bottom + 31.5))
 
 
 def test_typing_is_done_on_the_keyboard_as_far_as_it_has_the_key() -> None:
