@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -176,8 +176,8 @@ class Canvas(Protocol):
         """Whether a part of the screen is of one colour."""
         ...
 
-    def masked(self, covers: Iterable[Bounds], width: int) -> Canvas:
-        """A copy with the covers burnt in, about `width` pixels wide."""
+    def masked(self, covers: Iterable[Bounds], width: int, room: Callable[[int], bytearray] = bytearray) -> Canvas:
+        """A copy with the covers burnt in, about `width` pixels wide. `room` gives so many bytes for it."""
         ...
 
     def changes(self, before: Canvas) -> tuple[Bounds, ...]:

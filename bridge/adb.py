@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bridge import dumpsys, picture
+from bridge.buffers import Buffers
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import CaptureFailed, CommandFailed, DeviceGone, ServiceRefused
@@ -235,14 +236,14 @@ class Screencap:
         self._clock = clock
         self._display = display
         self._size = display.natural
-        self._buffers: list[bytearray] = []
+        self._buffers = Buffers(KEPT_BUFFERS)
 
     def run(self) -> None:
         """Each picture is asked for."""
 
     def capture(self, deadline: Deadline) -> Frame:
         """Take one picture. Raises CaptureFailed, BridgeTimeout, DeviceGone."""
-        buffer = self._buffer()
+        buffer = self._buffers.take(_raw_bytes(self._size))
         began = self._clock.now()
         with _refused_is_failed(self._shell.serial, "screencap"):
             count = self._shell.exec_into(f"screencap{_of(self._display)}", buffer, deadline, MAX_PICTURE)
@@ -252,20 +253,7 @@ class Screencap:
 
     def close(self) -> None:
         """Give up the buffers; frames that were taken keep theirs."""
-        self._buffers = []
-
-    def _buffer(self) -> bytearray:
-        """A buffer that nobody reads, as long as the next picture needs: fresh memory costs a page fault for every
-        4 KiB, several times what receiving the bytes costs."""
-        length = _raw_bytes(self._size)
-        # One of another length was for another size, or grew for words of a device that were no picture.
-        kept = [buffer for buffer in self._buffers if len(buffer) == length]
-        for buffer in kept:
-            if _is_free(buffer):
-                return buffer
-        buffer = bytearray(length)
-        self._buffers = [*kept, buffer][:KEPT_BUFFERS]
-        return buffer
+        self._buffers.clear()
 
 
 class ScreencapPng:
@@ -305,16 +293,6 @@ def _refused_is_failed(serial: str, command: str) -> Iterator[None]:
 def _of(display: Display) -> str:
     """Which display `screencap` is to show: it takes the first physical one, which on a fold may be the dark one."""
     return f" -d {display.physical}" if display.physical else ""
-
-
-def _is_free(buffer: bytearray) -> bool:
-    """Whether no view of it is left anywhere: CPython refuses to resize a bytearray as long as there is one."""
-    try:
-        buffer.append(0)
-    except BufferError:
-        return False
-    buffer.pop()
-    return True
 
 
 def _raw_bytes(size: Size) -> int:

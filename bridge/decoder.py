@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from bridge.buffers import Buffers
 from bridge.errors import FrameMalformed
 from bridge.h264 import KEY_SLICE, PPS, SLICE, SPS, START, Continuity, nals
 from bridge.types import Bounds, Size
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 OP = "decode H.264"
 MAX_PIXELS = 1 << 24
+# The picture that is told, those on their way, and those that masking compares with.
+KEPT_BUFFERS = 8
 # AVColorRange and AVColorSpace (FFmpeg libavutil/pixfmt.h).
 FULL_RANGE = 2
 BT709, UNSPECIFIED, BT470BG, SMPTE170M = 1, 2, 5, 6
@@ -34,16 +37,20 @@ def available() -> bool:
 class Picture:
     """One decoded picture. Its pixels stay the decoder's, which reads them for later pictures: `planes` copies."""
 
-    def __init__(self, frame: Any) -> None:
+    def __init__(self, frame: Any, buffers: Buffers) -> None:
         self._frame = frame
+        self._buffers = buffers
         self.size = Size(frame.width, frame.height)
 
     def luma(self) -> NDArray[np.uint8]:
         """A read-only view of the plane Y, shape (height, width)."""
         return _view(self._frame.planes[0], self.size)
 
-    def planes(self, part: Bounds | None = None) -> tuple[Size, bytes]:
-        """The planes Y, U and V of the picture, or of a part with even edges, without padding: BT.601, video range."""
+    def planes(self, part: Bounds | None = None) -> tuple[Size, memoryview]:
+        """The planes Y, U and V of the picture, or of a part with even edges, without padding: BT.601, video range. To
+        be called by the one thread that asks the decoder's pictures for theirs."""
+        import numpy as np
+
         frame = self._frame
         full, matrix = int(frame.color_range) == FULL_RANGE, int(frame.colorspace)
         if frame.format.name == "yuvj420p" or full or matrix == BT709:
@@ -56,11 +63,14 @@ class Picture:
             )
         bounds = part or Bounds(0, 0, self.size.width, self.size.height)
         half = Bounds(bounds.left // 2, bounds.top // 2, bounds.right // 2, bounds.bottom // 2)
-        cut = []
+        data = memoryview(self._buffers.take(bounds.area + 2 * half.area))
+        begin = 0
         for plane, box in zip(frame.planes, (bounds, half, half), strict=True):
             view = _view(plane, Size(plane.width, plane.height))
-            cut.append(view[box.top : box.bottom, box.left : box.right].tobytes())
-        return Size(bounds.width, bounds.height), b"".join(cut)
+            into = np.frombuffer(data[begin : begin + box.area], np.uint8).reshape(box.height, box.width)
+            into[:] = view[box.top : box.bottom, box.left : box.right]
+            begin += box.area
+        return Size(bounds.width, bounds.height), data.toreadonly()
 
 
 class Decoder:
@@ -71,6 +81,7 @@ class Decoder:
         self._continuity = Continuity()
         self._context: Any = None
         self._sound = False
+        self._buffers = Buffers(KEPT_BUFFERS)
 
     def decode(self, unit: bytes, key: bool, broken: bool = False) -> Picture | None:
         """The picture of an access unit; None while the decoder waits for more.
@@ -113,7 +124,7 @@ class Decoder:
             raise self._damaged(getattr(error, "strerror", None) or str(error)) from error
         if any(frame.is_corrupt for frame in frames):
             raise self._damaged("parts of the picture are missing")
-        return Picture(frames[-1]) if frames else None
+        return Picture(frames[-1], self._buffers) if frames else None
 
     def _damaged(self, detail: str) -> FrameMalformed:
         self._sound = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -59,6 +59,7 @@ SKETCHED = 5
 # One picture more costs some hundred bytes, its node and a call of the encoder: as much as so many pixels more.
 APART_PIXELS = 9_000
 MAX_BOXES = 8
+Room = Callable[[int], bytearray]
 _COVER_WORD = 0xFF000000 | COVER << 16 | COVER << 8 | COVER
 
 
@@ -95,10 +96,10 @@ class RgbaCanvas:
         """Whether a part of the screen is of one colour, give or take what no eye sees."""
         return _even(self._part(_inner(bounds, self.size, self.screen))[..., :3])
 
-    def masked(self, covers: Iterable[Bounds], width: int) -> RgbaCanvas:
-        """A copy with the covers burnt in, its shorter side at most `width`."""
+    def masked(self, covers: Iterable[Bounds], width: int, room: Room = bytearray) -> RgbaCanvas:
+        """A copy with the covers burnt in, its shorter side at most `width`. `room` gives so many bytes for it."""
         size = scaled(self.size, width)
-        burnt = np.array(self._pixels if size == self.size else self._small(size), copy=True, order="C")
+        burnt = _copied(self._pixels if size == self.size else self._small(size), room)
         words = burnt.view(np.uint32)[:, :, 0]
         for cover in covers:
             if self._jpeg is None:
@@ -217,9 +218,10 @@ class I420Canvas:
         halves = slice(b.top // 2, -(-b.bottom // 2)), slice(b.left // 2, -(-b.right // 2))
         return _even(self._y[b.top : b.bottom, b.left : b.right]) and _even(self._u[halves]) and _even(self._v[halves])
 
-    def masked(self, covers: Iterable[Bounds], width: int) -> I420Canvas:
-        """A copy with the covers burnt in. A video comes in about the wanted size: it is not scaled to `width`."""
-        burnt = I420Canvas(self._data.copy(), self.size, self.screen, self._origin)
+    def masked(self, covers: Iterable[Bounds], width: int, room: Room = bytearray) -> I420Canvas:
+        """A copy with the covers burnt in. A video comes in about the wanted size: it is not scaled to `width`. `room`
+        gives so many bytes for it."""
+        burnt = I420Canvas(_copied(self._data, room), self.size, self.screen, self._origin)
         for cover in covers:
             drawn = _outer(cover, self.size, self.screen, SCALED)
             b = _grown(_blocks(drawn, BLOCK, self._origin), DEBLOCKED).intersect(self.whole)
@@ -301,6 +303,12 @@ class I420Canvas:
     def _parts(self, box: Bounds) -> tuple[NDArray[np.uint8], ...]:
         rows, columns = slice(box.top // 2, box.bottom // 2), slice(box.left // 2, box.right // 2)
         return self._y[box.top : box.bottom, box.left : box.right], self._u[rows, columns], self._v[rows, columns]
+
+
+def _copied(pixels: NDArray[np.uint8], room: Room) -> NDArray[np.uint8]:
+    copy = np.frombuffer(room(pixels.nbytes), np.uint8).reshape(pixels.shape)
+    copy[...] = pixels
+    return copy
 
 
 def canvas(frame: Frame, width: int) -> Canvas:

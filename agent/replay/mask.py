@@ -19,6 +19,7 @@ from agent.replay.motion import AWAY_NS, LATE_NS, Motion, enclosed, passed, retu
 from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans
 from agent.replay.windows import is_keyboard, outside, owner
+from bridge.buffers import Buffers
 from bridge.types import Bounds, Hierarchy, Rotation, Size, Stamp, Touch
 
 GROW = 2
@@ -32,6 +33,8 @@ HISTORY = 4096
 # The window manager is asked every second or two.
 TOLD_NS = 3_000_000_000
 KEPT_SURVEYS = 8
+# The last masked picture, and those that were the base or the top of what a session shows.
+KEPT_BUFFERS = 6
 TOUCH_SLACK_NS = 1_000_000_000
 SLOW_DUMP_NS = 2_000_000_000
 _LEVELS: tuple[MaskLevel, ...] = ("light", "medium", "conservative")
@@ -86,6 +89,7 @@ class Masker:
         self._behind = Behind()
         self._motion = Motion()
         self._fingers = Fingers()
+        self._buffers = Buffers(KEPT_BUFFERS)
         self._shown: Canvas | None = None
         self._looked: Canvas | None = None
         self._steady: Canvas | None = None
@@ -182,7 +186,7 @@ class Masker:
         covers = tuple(
             dict.fromkeys((*(c for x in around for c in x.covers), *private, *moving, *behind, *settling, *taken))
         )
-        masked = canvas.masked([cover.bounds for cover in covers], self._width)
+        masked = canvas.masked([cover.bounds for cover in covers], self._width, self._buffers.take)
         nodes = tuple(_told(node, canvas) for node in last.nodes)
         return MaskedSnapshot(
             s.frame.stamp, size, dpi, s.frame.rotation, masked, nodes, covers, read_ms=_read_ms(trees[-1])
