@@ -80,8 +80,9 @@ def _version(asked: bool) -> None:
         import typer
 
         from agent import __version__
+        from agent.commands.console import put
 
-        sys.stdout.write(f"android-replay {__version__}\n")
+        put(f"android-replay {__version__}")
         raise typer.Exit
 
 

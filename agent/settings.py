@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -96,7 +97,8 @@ class Capture(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, values: Any) -> Any:
-        return {**QUALITIES.get(values.get("quality"), {}), **values} if isinstance(values, dict) else values
+        name = values.get("quality") if isinstance(values, dict) else None
+        return {**QUALITIES.get(name, {}), **values} if isinstance(name, str) else values
 
 
 class Privacy(BaseModel):
@@ -337,14 +339,20 @@ def _first_line(file: Path, setting: str, what: str) -> str:
 
 
 def _given(values: Mapping[str, Any], fields: Mapping[str, FieldInfo] = Settings.model_fields) -> dict[str, Any]:
-    """Without paths that are empty: these count as not set, where a path would be the folder in which one stands."""
+    """Without paths that are empty: these count as not set, where a path would be the folder in which one stands. One
+    that begins with ~ is in somebody's home, as where a shell reads it."""
     made = {}
     for name, value in values.items():
         field = fields.get(name)
         kind = None if field is None else field.annotation
         if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, BaseModel):
             made[name] = _given(value, kind.model_fields)
-        elif value != "" or kind not in (Path, Path | None):
+        elif kind not in (Path, Path | None) or not isinstance(value, str):
+            made[name] = value
+        elif value:
+            # As it is where nobody has such a home.
+            with suppress(RuntimeError):
+                value = Path(value).expanduser()
             made[name] = value
     return made
 
@@ -354,8 +362,9 @@ def _environment() -> dict[str, Any]:
         return EnvSettingsSource(Settings)()
     except SettingsError as error:
         raise ConfigError(
-            f"An environment variable {ENV_PREFIX}... is not the JSON that is expected: {error.__cause__ or error}.",
-            f'{ENV_PREFIX}PRIVACY__RULES for example takes a list of objects: [{{"action": "block", "id": "card_*"}}].',
+            f"An environment variable {ENV_PREFIX}... is not the JSON that is expected: {error} ({error.__cause__}).",
+            'A list is written ["crash", "signal"], '
+            f'{ENV_PREFIX}PRIVACY__RULES as [{{"action": "block", "id": "card_*"}}].',
         ) from error
 
 

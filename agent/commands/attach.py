@@ -89,7 +89,7 @@ def attach(
     """
     from agent.commands.console import logged, put_json
     from agent.commands.rig import Wanted, check_choice
-    from agent.errors import StorageFull
+    from agent.errors import ConfigError, StorageFull
     from agent.settings import load
 
     check_choice(device, every)
@@ -111,6 +111,8 @@ def attach(
     }
     plugin = _plugin_config(plugin_config) if plugin_config else None
     settings = load(flags, config, plugin).settings
+    if keep_on and not settings.replay.ring_seconds:
+        raise ConfigError("--keep-on is about what a ring keeps.", "Give --ring SECONDS, too; without it all is kept.")
     wanted = Wanted(tuple(device or ()), every, app, tuple(sink or ("dir:replays",)), relay)
     with logged(settings):
         summary = record(settings, wanted, duration)

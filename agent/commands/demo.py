@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +22,9 @@ SHOP = "com.northbay.shop"
 def demo(
     seconds: Annotated[float, typer.Option(min=5, help="How long to record.")] = 30,
     out: Annotated[Path, typer.Option(help="Where the recording goes.")] = Path("demo-out"),
-    open_viewer: Annotated[bool, typer.Option("--open/--no-open", help="Open the viewer at the end.")] = True,
+    open_viewer: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the viewer at the end, in a terminal.")
+    ] = True,
     devices: Annotated[int, typer.Option(min=1, max=16, help="How many emulated phones.")] = 1,
     truth: Annotated[
         Path | None, typer.Option(help="Write what the phone really showed and sent. Holds secrets.")
@@ -62,14 +65,13 @@ def demo(
         if as_json:
             put_json(summary)
         say(f"Recording: {out / 'recording'}\nAs received by the collector: {out / 'collector'}")
-        if open_viewer:
+        if open_viewer and sys.stdin is not None and sys.stdin.isatty():
             import webbrowser
 
             say(f"Viewer: {collector['url']} (Ctrl-C ends)")
             webbrowser.open(collector["url"])
             with contextlib.suppress(KeyboardInterrupt):
-                while sys.stdin.readline():
-                    pass
+                threading.Event().wait()
         else:
             say(f"Watch it: android-replay view {shlex.quote(str(out / 'recording'))}")
 

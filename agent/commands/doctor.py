@@ -149,9 +149,9 @@ def _packages() -> Check:
 
 def _spool(folder: Path) -> Check:
     place = folder
-    while not place.exists():
-        place = place.parent
     try:
+        while not place.exists():
+            place = place.parent
         # Rights are not all: a file system may be mounted read-only, or full.
         with tempfile.TemporaryFile(dir=place) as probe:
             probe.write(bytes(PROBE_BYTES))
@@ -174,7 +174,12 @@ def _waiting(folder: Path, keep_hours: float, now_s: float) -> Check:
 
     times: list[float] = []
     unclosed = 0
-    for place in spools(folder):
+    try:
+        found = spools(folder)
+    except OSError as error:
+        what = f"{folder} cannot be read: {error.strerror}"
+        return Check("waiting", False, what, "Make it yours (chown), or set ANDROID_REPLAY_SPOOL to a folder of yours.")
+    for place in found:
         # A recorder may be at work there, and done with one just now.
         for file in (place / "queue/segments").glob("*.json"):
             with contextlib.suppress(OSError):
@@ -220,8 +225,8 @@ def _log(log: Log) -> Check:
     """Where the log goes, and whether it can."""
     if log.file is None:
         return Check("log", True, f"{log.format} on standard error")
-    there = log.file.exists()
     try:
+        there = log.file.exists()
         with log.file.open("ab"):
             pass
         if not there:

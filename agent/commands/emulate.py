@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from bridge.emulated.faults import FaultKind
     from bridge.emulated.lab import Lab
 
+# What a wait takes on any system; 46 days.
+MAX_SECONDS = 4e6
+
 
 def emulate(
     devices: Annotated[int, typer.Option(min=1, max=64, help="How many phones.")] = 1,
@@ -37,7 +40,9 @@ def emulate(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the adb server; any free one.")] = None,
     print_env: Annotated[bool, typer.Option("--print-env", help="Print `export` lines for a shell.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
-    duration: Annotated[float | None, typer.Option(min=0.0, help="Stop after this many seconds.")] = None,
+    duration: Annotated[
+        float | None, typer.Option(min=0.0, max=MAX_SECONDS, help="Stop after this many seconds.")
+    ] = None,
     truth: Annotated[
         Path | None,
         typer.Option(

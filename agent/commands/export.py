@@ -118,7 +118,7 @@ def _write(
     title: str = "",
 ) -> Iterator[dict[str, Any]]:
     """Write the files, and say of each what it is."""
-    from agent.errors import RecordingError
+    from agent.errors import ConfigError, RecordingError
     from agent.export import bug, eventlist, video
     from agent.export.output import check_free, whole
     from agent.export.part import Chosen, parts
@@ -129,8 +129,10 @@ def _write(
 
     if form is Format.REPLAY:
         file = out / f"{recording.path.resolve().name}{SUFFIXES[form]}" if _is_folder(out) else out
+        if file.suffix != SUFFIXES[form]:
+            raise ConfigError(f"{file} would be opened by nothing.", f"Give a name that ends in {SUFFIXES[form]}.")
         check_free(file, force)
-        with whole(file) as aside:
+        with whole(file, force) as aside:
             segments = bundle.pack(recording, aside)
         yield {"file": str(file), "format": form.value, "segments": segments, "bytes": file.stat().st_size}
         return
@@ -139,13 +141,13 @@ def _write(
         file = out / f"{recording.path.resolve().name}.html" if _is_folder(out) else out
         check_free(file, force)
         chosen = recording if wanted[:2] == (None, None) else Chosen(recording, parts(recording, *wanted))
-        with whole(file) as aside, _progress(file.name) as tell:
+        with whole(file, force) as aside, _progress(file.name) as tell:
             _page(chosen, aside, tell, problems)
         yield {"file": str(file), "format": form.value, "bytes": file.stat().st_size}
         return
     if form is Format.BUNDLE:
         summary = summarize(recording, parts(recording))
-        made = bug.write(recording, summary, out, force, title or recording.path.resolve().name)
+        made = bug.write(recording, summary, out, force, title or recording.name)
         yield {"file": str(out), "format": form.value, "files": made["files"], "bytes": sum(made["files"].values())}
         return
     if form is Format.STEPS:
@@ -155,8 +157,8 @@ def _write(
         if not summary.seconds and summary.problems:
             raise RecordingError(f"Nothing of {recording.shown} can be read: {summary.problems[0]}")
         problems += summary.problems
-        with whole(file) as aside:
-            aside.write_text(markdown(summary, recording.path.resolve().name), encoding="utf-8")
+        with whole(file, force) as aside:
+            aside.write_text(markdown(summary, recording.name), encoding="utf-8")
         count = sum(step.action for phone in summary.phones for step in phone.steps)
         yield {"file": str(file), "format": form.value, "steps": count, "bytes": file.stat().st_size}
         return
@@ -165,7 +167,7 @@ def _write(
         check_free(file, force)
     for part, file in files:
         stream = Stream(recording, part)
-        with whole(file) as aside, _progress(file.name) as tell:
+        with whole(file, force) as aside, _progress(file.name) as tell:
             if form is Format.MP4:
                 count = video.write(stream, part, aside, tell)
             else:

@@ -174,15 +174,15 @@ def stop(
     from agent.commands.console import say
     from agent.errors import ConfigError
 
-    if (job is None) == (host is None):
+    if bool(job) == bool(host):
         raise ConfigError("What is meant was not said.", "Give a job's id, or --host NAME; `farm status` lists both.")
     with closing(_broker_farm(_settings(broker, config, {}))) as remote:
-        if host is not None:
+        if host:
             if not remote.stop_host(host):
                 raise ConfigError(f"The farm has no host {host} now.", "See `android-replay farm status`.")
             say(f"{host} is told to stop.")
             return
-        assert job is not None
+        assert job
         found = [each for each in remote.status().jobs if each.id.startswith(job)]
         if len(found) != 1:
             what = "no job" if not found else f"{len(found)} jobs"
@@ -196,12 +196,12 @@ def consume(config: Config = None) -> None:
     """The consumer of one device; `farm host` starts it and tells it the rest on standard input."""
     from io import FileIO
 
-    from agent import log
+    from agent.commands.console import logged
     from agent.farm.celery import consume as run
     from agent.settings import load
 
     settings = load({}, config).settings
-    with log.shown(settings.plugin.log_level, [settings.upload.api_key.get_secret_value()]):
+    with logged(settings):
         # Unbuffered: a thread waits for the host's words to the very end, and must hold no lock of the interpreter's.
         # The host tells the folder, too: its variables for the farm are not the consumer's.
         run(FileIO(0, closefd=False), sys.stdout.buffer, lambda folder: _courier(folder, settings))
@@ -240,7 +240,7 @@ def serve(
         devices = AdbDevices(settings)
         stack.callback(devices.close)
         wanted = () if every else choose(devices.registry, specs)
-        folder = settings.farm.folder
+        folder = settings.farm.folder.absolute()
         make_folder(folder)
         try:
             stack.callback(FolderLock(folder / "host.lock").close)
@@ -406,7 +406,7 @@ def local_farm(settings: Settings, devices: Devices, wanted: Sequence[str], pref
     from agent.farm.local import LocalFarm
     from agent.farm.work import Bench, now_ms
 
-    folder = settings.farm.folder
+    folder = settings.farm.folder.absolute()
     ledger = Ledger(folder / "ledger")
     if settings.farm.keep_hours:
         ledger.forget(settings.farm.keep_hours * 3600, folder / "jobs")

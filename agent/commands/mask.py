@@ -54,6 +54,7 @@ def mask(
     Example: android-replay mask screen.xml --screenshot screen.png --block 'id=card_*' -o masked.png
     """
     from agent.commands.console import put, put_json, say
+    from agent.errors import ConfigError
     from agent.model import Snapshot
     from agent.privacy import Rules
     from agent.replay.behind import filled
@@ -63,6 +64,8 @@ def mask(
 
     if out is not None:
         _check_out(out, (Path(dump), screenshot), force)
+    elif force:
+        raise ConfigError("--force is for the file of -o.", "Give -o, too, or leave it away.")
     settings = load({"privacy.level": level, "privacy.rules": rules(block, mask, unmask)}, config).settings
     tree = _tree(dump)
     extent = _extent(tree, dump)

@@ -144,6 +144,8 @@ def _token(http: int | None, name: str) -> str:
     from agent.errors import ConfigError
 
     if http is None:
+        if name:
+            raise ConfigError("--token-env is for --http.", "Give --http, too, or leave it away.")
         return ""
     token = os.environ.get(name, "") if name else new_token()
     if not token:
@@ -343,13 +345,14 @@ class Session:
         self._stop: asyncio.Event | None = None
         self._markers = 0
         self._keep_ms: int | None = None
+        self._whole = False
         self._noted: Stamp | None = None
         self._ended_ms: int | None = None
 
     def kept(self) -> tuple[int | None, int]:
         """From when (None: from the beginning) to when it is kept, epoch ms."""
         ended_ms = self._ended_ms or self._rig.clock.now().wall_ms
-        if self._keep_ms is None and self._last is not None:
+        if self._keep_ms is None and self._last is not None and not self._whole:
             return ended_ms - round(self._last * 1000), ended_ms
         return self._keep_ms, ended_ms
 
@@ -410,10 +413,11 @@ class Session:
                 self._say("no note")
             elif pressed.what == "keep":
                 back = self._last or LAST_SECONDS
+                self._whole = False
                 self._keep_ms = self._rig.clock.now().wall_ms - round(back * 1000)
                 self._say(f"what is older than {back:g} s will be left out")
             elif pressed.what == "all":
-                self._keep_ms = self._last = None
+                self._keep_ms, self._whole = None, True
                 self._say("all of it will be kept")
             elif self._stop is not None:
                 self._stop.set()

@@ -145,6 +145,8 @@ def _check_out(path: Path, out: Path | None, force: bool, dry_run: bool) -> bool
             raise ConfigError(f"{out} could not be opened: its name does not end in {SUFFIX}.", "Give another name.")
         for file in (out, _receipt(out)):
             check_free(file, force)
+    elif force:
+        raise ConfigError("--force is for the file of -o.", "Give -o, too, or leave it away.")
     return True
 
 

@@ -87,31 +87,33 @@ def relay(
             raise KeyboardInterrupt
         asked.append(None)
 
-    with ended_by(end), ExitStack() as stack:
-        stack.enter_context(logged(settings))
-        if listen is None:
-            registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock, start=True)
-            stack.callback(registry.close)
-            wanted = () if every else choose(registry, tuple(device or ()))
-            server = opened(settings, tell, stack)
-            lead(settings, registry, wanted, server, stack, traces(settings, stack))
-            say(f"Waiting for the app on localhost:{settings.relay.port} of the phone (Ctrl-C ends it).")
-        else:
-            server = opened(settings, tell, stack)
-            taken = server.open(HOST_DOOR, port=listen, option="--listen")
-            say(f"Waiting for the app on 127.0.0.1:{taken}; an emulator calls it 10.0.2.2:{taken} (Ctrl-C ends it).")
-        since = clock.now().mono_ns
-        told, told_ns = summary(server), since
-        # A handler may not touch the event that its own thread waits on.
-        while not asked and not server.ended.wait(0.2):
-            now = clock.now().mono_ns
-            if duration is not None and now >= since + duration * 1e9:
-                break
-            if now >= told_ns + TELL_SECONDS * 1e9 and summary(server) != told:
-                told, told_ns = summary(server), now
-                say(told)
-    say(summary(server))
-    server.check()
+    with logged(settings):
+        with ended_by(end), ExitStack() as stack:
+            if listen is None:
+                registry = Registry(AdbServer(settings.adb.host, settings.adb.port), clock, start=True)
+                stack.callback(registry.close)
+                wanted = () if every else choose(registry, tuple(device or ()))
+                server = opened(settings, tell, stack)
+                lead(settings, registry, wanted, server, stack, traces(settings, stack))
+                say(f"Waiting for the app on localhost:{settings.relay.port} of the phone (Ctrl-C ends it).")
+            else:
+                server = opened(settings, tell, stack)
+                taken = server.open(HOST_DOOR, port=listen, option="--listen")
+                say(
+                    f"Waiting for the app on 127.0.0.1:{taken}; an emulator calls it 10.0.2.2:{taken} (Ctrl-C ends it)."
+                )
+            since = clock.now().mono_ns
+            told, told_ns = summary(server), since
+            # A handler may not touch the event that its own thread waits on.
+            while not asked and not server.ended.wait(0.2):
+                now = clock.now().mono_ns
+                if duration is not None and now >= since + duration * 1e9:
+                    break
+                if now >= told_ns + TELL_SECONDS * 1e9 and summary(server) != told:
+                    told, told_ns = summary(server), now
+                    say(told)
+        say(summary(server))
+        server.check()
 
 
 def opened(

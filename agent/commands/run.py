@@ -153,6 +153,7 @@ def _run(
     from agent.runs.shelf import Shelf
     from agent.runs.table import Facts
     from agent.runtime.signals import finishing
+    from agent.store.disk import readable
     from bridge.clock import HostClock
 
     check(command)
@@ -205,7 +206,7 @@ def _run(
             notes.append(f"The whole recording is kept: `android-replay view {quote(str(shelf.working))}` opens it.")
         facts = Facts(
             # An argument need not be UTF-8.
-            command=tuple(word.encode("utf-8", "backslashreplace").decode() for word in command),
+            command=tuple(map(readable, command)),
             exit_code=code,
             start_ms=beside.begin_ms,
             end_ms=beside.end_ms,

@@ -83,7 +83,9 @@ def sessions(
         if verb == "delete":
             _delete(found, who, settings.relay.folder, yes=yes, dry_run=dry_run, as_json=as_json)
         else:
-            _tell(verb, found, who, out, as_json)
+            # What sinks answered stands in the spools, whatever is asked about.
+            answers = [*found, *_own(settings.spool, found)] if verb != "list" else []
+            _tell(verb, found, answers, who, out, as_json)
 
 
 def _places(path: Path, verb: str, stack: ExitStack) -> list[Place]:
@@ -111,7 +113,7 @@ def _own(spool: Path, found: Iterable[Place]) -> list[Place]:
     return [place for place in places(spool, asked=False) if place.folder.resolve() not in known]
 
 
-def _tell(verb: str, found: list[Place], who: Who, out: Path | None, as_json: bool) -> None:
+def _tell(verb: str, found: list[Place], answers: list[Place], who: Who, out: Path | None, as_json: bool) -> None:
     from agent.collector.erasure import events
     from agent.commands.console import say
     from agent.commands.holdings import holdings
@@ -130,9 +132,9 @@ def _tell(verb: str, found: list[Place], who: Who, out: Path | None, as_json: bo
     if verb == "list":
         _list(held.values(), unread, as_json)
     elif verb == "show":
-        _show(found, held.values(), unread, as_json)
+        _show(answers, held.values(), unread, as_json)
     else:
-        _export(found, who, held.values(), unread, out)
+        _export(found, answers, who, held.values(), unread, out)
         if unread:
             raise RecordingError(
                 f"{len(unread)} files, which are or may be of it, could not be read.",
@@ -168,11 +170,11 @@ def _list(held: Iterable[Holding], unread: list[Unread], as_json: bool) -> None:
         say("What is open is under way, or its recorder was killed: then `android-replay upload` closes it.")
 
 
-def _show(found: list[Place], held: Collection[Holding], unread: list[Unread], as_json: bool) -> None:
+def _show(answers: list[Place], held: Collection[Holding], unread: list[Unread], as_json: bool) -> None:
     from agent.commands.console import put, put_json
     from agent.commands.holdings import deliveries
 
-    receipts = _by_segment(deliveries(found, {part["id"] for holding in held for part in _parts(holding)}))
+    receipts = _by_segment(deliveries(answers, {part["id"] for holding in held for part in _parts(holding)}))
     for holding in held:
         one = _facts(holding) | {"parts": _parts(holding), "drafts": _drafts(holding)}
         one["deliveries"] = _answered(one["parts"], receipts)
@@ -193,7 +195,14 @@ def _show(found: list[Place], held: Collection[Holding], unread: list[Unread], a
             put(f"  {_time(told['ms'])} {told['sink']}: {told['outcome']} {told['words']}".rstrip())
 
 
-def _export(found: list[Place], who: Who, held: Collection[Holding], unread: list[Unread], out: Path | None) -> None:
+def _export(
+    found: list[Place],
+    answers: list[Place],
+    who: Who,
+    held: Collection[Holding],
+    unread: list[Unread],
+    out: Path | None,
+) -> None:
     import orjson
 
     from agent.collector.erasure import events
@@ -203,7 +212,7 @@ def _export(found: list[Place], who: Who, held: Collection[Holding], unread: lis
     from agent.store.disk import guarded
 
     replays = []
-    receipts = _by_segment(deliveries(found, {part["id"] for holding in held for part in _parts(holding)}))
+    receipts = _by_segment(deliveries(answers, {part["id"] for holding in held for part in _parts(holding)}))
     for holding in held:
         parts = _parts(holding)
         told = _answered(parts, receipts)
@@ -227,7 +236,7 @@ def _export(found: list[Place], who: Who, held: Collection[Holding], unread: lis
         put_json(document)
     else:
         check_free(out, force=None)
-        with whole(out) as aside, guarded(out):
+        with whole(out, False) as aside, guarded(out):
             aside.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     say(f"{len(replays)} sessions, {sum(len(one['events']) for one in replays)} events, no pictures.")
 
@@ -289,7 +298,13 @@ def _confirm(planned: Erased) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigError("Nobody is there to confirm the deletion.", "Give --yes, or look first with --dry-run.")
     words = f"Delete {len(planned.replays)} sessions, {len(planned.segments)} segments, and events of theirs, for good?"
-    if not typer.confirm(words, err=True):
+    try:
+        sure = typer.confirm(words, err=True)
+    except typer.Abort:
+        # Ctrl-C or the end of the input: on a line of its own.
+        sys.stderr.write("\n")
+        sure = False
+    if not sure:
         raise ConfigError("Not confirmed: nothing was deleted.")
 
 

@@ -26,6 +26,8 @@ def snippet(
 
     if kind not in KINDS:
         raise ConfigError(f"There is no snippet {kind!r}.", "Take `log` or `relay`.")
+    if port is not None and kind != "relay":
+        raise ConfigError("--port is the relay's.", "Leave it away, or take `snippet relay`.")
     put(*text(kind, port).splitlines())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,16 +53,24 @@ def upload(
 
     Example: android-replay upload --sink collector:http://127.0.0.1:8377
     """
-    from agent.commands.console import logged, put_json, say
-    from agent.errors import SinkError
+    from agent.commands.console import logged, put_json
     from agent.settings import load
 
     settings = load({"spool": spool, "upload.conformance": conformance}, config).settings
     # What would be warned of stands in the receipts.
     with logged(settings, ERRORS):
         summary, problem = run(settings, tuple(sink or ()), patience, as_json)
-    if as_json:
-        put_json(summary)
+        if as_json:
+            put_json(summary)
+        _tell(settings, summary, problem)
+
+
+def _tell(settings: Settings, summary: Mapping[str, Any], problem: AgentError | None) -> None:
+    """Say the summary. Raises what kept a spool from being drained, SinkError when not everything was delivered,
+    KeyboardInterrupt when somebody asked for an end before."""
+    from agent.commands.console import say
+    from agent.errors import SinkError
+
     say(
         f"{summary['delivered']} delivered ({summary['bytes']:,} bytes sent), {summary['rejected']} refused, "
         f"{summary['dropped']} dropped, {summary['waiting']} wait; {summary['seconds']:.1f} s, "
@@ -84,6 +93,13 @@ def upload(
         raise SinkError(
             f"Not everything was delivered; it stays in {settings.spool}.",
             "The receipts say why. Run `android-replay upload` again once that is mended.",
+        )
+    if summary["expired"] or summary["dropped"]:
+        raise SinkError(
+            "Not everything was delivered, and what was not is deleted.",
+            "Run it sooner, or keep it for longer: upload.keep_hours."
+            if summary["expired"]
+            else "The receipts say why; without --conformance strict nothing is dropped.",
         )
 
 

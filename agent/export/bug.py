@@ -21,7 +21,7 @@ from agent.export.summary import Summary
 from agent.export.ticket import ticket
 from agent.replay.rrweb import CONSOLE
 from agent.store import bundle
-from agent.store.disk import guarded, make_folder, sync_folder
+from agent.store.disk import guarded, make_folder, readable, sync_folder
 from agent.store.recording import Recording
 from agent.viewer.page import single_file
 
@@ -46,7 +46,7 @@ def write(recording: Recording, summary: Summary, path: Path, force: bool, title
     Raises ConfigError, BuildError without the viewer's player, StorageError, RecordingError.
     """
     check_free(path, force)
-    name = recording.path.resolve().name[:_MAX_NAME]
+    name, title = recording.name[:_MAX_NAME], readable(title)
     makers: Mapping[str, tuple[str, Callable[[Path], object]]] = {
         f"{name}.replay": ("the recording: android-replay view", lambda file: bundle.pack(recording, file)),
         f"{name}.html": ("the same as a page, opens in any browser", lambda file: _page(recording, file)),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import ConfigError
-from agent.store.disk import guarded, make_folder, new_part, sync_folder
+from agent.store.disk import guarded, make_folder, new_part, sync_folder, take
 
 
 def check_free(path: Path, force: bool | None) -> None:
@@ -22,13 +22,17 @@ def check_free(path: Path, force: bool | None) -> None:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, over: bool = True) -> Iterator[Path]:
     """A file beside `path` to write, empty and for the owner only; it becomes `path` when the block ends well, and is
-    removed when it does not, by Ctrl-C too. Raises StorageError."""
+    removed when it does not, by Ctrl-C too. Raises StorageError; ConfigError when something came there meanwhile that
+    it may not be written `over`."""
     make_folder(path.parent)
     with guarded(path), new_part(path) as aside:
         yield aside
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
-        aside.replace(path)
+        if over:
+            aside.replace(path)
+        elif not take(aside, path):
+            raise ConfigError(f"{path} came while it was being made.", "Give another name.")
         sync_folder(path.parent)

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, RecordingError
 from agent.model import SegmentManifest
 from agent.store.recording import Problem, Recording
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 MAX_NAME = 80
+# More digits than any recording has seconds.
+MAX_CLOCK = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ def parts(
 ) -> list[Part]:
     """The sessions of the recording that are asked for, oldest first.
 
-    `begin` and `end` are times as `moment` reads them. Raises ConfigError that says what there is when nothing fits.
+    `begin` and `end` are times as `moment` reads them. Raises ConfigError that says what there is when nothing fits,
+    RecordingError when what there is cannot be read.
     """
     found: dict[tuple[int, str], list[SegmentManifest]] = {}
     for manifest in recording.manifests():
@@ -72,6 +75,12 @@ def parts(
         if session in (None, key[0]) and device in (None, key[1])
     }  # fmt: skip
     if not found:
+        problems = recording.problems()
+        if problems:
+            told = "; ".join(map(str, problems[:3])) + ("; ..." if len(problems) > 3 else "")
+            raise RecordingError(
+                f"{recording.shown} holds no segment that can be read: {told}", "Get an undamaged copy of it."
+            )
         raise _empty(recording.shown)
     if not chosen:
         there = ", ".join(f"{key[0]} of {key[1]}" for key in found)
@@ -90,7 +99,7 @@ def moment(text: str, start_ms: int) -> int:
     """A time as epoch milliseconds: seconds, M:SS or H:MM:SS from `start_ms`, or an ISO date and time (UTC unless it
     says otherwise). Raises ConfigError."""
     clock = _CLOCK.fullmatch(text.strip())
-    if clock is not None:
+    if clock is not None and len(text) <= MAX_CLOCK:
         hours, minutes, seconds = clock.groups()
         return start_ms + round((int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)) * 1000)
     try:

@@ -9,7 +9,6 @@ Nothing in it is ever written over: a name that is taken gets the next number.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import re
@@ -24,14 +23,13 @@ from agent.errors import RecordingError
 from agent.runs.ledger import Attempt
 from agent.runs.table import Row, met
 from agent.store.bundle import SUFFIX, pack
-from agent.store.disk import guarded, make_folder, new_part, sync_folder
+from agent.store.disk import guarded, make_folder, new_part, sync_folder, take
 from agent.store.excerpt import excerpt
 from agent.store.recording import HEADER, Recording
 
 _WORKING = re.compile(r"\.run-\d{8}-\d{6}-(\d+)-[0-9a-f]{4}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 # What file systems say that have no hard links.
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 
 
 class Shelf:
@@ -122,7 +120,7 @@ class Shelf:
                 os.fsync(file.fileno())
             for number in itertools.count(1):
                 target = self.out / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
-                if _take(aside, target):
+                if take(aside, target):
                     break
             sync_folder(self.out)
         return target
@@ -141,23 +139,6 @@ def write_back(file: Path, data: bytes) -> None:
             aside.chmod(mode)
             aside.replace(target)
             sync_folder(target.parent)
-
-
-def _take(aside: Path, target: Path) -> bool:
-    """Give a finished file a name that nobody has; whether it was free. Raises OSError."""
-    try:
-        os.link(aside, target)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        try:
-            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            return False
-        aside.replace(target)
-    return True
 
 
 def _pack(folder: Path, file: Path) -> None:

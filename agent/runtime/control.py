@@ -20,7 +20,8 @@ from agent.analytics.gate import Gate
 log = logging.getLogger(__name__)
 
 SOCKET = "control.sock"
-REQUEST_BYTES = 16_384
+# A character is up to 12 bytes of JSON: a note and a name fit.
+REQUEST_BYTES = 65_536
 ANSWER_BYTES = 1 << 20
 ASK_SECONDS = 5.0
 VERBS = ("start", "stop", "status", "mark")

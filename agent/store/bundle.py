@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.errors import RecordingError
+from agent.errors import RecordingError, StorageError
 from agent.store.disk import guarded, make_folder, private_folder
 from agent.store.recording import Recording
 
@@ -76,11 +76,11 @@ def unpacked(file: Path) -> Iterator[Recording]:
     with private_folder() as base:
         # Its name is shown, and may be anything: ".." among others.
         folder = base / (file.stem if _PLAIN.fullmatch(file.stem) else "recording")
-        with guarded(file):
+        with _readable(file).open("rb") as packed, guarded(folder):
             for place in ("segments", "pictures"):
                 make_folder(folder / place)
             try:
-                with zipfile.ZipFile(file) as bundle:
+                with zipfile.ZipFile(packed) as bundle:
                     _unpack(bundle, file, folder)
             except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError) as error:
                 raise RecordingError(f"{file} is damaged, or no recording: {error}.", _HINT) from error
@@ -96,6 +96,15 @@ def unpacked(file: Path) -> Iterator[Recording]:
             raise RecordingError(error.message.replace(str(folder), str(file)), error.hint) from error
         recording.shown = file
         yield recording
+
+
+def _readable(file: Path) -> Path:
+    """The file, if it can be read. Raises StorageError."""
+    try:
+        with file.open("rb"):
+            return file
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror}.", "See who may read it.") from error
 
 
 def _checked(recording: Recording, digest: str) -> str:

@@ -31,6 +31,8 @@ _OWNED = ".owned"
 PIECE_BYTES = 1 << 20
 # What an append needs: its bytes and the file's size, not the file's times.
 _datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+# What says that a disk knows no hard links.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
@@ -104,6 +106,28 @@ def new_part(path: Path) -> Iterator[Path]:
         yield aside
     finally:
         aside.unlink(missing_ok=True)
+
+
+def take(aside: Path, target: Path) -> bool:
+    """Give a finished file a name that nobody has; whether it was free. Raises OSError."""
+    try:
+        os.link(aside, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        try:
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            return False
+        aside.replace(target)
+    return True
+
+
+def readable(name: str) -> str:
+    """A name or an argument as a text that can be written: its bytes that are no UTF-8 are shown as such."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def overwrite(file: Path) -> None:
@@ -292,8 +316,15 @@ class FolderLock:
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """A folder for its owner only among the temporary ones, removed when the block ends. What a process that is killed
-    leaves, `sweep_private` removes. Raises OSError."""
-    base = Path(tempfile.mkdtemp(prefix=_PRIVATE, suffix=PART))
+    leaves, `sweep_private` removes. Raises StorageError when there is no place for one."""
+    try:
+        base = Path(tempfile.mkdtemp(prefix=_PRIVATE, suffix=PART))
+    except OSError as error:
+        # Where none can be written Python names no folder.
+        where = f"in {tempfile.tempdir}" if tempfile.tempdir else "in any of the system's"
+        raise StorageFull(
+            f"No temporary folder can be made {where}: {error.strerror}.", "Free some space, or set TMPDIR to a folder."
+        ) from error
     lock: FolderLock | None = None
     try:
         if sys.platform != "win32":

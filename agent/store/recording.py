@@ -36,7 +36,7 @@ import xxhash
 from agent import OWNER, __version__
 from agent.errors import RecordingError, StorageError
 from agent.model import Picture, SealedSegment, SegmentManifest
-from agent.store.disk import PART, guarded, make_folder, overwrite, sync_folder, write_files
+from agent.store.disk import PART, guarded, make_folder, overwrite, readable, sync_folder, write_files
 from agent.store.schema import (
     Damaged,
     Header,
@@ -98,6 +98,11 @@ class Recording:
         # How many segments show a picture; None until a removal asks.
         self._shown: Counter[str] | None = None
 
+    @property
+    def name(self) -> str:
+        """What its folder is called; bytes in that which are no UTF-8 are shown as such."""
+        return readable(self.path.resolve().name)
+
     @classmethod
     def open(cls, path: Path) -> Recording:
         """An existing recording. Raises RecordingError when there is none, or it is newer than this program."""
@@ -157,6 +162,10 @@ class Recording:
             write_files(self._segments, [(f"{name}.json", [document])])
             if self._shown is not None:
                 self._shown.update(set(manifest.pictures))
+
+    def holds(self, segment_id: str) -> bool:
+        """Whether there is a manifest of this segment now, readable or not. Raises Unreadable."""
+        return self._there(self._segments / f"{check_id(segment_id)}.json")
 
     def manifests(self) -> tuple[SegmentManifest, ...]:
         """The readable manifests, by device id, session id, sequence number, start."""

@@ -56,8 +56,12 @@ def replays(recording: Recording) -> dict[Key, Replay]:
         try:
             replay.users |= users(recording.events(manifest.id))
         except RecordingError as error:
-            replay.unread.append(Problem(f"{manifest.id}.jsonl", error.message))
-    return found
+            if recording.holds(manifest.id):
+                replay.unread.append(Problem(f"{manifest.id}.jsonl", error.message))
+            else:
+                # A spool's, delivered since it was listed.
+                replay.segments.pop()
+    return {key: replay for key, replay in found.items() if replay.segments}
 
 
 def users(lines: Iterable[bytes]) -> set[str]:

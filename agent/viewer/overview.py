@@ -17,7 +17,7 @@ def overview(recording: Recording) -> dict[str, Any]:
     """`name`, `segments` (the manifests) and `problems` ({file, reason}), ready for JSON."""
     manifests, problems = recording.scan()
     return {
-        "name": recording.path.name,
+        "name": recording.name,
         "segments": [_public(manifest) for manifest in manifests],
         "problems": [{"file": problem.file, "reason": told(recording, problem.reason)} for problem in problems],
     }

@@ -199,6 +199,29 @@ def test_without_a_home_folder_the_next_step_is_named(
             assert folder.is_relative_to(tmp_path)
 
 
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "replay.toml"
+    file.write_text('spool = "~/here"\n[farm]\nfolder = "~nobody-of-this-name/there"\n')
+    monkeypatch.setenv("ANDROID_REPLAY_RELAY__FOLDER", "~/relay")
+    loaded = load({}, file).settings
+    assert (loaded.spool, loaded.relay.folder) == (tmp_path / "here", tmp_path / "relay")
+    assert loaded.farm.folder == Path("~nobody-of-this-name/there")
+
+
+def test_a_list_from_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDROID_REPLAY_REPLAY__KEEP_ON", "crash")
+    with pytest.raises(ConfigError, match="replay") as told:
+        load({})
+    assert '["crash", "signal"]' in told.value.hint
+
+
+def test_a_quality_of_another_kind_is_named(tmp_path: Path) -> None:
+    (tmp_path / "replay.toml").write_text('[capture]\nquality = ["low"]\n')
+    with pytest.raises(ConfigError, match=r"capture\.quality"):
+        load({}, tmp_path / "replay.toml")
+
+
 def test_an_empty_path_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be the folder in which one stands."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))

@@ -62,6 +62,12 @@ def test_a_sink_that_is_none(call, server: FakeAdbServer, sink: str) -> None:
     assert "android-replay: " in ended.err
 
 
+def test_triggers_without_a_ring_are_refused(call, server: FakeAdbServer) -> None:
+    ended = call("attach", "--keep-on", "crash")
+    assert ended.code == 2
+    assert "--ring" in ended.err
+
+
 def test_a_wrong_level_names_the_right_ones(call, server: FakeAdbServer) -> None:
     ended = call("attach", "--level", "all")
     assert ended.code == 2

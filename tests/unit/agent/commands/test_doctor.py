@@ -54,7 +54,7 @@ def test_an_unauthorised_device_is_told_what_to_accept(call, server: FakeAdbServ
 def test_a_device_that_is_too_old_is_a_failed_check(call, server: FakeAdbServer) -> None:
     server.states = {"R58": "device"}
     facts = "[ro.build.version.release]: [6.0.1]\n[ro.build.version.sdk]: [23]"
-    server.services["exec:getprop"] = says("\n@@next@@\n".join((facts, "Physical size: 10x20", "", "")))
+    server.services["exec:getprop"] = says("\n@@next@@\n".join((facts, "Physical size: 10x20", "", "", "")))
     ended = call("doctor", "--json")
     assert ended.code == 1
     device = checks(ended.out)["device"]

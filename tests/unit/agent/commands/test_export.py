@@ -15,6 +15,7 @@ import orjson
 import pytest
 from fakes import patterned
 from fakes.patterned import DEVICE, LENGTH_MS, OTHER_SESSION, SESSION
+from fakes.segments import segment
 
 from agent.commands import export as module
 from agent.commands.export import Format, export
@@ -277,7 +278,12 @@ def test_a_file_is_known_by_its_own_name(call, shop: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "words", [("--format", "rrweb", "-o", "-"), ("--format", "steps", "-o", "a.md", "--title", "Wrong total")]
+    "words",
+    [
+        ("--format", "rrweb", "-o", "-"),
+        ("--format", "steps", "-o", "a.md", "--title", "Wrong total"),
+        ("--format", "replay", "-o", "shop.zip"),
+    ],
 )
 def test_what_would_be_ignored_is_refused(
     call, shop: Path, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -285,3 +291,22 @@ def test_what_would_be_ignored_is_refused(
     monkeypatch.chdir(tmp_path)
     assert call("export", str(shop), *words).code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_of_which_nothing_can_be_read_is_damaged_and_not_empty(call, tmp_path: Path) -> None:
+    recording = Recording.create(tmp_path / "shop")
+    recording.write(segment(0))
+    (manifest,) = (tmp_path / "shop" / "segments").glob("*.json")
+    manifest.write_bytes(b"{")
+    for form in ("rrweb", "steps", "mp4"):
+        ended = call("export", str(tmp_path / "shop"), "--format", form, "-o", str(tmp_path / "out"))
+        assert ended.code == 11
+        assert manifest.name in ended.err
+
+
+@pytest.mark.parametrize("form", ["html", "steps", "bundle"])
+def test_a_folder_whose_name_is_no_text_is_exported(tmp_path: Path, form: str) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/sh\xffop"))
+    Recording.create(folder).write(segment(0))
+    ended = run(str(folder), "--format", form, "-o", str(tmp_path / "made"))
+    assert ended.returncode == 0, ended.stderr

@@ -278,6 +278,7 @@ def test_a_host_from_its_start_to_ctrl_c(call, server: FakeAdbServer, tmp_path: 
         assert call("farm", "submit", "--", *PASS).code == 3
         assert call("farm", "stop", "--host", "here").code == 2
         assert call("farm", "stop", "nothing").code == 2
+        assert call("farm", "stop", "").code == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

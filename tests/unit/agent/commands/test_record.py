@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fakes import patterned
@@ -20,6 +21,7 @@ from agent.store.bundle import unpacked
 from agent.store.disk import FolderLock
 from agent.store.recording import LOCK, Recording
 from agent.viewer import assets
+from bridge.types import Stamp
 
 
 @pytest.fixture
@@ -87,6 +89,21 @@ def test_a_port_that_is_taken_is_named_by_its_option() -> None:
         with session.door(other.getsockname()[1], "token"):
             pass
     assert "--http" in told.value.hint
+
+
+def test_the_last_seconds_that_were_asked_for_are_those_of_the_key_too() -> None:
+    rig = SimpleNamespace(clock=SimpleNamespace(now=lambda: Stamp(10**9, 1_000_000)))
+    session = Session(rig, SimpleNamespace(note=lambda words: None), 300.0)  # type: ignore[arg-type]
+    assert session.kept() == (700_000, 1_000_000)
+    session._typed(b"a")
+    assert session.kept() == (None, 1_000_000)
+    session._typed(b"k")
+    assert session.kept() == (700_000, 1_000_000)
+
+
+def test_a_token_is_for_a_port(call, server: FakeAdbServer) -> None:
+    ended = call("record", "-o", "a.replay", "--token-env", "HOME")
+    assert (ended.code, "--http" in ended.err, server.requests) == (2, True, [])
 
 
 def test_what_is_to_be_typed_can_be() -> None:

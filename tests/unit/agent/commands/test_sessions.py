@@ -167,6 +167,20 @@ def test_without_a_person_nothing_is_deleted(call, host: Host, monkeypatch: pyte
     assert host.bytes() == before
 
 
+@pytest.mark.parametrize("typed", ["", "n\n"])
+def test_who_does_not_say_yes_deletes_nothing(call, host: Host, monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    before = host.bytes()
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    ended = call("sessions", "delete", str(host.recording), "--device", DEVICE)
+    assert ended.code == 2
+    assert "Not confirmed" in ended.err
+    assert host.bytes() == before
+
+
 def test_what_waits_in_the_relay_is_said(call, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDROID_REPLAY_RELAY__FOLDER", str(tmp_path / "relay"))
     (tmp_path / "relay" / "1" / "refused").mkdir(parents=True)
@@ -259,6 +273,8 @@ def test_show(call, host: Host) -> None:
     assert told["parts"][0]["losses"] == [{"stage": "screen", "reason": "superseded", "count": 2}]
     words = call("sessions", "show", str(host.recording), "--session", str(SESSION)).out
     assert f"{DEVICE}/{SESSION}" in words
+    # What sinks answered is in the spool, which need not be named for that.
+    assert words.count(": delivered") == 2
     assert USER in words
 
 
@@ -268,6 +284,7 @@ def test_dsar_has_names_times_and_ids_and_nothing_else(call, host: Host, tmp_pat
     assert call("sessions", "dsar", *paths, "--user", USER, "-o", str(out)).code == 0
     told = json.loads(out.read_bytes())
     (replay,) = told["replays"]
+    assert [receipt["outcome"] for receipt in replay["deliveries"]] == ["delivered"] * 2
     assert [event["event"] for event in replay["events"]] == ["", "Order Completed", "Order Completed"]
     assert replay["events"][0]["userId"] == USER
     assert replay["events"][1]["messageId"] == f"message-{SESSION}-0"

@@ -56,6 +56,23 @@ def test_nothing_is_written_over_without_leave(tmp_path: Path) -> None:
         check_free(tmp_path, force=True)
 
 
+def test_what_came_meanwhile_is_written_over_with_leave_alone(tmp_path: Path) -> None:
+    file = tmp_path / "replay.mp4"
+    with pytest.raises(ConfigError, match="came while"), whole(file, over=False) as aside:
+        aside.write_bytes(b"mine")
+        file.write_bytes(b"another's")
+    assert file.read_bytes() == b"another's"
+    assert list(tmp_path.iterdir()) == [file]
+    with whole(file) as aside:
+        aside.write_bytes(b"mine")
+    assert file.read_bytes() == b"mine"
+    file.unlink()
+    with whole(file, over=False) as aside:
+        aside.write_bytes(b"new")
+    assert file.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_no_leave_is_named_that_nobody_can_give(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(ConfigError) as told:

@@ -65,6 +65,9 @@ def test_a_marker_is_handed_on(tmp_path: Path) -> None:
     assert bare["marked"] == 0
     assert long is not None
     assert long["ok"] is False
+    (smiling,) = during(tmp_path, Gate(), lambda: [ask(tmp_path / SOCKET, "mark", name="😀" * 200, note="😀" * 2000)])
+    assert smiling is not None
+    assert smiling["marked"] == 2200
 
 
 def test_the_socket_is_the_owner_s_alone_and_gone_afterwards(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from fakes.segments import picture, segment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import RecordingError
+from agent.errors import RecordingError, StorageError
 from agent.store import bundle
 from agent.store.recording import Recording
 
@@ -182,3 +182,13 @@ def test_a_damaged_bundle_is_said_and_leaves_nothing(changes: list[tuple[float, 
         # Any other error, or a warning, is a failure.
         with suppress(RecordingError), bundle.unpacked(file) as shown:
             shown.scan()
+
+
+def test_a_bundle_that_cannot_be_read_is_not_called_unwritable(tmp_path: Path) -> None:
+    (tmp_path / "shop.replay").mkdir()
+    with (
+        pytest.raises(StorageError, match=r"shop\.replay cannot be read: ") as told,
+        bundle.unpacked(tmp_path / "shop.replay"),
+    ):
+        raise AssertionError("never here")
+    assert "written" not in str(told.value)

@@ -26,6 +26,7 @@ from agent.store.disk import (
     make_folder,
     new_part,
     private_folder,
+    readable,
     sweep_private,
     write_files,
 )
@@ -250,6 +251,21 @@ def test_a_private_folder_goes_with_its_block(tmp_path: Path, monkeypatch: pytes
         assert (folder / "secret").exists()
         raise SystemExit
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_temporary_folder_can_be_made_the_next_step_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(**_: object) -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", none)
+    with pytest.raises(StorageError) as told, private_folder():
+        raise AssertionError("never here")
+    assert "TMPDIR" in told.value.hint
+
+
+def test_a_name_that_is_no_text_is_shown_as_one() -> None:
+    assert readable("shop é") == "shop é"
+    assert readable(os.fsdecode(b"sh\xffop")) == "sh\\xffop"
 
 
 def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

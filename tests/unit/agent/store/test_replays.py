@@ -48,6 +48,17 @@ def test_replays_and_their_users(tmp_path: Path) -> None:
     assert [event["kind"] for event in tracked(recording, segment(1).manifest.id)] == ["track"] * 3
 
 
+def test_what_a_spool_delivers_meanwhile_is_not_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = Recording.create(tmp_path)
+    recording.write(segment(0))
+    recording.write(segment(0, session_id=SESSION + 1))
+    listed = recording.manifests()
+    recording.remove(segment(0).manifest.id)
+    monkeypatch.setattr(Recording, "manifests", lambda self: listed)
+    (key,) = replays(recording)
+    assert key == (DEVICE, SESSION + 1)
+
+
 def test_damaged_events_show_no_users(tmp_path: Path) -> None:
     recording = Recording.create(tmp_path)
     recording.write(segment(0))
