@@ -84,7 +84,7 @@ def sessions(
             _delete(found, who, settings.relay.folder, yes=yes, dry_run=dry_run, as_json=as_json)
         else:
             # What sinks answered stands in the spools, whatever is asked about.
-            answers = [*found, *_own(settings.spool, found)] if verb != "list" else []
+            answers = [*found, *_answering(settings.spool, found)] if verb != "list" else []
             _tell(verb, found, answers, who, out, as_json)
 
 
@@ -111,6 +111,18 @@ def _own(spool: Path, found: Iterable[Place]) -> list[Place]:
 
     known = {place.folder.resolve() for place in found}
     return [place for place in places(spool, asked=False) if place.folder.resolve() not in known]
+
+
+def _answering(spool: Path, found: list[Place]) -> list[Place]:
+    """What else on this host knows what sinks answered, as far as it can be read."""
+    from agent.commands.console import say
+    from agent.errors import AgentError
+
+    try:
+        return _own(spool, found)
+    except AgentError as error:
+        say(f"What sinks answered is told without {spool}: {error.message}")
+        return []
 
 
 def _tell(verb: str, found: list[Place], answers: list[Place], who: Who, out: Path | None, as_json: bool) -> None:

@@ -48,8 +48,8 @@ def upload(
     recorder was killed are closed first. What a running recorder holds is left to it. Ctrl-C stops in order; what is
     not delivered stays in the spool.
 
-    Exit codes: 0 all is delivered; 2 no such spool or sink; 11 the disk, a newer version's spool; 12 something waits
-    or was refused; 130 stopped by Ctrl-C.
+    Exit codes: 0 all is delivered; 2 no such spool or sink; 11 the disk, a newer version's spool; 12 something waits,
+    was refused or went undelivered; 130 stopped by Ctrl-C.
 
     Example: android-replay upload --sink collector:http://127.0.0.1:8377
     """

@@ -71,8 +71,9 @@ def write(recording: Recording, summary: Summary, path: Path, force: bool, title
         (folder / TICKET).write_text(words, encoding="utf-8")
         sizes = {file: (folder / file).stat().st_size for file in (TICKET, *makers)}
         if path.suffix == ZIP:
-            _zip(folder, sizes, path)
+            _zip(folder, sizes, path, force)
         else:
+            check_free(path, force)
             _put(folder, path)
     return {"path": str(path), "files": sizes}
 
@@ -107,8 +108,8 @@ def _json(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str) + b"\n"
 
 
-def _zip(folder: Path, names: Mapping[str, int], path: Path) -> None:
-    with output.whole(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as packed:
+def _zip(folder: Path, names: Mapping[str, int], path: Path, force: bool) -> None:
+    with output.whole(path, force) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as packed:
         for name in names:
             packed.write(folder / name, f"{path.stem}/{name}")
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from agent.model import MaskRect
 from agent.replay.survey import Private, Row, Survey
-from agent.replay.windows import hull
+from agent.replay.windows import floats, hull
 from bridge.types import Bounds, Size
 
 # How many characters a person types between two dumps.
@@ -66,8 +66,14 @@ def unsettled(surveys: Sequence[Survey], screen: Size, *, sliding: bool = False)
         if (top := min((b.top for b in young if not b.intersect(app).empty), default=None)) is not None
     ]
     steady = set.intersection(*({*found.covers} for found in surveys))
-    # A small window of another app goes from one place to the next.
-    floating = [c.bounds for found in surveys for c in found.over if c.rule == "other-app" and c not in steady]
+    # A small window of another app, or a keyboard that floats, goes from one place to the next.
+    whole = Bounds(0, 0, screen.width, screen.height)
+    floating = [
+        c.bounds
+        for found in surveys
+        for c in found.over
+        if c not in steady and (c.rule == "other-app" or (c.rule == "keyboard" and floats(c.bounds, whole)))
+    ]
     covers += [MaskRect(box, "block", "other-app") for box in hull(floating)]
     for found in surveys:
         for cover in found.covers:

@@ -1,10 +1,10 @@
 """Where fingers are on the glass, and what they take along before any dump tells of it.
 
 What is dragged is drawn under the finger at once, and its views keep their bounds until it is let go. Android's
-gestures take the app's whole surface (home, the overview, back with its preview of what is behind); a window that is
-smaller than the screen is moved by the system; the text of a field is magnified above the finger and dragged with it; a
-list is stretched beyond its end; a pen leaves ink. Only fingers on the glass are known: what a tool injects moves the
-same unseen.
+gestures take the app's whole surface (home, the overview, back with its preview of what is behind); another app's small
+window, a card of the system's and a floating keyboard are moved by the system; the text of a field is magnified above
+the finger and dragged with it; a list is stretched beyond its end; a pen leaves ink. Only fingers on the glass are
+known: what a tool injects moves the same unseen.
 
 What a finger took is found out when it comes down and while it is there, by the screens of that time, and stays so.
 """
@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from agent.model import MaskRect
+from agent.replay.motion import LATE_NS
 from agent.replay.survey import Survey
-from agent.replay.windows import is_bar
+from agent.replay.windows import floats, is_bar
 from bridge.types import Bounds, NodeFlag, Rotation, Size, Touch
 
 RULE = "dragged"
@@ -28,7 +29,7 @@ SLOP_DP = 8
 # From where Android takes a finger for its own gesture: AOSP config_backGestureInset is 30 dp, which a user's setting
 # widens, and a cutout where the screen lies on its side; navigation_bar_gesture_height 32, status_bar_height 24. It
 # lets go of one that stays in its place for longer than a long press takes.
-SIDE_DP, FOOT_DP, HEAD_DP = 48, 32, 32
+SIDE_DP, LYING_SIDE_DP, FOOT_DP, HEAD_DP = 48, 80, 32, 32
 TAKEN_NS = 400_000_000
 # How far around a window's edge a finger takes it. Edges so near to the screen's are the bars'.
 GRIP_DP, BARS_DP = 24, 64
@@ -42,18 +43,24 @@ LENS_SIDE_DP, LENS_UP_DP, LENS_DOWN_DP, HANDLE_DP = 120, 96, 48, 48
 # that fits its place says that it does not scroll, and is stretched all the same.
 STRETCH, STRETCH_NS = 0.032, 600_000_000
 LISTS = ("RecyclerView", "ListView", "GridView", "ScrollView")
-# Android ends a session of handwriting when no pen has come for ten seconds (AOSP HandwritingModeController). Until
-# then each stroke is writing, wherever it is, and what was written may be seen.
+# A stroke from a field on begins a session of handwriting, which Android ends when no pen has come for ten seconds
+# (AOSP HandwritingModeController), or the field goes. Until then each stroke is writing, wherever it is, and what was
+# written may be seen.
 INK_DP, INK_NS = 8, 10_000_000_000
 # Of a finger that nobody follows any more: for so long it may be there still.
 UNSURE_NS = 10_000_000_000
+# Of these no text is dragged.
+_WORDLESS = frozenset(("keypad", "map"))
+# When a dump told it at the earliest, and what.
+Screen = tuple[int, Survey]
 
 
 @dataclass(slots=True)
 class _Writing:
-    """A session of handwriting, which goes on until INK_NS after `last_ns`."""
+    """A session of handwriting, over at `end_ns` or INK_NS after `last_ns`."""
 
     last_ns: int
+    end_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -61,8 +68,8 @@ class Contact:
     """A finger from `first` on, gone at `end_ns`. `path` is where it has been; since `left_ns` it is no longer where it
     came down, which it left by `across` and `down`.
 
-    `grip` says that it came down where a window is taken, `fields` are the inputs in which it works, `texts` what else
-    is private and under it, `writing` is the session of a pen that writes.
+    `grip` says that it came down where a window is taken, `inked` where a pen begins to write, `fields` are the inputs
+    in which it works, `texts` what else is private and under it, `writing` is the session of a pen that writes.
     """
 
     first: Touch
@@ -72,6 +79,7 @@ class Contact:
     across: float = 0.0
     down: float = 0.0
     grip: bool = False
+    inked: bool = False
     fields: dict[Bounds, None] = field(default_factory=dict)
     texts: dict[Bounds, None] = field(default_factory=dict)
     writing: _Writing | None = None
@@ -100,8 +108,8 @@ class Fingers:
         self._selected: dict[Bounds, int] = {}
         self._writing: _Writing | None = None
 
-    def note(self, t: Touch, surveys: Sequence[Survey], dpi: int) -> None:
-        """Take in what a finger did, on a screen of `dpi` that `surveys` told of last."""
+    def note(self, t: Touch, screens: Sequence[Screen], dpi: int) -> None:
+        """Take in what a finger did, on a screen of `dpi` as it was told of last."""
         at_ns, bound_ns = t.stamp.mono_ns, t.stamp.bound_ns
         place = Bounds(int(t.x), int(t.y), int(t.x) + 1, int(t.y) + 1)
         if t.kind == "down":
@@ -111,7 +119,7 @@ class Fingers:
             if t.pen and self._writing is not None and at_ns < self._writing.last_ns + INK_NS:
                 contact.writing = self._writing
                 self._writing.last_ns = max(at_ns, self._writing.last_ns)
-            self._see(contact, surveys, dpi)
+            self._see(contact, screens, dpi)
             return
         known = self._on.get(t.pointer)
         if known is None:
@@ -122,6 +130,7 @@ class Fingers:
         across, down = t.x - known.first.x, t.y - known.first.y
         if known.left_ns is None and max(abs(across), abs(down)) * 160 > SLOP_DP * dpi:
             known.left_ns, known.across, known.down = at_ns - bound_ns, across, down
+        self._write(known)
         if t.kind != "move":
             known.end_ns = at_ns + bound_ns
             del self._on[t.pointer]
@@ -130,15 +139,21 @@ class Fingers:
         """Nobody may be following the fingers that were on the glass then: they are gone some time after, unless they
         are told of again."""
         for contact in self._every():
-            if contact.came_ns <= at_ns and (contact.end_ns is None or contact.end_ns >= at_ns):
-                contact.end_ns = max(contact.end_ns or 0, at_ns + UNSURE_NS)
+            # One that was cancelled for that very reason may be there as well.
+            if contact.came_ns <= at_ns and (contact.end_ns is None or 0 <= contact.end_ns - at_ns <= LATE_NS):
+                contact.end_ns = at_ns + UNSURE_NS
 
-    def since(self, from_ns: int, until_ns: int, surveys: Sequence[Survey], dpi: int) -> list[Contact]:
+    def since(
+        self, from_ns: int, until_ns: int, screens: Sequence[Screen], dpi: int, settling_ns: int
+    ) -> list[Contact]:
         """Those on the glass before `until_ns` of which there may still be a trace at `from_ns`, with what they took on
-        these screens."""
+        these screens, the last of which ends handwriting if it has no place for that."""
+        if self._writing is not None and screens and not screens[-1][1].inked:
+            self._writing.end_ns, self._writing = until_ns + settling_ns, None
         found = [c for c in self._every() if c.there(from_ns - INK_NS, until_ns) or _inks(c, from_ns, until_ns)]
         for contact in found:
-            self._see(contact, surveys, dpi)
+            self._see(contact, screens, dpi)
+            self._write(contact)
         return found
 
     def wrote(self, t: Touch) -> bool:
@@ -159,19 +174,28 @@ class Fingers:
             if contact.first.pointer == pointer and (contact.end_ns is None or contact.end_ns > at_ns):
                 contact.end_ns = at_ns
 
-    def _see(self, c: Contact, surveys: Iterable[Survey], dpi: int) -> None:
-        """Note what it took on these screens."""
+    def _see(self, c: Contact, screens: Iterable[Screen], dpi: int) -> None:
+        """Note what it took on these screens, as far as it was there."""
         grip, handle, slop = (length * dpi // 160 for length in (GRIP_DP, HANDLE_DP, SLOP_DP))
         selected = [b for b, at_ns in self._selected.items() if c.came_ns < at_ns + SELECTED_NS]
         c.fields |= dict.fromkeys(b for b in selected if c.near(b, handle))
-        for found in {id(found): found for found in surveys}.values():
+        there = {id(found): found for told_ns, found in screens if c.end_ns is None or told_ns <= c.end_ns + LATE_NS}
+        for found in there.values():
             c.grip = c.grip or any(c.near(edge, 0) for edge in _grips(found, grip, BARS_DP * dpi // 160))
             rows = (row for row in found.rows if row.hidden and row.node.flags.has(NodeFlag.FOCUSED))
             c.fields |= dict.fromkeys(row.bounds for row in rows if c.near(row.bounds, handle))
-            texts = (p.bounds for p in found.private if p.kind == "mask" or p.rule == "web")
+            texts = (p.bounds for p in found.private if p.rule not in _WORDLESS)
             c.texts |= dict.fromkeys(b for b in texts if c.near(b, slop))
-            if c.first.pen and c.writing is None and any(c.near(b, 0) for b in found.inked):
-                c.writing = self._writing = _Writing(c.came_ns)
+            c.inked = c.inked or (c.first.pen and any(c.near(b, 0) for b in found.inked))
+
+    def _write(self, c: Contact) -> None:
+        """A pen that came down by a field and moves writes."""
+        if c.inked and c.left_ns is not None and c.writing is None:
+            last_ns = c.left_ns if c.end_ns is None else c.end_ns
+            if self._writing is None or self._writing.last_ns + INK_NS < c.came_ns:
+                self._writing = _Writing(last_ns)
+            self._writing.last_ns = max(last_ns, self._writing.last_ns)
+            c.writing = self._writing
 
     def selects(self, c: Contact) -> None:
         """It pressed texts for long: they have handles for a while."""
@@ -236,20 +260,22 @@ class Fingers:
 
 
 def _inks(c: Contact, from_ns: int, until_ns: int) -> bool:
-    return c.writing is not None and c.came_ns <= until_ns and from_ns <= c.writing.last_ns + INK_NS
+    if c.writing is None or c.came_ns > until_ns:
+        return False
+    end_ns = c.writing.last_ns + INK_NS
+    return from_ns <= (end_ns if c.writing.end_ns is None else min(end_ns, c.writing.end_ns))
 
 
 def _from_edge(c: Contact, screen: Size, dpi: int, buttons: bool) -> bool:
     """Whether Android may have taken the finger for a gesture of its own: from the bar at the head, in from a side or
     anywhere from the foot. Where the navigation bar has buttons only the first is one."""
     x, y = c.first.x, c.first.y
-    head, foot, side = (length * dpi // 160 for length in (HEAD_DP, FOOT_DP, SIDE_DP))
+    wide = screen.width > screen.height
+    head, foot, side = (length * dpi // 160 for length in (HEAD_DP, FOOT_DP, LYING_SIDE_DP if wide else SIDE_DP))
     if y < head and c.down > 0:
         return True
     if buttons:
         return False
-    if screen.width > screen.height:
-        side *= 2
     soon = c.left_ns is not None and c.left_ns - c.came_ns <= TAKEN_NS
     # It lets go of one that goes up or down.
     across = (x < side or x >= screen.width - side) and 2 * abs(c.across) >= abs(c.down)
@@ -257,17 +283,22 @@ def _from_edge(c: Contact, screen: Size, dpi: int, buttons: bool) -> bool:
 
 
 def _grips(found: Survey, by: int, bars: int) -> Iterator[Bounds]:
-    """Where a finger takes hold of a window: one of another app's or a card of the system's over the app's, the bar
-    between two apps, the edges of the app's own if it does not fill the screen."""
+    """Where a finger takes hold of a window: one of another app's, a card of the system's or a keyboard that floats
+    over the app's, the bar between two apps, the edges of the app's own beside another app's."""
     whole = Bounds(0, 0, found.screen.width, found.screen.height)
     for cover in found.over:
         b = cover.bounds
-        card = cover.rule == "system-ui" and b.area * 2 <= whole.area and not is_bar(b, whole)
-        if cover.rule == "other-app" or card:
+        card = cover.rule == "system-ui" and b.area * 2 <= whole.area
+        keys = cover.rule == "keyboard" and floats(b, whole)
+        if (cover.rule == "other-app" or card or keys) and not is_bar(b, whole):
             reach = _grown(b, by, by, by)
             # Of an app beside it only what is near the bar between them.
             yield from (reach.intersect(_grown(app, by, by, by)) for app in found.app)
-    for app in found.app:
+    beside = any(cover.rule == "other-app" for cover in found.over)
+    for app in found.app if beside else ():
+        if any(app != other and app.union(other) == other for other in found.app):
+            # A dialog of the app's.
+            continue
         for near, edge in (
             (app.left, Bounds(app.left - by, app.top, app.left + by, app.bottom)),
             (app.top, Bounds(app.left, app.top - by, app.right, app.top + by)),

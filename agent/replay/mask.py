@@ -160,7 +160,9 @@ class Masker:
         # What a finger does may be told a little late.
         until_ns = s.frame.stamp.mono_ns + s.frame.bound_ns + LATE_NS
         known = [*past, *found]
-        fingers = self._fingers.since(drawn_ns, until_ns, known, dpi)
+        told = [(seen.first_ns, seen.survey) for seen in recent if seen.survey is not None]
+        told += [(tree.stamp.mono_ns - tree.bound_ns, one) for tree, one in zip(trees, found, strict=True)]
+        fingers = self._fingers.since(drawn_ns, until_ns, told, dpi, settling_ns)
         if self._fingers.moves(fingers, drawn_ns, until_ns, known, s.frame.rotation, size, dpi, settling_ns):
             return self._blocked(s, dpi, "settling")
         moving = moved(found)
@@ -308,7 +310,7 @@ class Masker:
     def finger(self, t: Touch, dpi: int) -> None:
         """A finger did this on a screen of `dpi`, told or not: what it drags is covered where no dump tells of it."""
         recent = self._motion.since(t.stamp.mono_ns - self._motion.settling_ns) if t.kind == "down" else ()
-        self._fingers.note(t, [seen.survey for seen in recent if seen.survey is not None], dpi)
+        self._fingers.note(t, [(seen.first_ns, seen.survey) for seen in recent if seen.survey is not None], dpi)
 
     def unsure(self, since: Stamp) -> None:
         """What the fingers that were on the glass then do is not told for sure."""

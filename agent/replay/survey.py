@@ -196,12 +196,10 @@ def survey(
             _note_secret(node, words, texts if row.hidden in ("text", "keypad") else ruled)
     keypads: list[Bounds] = []
     for root, members in keys.items():
-        letters = Counter(filter(None, (rules.keypad_letters(rows[i].node) for i in members)))
-        digits = {
-            i: digit
-            for i in members
-            if (digit := rules.keypad_digit(rows[i].node)) and letters[rules.keypad_letters(rows[i].node)] <= MAX_ALIKE
-        }
+        signs = {i: (rules.keypad_digit(rows[i].node), rules.keypad_letters(rows[i].node)) for i in members}
+        # A key may say what it is in several views.
+        alike = Counter(letters for _, letters in set(signs.values()) if letters)
+        digits = {i: digit for i, (digit, letters) in signs.items() if digit and alike[letters] <= MAX_ALIKE}
         if len({rules.keyboard_letter(rows[i].node) for i in members} - {""}) < MIN_LETTERS:
             calculates = len(operators.get(root, ())) >= MIN_OPERATORS
             members = list(digits) if len(set(digits.values())) >= MIN_KEYS and not calculates else []

@@ -170,6 +170,11 @@ def is_bar(part: Bounds, whole: Bounds) -> bool:
     )
 
 
+def floats(keys: Bounds, whole: Bounds) -> bool:
+    """Whether a keyboard does not stand at the foot of the screen."""
+    return keys.bottom * 12 < whole.bottom * 11
+
+
 def hull(parts: list[Bounds]) -> list[Bounds]:
     """The one rectangle around all `parts`, as a list; none for none."""
     if not parts:

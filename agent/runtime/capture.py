@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from agent.model import Snapshot
-from agent.replay.fingers import INK_NS
+from agent.replay.fingers import INK_NS, UNSURE_NS
 from agent.replay.fingers import RULE as DRAGGED
 from agent.replay.motion import LATE_NS, SETTLING_NS, enclosed, still
 from agent.runtime.outage import Outages, Patience
@@ -25,8 +25,9 @@ PAUSED_SECONDS = 0.2
 TOUCH_TAIL_NS = 1_000_000_000
 # A screen that changes much by itself goes on: looked at less often it would be covered again.
 SETTLING_TAIL_NS = 2_000_000_000
-# What a finger hides, a pen's ink for longest, is seen so long after it.
-HIDDEN_NS = INK_NS + 2_000_000_000
+# What a finger hides is seen so long after it and what its window does then: a pen's ink for longest, and one of which
+# nobody knows whether it has gone.
+HIDDEN_NS = max(INK_NS, UNSURE_NS) + 2_000_000_000
 # A screen that stood still for so long is looked at with the beat of the tree.
 IDLE_NS = 10_000_000_000
 # A dump that ended so shortly before a picture was asked for is as good as one that begins then.
@@ -253,7 +254,9 @@ class CaptureLoop:
         """Whether what is shown is covered for a while only. A finger that does not move holds it for longer than that:
         it is looked at again when the finger does."""
         since_ns = max(self._hidden_ns, self._touched_ns)
-        return self._hidden and self._clock.now().mono_ns - since_ns < HIDDEN_NS
+        looks_ns = int(2e9 / self._settings.rate)
+        patience_ns = HIDDEN_NS + 2 * self._settling_ns + looks_ns
+        return self._hidden and self._clock.now().mono_ns - since_ns < patience_ns
 
     def _over(self, started: Stamp) -> None:
         """Say that a look is over, if somebody waits for that: a finger is judged by what a look after it found."""

@@ -3,9 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes.views import APP, DPI, EDIT, SCROLL, TEXT, app, at, still, touch, view
+from fakes.views import APP, DPI, EDIT, SCROLL, TEXT, app, at, keyboard, still, touch, view
 
 from agent.model import MaskedSnapshot, MaskLevel
+from agent.privacy import Rules, rule
 from agent.replay.fingers import INK_NS, RULE, STRETCH_NS, Fingers
 from agent.replay.mask import Masker
 from agent.replay.motion import SETTLING_NS
@@ -160,13 +161,33 @@ def test_a_card_of_the_systems_and_the_app_s_own_edge_are_taken() -> None:
     hand = Hand(app(WORDS, IDLE), card)
     hand.swipe((500, 250), (500, 700))
     assert hand.look(2.3).blocked == "settling"
-    floating = app(view(200, 700, 800, 760, text="Mine"), bounds=(150, 600, 900, 1800))
-    hand = Hand(floating)
-    hand.swipe((500, 600), (500, 900))
+    mine = app(view(200, 700, 800, 760, text="Mine"), bounds=(150, 600, 900, 1800))
+    behind = view(0, 2000, 1080, 2200, text="Watching", package=OTHER)
+    for windows, y, gone in (((mine, behind), 600, True), ((mine, behind), 1000, False), ((mine,), 600, False)):
+        hand = Hand(*windows)
+        hand.swipe((500, y), (500, y + 300))
+        assert hand.look(2.3).blocked == ("settling" if gone else "")
+
+
+def test_a_dialog_a_taskbar_and_a_keyboard_at_the_foot_move_nowhere() -> None:
+    dialog = app(view(200, 800, 800, 860, text="Choose"), bounds=(60, 700, 1020, 1700))
+    for windows, y in (
+        ((app(WORDS, IDLE), dialog), 705),
+        ((app(WORDS, IDLE), view(0, 2240, 1080, 2400, text="Apps", package="com.android.launcher3")), 2220),
+        ((app(WORDS, IDLE), keyboard()), 1700),
+    ):
+        hand = Hand(*windows)
+        hand.swipe((500, y), (500, y - 300))
+        assert hand.look(2.3).blocked == ""
+
+
+def test_a_keyboard_that_floats_is_taken() -> None:
+    package = "com.example.inputmethod.keys"
+    key = view(220, 920, 300, 980, text="q", package=package)
+    keys = view(200, 900, 800, 1300, "android.widget.FrameLayout", children=[key], package=package)
+    hand = Hand(app(WORDS, IDLE), keys)
+    hand.swipe((500, 1290), (700, 500))
     assert hand.look(2.3).blocked == "settling"
-    hand = Hand(floating)
-    hand.swipe((500, 1000), (500, 1300))
-    assert hand.look(2.3).blocked == ""
 
 
 def test_on_a_split_screen_only_the_bar_between_two_apps_moves_them() -> None:
@@ -324,9 +345,46 @@ def test_a_pen_that_writes_leaves_ink_wherever_it_goes_on_and_says_nothing() -> 
     assert any(cover.contains(550, 500) for cover in covers)
     hand.look(15)
     assert not taken(hand.look(5.3 + INK_NS / 1e9))
-    hand.finger((20, "down", 500, 500), (20.2, "up", 600, 500), pen=True)
+    hand.finger((20, "down", 500, 500), (20.1, "move", 600, 500), (20.2, "up", 600, 500), pen=True)
     assert told(20, 500)
     assert not taken(hand.look(20.5))
+
+
+def test_a_pen_that_taps_a_field_does_not_write() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.finger((2, "down", 500, 1050), (2.1, "up", 502, 1050), pen=True)
+    hand.finger((4, "down", 500, 500), (4.1, "move", 500, 300), (4.2, "up", 500, 300), pen=True)
+    assert hand.masker.touch(replace(touch(4.1, "move", 500, 300), pen=True)) is not None
+    assert not taken(hand.look(4.5))
+
+
+def test_handwriting_ends_with_its_field_and_is_not_begun_anew_by_what_was_before() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.finger((2, "down", 500, 950), (2.1, "move", 700, 940), (2.2, "up", 700, 940), pen=True)
+    assert taken(hand.look(2.4))
+    empty = app(WORDS)
+    for tenth in range(28, 60, 4):
+        hand.look(tenth / 10, empty)
+    assert not taken(hand.look(6, empty))
+    hand.finger((6.5, "down", 500, 500), (6.6, "move", 500, 300), (6.7, "up", 500, 300), pen=True)
+    assert hand.masker.touch(replace(touch(6.6, "move", 500, 300), pen=True)) is not None
+
+
+def test_a_finger_that_has_gone_takes_nothing_that_comes_later() -> None:
+    hand = Hand(app(WORDS, IDLE))
+    hand.finger((2, "down", 800, 1600), (2.1, "move", 400, 1500), (2.2, "up", 400, 1500))
+    hand.look(2.25)
+    assert hand.look(2.6, app(WORDS, IDLE), player(600, 1500)).blocked == ""
+
+
+def test_of_what_a_rule_blocks_a_text_is_dragged_as_well() -> None:
+    card = view(40, 400, 1040, 500, text="4485", resource_id="card")
+    hand = Hand(app(WORDS, card))
+    hand.masker = Masker("medium", APP, rules=Rules([rule("block", "id=card")]))
+    hand.look(0)
+    hand.look(1)
+    hand.finger((2, "down", 500, 450), (2.5, "move", 505, 1500))
+    assert any(cover.contains(505, 1500) for cover in taken(hand.look(2.7)))
 
 
 def test_two_fingers_are_two() -> None:
@@ -379,9 +437,9 @@ def test_a_finger_that_rests_is_there_however_many_came_after_it() -> None:
     for tenth in range(20, 8000, 2):
         fingers.note(touch(tenth / 10, "down", pointer=1), (), DPI)
         fingers.note(touch(tenth / 10 + 0.1, "up", pointer=1), (), DPI)
-    (first, *_) = sorted(fingers.since(790 * 10**9, 791 * 10**9, (), DPI), key=lambda c: c.came_ns)
+    (first, *_) = sorted(fingers.since(790 * 10**9, 791 * 10**9, (), DPI, SETTLING_NS), key=lambda c: c.came_ns)
     assert first.came_ns == 10**9
     # Nobody saw it go.
     fingers.note(touch(800, "down"), (), DPI)
-    assert all(c.came_ns > 10**9 for c in fingers.since(815 * 10**9, 816 * 10**9, (), DPI))
+    assert all(c.came_ns > 10**9 for c in fingers.since(815 * 10**9, 816 * 10**9, (), DPI, SETTLING_NS))
     fingers.note(touch(801, "up", pointer=9), (), DPI)

@@ -729,6 +729,15 @@ def test_rows_with_one_unit_are_no_keypad(unit: str) -> None:
     assert all(covered(masked(app(TITLE, *pad), status_bar()), key) for key in pad)
 
 
+def test_a_key_may_say_what_it_is_in_several_views() -> None:
+    signs = ["0 +", "1", "2 ABC", "3 DEF", "4 GHI", "5 JKL", "6 MNO", "7 PQRS", "8 TUV", "9 WXYZ"]
+    keys = []
+    for i, sign in enumerate(signs):
+        box = (100 * i, 1000, 100 * i + 90, 1100)
+        keys.append(view(*box, desc=sign, children=[view(*box, desc=sign, children=[view(*box, text=sign)])]))
+    assert all(covered(masked(app(TITLE, *keys), status_bar()), key) for key in keys)
+
+
 def test_an_app_that_comes_back_is_not_shown_while_its_opening_is_drawn_over_another() -> None:
     masker = Masker("medium", APP)
     other = app(view(0, 500, 500, 600, text="Mum: call me", package="com.other"), package="com.other")

@@ -8,7 +8,7 @@ import pytest
 
 from agent.model import Snapshot
 from agent.replay.motion import CLOSE_NS, LATE_NS, SETTLING_NS
-from agent.runtime.capture import CaptureLoop, Dumps
+from agent.runtime.capture import HIDDEN_NS, CaptureLoop, Dumps
 from agent.settings import Capture
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError, BridgeTimeout, CaptureFailed, DeviceBusy, FrameMalformed
@@ -409,6 +409,22 @@ def test_what_was_hidden_for_a_while_is_told_again_until_it_is_seen(hidden: str,
     last = [item.frame.stamp.mono_ns for item in script.emitted if isinstance(item, Snapshot)][-1]
     assert (last >= shown_ns) == again
     assert last < shown_ns + 1_500_000_000
+
+
+def test_what_stays_hidden_is_not_looked_for_without_end() -> None:
+    script = Script([1] * 400, [10])
+    script.clock.step_ns = 1000
+    loop = CaptureLoop(script, script, script.clock, Capture(), lambda item: masked(item), wake=script.clock)
+
+    def masked(item: Snapshot | Hierarchy | Gap) -> None:
+        if isinstance(item, Snapshot):
+            script.emitted.append(item)
+            loop.masked("dragged")
+
+    script.stop = loop.stop
+    loop.run()
+    last_ns = [item.frame.stamp.mono_ns for item in script.emitted if isinstance(item, Snapshot)][-1]
+    assert HIDDEN_NS < last_ns < HIDDEN_NS + 5_000_000_000 < script.clock.ns - 20_000_000_000
 
 
 def test_without_pictures_each_new_dump_is_told() -> None:
