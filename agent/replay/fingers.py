@@ -197,12 +197,6 @@ class Fingers:
             self._writing.last_ns = max(last_ns, self._writing.last_ns)
             c.writing = self._writing
 
-    def selects(self, c: Contact) -> None:
-        """It pressed texts for long: they have handles for a while."""
-        self._selected |= dict.fromkeys(c.texts, c.came_ns)
-        while len(self._selected) > KEPT:
-            del self._selected[next(iter(self._selected))]
-
     def moves(
         self,
         contacts: Sequence[Contact],
@@ -224,9 +218,10 @@ class Fingers:
         for c in contacts:
             if c.left_ns is None or c.left_ns > until_ns or not c.there(from_ns - 2 * settling_ns, until_ns):
                 continue
-            if c.grip or c.first.rotation not in (None, rotation):
+            if c.grip:
                 return True
-            if c.there(from_ns - settling_ns, until_ns) and _from_edge(c, screen, dpi, buttons):
+            turned = c.first.rotation not in (None, rotation)
+            if c.there(from_ns - settling_ns, until_ns) and (turned or _from_edge(c, screen, dpi, buttons)):
                 return True
         return False
 
@@ -246,7 +241,7 @@ class Fingers:
         for c in contacts:
             lines = _lent(c, until_ns) if c.there(from_ns - settling_ns, until_ns) else {}
             if lines and c.texts:
-                self.selects(c)
+                self._select(c)
             for line in lines:
                 # Wherever the finger is in or below it, a magnifier stands above the line itself.
                 high = Bounds(c.path.left, min(c.path.top, line.top), c.path.right, max(c.path.bottom, line.bottom))
@@ -257,6 +252,12 @@ class Fingers:
         ran = _ran(surveys)
         for found in {id(found): found for found in surveys}.values() if pulled or ran else ():
             yield from _stretched(found, pulled, ran)
+
+    def _select(self, c: Contact) -> None:
+        """It pressed texts for long: they have handles for a while."""
+        self._selected |= dict.fromkeys(c.texts, c.came_ns)
+        while len(self._selected) > KEPT:
+            del self._selected[next(iter(self._selected))]
 
 
 def _inks(c: Contact, from_ns: int, until_ns: int) -> bool:
