@@ -629,7 +629,11 @@ def test_touches_of_several_panels(
     items = reader.wait(len(expected) + 2)
     touch.close()
     reader.end()
-    assert [item.x for item in items if isinstance(item, Touch) and item.kind == "down"] == [*expected, 9]
+    downs = [item for item in items if isinstance(item, Touch) and item.kind == "down"]
+    assert [item.x for item in downs] == [*expected, 9]
+    # No two panels have a finger of one number.
+    assert len({item.pointer for item in downs}) == len(expected)
+    assert downs[0].pointer == downs[-1].pointer
 
 
 def test_touches_of_the_display_beside(
