@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OP = "decode H.264"
 MAX_PIXELS = 1 << 24
 # The picture that is told, those on their way, and those that masking compares with.
-KEPT_BUFFERS = 8
+KEPT_BUFFERS = 5
 # AVColorRange and AVColorSpace (FFmpeg libavutil/pixfmt.h).
 FULL_RANGE = 2
 BT709, UNSPECIFIED, BT470BG, SMPTE170M = 1, 2, 5, 6

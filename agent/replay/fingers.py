@@ -23,7 +23,8 @@ from agent.replay.windows import floats, is_bar
 from bridge.types import Bounds, NodeFlag, Rotation, Size, Touch
 
 RULE = "dragged"
-KEPT = 512
+# Of fingers that went so long ago nothing is left to be seen. Touches of pens are judged as late as they are written.
+KEPT_NS, KEPT = 30_000_000_000, 512
 # Android's touch slop (ViewConfiguration TOUCH_SLOP), in dp.
 SLOP_DP = 8
 # From where Android takes a finger for its own gesture: AOSP config_backGestureInset is 30 dp, which a user's setting
@@ -69,7 +70,8 @@ class Contact:
     came down, which it left by `across` and `down`.
 
     `grip` says that it came down where a window is taken, `inked` where a pen begins to write, `fields` are the inputs
-    in which it works, `texts` what else is private and under it, `writing` is the session of a pen that writes.
+    in which it works, `texts` what else is private and under it, `writing` is the session of a pen that writes. `seen`
+    is the last screen that this is told by, and when that was told.
     """
 
     first: Touch
@@ -83,6 +85,7 @@ class Contact:
     fields: dict[Bounds, None] = field(default_factory=dict)
     texts: dict[Bounds, None] = field(default_factory=dict)
     writing: _Writing | None = None
+    seen: tuple[int, Survey | None] = (-1, None)
 
     @property
     def came_ns(self) -> int:
@@ -104,6 +107,7 @@ class Fingers:
 
     def __init__(self) -> None:
         self._contacts: deque[Contact] = deque(maxlen=KEPT)
+        self._pens: deque[Contact] = deque(maxlen=KEPT)
         self._on: dict[int, Contact] = {}
         self._selected: dict[Bounds, int] = {}
         self._writing: _Writing | None = None
@@ -115,7 +119,11 @@ class Fingers:
         if t.kind == "down":
             self._gone(t.pointer, at_ns)
             contact = self._on[t.pointer] = Contact(t, place)
+            while self._contacts and (self._contacts[0].end_ns or at_ns) < at_ns - KEPT_NS:
+                self._contacts.popleft()
             self._contacts.append(contact)
+            if t.pen:
+                self._pens.append(contact)
             if t.pen and self._writing is not None and at_ns < self._writing.last_ns + INK_NS:
                 contact.writing = self._writing
                 self._writing.last_ns = max(at_ns, self._writing.last_ns)
@@ -150,7 +158,8 @@ class Fingers:
         these screens, the last of which ends handwriting if it has no place for that."""
         if self._writing is not None and screens and not screens[-1][1].inked:
             self._writing.end_ns, self._writing = until_ns + settling_ns, None
-        found = [c for c in self._every() if c.there(from_ns - INK_NS, until_ns) or _inks(c, from_ns, until_ns)]
+        trace_ns = max(2 * settling_ns, STRETCH_NS)
+        found = [c for c in self._every() if c.there(from_ns - trace_ns, until_ns) or _inks(c, from_ns, until_ns)]
         for contact in found:
             self._see(contact, screens, dpi)
             self._write(contact)
@@ -160,7 +169,7 @@ class Fingers:
         """Whether it is a pen's that wrote then."""
         at_ns = t.stamp.mono_ns
         return t.pen and any(
-            c.writing is not None and c.first.pointer == t.pointer and c.there(at_ns, at_ns) for c in self._every()
+            c.writing is not None and c.first.pointer == t.pointer and c.there(at_ns, at_ns) for c in self._pens
         )
 
     def _every(self) -> Iterator[Contact]:
@@ -179,8 +188,13 @@ class Fingers:
         grip, handle, slop = (length * dpi // 160 for length in (GRIP_DP, HANDLE_DP, SLOP_DP))
         selected = [b for b, at_ns in self._selected.items() if c.came_ns < at_ns + SELECTED_NS]
         c.fields |= dict.fromkeys(b for b in selected if c.near(b, handle))
-        there = {id(found): found for told_ns, found in screens if c.end_ns is None or told_ns <= c.end_ns + LATE_NS}
-        for found in there.values():
+        for told_ns, found in screens:
+            # Each is looked at once, and not after the finger has gone.
+            if told_ns <= c.seen[0] or (c.end_ns is not None and told_ns > c.end_ns + LATE_NS):
+                continue
+            known, c.seen = c.seen[1], (told_ns, found)
+            if found is known:
+                continue
             c.grip = c.grip or any(c.near(edge, 0) for edge in _grips(found, grip, BARS_DP * dpi // 160))
             rows = (row for row in found.rows if row.hidden and row.node.flags.has(NodeFlag.FOCUSED))
             c.fields |= dict.fromkeys(row.bounds for row in rows if c.near(row.bounds, handle))

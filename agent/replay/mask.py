@@ -34,7 +34,7 @@ HISTORY = 4096
 TOLD_NS = 3_000_000_000
 KEPT_SURVEYS = 8
 # The last masked picture, and those that were the base or the top of what a session shows.
-KEPT_BUFFERS = 6
+KEPT_BUFFERS = 4
 TOUCH_SLACK_NS = 1_000_000_000
 SLOW_DUMP_NS = 2_000_000_000
 _LEVELS: tuple[MaskLevel, ...] = ("light", "medium", "conservative")
