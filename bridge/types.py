@@ -91,6 +91,10 @@ class Bounds(NamedTuple):
             max(self.bottom, other.bottom),
         )
 
+    def grown(self, side: int, up: int, down: int) -> Bounds:
+        """One that reaches so much further to both sides, up and down."""
+        return Bounds(self.left - side, self.top - up, self.right + side, self.bottom + down)
+
     def contains(self, x: float, y: float) -> bool:
         return self.left <= x < self.right and self.top <= y < self.bottom
 

@@ -66,15 +66,13 @@ def unsettled(surveys: Sequence[Survey], screen: Size, *, sliding: bool = False)
         if (top := min((b.top for b in young if not b.intersect(app).empty), default=None)) is not None
     ]
     steady = set.intersection(*({*found.covers} for found in surveys))
-    # A small window of another app, or a keyboard that floats, goes from one place to the next.
     whole = Bounds(0, 0, screen.width, screen.height)
-    floating = [
-        c.bounds
-        for found in surveys
-        for c in found.over
-        if c not in steady and (c.rule == "other-app" or (c.rule == "keyboard" and floats(c.bounds, whole)))
-    ]
-    covers += [MaskRect(box, "block", "other-app") for box in hull(floating)]
+    gone = [c for found in surveys for c in found.over if c not in steady]
+    # A small window of another app, or a keyboard that floats, goes from one place to the next.
+    others = [c.bounds for c in gone if c.rule == "other-app"]
+    keys = [c.bounds for c in gone if c.rule == "keyboard" and floats(c.bounds, whole)]
+    covers += [MaskRect(box, "block", "other-app") for box in hull(others)]
+    covers += [MaskRect(box, "block", "keyboard") for box in hull(keys)]
     for found in surveys:
         for cover in found.covers:
             if cover.rule in _FOREIGN and cover not in steady:

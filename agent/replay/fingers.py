@@ -211,34 +211,6 @@ class Fingers:
             self._writing.last_ns = max(last_ns, self._writing.last_ns)
             c.writing = self._writing
 
-    def moves(
-        self,
-        contacts: Sequence[Contact],
-        from_ns: int,
-        until_ns: int,
-        surveys: Sequence[Survey],
-        rotation: Rotation,
-        screen: Size,
-        dpi: int,
-        settling_ns: int,
-    ) -> bool:
-        """Whether a finger may be moving a whole surface over the screen: the app's, or one that floats over it.
-
-        For so long after it has gone the app's is on its way back, and twice as long one that floats: a spring throws
-        it to a side (AOSP PipMotionHelper). Of one that came when the screen was turned otherwise nobody knows where
-        that was.
-        """
-        buttons = bool(surveys) and all(found.buttons for found in surveys)
-        for c in contacts:
-            if c.left_ns is None or c.left_ns > until_ns or not c.there(from_ns - 2 * settling_ns, until_ns):
-                continue
-            if c.grip:
-                return True
-            turned = c.first.rotation not in (None, rotation)
-            if c.there(from_ns - settling_ns, until_ns) and (turned or _from_edge(c, screen, dpi, buttons)):
-                return True
-        return False
-
     def dragged(
         self,
         contacts: Sequence[Contact],
@@ -274,6 +246,34 @@ class Fingers:
             del self._selected[next(iter(self._selected))]
 
 
+def moves(
+    contacts: Sequence[Contact],
+    from_ns: int,
+    until_ns: int,
+    surveys: Sequence[Survey],
+    rotation: Rotation,
+    screen: Size,
+    dpi: int,
+    settling_ns: int,
+) -> bool:
+    """Whether a finger may be moving a whole surface over the screen: the app's, or one that floats over it.
+
+    For so long after it has gone the app's is on its way back, and twice as long one that floats: a spring throws
+    it to a side (AOSP PipMotionHelper). Of one that came when the screen was turned otherwise nobody knows where
+    that was.
+    """
+    buttons = bool(surveys) and all(found.buttons for found in surveys)
+    for c in contacts:
+        if c.left_ns is None or c.left_ns > until_ns or not c.there(from_ns - 2 * settling_ns, until_ns):
+            continue
+        if c.grip:
+            return True
+        turned = c.first.rotation not in (None, rotation)
+        if c.there(from_ns - settling_ns, until_ns) and (turned or _from_edge(c, screen, dpi, buttons)):
+            return True
+    return False
+
+
 def _inks(c: Contact, from_ns: int, until_ns: int) -> bool:
     if c.writing is None or c.came_ns > until_ns:
         return False
@@ -306,9 +306,9 @@ def _grips(found: Survey, by: int, bars: int) -> Iterator[Bounds]:
         card = cover.rule == "system-ui" and b.area * 2 <= whole.area
         keys = cover.rule == "keyboard" and floats(b, whole)
         if (cover.rule == "other-app" or card or keys) and not is_bar(b, whole):
-            reach = _grown(b, by, by, by)
+            reach = b.grown(by, by, by)
             # Of an app beside it only what is near the bar between them.
-            yield from (reach.intersect(_grown(app, by, by, by)) for app in found.app)
+            yield from (reach.intersect(app.grown(by, by, by)) for app in found.app)
     beside = any(cover.rule == "other-app" for cover in found.over)
     for app in found.app if beside else ():
         if any(app != other and app.union(other) == other for other in found.app):
@@ -346,7 +346,7 @@ def _stretched(found: Survey, pulled: Sequence[Contact], ran: set[str]) -> Itera
         for box in boxes:
             by_x, by_y = round(box.width * STRETCH), round(box.height * STRETCH)
             b = p.bounds
-            grown = Bounds(b.left - by_x, b.top - by_y, b.right + by_x, b.bottom + by_y).intersect(box)
+            grown = b.grown(by_x, by_y, by_y).intersect(box)
             yield MaskRect(grown.union(b), p.kind, RULE)
 
 
@@ -363,8 +363,4 @@ def _ran(surveys: Sequence[Survey]) -> set[str]:
 
 def _cover(path: Bounds, side_dp: int, up_dp: int, down_dp: int, dpi: int, whole: Bounds) -> MaskRect:
     side, up, down = (length * dpi // 160 for length in (side_dp, up_dp, down_dp))
-    return MaskRect(_grown(path, side, up, down).intersect(whole), "block", RULE)
-
-
-def _grown(b: Bounds, side: int, up: int, down: int) -> Bounds:
-    return Bounds(b.left - side, b.top - up, b.right + side, b.bottom + down)
+    return MaskRect(path.grown(side, up, down).intersect(whole), "block", RULE)

@@ -14,7 +14,7 @@ from agent.privacy import Rules, Span, starred, torn
 from agent.replay.behind import Behind
 from agent.replay.canvas import covered
 from agent.replay.changes import altered, lively, moved, unsettled
-from agent.replay.fingers import Fingers
+from agent.replay.fingers import Fingers, moves
 from agent.replay.motion import AWAY_NS, LATE_NS, Motion, enclosed, passed, returned, slowed, still
 from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans
@@ -159,11 +159,11 @@ class Masker:
             return self._blocked(s, dpi, "settling")
         # What a finger does may be told a little late.
         until_ns = s.frame.stamp.mono_ns + s.frame.bound_ns + LATE_NS
-        known = [*past, *found]
+        around, last = [*past, *found], found[-1]
         told = [(seen.first_ns, seen.survey) for seen in recent if seen.survey is not None]
         told += [(tree.stamp.mono_ns - tree.bound_ns, one) for tree, one in zip(trees, found, strict=True)]
         fingers = self._fingers.since(drawn_ns, until_ns, told, dpi, settling_ns)
-        if self._fingers.moves(fingers, drawn_ns, until_ns, known, s.frame.rotation, size, dpi, settling_ns):
+        if moves(fingers, drawn_ns, until_ns, around, s.frame.rotation, size, dpi, settling_ns):
             return self._blocked(s, dpi, "settling")
         moving = moved(found)
         if moving is None:
@@ -171,7 +171,6 @@ class Masker:
         late = [seen.survey for seen in self._motion.since(drawn_ns - LATE_NS) if seen.survey is not None]
         left = moved(late)
         moving += left or ()
-        around, last = [*past, *found], found[-1]
         self._shown = canvas
         slid = not resting and self._slid(canvas, around)
         self._slid_ns = (self._slid_ns or drawn_ns) if slid else None

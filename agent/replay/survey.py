@@ -194,6 +194,7 @@ def survey(
             # What the words of a view are may be its description alone; a rule's name has a space in it.
             words = row.own if row.hidden == "text" or " " in row.hidden else node.text
             _note_secret(node, words, texts if row.hidden in ("text", "keypad") else ruled)
+    pen = PEN_DP * dpi // 160
     keypads: list[Bounds] = []
     for root, members in keys.items():
         signs = {i: (rules.keypad_digit(rows[i].node), rules.keypad_letters(rows[i].node)) for i in members}
@@ -234,7 +235,7 @@ def survey(
         drawn=tuple(row.bounds for row in rows if _draws(row)),
         frames=frozenset(map(_frame, windows.own)),
         rows=tuple(rows),
-        inked=tuple(_around(row.bounds, PEN_DP * dpi // 160) for row in rows if row.typed and row.hidden),
+        inked=tuple(row.bounds.grown(pen, pen, pen) for row in rows if row.typed and row.hidden),
         buttons=windows.buttons,
         over=windows.covers,
         screen=screen,
@@ -288,10 +289,6 @@ def _keys(labels: list[Bounds], whole: Bounds) -> list[Bounds]:
         x, y = (b.left + b.right) // 2, (b.top + b.bottom) // 2
         keys.append(Bounds(x - across, y - down, x + across, y + down).union(b).intersect(whole))
     return keys
-
-
-def _around(b: Bounds, by: int) -> Bounds:
-    return Bounds(b.left - by, b.top - by, b.right + by, b.bottom + by)
 
 
 def _step(places: list[int], least: int) -> int:

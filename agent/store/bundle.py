@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from agent.errors import RecordingError, StorageError
 from agent.store.disk import guarded, make_folder, private_folder
@@ -76,7 +77,7 @@ def unpacked(file: Path) -> Iterator[Recording]:
     with private_folder() as base:
         # Its name is shown, and may be anything: ".." among others.
         folder = base / (file.stem if _PLAIN.fullmatch(file.stem) else "recording")
-        with _readable(file).open("rb") as packed, guarded(folder):
+        with _opened(file) as packed, guarded(folder):
             for place in ("segments", "pictures"):
                 make_folder(folder / place)
             try:
@@ -98,11 +99,10 @@ def unpacked(file: Path) -> Iterator[Recording]:
         yield recording
 
 
-def _readable(file: Path) -> Path:
-    """The file, if it can be read. Raises StorageError."""
+def _opened(file: Path) -> BinaryIO:
+    """Raises StorageError."""
     try:
-        with file.open("rb"):
-            return file
+        return file.open("rb")
     except OSError as error:
         raise StorageError(f"{file} cannot be read: {error.strerror}.", "See who may read it.") from error
 

@@ -2,36 +2,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fakes.live import Live
 
-from bridge.emulated.clock import DeviceClock
 from bridge.emulated.world import grip, shop
-from bridge.emulated.world.lively import LivelyWorld
 from bridge.emulated.world.views import View, Window
-from bridge.types import Bounds, Size
+from bridge.types import Bounds
 
 
-class Hand:
-    """A lively world, its app started, and a person's finger on it."""
+def private(window: Window, view: View) -> bool:
+    return window.package != shop.PACKAGE or view.cls.endswith("EditText") or bool(view.private)
+
+
+class Hand(Live):
+    """A lively world and a person's finger on it."""
 
     def __init__(self, *acts: str) -> None:
-        self.ns = 10**12
-        self.clock = DeviceClock(host=lambda: self.ns)
-        self.world = LivelyWorld(self.clock, Size(360, 800), 160, "still-list", 1, marks=self.private)
-        self.go(6)
+        super().__init__("still-list", private)
         for act in acts:
             self.world.act(act)
         self.go(1)
-
-    @staticmethod
-    def private(window: Window, view: View) -> bool:
-        return window.package != shop.PACKAGE or view.cls.endswith("EditText") or bool(view.private)
-
-    def go(self, seconds: float) -> None:
-        until = self.ns + int(seconds * 1e9)
-        while (at := max(self.ns + 1, (self.world.next_due_ns() or until) - self.clock.truth_boot_offset_ns())) < until:
-            self.ns = at
-            self.world.tick()
-        self.ns = until
 
     def finger(self, kind: str, x: float, y: float) -> None:
         self.world.touch(kind, 0, x, y, injected=False)

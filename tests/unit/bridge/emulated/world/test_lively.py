@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fakes import live
 
-from bridge.emulated.clock import DeviceClock
-from bridge.emulated.logd import Record
 from bridge.emulated.world import hazards, shop, system
-from bridge.emulated.world.lively import LivelyWorld
 from bridge.emulated.world.views import View, Window
-from bridge.types import Bounds, Size
+from bridge.types import Bounds
 
 SECRET = (255, 0, 255)
 
@@ -17,23 +15,11 @@ def private(window: Window, view: View) -> bool:
     return window.package != shop.PACKAGE or view.cls.endswith("EditText")
 
 
-class Live:
-    """A lively world on a clock of the test, its app started."""
+class Live(live.Live):
+    """One whose private pixels are counted."""
 
     def __init__(self, scenario: str = "still-list", marked: bool = True) -> None:
-        self.ns = 10**12
-        self.clock = DeviceClock(host=lambda: self.ns)
-        self.records: list[Record] = []
-        marks = private if marked else None
-        self.world = LivelyWorld(self.clock, Size(360, 800), 160, scenario, 1, self.records.append, marks=marks)
-        self.go(6)
-
-    def go(self, seconds: float) -> None:
-        until = self.ns + int(seconds * 1e9)
-        while (at := max(self.ns + 1, (self.world.next_due_ns() or until) - self.clock.truth_boot_offset_ns())) < until:
-            self.ns = at
-            self.world.tick()
-        self.ns = until
+        super().__init__(scenario, private if marked else None)
 
     def secret(self, left: int, top: int, right: int, bottom: int) -> float:
         """The share of private pixels in a part of the picture."""
