@@ -92,7 +92,8 @@ class Replayer:
         session.on("Page.screencastFrame", took)
         session.send("Page.startScreencast", {"format": "jpeg", "quality": 80, "everyNthFrame": 1})
         began = self.page.evaluate(_PLAY, [from_ms, speed])
-        # The player is stopped a little late, on a busy machine rather late.
+        # The player is stopped a little late, on a busy machine rather late; its clock begins within `play`, so that a
+        # time taken after it would let in what comes next.
         ends = began / 1000 + (to_ms - from_ms) / speed / 1000
         self.page.wait_for_function("to => replayer.getCurrentTime() >= to", arg=to_ms, polling=20)
         self.page.evaluate("() => replayer.pause()")
@@ -132,7 +133,8 @@ _VIEWS = """() => Object.fromEntries([...replayer.iframe.contentDocument.querySe
 }))"""
 _PLAY = """([from, speed]) => {
   replayer.setConfig({ speed });
+  const began = Date.now();
   replayer.play(from);
-  return Date.now();
+  return began;
 }"""
 _SIZE = "() => [replayer.iframe.clientWidth, replayer.iframe.clientHeight]"

@@ -63,6 +63,12 @@ def adb(lab: Lab, *words: str, stdin: bytes = b"") -> subprocess.CompletedProces
     return run_adb({**os.environ, **lab.environment, "ANDROID_SERIAL": lab.serials[0]}, *words, stdin=stdin)
 
 
+def allow(lab: Lab) -> None:
+    """The user taps "Allow" on the dialog once it is there: adb says "unauthorized" before it has sent its key."""
+    until(lambda: lab.call(lambda: any(each.asking for each in lab.adbds[0].connections)), "the dialog")
+    lab.call(lab.adbds[0].authorise)
+
+
 @contextlib.contextmanager
 def fault(lab: Lab, text: str) -> Iterator[None]:
     """The fault is in force inside, and over afterwards."""
@@ -129,7 +135,7 @@ def test_unauthorized_then_accepted() -> None:
         done = adb(lab, "shell", "echo")
         assert done.returncode == 1
         assert b"device unauthorized" in done.stderr
-        lab.call(lab.adbds[0].authorise)
+        allow(lab)
         until(lambda: state(lab) == "device", "trust")
         assert phone(lab).shell("echo in") == "in"
 
@@ -147,7 +153,7 @@ def test_a_key_revoked_in_the_middle(lab: Lab) -> None:
 def test_the_hosts_real_signature_is_verified() -> None:
     with Lab(autopilot=False, trust="known") as lab:
         until(lambda: state(lab) == "unauthorized", "unauthorized")
-        lab.call(lab.adbds[0].authorise)
+        allow(lab)
         until(lambda: state(lab) == "device", "trust")
         # The key is now known: the next connection passes by its signature alone.
         lab.call(lab.adbds[0].drop)
