@@ -78,6 +78,8 @@ def doctor(
     least = findings.level(fail_on)
     if app is None and least is not None:
         raise ConfigError("--fail-on needs an app to listen to.", "Name it with --app PACKAGE.")
+    if app is None and listen != LISTEN_SECONDS:
+        raise ConfigError("--listen needs an app to listen to.", "Name it with --app PACKAGE.")
     loaded = load({}, config)
     checks = []
     heard: list[Finding] = []

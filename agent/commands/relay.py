@@ -65,6 +65,8 @@ def relay(
     check_choice(device, every)
     if listen is not None and (device or every):
         raise ConfigError("With --listen no device is asked for.", "Leave -s and --all away, or --listen.")
+    if listen is not None and port is not None:
+        raise ConfigError("With --listen there is no port on a phone.", "Leave --port away, or --listen.")
     flags = {
         "relay.port": port,
         "relay.upstream": upstream,

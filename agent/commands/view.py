@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from agent.export.check import Fault
     from agent.store.recording import Recording
 
+HOST = "127.0.0.1"
+
 
 def view(
     path: Annotated[
@@ -22,9 +24,7 @@ def view(
         ),
     ],
     port: Annotated[int, typer.Option(help="Port to serve on; 0 takes a free one.", min=0, max=65535)] = 0,
-    host: Annotated[
-        str, typer.Option(help="Address to serve on; another than loopback asks for a token.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to serve on; another than loopback asks for a token.")] = HOST,
     name: Annotated[
         list[str] | None, typer.Option(metavar="HOST", help="A host name under which it is reached; repeatable.")
     ] = None,
@@ -51,6 +51,8 @@ def view(
     from agent.errors import ConfigError
 
     if check:
+        if port or host != HOST or name or token_env:
+            raise ConfigError("--check serves no page.", "Leave --port, --host, --name and --token-env away.")
         _check(path, as_json)
         return
     if as_json:

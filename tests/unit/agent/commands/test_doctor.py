@@ -251,3 +251,9 @@ def test_what_answers_every_address_is_no_collector(call, server: FakeAdbServer)
         ended = call("doctor", "--json", "--sink", f"collector:{url}")
     found = checks(ended.out)[f"sink collector:{url}"]
     assert (ended.code, found["ok"], "what answered is no collector" in str(found["found"])) == (1, False, True)
+
+
+@pytest.mark.parametrize("option", [("--listen", "5"), ("--fail-on", "error")])
+def test_what_is_for_listening_needs_an_app(call, option: tuple[str, str]) -> None:
+    ended = call("doctor", *option)
+    assert (ended.code, option[0] in ended.err, "--app" in ended.err) == (2, True, True)

@@ -91,13 +91,15 @@ def test_a_duration(call, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (("--upstream", "ftp://x"), 2, "ftp://x"),
-        (("--enrichment", "all"), 2, "relay.enrichment"),
-        (("--port", "0"), 2, "relay.port"),
+        (("--listen", "0", "--upstream", "ftp://x"), 2, "ftp://x"),
+        (("--listen", "0", "--enrichment", "all"), 2, "relay.enrichment"),
+        (("--all", "--port", "0"), 2, "relay.port"),
+        (("--listen", "0", "--port", "8378"), 2, "--port"),
+        (("--listen", "0", "--all"), 2, "--all"),
     ],
 )
 def test_a_wrong_option_is_named(call, tmp_path: Path, options: tuple[str, ...], code: int, words: str) -> None:
-    ended = call("relay", "--listen", "0", "--folder", str(tmp_path), *options)
+    ended = call("relay", "--folder", str(tmp_path), *options)
     assert ended.code == code
     assert words in ended.err
 

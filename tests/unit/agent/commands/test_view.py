@@ -190,3 +190,9 @@ def test_a_recording_as_one_file_is_opened(call, shop: Path, tmp_path: Path, mon
 def test_json_is_for_a_check(call, shop: Path) -> None:
     ended = call("view", str(shop), "--json", "--no-open")
     assert (ended.code, "--check" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize("option", [("--port", "8080"), ("--host", "::1"), ("--name", "lab"), ("--token-env", "TOKEN")])
+def test_a_check_serves_nothing(call, shop: Path, option: tuple[str, str]) -> None:
+    ended = call("view", str(shop), "--check", *option)
+    assert (ended.code, option[0] in ended.err) == (2, True)
