@@ -118,7 +118,7 @@ def record(
         with phones(settings, device or ()) as there:
             sinks = (f"dir:{working.absolute()}", *(sink or ()))
             wanted = Wanted(there.specs, False, app or there.app, sinks, relay, False)
-            told, summary = recorded(there.settings, wanted, out, working, last, duration, http, token)
+            told, summary = recorded(there.settings, wanted, out, force, working, last, duration, http, token)
         say(f"\n{out}: {summary.seconds:.0f} s, {out.stat().st_size:,} bytes")
         for line in page(summary):
             say(line)
@@ -195,13 +195,15 @@ def recorded(
     settings: Settings,
     wanted: Any,
     out: Path,
+    over: bool,
     working: Path,
     last: float | None,
     duration: float | None,
     http: int | None,
     token: str,
 ) -> tuple[dict[str, Any], Summary]:
-    """Record until it is stopped, and make the file. Gives the recorder's facts and what is in the file.
+    """Record until it is stopped, and make the file, `over` one that is there. Gives the recorder's facts and what is
+    in the file.
 
     Raises AgentError; what was recorded by then is in `out`, or stays in `working`, and it is said where.
     """
@@ -243,7 +245,7 @@ def recorded(
             if failure is None:
                 rig.tell(facts)
         _check_all_there(left, refused, settings, working, out)
-        summary = packed(working, out, *session.kept())
+        summary = packed(working, out, *session.kept(), over=over)
     except BaseException:
         # What waits was told of; what a second Ctrl-C has left may still be in the spool alone.
         if began and not left and not refused:
@@ -294,10 +296,11 @@ def _why_nothing(rig: Rig) -> str:
     return "No device came. `android-replay devices` tells what adb sees."
 
 
-def packed(working: Path, out: Path, from_ms: int | None, to_ms: int) -> Summary | None:
+def packed(working: Path, out: Path, from_ms: int | None, to_ms: int, *, over: bool) -> Summary | None:
     """Make the file of what was recorded, from a time on, and take the working folder away; None when that is nothing.
 
-    Raises StorageError, RecordingError; then the folder stays.
+    Raises StorageError, RecordingError, ConfigError when a file came meanwhile that it may not be written `over`; then
+    the folder stays.
     """
     import shutil
     import tempfile
@@ -325,7 +328,7 @@ def packed(working: Path, out: Path, from_ms: int | None, to_ms: int) -> Summary
                 raise AgentError(
                     "Nothing was recorded in the time that is to be kept.", "All of it is there, see above."
                 )
-        with whole(out) as aside:
+        with whole(out, over) as aside:
             bundle.pack(recording, aside)
         summary = summarize(recording, parts(recording))
     shutil.rmtree(working, ignore_errors=True)

@@ -88,7 +88,7 @@ def redact(
     is_bundle = _check_out(path, out, force, dry_run)
     with opened(path) as stored:
         if is_bundle:
-            _redact_bundle(path, stored, asked, settings.spool, None if dry_run else out, as_json)
+            _redact_bundle(path, stored, asked, settings.spool, None if dry_run else out, force, as_json)
         else:
             _redact_folder(stored, asked, settings.spool, dry_run, as_json)
 
@@ -186,8 +186,11 @@ def _redact_folder(stored: Recording, asked: _Asked, spool: Path, dry_run: bool,
         say(f"{replaced} segments that wait in the spool {verb} replaced by what is left of them.")
 
 
-def _redact_bundle(path: Path, stored: Recording, asked: _Asked, spool: Path, out: Path | None, as_json: bool) -> None:
-    """Redact what was unpacked of the file and pack it as `out`; None only says what would change."""
+def _redact_bundle(
+    path: Path, stored: Recording, asked: _Asked, spool: Path, out: Path | None, over: bool, as_json: bool
+) -> None:
+    """Redact what was unpacked of the file and pack it as `out`, `over` one that is there; None only says what would
+    change."""
     import orjson
 
     from agent.commands.console import say
@@ -202,12 +205,12 @@ def _redact_bundle(path: Path, stored: Recording, asked: _Asked, spool: Path, ou
     receipt["waiting"] = len({one.manifest.id for place in spools(spool) for one in waiting(place)} & changed)
     receipt.pop("receipt", None)
     if out is not None:
-        if changed:
-            with whole(_receipt(out)) as aside:
+        with ExitStack() as stack:
+            if changed:
+                aside = stack.enter_context(whole(_receipt(out), over))
                 aside.write_bytes(orjson.dumps(receipt, option=orjson.OPT_INDENT_2))
-            receipt["receipt"] = str(_receipt(out))
-        with whole(out) as aside:
-            pack(stored, aside)
+                receipt["receipt"] = str(_receipt(out))
+            pack(stored, stack.enter_context(whole(out, over)))
         receipt["file"] = str(out)
     _told(receipt, path, spool, count, "would be" if out is None else "were", as_json)
     if out is not None:

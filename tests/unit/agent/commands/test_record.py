@@ -157,13 +157,13 @@ def test_a_recording_of_a_newer_program_is_refused(call, server: FakeAdbServer) 
     signal.signal(signal.SIGTERM, before)
     assert (ended.code, "newer" in ended.err) == (11, True)
     with pytest.raises(RecordingError, match="newer"):
-        packed(recording.path, Path("a.replay"), None, 0)
+        packed(recording.path, Path("a.replay"), None, 0, over=False)
     assert left() == ["a.recording"]
 
 
 def test_the_folder_becomes_a_file(tmp_path: Path) -> None:
     working, out = patterned.record(tmp_path / "a.recording").path, tmp_path / "a.replay"
-    summary = packed(working, out, None, OTHER_SESSION)
+    summary = packed(working, out, None, OTHER_SESSION, over=False)
     assert summary is not None
     assert [part.session_id for part in summary.parts] == [SESSION, OTHER_SESSION]
     assert left(tmp_path) == ["a.replay"]
@@ -173,7 +173,7 @@ def test_the_folder_becomes_a_file(tmp_path: Path) -> None:
 def test_only_the_last_seconds_are_kept(tmp_path: Path) -> None:
     working, out = patterned.record(tmp_path / "a.recording").path, tmp_path / "a.replay"
     end = OTHER_SESSION + 1000 + LENGTH_MS
-    summary = packed(working, out, end - 4000, end)
+    summary = packed(working, out, end - 4000, end, over=False)
     assert summary is not None
     assert [part.session_id for part in summary.parts] == [OTHER_SESSION]
     assert 3900 <= summary.to_ms - summary.from_ms <= 4000
@@ -186,14 +186,24 @@ def test_only_the_last_seconds_are_kept(tmp_path: Path) -> None:
 def test_a_time_without_anything_leaves_all_of_it(tmp_path: Path) -> None:
     working = patterned.record(tmp_path / "a.recording").path
     with pytest.raises(AgentError, match="time that is to be kept"):
-        packed(working, tmp_path / "a.replay", OTHER_SESSION * 2, OTHER_SESSION * 2 + 5)
+        packed(working, tmp_path / "a.replay", OTHER_SESSION * 2, OTHER_SESSION * 2 + 5, over=False)
     assert left(tmp_path) == ["a.recording"]
     assert len(Recording.open(working).manifests()) == 4
 
 
+def test_a_file_that_came_meanwhile_is_not_written_over(tmp_path: Path) -> None:
+    working, out = patterned.record(tmp_path / "a.recording").path, tmp_path / "a.replay"
+    out.write_text("another's")
+    with pytest.raises(ConfigError, match="came while"):
+        packed(working, out, None, OTHER_SESSION, over=False)
+    assert (out.read_text(), left(tmp_path)) == ("another's", ["a.recording", "a.replay"])
+    assert packed(working, out, None, OTHER_SESSION, over=True) is not None
+    assert left(tmp_path) == ["a.replay"]
+
+
 def test_nothing_recorded_leaves_nothing(tmp_path: Path) -> None:
     working = Recording.create(tmp_path / "a.recording").path
-    assert packed(working, tmp_path / "a.replay", None, 0) is None
+    assert packed(working, tmp_path / "a.replay", None, 0, over=False) is None
     assert left(tmp_path) == []
 
 
@@ -201,7 +211,7 @@ def test_a_disk_that_takes_no_file_leaves_the_folder(tmp_path: Path) -> None:
     working = patterned.record(tmp_path / "a.recording").path
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError):
-        packed(working, tmp_path / "file" / "a.replay", None, 0)
+        packed(working, tmp_path / "file" / "a.replay", None, 0, over=False)
     assert len(Recording.open(working).manifests()) == 4
 
 

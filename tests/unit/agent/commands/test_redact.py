@@ -11,8 +11,11 @@ import pytest
 from fakes.drafts import drafts
 from fakes.segments import SESSION, custom, picture, segment
 
+from agent.commands.redact import _Asked, _redact_bundle
+from agent.errors import ConfigError
 from agent.outbox.receipts import Receipt, Receipts
 from agent.outbox.spool import Spool
+from agent.privacy import rule
 from agent.store.bundle import pack, unpacked
 from agent.store.disk import FolderLock
 from agent.store.recording import LOCK, Recording
@@ -381,3 +384,13 @@ def test_of_a_bundle_a_new_one_is_written(call, shop: Recording, tmp_path: Path)
     same = call("redact", str(file), "--text", "Nobody", "-o", str(tmp_path / "same.replay"))
     assert (same.code, "still shows" in same.err) == (0, False)
     assert not (tmp_path / "same.replay.receipt.json").exists()
+
+
+def test_a_file_that_came_meanwhile_is_not_written_over(shop: Recording, tmp_path: Path) -> None:
+    out = tmp_path / "new.replay"
+    out.write_text("another's")
+    asked = _Asked(None, [rule("mask", "text=Anna Bell", "--text")], (), (None, None))
+    with pytest.raises(ConfigError, match="came while"):
+        _redact_bundle(shop.path, shop, asked, tmp_path / "spool", out, over=False, as_json=False)
+    assert out.read_text() == "another's"
+    assert list(tmp_path.glob("new*")) == [out]
