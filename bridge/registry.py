@@ -137,6 +137,7 @@ class Registry:
         self._reconnect_ns = 0
         self._reconnects = 0
         self._opened: set[str] = set()
+        self._opening: set[SmartSocket] = set()
         self._version = SERVER_VERSION
         self._closed = False
 
@@ -207,8 +208,17 @@ class Registry:
         Android is too old.
         """
         self._ready(deadline)
-        facts = Deadline(min(FACTS_SECONDS, deadline.remaining()))
         socket = SmartSocket(self._server)
+        self._opening.add(socket)
+        try:
+            if self._closed:
+                raise DeviceGone(serial, "open", "closed by us")
+            return self._open(socket, serial, deadline)
+        finally:
+            self._opening.discard(socket)
+
+    def _open(self, socket: SmartSocket, serial: str, deadline: Deadline) -> AndroidDevice:
+        facts = Deadline(min(FACTS_SECONDS, deadline.remaining()))
         shell = AdbShell(socket, serial)
         clock = DeviceClock(self._clock)
         probe = ClockProbe(serial, clock, shell.stream)
@@ -277,9 +287,11 @@ class Registry:
         return (scrcpy, screenrecord) if video.scrcpy_server else (screenrecord,)
 
     def close(self) -> None:
-        """End every `watch`."""
+        """End every `watch`, and every `open` that is under way: it raises DeviceGone."""
         self._closed = True
         self._socket.close()
+        for socket in list(self._opening):
+            socket.close()
 
     def _changes(self, presence: Presence) -> Iterator[Attached | Detached | Listed]:
         deadline = Deadline(START_SECONDS)

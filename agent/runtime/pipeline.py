@@ -109,8 +109,12 @@ class Pipeline:
                 try:
                     device = await self._open()
                 except BridgeError as error:
-                    self._note_loss("device", error)
-                    await self._rest(stop)
+                    if not stop.is_set():
+                        self._note_loss("device", error)
+                        await self._rest(stop)
+                    continue
+                if stop.is_set():
+                    device.close()
                     continue
                 await self._record(device, stop)
                 if self._clock.now().mono_ns - began_ns > BRIEF_NS:
@@ -135,6 +139,7 @@ class Pipeline:
             log.info("left as it is until the next run: %s", error)
 
     async def _open(self) -> Device:
+        """Whoever stops the pipeline also ends what `open_device` waits for: a phone may hang."""
         self._status.state = "opening"
         opened: list[Device] = []
         await start_lane(
@@ -171,9 +176,14 @@ class Pipeline:
         channel: Channel[StageItem] = Channel(loop, CHANNEL_ITEMS)
         run = _Run(device, channel, self._clock, self._settings, self._last_entry, self._stage)
         consumer: asyncio.Task[None] | None = None
+        stopping = asyncio.create_task(stop.wait())
         try:
             # It asks the device: one that hangs must not hold a worker that all devices share.
-            await start_lane(f"attach:{self._serial}", lambda: self._stage.attach(device))
+            attaching = start_lane(f"attach:{self._serial}", lambda: self._stage.attach(device))
+            await asyncio.wait([attaching, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not attaching.done():
+                run.stop()
+            await attaching
             self._status.state = "recording"
             self._status.problem = ""
             info = device.info
@@ -199,11 +209,9 @@ class Pipeline:
                     ("context", run.context),
                 )
             ]
-            stopping = asyncio.create_task(stop.wait())
             ends: list[asyncio.Future[Any]] = [*lanes, stopping, consumer]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             broke = self._clock.now()
-            stopping.cancel()
             run.stop()
             await asyncio.wait(lanes)
             for lane in lanes:
@@ -213,8 +221,10 @@ class Pipeline:
                 elif error is not None and not isinstance(error, BridgeError | ChannelClosed):
                     raise error
         except BridgeError as error:
-            self._note_loss("device", error)
+            if not stop.is_set():
+                self._note_loss("device", error)
         finally:
+            stopping.cancel()
             run.stop()
             channel.close()
             if consumer is not None:

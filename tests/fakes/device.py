@@ -55,6 +55,8 @@ class FakeDevice:
         self.activity = ".MainActivity"
         self.asked = 0
         self.uid = UID
+        # Which app is installed is never answered.
+        self.hangs = False
         self.captures = 0
         self.screens = _Screen(self)
         self.trees = _Trees(self)
@@ -120,6 +122,9 @@ class FakeDevice:
         return Foreground(self._now(), self.fronts.pop(0) if self.fronts else APP, self.activity, False, 0)
 
     def package_uid(self, package: str, deadline: Deadline) -> int | None:
+        with self._changed:
+            self.asked += self.hangs
+            self._changed.wait_for(lambda: not self.hangs or self.closed, deadline.remaining())
         self.check()
         return self.uid if package == APP else None
 

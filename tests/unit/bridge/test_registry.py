@@ -13,6 +13,7 @@ from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import AdbMissing, AdbServerError, DeviceGone, DeviceUnauthorized, ServerPortTaken, ServiceRefused
 from bridge.registry import (
+    FACTS_SECONDS,
     FLAP_NS,
     AdbServer,
     Attached,
@@ -302,3 +303,20 @@ def test_which_android_is_too_old() -> None:
 def test_open_of_an_absent_device(registry: Registry) -> None:
     with pytest.raises(DeviceGone, match="not found"):
         registry.open("OTHER", soon())
+
+
+def test_close_ends_an_open_of_a_device_that_hangs(server: FakeAdbServer, registry: Registry) -> None:
+    asked = threading.Event()
+
+    def hang(peer: Peer) -> None:
+        asked.set()
+        peer.gone()
+
+    server.services["exec:"] = hang
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(registry.open, "SERIAL", Deadline(60))
+        assert asked.wait(5)
+        registry.close()
+        with pytest.raises(DeviceGone, match="closed by us"):
+            # Well before it would have given up by itself.
+            opening.result(FACTS_SECONDS / 2)

@@ -18,7 +18,7 @@ from agent.errors import AgentError, ConfigError, StorageFull
 from agent.model import Draft, Loss, Relayed, SealedSegment
 from agent.runtime import pipeline as pipeline_module
 from agent.runtime.pipeline import Pipeline
-from agent.runtime.stage import Stage, StageItem
+from agent.runtime.stage import CALL_SECONDS, Stage, StageItem
 from agent.runtime.status import DeviceStatus
 from agent.settings import Capture, Settings
 from bridge.clock import HostClock
@@ -43,7 +43,9 @@ class Bench:
         self.opened: list[FakeDevice] = []
         self.refusals: list[Exception] = []
         self.left: list[str] = []
+        self.opening: Callable[[], object] = lambda: None
         self.panel = True
+        self.hangs = False
         self.boot_id = "boot"
         self.numbers = count(1)
         self.picture = count()
@@ -53,10 +55,12 @@ class Bench:
         )
 
     def open_device(self, serial: str, deadline: Deadline) -> Device:
+        self.opening()
         if self.refusals:
             raise self.refusals.pop(0)
         device = FakeDevice(serial, self.clock.now)
         device.panel = self.panel
+        device.hangs = self.hangs
         device.boot_id = self.boot_id
         device.picture = lambda: next(self.picture) % 250
         self.opened.append(device)
@@ -459,6 +463,54 @@ def test_stop_while_waiting_for_the_device() -> None:
 
     bench.run(script)
     assert bench.opened == []
+
+
+def test_a_stop_while_the_device_is_opened_is_no_loss_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    stopped = threading.Event()
+    bench.opening = lambda: stopped.wait(20)
+    bench.refusals = [DeviceGone("fake-1", "open", "closed by us")]
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.state == "opening", "the opening")
+        stop.set()
+        stopped.set()
+
+    bench.run(script)
+    assert (bench.status.state, bench.status.problem, caplog.messages) == ("stopped", "", [])
+
+
+def test_a_device_that_is_open_when_it_is_too_late_is_closed() -> None:
+    bench = Bench()
+    stopped = threading.Event()
+    bench.opening = lambda: stopped.wait(20)
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.status.state == "opening", "the opening")
+        stop.set()
+        stopped.set()
+
+    bench.run(script)
+    assert [device.closed for device in bench.opened] == [True]
+    assert bench.status.package == ""
+
+
+def test_a_stop_ends_what_is_asked_of_a_device_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.hangs = True
+    began: list[float] = []
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.opened and bench.opened[0].asked, "the question")
+        began.append(time.monotonic())
+
+    bench.run(script)
+    # Not by the question's own deadline.
+    assert time.monotonic() - began[0] < CALL_SECONDS / 2
+    assert (bench.status.problem, caplog.messages) == ("", [])
 
 
 def test_a_device_without_a_touch_panel_is_recorded_all_the_same() -> None:
