@@ -16,8 +16,9 @@ from agent.replay.canvas import covered
 from agent.replay.changes import altered, lively, moved, unsettled
 from agent.replay.fingers import Fingers, moves
 from agent.replay.motion import AWAY_NS, LATE_NS, Motion, enclosed, passed, returned, slowed, still
+from agent.replay.secrets import Secrets
 from agent.replay.survey import Survey, survey
-from agent.replay.text import STARS, Secrets, clean_event, may_be_cut, private_values, reaching, spans
+from agent.replay.text import STARS, clean_event, may_be_cut, private_values, reaching, spans
 from agent.replay.windows import is_keyboard, outside, owner
 from bridge.buffers import Buffers
 from bridge.types import Bounds, Hierarchy, Rotation, Size, Stamp, Touch

@@ -26,7 +26,8 @@ from agent.replay.mask import Masker
 from agent.replay.playback import Box, Change, Playback, State, View, mappings, ms_of
 from agent.replay.recorder import MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS
 from agent.replay.rrweb import Event
-from agent.replay.text import STARS, secrets_in
+from agent.replay.secrets import secrets_in
+from agent.replay.text import STARS
 from bridge.types import Bounds, Node, NodeFlag
 
 SEEN = Change.VIEWS | Change.PICTURE | Change.MASK

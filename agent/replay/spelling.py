@@ -6,12 +6,14 @@ import base64
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from html import entities
 
 from agent.privacy import Span
 
+# What is done with texts up to this length is kept: names and the words of views come again and again.
+SHORT = 128
 # A match of up to so many characters may begin within another.
 REACH = 512
 # Shorter texts look like any word in base64.
@@ -41,6 +43,8 @@ _END = rf"(?![^\W_{_UNSPACED}])"
 MAX_ESCAPED = 15
 # Of a longer text no longer beginning is looked for.
 MAX_BEGINNING = 80
+# Soft hyphens, joiners, marks of direction, the mark of the byte order: of no width.
+_UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")
 
 
 def plain(text: str) -> str:
@@ -139,3 +143,14 @@ def signs_of(text: str) -> tuple[tuple[str, ...], ...]:
     # Of ASCII in the text itself: a letter that only counts as one may be escaped.
     runs = sorted({run.lower() for run in RUNS.findall(text)}, key=len, reverse=True)
     return (tuple(runs) or ("",), *((code.lower(),) for code in (*_base64(text), *_number(text))))
+
+
+def seen_through(text: str, find: Callable[[str], Iterable[Span]]) -> Iterator[Span]:
+    """What is found in `text` without the characters in it that nobody sees: they keep a number from looking like one.
+    Nothing where there are none."""
+    if text.isascii() or _UNSEEN.search(text) is None:
+        return
+    kept = [i for i, c in enumerate(text) if _UNSEEN.match(c) is None]
+    for start, end in find("".join(text[i] for i in kept)):
+        if start < end:
+            yield kept[start], kept[end - 1] + 1

@@ -13,8 +13,9 @@ import xxhash
 from agent.model import MaskedNode, MaskLevel, MaskRect
 from agent.privacy import Rules, own_words
 from agent.replay import rules
+from agent.replay.secrets import MIN_SECRET, is_telling, secrets_in
 from agent.replay.spelling import alone, fold
-from agent.replay.text import MIN_SECRET, STARS, is_telling, secrets_in
+from agent.replay.text import STARS
 from agent.replay.windows import PICTURES, hull, outside, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 

@@ -35,7 +35,7 @@ from agent.model import MaskedSnapshot, MaskLevel, Snapshot
 from agent.privacy import Rules, rule
 from agent.replay.canvas import COVER, RgbaCanvas, scaled
 from agent.replay.mask import Masker, blank
-from agent.replay.text import MAX_SECRETS
+from agent.replay.secrets import MAX_SECRETS
 from bridge.types import Bounds, Node, NodeFlag, Rotation, Size
 
 TITLE = view(0, 100, 1080, 240, text="Checkout")
