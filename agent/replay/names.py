@@ -44,19 +44,21 @@ _SORTS = {
     Sort(always=True, common=False): (
         "secret", "token", "jwt", "csrf", "credential", "cardnumber", "cvv", "cvc", "iban", "pin", "otp", "ssn",
         "apikey", "writekey", "accesskey", "authkey", "privatekey", "secretkey", "signingkey", "encryptionkey",
-        "sessionkey", "accountnumber", "securitycode", "smscode", "verificationcode",
+        "sessionkey", "accountnumber", "accountno", "bankaccount", "routingnumber", "sortcode", "securitycode",
+        "securityanswer", "smscode", "verificationcode", "totp", "cvn", "socialsecurity", "nino",
     ),
-    Sort(always=True, common=True): ("card", "pan"),
+    Sort(always=True, common=True): ("card", "pan", "pass", "mfa", "csc"),
     Sort(always=False, common=False, reach="phrase"): (
-        "street", "firstname", "lastname", "fname", "lname", "fullname", "surname",
+        "street", "firstname", "lastname", "fname", "lname", "fullname", "surname", "givenname", "familyname",
+        "middlename", "recipientname", "birth", "birthday", "birthdate", "dateofbirth", "dob",
     ),
     Sort(always=False, common=False): (
-        "msisdn", "username", "nickname", "birth", "birthday", "birthdate", "dateofbirth", "dob", "postal",
-        "postcode", "postalcode", "zipcode", "passport", "taxid", "nationalid", "driverlicense",
+        "msisdn", "username", "nickname", "postal", "postcode", "postalcode", "zipcode", "passport", "taxid",
+        "nationalid", "driverlicense", "driverlicence", "driverslicense", "driverslicence",
     ),
     Sort(always=False, common=True): (
-        "email", "mail", "phone", "telephone", "mobile", "address", "city", "zip", "latitude", "longitude", "lat",
-        "lng", "lon", "ip",
+        "email", "mail", "phone", "telephone", "tel", "mobile", "address", "addr", "city", "town", "zip", "latitude",
+        "longitude", "lat", "lng", "lon", "latlng", "coordinate", "geo", "gps", "ip",
     ),
 }  # fmt: skip
 _TABLE = {word: sort for sort, words in _SORTS.items() for word in words}
@@ -81,6 +83,11 @@ _COMPOUND = re.compile(
     rf"(?:{'|'.join(_AROUND)}){{0,3}}(?P<core>{'|'.join(sorted(_TABLE, key=len, reverse=True))})s?"
     rf"(?:{'|'.join(_AROUND)}){{0,3}}"
 )
+# Whose `name` is a person's.
+_PERSONS = frozenset((
+    "traits", "user", "profile", "customer", "contact", "recipient", "patient", "person", "passenger", "guest",
+    "cardholder",
+))  # fmt: skip
 # What these count or describe is not the thing itself.
 _MEASURES = frozenset((
     "count", "index", "type", "kind", "width", "height", "size", "length", "limit", "style", "color", "colour",
@@ -120,6 +127,13 @@ def private_name(name: str, level: MaskLevel, traits: bool = False) -> bool:
     if sort is not None and (sort.always or level != "light"):
         return True
     return traits and level != "light" and "name" in words_of(name)
+
+
+@lru_cache(maxsize=4096)
+def is_person(name: str) -> bool:
+    """Whether what stands under this name tells of a person: `traits`, `currentUser`, `contacts`."""
+    words = words_of(name[-MAX_NAME:])
+    return bool(words) and not _PERSONS.isdisjoint(_singulars(words[-1]))
 
 
 def _singulars(word: str) -> tuple[str, ...]:

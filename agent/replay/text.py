@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeGuard
 
 from agent import privacy
 from agent.model import MaskLevel
 from agent.privacy import Span, starred, torn
-from agent.replay.names import Sort, private_name, sort_of, words_of
+from agent.replay.names import Sort, is_person, private_name, sort_of, words_of
 from agent.replay.secrets import Secrets, secrets_in
 from agent.replay.spelling import DIGIT_RUNS, REACH, SHORT, plain, seen_through
 
@@ -75,12 +76,28 @@ _KEY = re.compile(
     r"\b(?:[spr]k_(?:live|test)_\w{8,}|sk-(?:proj|ant|svcacct)-[\w-]{16,}|whsec_[\w+/=]{8,}|A[KS]IA[0-9A-Z]{16}"
     r"|AIza[\w-]{30,}|ya29\.[\w-]{16,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|x(?:ox[a-z]|app)-[\w-]{10,})"
 )
-_LOGIN = re.compile(r"""://[^\s/?#@:"'<>]*:(?P<password>[^\s/?#"'<>]+)@""")
+_LOGIN = re.compile(r"""://(?:[^\s/?#@:"'<>]*:)?(?P<password>[^\s/?#"'<>]+)@""")
+# As Android and GeoJSON write where somebody is; a pair of numbers by itself may be anything.
+_PLACE = re.compile(
+    r"(?:lat/lng: ?\(|Location\[\w+ |\bgeo:|\bcoordinates\W{1,8})(?P<place>-?\d{1,3}[.,]\d+, ?-?\d{1,3}[.,]\d+)"
+)
+_PLACES = ("lat/lng", "Location[", "geo:", "coordinates")
+# Which key, and where a finger was: dispatchers and views print what they were given.
+_INPUT = re.compile(r"\b(?:Key|Motion)Event ?(?=[({])")
 # The name may be quoted (JSON, RN inspect; with backslashes when JSON stands in JSON; escaped) and the value, too; a
 # quoted value ends at its quote or with a line that was cut, a bare one at a space.
 _NAME = re.compile(
     r"""(?<![\w-])(?P<name>[\w-]++)(?:\\*["'`]|%22|&quot;)?(?:\](?==))?\s*(?:={1,3}>?|:=?>?|%3[ADad])(?:\s|%20)*"""
 )
+# The name is itself a value: in a pair in a list, in the entry of a form, in a preference in a file.
+_QUOTED_NAME = r"""(?P<quote>\\*["'`])(?P<name>[^"'`\\\r\n]{2,64})(?P=quote)"""
+_PAIR = re.compile(rf"\[\s*{_QUOTED_NAME}\s*,\s*")
+_ENTRY = re.compile(
+    rf"""\b(?:name|key|field|label|field_?name|input_?name)\\*["'`]?\s*[:=]\s*{_QUOTED_NAME}"""
+    r"""(?:\s*,\s*\\*["'`]?(?:values?|text|content|(?:field|input)_?value)\\*["'`]?\s*[:=]\s*|>)""",
+    re.IGNORECASE,
+)
+_BETWEEN_TAGS = re.compile("[^<>]+")
 _TAGGED = re.compile(r"<(?P<name>[\w.:-]{2,64})(?:\s[^<>]{0,200})?>(?P<value>[^<>]+)</")
 _QUOTED = (
     r"""\\+"(?:(?!\\+").)*(?:\\+"|$)|"(?:[^"\\]|\\.)*(?:"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)|`(?:[^`\\]|\\.)*(?:`|\\?$)|"""
@@ -91,9 +108,13 @@ _VALUE = re.compile(rf"""(?:bearer|basic)\s+[^\s"',;]+|{_QUOTED}|{_BARE}""", re.
 _VALUE_AT_MEDIUM = re.compile(rf"{_QUOTED}|{_BARE}", re.DOTALL)
 # After a common word.
 _VALUE_IN_FORM = re.compile(rf"""{_QUOTED}|(?:(?<==)|(?<=%3[Dd])){_BARE}|[-+]?\d[\d.]*""", re.DOTALL)
-# A list or an object ends with its own bracket.
-_TRAITS = re.compile(r"""(?<![\w-])traits(?:\\*["'`])?\s*[:=]\s*(?=\{)""")
+# A list or an object ends with its own bracket; Kotlin prints one behind the name of its class.
+_PRINTED = re.compile(r"(?<![\w.-])(?P<name>[A-Z]\w*+)(?=\(\w+=)")
+_OPENS = re.compile(r"(?:[A-Za-z_][\w.$]*+)?[\[{(]")
+# What says more than how far something was moved.
+_SPEAKS = re.compile(r"""["'`]|[:=]\s*[^\W\d_]|\d{4}""")
 _BRACKETS = re.compile(r"""\\.|"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[\[\]{}]""", re.DOTALL)
+_PARENTHESES = re.compile("[()]")
 # Of several words without quotes; the apostrophe of O'Neill is none.
 _PIECE = r"""(?:[^,;&})\]"'`<\r\n]|(?<=\w)'(?=\w))"""
 _REACHES = {
@@ -103,7 +124,11 @@ _REACHES = {
 }
 _TRAIT = Sort(always=False, common=False, reach="phrase")
 # As Java and Kotlin print an object's fields: with no other `=` up to what ends it.
-_FIELD = re.compile(rf"(?:(?!=){_PIECE})+(?=[,)}}])")
+_FIELD = re.compile(rf"(?:(?!=){_PIECE})+(?=[,)}}&;])")
+# One of a printed object, where any other stands in a sentence.
+_LISTED = re.compile(r"[(,{]\s?$")
+# Numbers are written in groups.
+_NUMBERS = re.compile(r"[-+]?\d[\d.-]*+(?:[ -]\d[\d.-]*+)+(?![\w:])")
 _NOTHING = frozenset(("null", "undefined", "None", "true", "false"))
 _QUOTE = re.compile(r"\\*[\"'`]|%22|&quot;")
 CUT = 1_000
@@ -117,7 +142,9 @@ _IDS = frozenset((
     "originaltimestamp",
 ))  # fmt: skip
 _NAMES = frozenset(("event", "type"))
-_FIELD_NAMES, _FIELD_VALUES = ("name", "key", "field"), frozenset(("value", "values"))
+# As `words_of` joins them.
+_FIELD_NAMES = frozenset(("name", "key", "field", "label", "fieldname", "fieldkey", "inputname"))
+_FIELD_VALUES = frozenset(("value", "values", "text", "content", "fieldvalue", "inputvalue"))
 
 
 def scrub(text: str, level: MaskLevel = "light") -> str:
@@ -151,6 +178,14 @@ def _found(text: str, level: MaskLevel) -> Iterator[Span]:
     if "=" in text or ":" in text or "%3" in text:
         for _, start, end in _assigned(text, level):
             yield _unquoted(text, start, end)
+    for name, start, end in _paired(text, lower):
+        if private_name(name, level):
+            yield _unquoted(text, start, end)
+    if "Event" in text:
+        yield from _inputs(text)
+    if level != "light" and any(word in text for word in _PLACES):
+        for match in _PLACE.finditer(text):
+            yield match.span("place")
     if "</" in text:
         for match in _TAGGED.finditer(text):
             if private_name(match["name"], level):
@@ -176,6 +211,15 @@ def _found(text: str, level: MaskLevel) -> Iterator[Span]:
             for match in _CALLED.finditer(apart):
                 yield match.span("number")
         yield from map(_SPAN, _SSN.finditer(apart))
+
+
+def _inputs(text: str) -> Iterator[Span]:
+    """What dispatchers and views print of the input that they were given."""
+    done = 0
+    for match in _INPUT.finditer(text):
+        if match.end() >= done:
+            done = _closed(text, match.end())
+            yield match.end() + 1, done - text.endswith(("}", ")"), 0, done)
 
 
 def _rows(text: str) -> Iterator[re.Match[str]]:
@@ -311,16 +355,21 @@ class _Cleaner:
             return STARS
         if isinstance(value, Mapping):
             # A form's field may come as its name and its value.
-            field = next((str(value[k]) for k in _FIELD_NAMES if isinstance(value.get(k), str)), "")
+            folds = {k: "".join(words_of(str(k))) for k in value}
+            field = next(
+                (str(value[k]) for k, fold in folds.items() if fold in _FIELD_NAMES and _is_text(value[k])), ""
+            )
             return {
                 self.name(k): _id(v)
                 if k == "id" and folded == "device" and isinstance(v, str | int)
                 else self.value(
-                    field if field and k in _FIELD_VALUES else str(k), v, traits or k == "traits", depth + 1
+                    field if field and folds[k] in _FIELD_VALUES else str(k), v, traits or is_person(str(k)), depth + 1
                 )
                 for k, v in value.items()
             }
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            if len(value) == 2 and _is_text(value[0]) and private_name(value[0], self.level, traits):
+                return [value[0], self.value(value[0], value[1], traits, depth + 1)]
             return [self.value(name, v, traits, depth + 1) for v in value]
         if folded in _IDS:
             return _id(value)
@@ -329,6 +378,10 @@ class _Cleaner:
             return STARS if is_card(text) or any((*self.also(text, False), *self.secrets.spans(text))) else value
         text = str(value)
         return starred(text, (*spans(text, self.level), *self.also(text, False), *self.secrets.spans(text)))
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str)
 
 
 def _leaves(value: object) -> Iterator[str]:
@@ -395,51 +448,75 @@ def _is_login(code: str) -> bool:
 
 def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, int, int]]:
     """What `text` assigns to private names: where the name begins, the value, and where that ends."""
-    done = 0
-    traits = deque(_traits(text) if level != "light" and "traits" in text else ())
+    done = told = silent = 0
+    printed = deque(_persons(text) if level != "light" and "(" in text else ())
     for match in _NAME.finditer(text):
         if match.start() < done:
             continue
         sort = sort_of(match["name"])
-        while traits and traits[0][1] <= match.start():
-            traits.popleft()
-        within = bool(traits) and traits[0][0] < match.start()
-        if sort is None and within:
+        while printed and printed[0][0] < match.start():
+            told = max(told, printed.popleft()[1])
+        if sort is None and level != "light" and match.start() < told:
             # By the same rule as the event that the line tells of.
             sort = _TRAIT if private_name(match["name"], level, True) else None
         before = text[match.start() - 1 : match.start()]
         if sort is None and before in ("%", "\\"):
             # The name begins behind an escape.
             sort = sort_of(match["name"][2 if before == "%" else 1 :])
-        if sort is None or not (sort.always or level != "light"):
+        if sort is None:
+            opens = match.end() >= told and level != "light" and text.startswith(("{", "["), match.end())
+            if opens and is_person(match["name"]):
+                told = max(told, _closed(text, match.end()))
             continue
-        if (within or not sort.common) and text.startswith(("[", "{"), match.end()):
-            done = _closed(text, match.end())
-            yield match.start(), match.end(), done
+        if not (sort.always or level != "light"):
+            continue
+        if opened := _OPENS.match(text, match.end()):
+            if sort.common and opened.end() < silent:
+                continue
+            closed = _closed(text, opened.end() - 1)
+            if not sort.common or _SPEAKS.search(text, opened.end(), closed):
+                done = closed
+                yield match.start(), match.end(), done
+            else:
+                silent = closed
             continue
         form = _VALUE_IN_FORM if sort.common else _VALUE if sort.always else _VALUE_AT_MEDIUM
         value = form.match(text, match.end())
         if value is not None and value[0] not in _NOTHING:
-            done = _end(value, sort, match) if not sort.common else value.end()
+            done = _end(value, sort, match)
             yield match.start(), value.start(), done
+
+
+def _paired(text: str, lower: str) -> Iterator[tuple[str, int, int]]:
+    """Names that stand as values, each with where the value that belongs to it stands."""
+    pairs = _PAIR.finditer(text) if "[" in text and "," in text else ()
+    entries = _ENTRY.finditer(text) if "value" in lower or "text" in lower or "content" in lower or ">" in text else ()
+    for match in itertools.chain(pairs, entries):
+        tagged = text[match.end() - 1] == ">"
+        value = (_BETWEEN_TAGS if tagged else _VALUE_AT_MEDIUM).match(text, match.end())
+        if value is not None and value[0] not in _NOTHING:
+            yield match["name"], *value.span()
 
 
 def _end(value: re.Match[str], sort: Sort, named: re.Match[str]) -> int:
     """Where what is assigned to a private name ends."""
-    longer = None
-    if not _QUOTE.match(value[0]):
-        if ":" in value.string[named.end("name") : value.start()]:
-            longer = _REACHES[sort.reach].match(value.string, value.start())
-        elif sort.reach == "phrase":
-            longer = _FIELD.match(value.string, value.start())
-    return value.end() if longer is None else max(value.end(), longer.end())
+    text, start = value.string, value.start()
+    if _QUOTE.match(value[0]):
+        return value.end()
+    longer = [value, _NUMBERS.match(text, start)]
+    if ":" in text[named.end("name") : start]:
+        if not sort.common:
+            longer.append(_REACHES[sort.reach].match(text, start))
+    elif sort.reach == "phrase" or _LISTED.search(text, max(0, named.start() - 2), named.start()):
+        longer.append(_FIELD.match(text, start))
+    return max(match.end() for match in longer if match is not None)
 
 
-def _traits(text: str) -> Iterator[Span]:
-    """Where the traits of users stand."""
+def _persons(text: str) -> Iterator[Span]:
+    """Where what tells of a person stands, as Kotlin prints an object."""
     done = 0
-    for match in _TRAITS.finditer(text):
-        if match.end() >= done:
+    for match in _PRINTED.finditer(text):
+        if match.end() >= done and is_person(match["name"]):
             done = _closed(text, match.end())
             yield match.end(), done
 
@@ -447,8 +524,8 @@ def _traits(text: str) -> Iterator[Span]:
 def _closed(text: str, start: int) -> int:
     """Where the list or the object that begins there ends; the text's end when that was cut."""
     depth = 0
-    for sign in _BRACKETS.finditer(text, start):
-        depth += (sign[0] in "[{") - (sign[0] in "]}")
+    for sign in (_PARENTHESES if text[start] == "(" else _BRACKETS).finditer(text, start):
+        depth += (sign[0] in "[{(") - (sign[0] in "]})")
         if not depth:
             return sign.end()
     return len(text)

@@ -32,7 +32,8 @@ def test_names_that_are_private_from_medium_up(name: str) -> None:
         "myApiKey", "private_key", "clientSecret", "fcmtoken", "credential", "pan", "account_number",
         "passphrase", "passwort",
         "DB_PASSWORD", "contraseña", "contrasen\u0303a", "senha", "motDePasse", "Пароль", "密码", "비밀번호",
-        "iphone_pin",
+        "iphone_pin", "pass", "user_pass", "socialSecurityNumber", "routing_number", "sortCode", "bank_account",
+        "accountNo", "totp", "mfa", "csc", "cvn", "security_answer", "nino",
     ],
 )  # fmt: skip
 def test_compounds_and_plurals_are_private_at_every_level(name: str) -> None:
@@ -43,7 +44,8 @@ def test_compounds_and_plurals_are_private_at_every_level(name: str) -> None:
     "name",
     [
         "phonenumber", "emailaddress", "homeaddress", "dateOfBirth", "date_of_birth", "birthYear", "zipCode",
-        "userphone", "emails", "addresses", "billing_street", "ipAddress", "contactPhone",
+        "userphone", "emails", "addresses", "billing_street", "ipAddress", "contactPhone", "given_name", "family_name",
+        "middleName", "recipient_name", "drivers_license", "tel", "addr", "town",
     ],
 )  # fmt: skip
 def test_compounds_and_plurals_are_private_from_medium_up(name: str) -> None:

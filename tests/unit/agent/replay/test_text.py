@@ -371,11 +371,95 @@ def test_ordinary_words_are_no_names_of_private_fields(text: str) -> None:
             f"{{&quot;pin&quot;:&quot;{STARS}&quot;,&quot;a&quot;:1}}",
         ),
         ("user[password]=hunter22&a=1", f"user[password]={STARS}&a=1"),
-        ("phone: { model: 'x' }", "phone: { model: 'x' }"),
+        ("phone: { model: 'x' }", f"phone: {STARS}"),
+        ("mail: { dx: 1.5, dy: -20 }", "mail: { dx: 1.5, dy: -20 }"),
     ],
 )
 def test_a_name_may_be_told_from_its_value_in_many_ways(text: str, clean: str) -> None:
     assert scrub(text, "medium") == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ('{"card":{"holder":"Anna Bell","exp":"12/27","last4":"4242"},"a":1}', f'{{"card":{STARS},"a":1}}'),
+        ('{"shippingAddress":{"line1":"Elm Street 5","recipient":"Anna Bell"}}', f'{{"shippingAddress":{STARS}}}'),
+        ("billing_address: { line1: 'Elm Street 5', town: 'Bath' }", f"billing_address: {STARS}"),
+        ('{"phones":["612345678"],"emails":["anna"]}', f'{{"phones":{STARS},"emails":{STARS}}}'),
+        ("Order(card=Card(holder=Anna Bell, last4=4242), total=5)", f"Order(card={STARS}, total=5)"),
+        ("OTP: 123 456 sent", f"OTP: {STARS} sent"),
+        ("ssn: 123 45 6789", f"ssn: {STARS}"),
+        ("accountNumber: 12 34 56 78, x", f"accountNumber: {STARS}, x"),
+        ("card=4242 4242 x", f"card={STARS} x"),
+        ("otp: 1234 12:30:05", f"otp: {STARS} 12:30:05"),
+        ("birthday: 31 December 1990", f"birthday: {STARS}"),
+        ("password=correct horse battery&x=1", f"password={STARS}&x=1"),
+        ("User(pin=12 34, token=ab cd)", f"User(pin={STARS}, token={STARS})"),
+        ("Address(address=Elm Street 5, city=San Francisco, n=1)", f"Address(address={STARS}, city={STARS}, n=1)"),
+        ("ip=10.0.0.1 connected, next", f"ip={STARS} connected, next"),
+    ],
+)
+def test_all_of_what_is_private_is_starred(text: str, clean: str) -> None:
+    assert scrub(text, "medium") == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ('{"name":"password","value":"hunter2"}', f'{{"name":"password","value":"{STARS}"}}'),
+        ('{"field_name":"pin","field_value":"4711"}', f'{{"field_name":"pin","field_value":"{STARS}"}}'),
+        ("['authToken', 'abcdefgh12345']", f"['authToken', '{STARS}']"),
+        ('[["token","abcdefgh12345"],["theme","dark"]]', f'[["token","{STARS}"],["theme","dark"]]'),
+        (r"[[\"token\",\"abcdefgh12345\"]]", rf"[[\"token\",\"{STARS}\"]]"),
+        ('<string name="access_token">abcdefgh12345</string>', f'<string name="access_token">{STARS}</string>'),
+        ('{"name":"Shoe","value":"5"}', '{"name":"Shoe","value":"5"}'),
+        ("https://s3cr3ttoken@host/x", f"https://{STARS}@host/x"),
+        ("https://medium.example/@anna", "https://medium.example/@anna"),
+    ],
+)
+def test_a_name_may_be_a_value_itself(text: str, clean: str) -> None:
+    assert scrub(text) == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("lat/lng: (52.520008,13.404954)", f"lat/lng: {STARS}"),
+        ("Location[fused 52.520008,13.404954 hAcc=10.0]", f"Location[fused {STARS} hAcc=10.0]"),
+        ("geo:52.520008,13.404954?q=x", f"geo:{STARS}?q=x"),
+        ('{"coordinates":[52.520008,13.404954]}', f'{{"coordinates":{STARS}}}'),
+    ],
+)
+def test_where_somebody_is_is_starred_from_medium_up(text: str, clean: str) -> None:
+    assert scrub(text, "medium") == clean
+    assert scrub(text, "light") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        (
+            "waited 5001ms for MotionEvent(deviceId=4, pointers=[0: (540.0, 1200.0)]), x",
+            f"waited 5001ms for MotionEvent({STARS}), x",
+        ),
+        ("Dropping KeyEvent { action=ACTION_DOWN, keyCode=KEYCODE_4 } now", f"Dropping KeyEvent {{{STARS}}} now"),
+        ("a MotionEvent { x[0]=540.0, y[0]", f"a MotionEvent {{{STARS}"),
+    ],
+)
+def test_where_a_finger_was_and_which_key_are_starred(text: str, clean: str) -> None:
+    assert scrub(text) == clean
+
+
+@pytest.mark.parametrize("who", ["user", "currentUser", "profile", "customer", "contacts"])
+def test_the_name_of_a_person_is_private_wherever_it_stands(who: str) -> None:
+    text = f'{{"{who}":{{"name":"Anna Bell","plan":"gold"}},"name":"Shoe"}}'
+    assert scrub(text, "medium") == text.replace("Anna Bell", STARS)
+    assert scrub(f"{who[0].upper()}{who[1:]}(name=Anna Bell, plan=gold)", "medium").endswith(
+        f"(name={STARS}, plan=gold)"
+    )
+    event = {"properties": {who: [{"name": "Anna Bell", "plan": "gold"}], "name": "Shoe"}}
+    cleaned = clean_event(event, "medium", Secrets())
+    assert cleaned == {"properties": {who: [{"name": STARS, "plan": "gold"}], "name": "Shoe"}}
 
 
 PIECES = st.lists(
@@ -408,6 +492,9 @@ def test_any_text_can_be_scrubbed_and_twice_changes_nothing(text: str) -> None:
         "<a>" * 9_000 + "</", "1234567 tel" + " " * 40_000 + "8",
         "://a:" * 9_000 + "@", "token: {" * 5_000, "pan: &quot;" * 5_000,
         "basic " * 9_000, "12 " * 9_000 + "tel", "0049 1" * 9_000, "DE89" + " 3704" * 9_000, "(" * 40_000 + "12345678",
+        "card:{" * 9_000, "user:{" * 9_000, "User(a=" * 9_000, '["a",' * 9_000, "KeyEvent(" * 9_000, "pin=a " * 9_000,
+        "otp: 1 " * 9_000, "otp: " + "1 " * 20_000 + "a", "name='a'," * 9_000 + "value", "(pin=a " * 9_000,
+        "pin: a(" * 9_000, "://a" * 9_000 + "@", "birth: a " * 9_000, "geo:" * 9_000, "coordinates" + "[ " * 20_000,
         "1 " * 20_000, "+1(" * 10_000, "eyJ" * 10_000, "@a." * 9_000,
     ],
 )  # fmt: skip
@@ -595,6 +682,20 @@ def test_a_field_that_comes_as_its_name_and_its_value_is_judged_by_its_name() ->
     form = {"properties": {"fields": [{"name": "password", "value": "x7Yq"}, {"key": "colour", "value": "x7Yq"}]}}
     cleaned = clean_event(form, "light", Secrets())["properties"]
     assert cleaned == {"fields": [{"name": "password", "value": STARS}, {"key": "colour", "value": "x7Yq"}]}
+
+
+@pytest.mark.parametrize(
+    ("properties", "clean"),
+    [
+        ({"field_name": "first_name", "field_value": "Anna"}, {"field_name": "first_name", "field_value": STARS}),
+        ({"label": "Password", "text": "hunter2"}, {"label": "Password", "text": STARS}),
+        ({"pairs": [["Authorization", "Token abc"], ["a", "b"]]}, {"pairs": [["Authorization", STARS], ["a", "b"]]}),
+        ({"list": ["mail", "sms"]}, {"list": ["mail", STARS]}),
+        ({"list": ["mail", "sms", "push"]}, {"list": ["mail", "sms", "push"]}),
+    ],
+)
+def test_names_and_values_apart_belong_together(properties: dict[str, object], clean: dict[str, object]) -> None:
+    assert clean_event({"properties": properties}, "medium", Secrets()) == {"properties": clean}
 
 
 def test_depth_has_an_end() -> None:
