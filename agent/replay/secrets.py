@@ -13,6 +13,7 @@ from agent.replay.spelling import (
     RUNS,
     SHORT,
     UNSPACED,
+    Signs,
     alone,
     beginning,
     everywhere,
@@ -20,6 +21,7 @@ from agent.replay.spelling import (
     lowered,
     seen_through,
     signs_of,
+    squeezed,
 )
 
 MIN_SECRET = 4
@@ -49,14 +51,15 @@ class Secrets:
     """The latest texts that stood in masked fields, bounded; not thread-safe.
 
     A text counts where it stands alone: "Anna" is starred in "Hi Anna!" and not in "Annapolis". Neither case nor line
-    breaks nor the escapes of JSON and of addresses hide it, nor does base64 of the whole. What is typed letter by
-    letter takes the room of one text: those on the way to it are kept apart, the latest of them.
+    breaks nor the escapes of JSON and of addresses hide it, nor does base64 of the whole; nor, where it is of some
+    length, what separates its parts: `98765 43210`, `anna-bell`. What is typed letter by letter takes the room of one
+    text: those on the way to it are kept apart, the latest of them.
     """
 
     def __init__(self) -> None:
         self._limit = MAX_SECRETS
-        self._seen: dict[str, tuple[tuple[str, ...], ...]] = {}
-        self._partials: dict[str, tuple[tuple[str, ...], ...]] = {}
+        self._seen: dict[str, Signs] = {}
+        self._partials: dict[str, Signs] = {}
         # Texts that were seen to grow. What was logged on the way there no dump may have seen.
         self._grown: dict[str, re.Pattern[str] | None] = {}
         # Texts that are in a field for the first time, and whether they came of taking something out.
@@ -83,9 +86,9 @@ class Secrets:
                     new[text] |= len(text) < len(before)
                     self._grow(before, text)
                     if self._typed[before] or len(text) > len(before):
-                        self._partials[before] = self._seen.pop(before, ()) or signs_of(before)
+                        self._partials[before] = self._seen.pop(before, None) or signs_of(before)
         for text in now:
-            known = self._seen.pop(text, ()) or self._partials.pop(text, ())
+            known = self._seen.pop(text, None) or self._partials.pop(text, None)
             self._seen[text] = known or signs_of(text)
             if not known:
                 self._done.clear()
@@ -104,7 +107,7 @@ class Secrets:
             del self._grown[next(iter(self._grown))]
         self._done.clear()
 
-    def _forget(self, known: dict[str, tuple[tuple[str, ...], ...]], limit: int) -> None:
+    def _forget(self, known: dict[str, Signs], limit: int) -> None:
         while len(known) > limit:
             self._done.clear()
             oldest = next(iter(known))
@@ -129,13 +132,14 @@ class Secrets:
         return done
 
     def _found(self, text: str, *, telling: bool) -> Iterator[Span]:
-        folded = lowered(text)
-        for secret, ways in itertools.chain(self._seen.items(), self._partials.items()):
+        folded, apart = lowered(text), squeezed(text)
+        for secret, (ways, core) in itertools.chain(self._seen.items(), self._partials.items()):
             for signs in ways:
                 if signs[0] in folded and all(sign in folded for sign in signs):
                     break
             else:
-                continue
+                if not core or core not in apart:
+                    continue
             if not telling or is_telling(secret):
                 if secret not in self._patterns:
                     self._patterns[secret] = alone(secret)

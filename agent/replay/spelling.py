@@ -1,4 +1,5 @@
-"""The ways in which a text may stand in another: case, white space, escapes, base64, digits of other scripts."""
+"""The ways in which a text may stand in another: case, accents apart, what separates its words and its groups of
+digits, escapes, base64, digits of other scripts."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from html import entities
+from typing import NamedTuple
 
 from agent.privacy import Span
 
@@ -20,6 +22,8 @@ REACH = 512
 MIN_ENCODED = 6
 # As many digits as are not in many texts by chance.
 MIN_DIGITS, MAX_DIGITS = 6, 32
+# So many letters and digits are a text's own, whatever stands between them; a number so long may have a prefix.
+MIN_CORE, MAX_CORE, MIN_PREFIXED = 6, 48, 8
 DIGIT_RUNS = re.compile("[0-9]+")
 RUNS = re.compile("[A-Za-z0-9]+")
 # White space between two words, in all the ways in which a character may be written.
@@ -27,6 +31,10 @@ _GAP = (
     r"(?:\s|\+|%(?:25)?(?:20|0[9AaDd])|\\+[nrt]|\\+u00(?:[aA]0|20|0[9aAdD])"
     r"|&(?:amp;)?(?:nbsp|#0*(?:9|10|13|32|160)|#[xX]0*(?:9|[aAdD]|20|[aA]0));)+"
 )
+# What is put between the groups of a number and the words of a name that is made of several.
+_BETWEEN = r"(?:[\s\-_./()+,]|%(?:25)?(?:2[0-9A-Fa-f]|0[9AaDd])|\\+(?:[nrt]|u00[2aA][0-9A-Fa-f])|&(?:amp;)?nbsp;){0,4}"
+_BETWEEN_ESCAPED = re.compile(r"%(?:25)?(?:2[0-9A-Fa-f]|0[9AaDd])|\\+(?:[nrt]|u00[2aA][0-9A-Fa-f])|&(?:amp;)?nbsp;")
+_DROPPED = {c: None for c in range(128) if not chr(c).isalnum()}
 # The letters of scripts that put no spaces between words, and those of Korean, which ties its particles to them: such a
 # letter beside a word says nothing of where that ends.
 _UNSPACED = (
@@ -72,6 +80,28 @@ def fold(text: str) -> str:
     return "".join(filter(str.isalnum, lowered(text)))
 
 
+def squeezed(text: str) -> str:
+    """`text` in which `core` is looked for: its letters and digits alone, none of an escape between them."""
+    if "%" in text or "\\" in text or "&" in text:
+        text = _BETWEEN_ESCAPED.sub(" ", text)
+    low = lowered(plain(text))
+    return low.translate(_DROPPED) if low.isascii() else "".join(filter(str.isalnum, low))
+
+
+def core(text: str) -> str:
+    """The letters and digits of a text where they are enough to know it by, "" where not; of a number without the zeros
+    before it, which its other forms may lack."""
+    found = squeezed(composed(text))
+    if found.isdigit():
+        found = found.lstrip("0")
+    return found if MIN_CORE <= len(found) <= MAX_CORE else ""
+
+
+def composed(text: str) -> str:
+    """`text` with each letter and its accent as one character."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def lowered(text: str) -> str:
     """`text` in lower case, character by character, with one form for letters that are alike without case."""
     return (
@@ -81,6 +111,7 @@ def lowered(text: str) -> str:
 
 def alone(text: str) -> re.Pattern[str]:
     """Matches `text`, plain or escaped, where no letter or digit touches it, of scripts with spaces between words."""
+    text = composed(text)
     words = text.split()
     plain_text = _GAP.join("".join(map(_escaped, word)) for word in words)
     # Then whatever touches it is beside it.
@@ -88,6 +119,10 @@ def alone(text: str) -> re.Pattern[str]:
     after = "" if UNSPACED.match("".join(words)[-1:]) else _END
     encoded = "|".join(re.escape(code) for code in (*_base64(text), *_number(text)))
     written = [f"{before}(?:{plain_text}){after}", *([f"{_EDGE}(?:{encoded}){_END}"] if encoded else [])]
+    if own := core(text):
+        prefix = rf"\+?[0-9]{{0,4}}{_BETWEEN}" if own.isdigit() and len(own) >= MIN_PREFIXED else ""
+        zeros = "0*" if own.isdigit() else ""
+        written.append(f"{before}{prefix}{zeros}{_BETWEEN.join(map(_escaped, own))}{after}")
     return re.compile("|".join(written), re.IGNORECASE)
 
 
@@ -112,7 +147,7 @@ def _escapes(c: str) -> str:
     percent = "".join(f"%(?:25)?{byte:02x}" for byte in c.encode("utf-8", "surrogatepass"))
     name = "apos" if c == "'" else entities.codepoint2name.get(ord(c))
     markup = rf"&(?:amp;)?(?:#0*{ord(c)}|#x0*{ord(c):x}{f'|{name}' if name else ''});"
-    cases = "".join(f"|{case}" for case in {c.lower(), c.upper()} if len(case) > 1)
+    cases = "".join(f"|{case}" for case in {c.lower(), c.upper(), unicodedata.normalize("NFD", c)} if len(case) > 1)
     return rf"(?:\\{{0,{MAX_ESCAPED}}}{re.escape(c)}{cases}|{json}|{percent}|{markup})"
 
 
@@ -138,11 +173,21 @@ def everywhere(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
         match = pattern.search(text, match.start() + 1 if short else match.end())
 
 
-def signs_of(text: str) -> tuple[tuple[str, ...], ...]:
-    """What stands in any text that `alone(text)` may match, for each way of writing: looked for first, that is fast."""
+class Signs(NamedTuple):
+    """What stands in any text that `alone` of one may match, for each way of writing: looked for first, that is fast.
+
+    Either all of one of `ways` in the text in lower case, or `core` in what is left of it `squeezed`.
+    """
+
+    ways: tuple[tuple[str, ...], ...]
+    core: str
+
+
+def signs_of(text: str) -> Signs:
     # Of ASCII in the text itself: a letter that only counts as one may be escaped.
-    runs = sorted({run.lower() for run in RUNS.findall(text)}, key=len, reverse=True)
-    return (tuple(runs) or ("",), *((code.lower(),) for code in (*_base64(text), *_number(text))))
+    runs = sorted({run.lower() for run in RUNS.findall(composed(text))}, key=len, reverse=True)
+    ways = (tuple(runs) or ("",), *((code.lower(),) for code in (*_base64(text), *_number(text))))
+    return Signs(ways, core(text))
 
 
 def seen_through(text: str, find: Callable[[str], Iterable[Span]]) -> Iterator[Span]:

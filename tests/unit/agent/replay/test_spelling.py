@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from urllib.parse import quote
 
@@ -7,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.replay.spelling import MAX_BEGINNING, alone, beginning, everywhere, fold, lowered, plain, signs_of
+from agent.replay.spelling import (
+    MAX_BEGINNING,
+    alone,
+    beginning,
+    core,
+    everywhere,
+    fold,
+    lowered,
+    plain,
+    signs_of,
+    squeezed,
+)
 
 
 def test_what_names_have_in_common() -> None:
@@ -37,8 +49,27 @@ def test_what_is_no_beginning() -> None:
 
 def test_the_signs_of_a_text_stand_wherever_it_does() -> None:
     for text, written in (("Anna O'Neill", "q=anna+o%27neill"), ("(415) 555-2671", "4155552671")):
-        assert any(all(sign in lowered(written) for sign in signs) for signs in signs_of(text))
+        assert any(all(sign in lowered(written) for sign in signs) for signs in signs_of(text).ways)
         assert alone(text).search(written)
+
+
+@given(
+    st.text(st.characters(categories=["Ll", "Lu", "Nd"], max_codepoint=0x24F), min_size=6, max_size=20),
+    st.lists(st.sampled_from(["", "", "-", " ", ". ", "%20", "%2D", r"\u0020", "/", "_", "&nbsp;"]), max_size=19),
+)
+def test_what_is_found_by_its_core_is_looked_for(text: str, between: list[str]) -> None:
+    signs = signs_of(text)
+    written = "".join(itertools.chain(*itertools.zip_longest(text, between[: len(text) - 1], fillvalue="")))
+    if not signs.core:
+        return
+    assert signs.core in squeezed(written)
+    assert alone(text).fullmatch(written)
+
+
+def test_the_core_of_a_text_is_what_it_is_known_by() -> None:
+    assert [core(text) for text in ("Anna Bell", "00 98-765 43", "12345", "0012345", "A" * 60, "Jose\u0301 Da")] == [
+        "annabell", "9876543", "", "", "", "joséda",
+    ]  # fmt: skip
 
 
 def test_each_place_is_found_though_they_overlap() -> None:
