@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -30,6 +30,8 @@ OUTERMOST = 2
 # A pen writes into a field from where it comes down so near to it (AOSP InputMethod handwriting bounds), in dp.
 PEN_DP = 40
 _NO_RULES = Rules()
+# The most that one of several boxes for the parts of a text holds.
+MAX_BOXED = 4
 _NAMED = NodeFlag.CLICKABLE | NodeFlag.LONG_CLICKABLE | NodeFlag.CHECKABLE | NodeFlag.SCROLLABLE | NodeFlag.FOCUSED
 _CURSOR = NodeFlag.FOCUSED | NodeFlag.SELECTED | NodeFlag.CHECKED
 
@@ -195,6 +197,10 @@ def survey(
             # What the words of a view are may be its description alone; a rule's name has a space in it.
             words = row.own if row.hidden == "text" or " " in row.hidden else node.text
             _note_secret(node, words, texts if row.hidden in ("text", "keypad") else ruled)
+    for words, sorts in _boxed(rows):
+        secrets |= dict.fromkeys(secrets_in(words))
+        if sorts & {"password", "private-input"}:
+            hard |= dict.fromkeys(secrets_in(words))
     pen = PEN_DP * dpi // 160
     keypads: list[Bounds] = []
     for root, members in keys.items():
@@ -325,6 +331,20 @@ def _drawn_by(node: Node, bounds: Bounds) -> list[Bounds]:
 
 def _note_secret(node: Node, words: str, secrets: dict[str, None]) -> None:
     secrets |= dict.fromkeys(line for line in secrets_in(words) if line != node.hint)
+
+
+def _boxed(rows: Iterable[Row]) -> Iterator[tuple[str, set[str]]]:
+    """What is typed into inputs of a few characters each, one after the other: a code, the groups of a card's number;
+    with the rules by which they are hidden."""
+    run: list[Row] = []
+    for row in (*rows, None):
+        words = row.node.text.strip() if row is not None and row.typed and rules.editable(row.node) else ""
+        if row is not None and 0 < len(words) <= MAX_BOXED and row.node.text != row.node.hint:
+            run.append(row)
+        elif row is None or rules.editable(row.node):
+            if len(run) > 1:
+                yield "".join(each.node.text.strip() for each in run), {each.hidden for each in run}
+            run = []
 
 
 def _draws(row: Row) -> bool:

@@ -103,3 +103,16 @@ def test_deep_trees_are_fine() -> None:
 def survey_of_root(node: Node) -> Survey:
     dump = replace(tree(status_bar()), roots=(node, status_bar()))
     return survey(dump, APP, "medium", SCREEN, DPI, frozenset(), str)
+
+
+def test_what_is_typed_into_several_boxes_is_one_text() -> None:
+    boxes = [view(i * 100, 200, i * 100 + 90, 300, EDIT, c) for i, c in enumerate("482913")]
+    card = [view(i * 200, 400, i * 200 + 190, 500, EDIT, part) for i, part in enumerate(("4485", "2757"))]
+    apart = view(0, 600, 900, 700, EDIT, "Anna Bell")
+    label = view(0, 350, 900, 390, text="or")
+    found = surveyed(app(*boxes[:3], label, *boxes[3:], apart, *card))
+    assert found.secrets == ("Anna Bell", "4485", "2757", "482913", "44852757")
+    assert found.hard == ()
+    assert surveyed(app(boxes[0], apart, boxes[1])).secrets == ("Anna Bell",)
+    pins = [replace(box, flags=box.flags | NodeFlag.PASSWORD) for box in boxes]
+    assert surveyed(app(*pins), level="light").hard == ("482913",)
