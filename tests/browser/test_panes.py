@@ -419,6 +419,33 @@ def test_playing_waits_for_a_segment_that_is_not_there(open_page: Callable[..., 
         expect(page.get_by_role("button", name="Pause")).to_be_visible()
 
 
+FIRST_LINE = """() => {
+  const top = document.querySelector("#log").getBoundingClientRect().top;
+  const rows = [...document.querySelectorAll("#log .line")];
+  return rows.find(row => row.getBoundingClientRect().bottom > top + 1).querySelector(".text").textContent; }"""
+
+
+def test_a_log_that_was_scrolled_stays_there_while_the_session_is_read(
+    open_page: Callable[..., Page], folder: Path
+) -> None:
+    recording = patterned.record(folder)
+    ids = {m.seq: m.id for m in recording.manifests() if m.session_id == SESSION}
+    doors = Doors([ids[1]])
+    with Server(make_app(recording)) as server:
+        page = open_page(f"{server.url}/#session={SESSION}&t=15000", ready=False, prepare=doors.install)
+        page.wait_for_selector("body.ready")
+        page.locator("#log").hover()
+        page.mouse.wheel(0, -5000)
+        page.wait_for_function(f"() => ({FIRST_LINE})() === 'line 1.0'")
+        doors.let_through()
+        page.wait_for_selector("body.whole")
+        expect(page.locator("#log-count")).to_have_text("300")
+        assert page.evaluate(FIRST_LINE) == "line 1.0"
+        expect(page.locator("#log [aria-current=true]")).to_contain_text("line 1.49")
+        seek(page, 15_000)
+        page.wait_for_function(f"() => ({FIRST_LINE})() !== 'line 1.0'")
+
+
 def test_only_pictures_that_are_shown_are_asked_for(open_page: Callable[..., Page], address: str) -> None:
     doors = Doors([])
     page = open_page(
@@ -466,6 +493,33 @@ def test_single_keys_can_be_switched_off(shop: Page) -> None:
     shop.keyboard.press("Escape")
     shop.keyboard.press("j")
     assert position(shop) == 0
+
+
+def test_what_is_long_is_scrolled_with_the_keyboard(open_page: Callable[..., Page], serve: Callable[..., str]) -> None:
+    many = {f"key {n}": n for n in range(200)}
+    url = serve(
+        rrweb.custom(START + 2000, "note", {"text": "Much", **many}),
+        rrweb.log(START + 2000, "info", "I/Shop: " + "and so on " * 400),
+    )
+    page = open_page(url)
+    page.locator("#events li", has_text="Much").locator("summary").click()
+    for text, box in (("#line", "#line"), ("#events pre", "#events-box")):
+        seek(page, 2000)
+        page.locator(text).focus()
+        page.locator(box).evaluate("box => { box.scrollTop = 0; }")
+        place = f"() => document.querySelector('{box}').scrollTop"
+        page.keyboard.press("ArrowDown")
+        page.wait_for_function(f"() => ({place})() > 0")
+        before = page.evaluate(place)
+        page.keyboard.press("Space")
+        page.wait_for_function(f"before => ({place})() > before", arg=before)
+        page.keyboard.press("Home")
+        page.wait_for_function(f"() => ({place})() === 0")
+        assert position(page) == 2000
+        assert not page.evaluate("replay.playing")
+    page.locator("#events .row").first.focus()
+    page.keyboard.press("End")
+    assert position(page) == LENGTH_MS
 
 
 def test_many_sessions_are_filtered(open_page: Callable[..., Page], folder: Path) -> None:

@@ -145,6 +145,21 @@ def test_the_log_follows_and_leads(page: Page) -> None:
     expect(current(page, "#log")).to_contain_text("line 0.3")
 
 
+def test_a_log_that_is_scrolled_while_it_plays_stays_there_and_tells_the_line(page: Page) -> None:
+    seek(page, 8000)
+    box = page.locator("#log")
+    box.hover()
+    page.mouse.wheel(0, -5000)
+    page.wait_for_function("() => document.querySelector('#log').scrollTop === 0")
+    page.keyboard.press("Space")
+    expect(current(page, "#log")).to_contain_text(re.compile(r"line 0\.(8[2-9]|9)"))
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    expect(page.locator("#line")).to_contain_text(re.compile(r"line 0\.[89]"))
+    assert box.evaluate("box => box.scrollTop") == 0
+    expect(box).to_have_attribute("aria-activedescendant", re.compile(r"^line-[89]\d$"))
+
+
 def test_the_log_is_sifted_by_text_and_level(page: Page) -> None:
     page.get_by_label("Lowest level").select_option("W")
     expect(page.locator("#log-count")).to_have_text("10 of 300")
@@ -277,9 +292,74 @@ def test_an_address_leads_to_a_moment(open_page: Callable[..., Page], address: s
     expect(page.locator("nav [aria-current=page]")).to_contain_text(str(SESSION))
 
 
-def test_a_bad_address_leads_to_the_newest_session(open_page: Callable[..., Page], address: str) -> None:
-    page = open_page(f"{address}/#session=12&t=NaN")
+def test_an_address_without_a_session_leads_to_the_newest(open_page: Callable[..., Page], address: str) -> None:
+    page = open_page(f"{address}/#t=NaN")
     assert shown(page) == 201
+
+
+def test_a_session_that_is_not_there_is_not_replaced_by_another(open_page: Callable[..., Page], address: str) -> None:
+    url = f"{address}/#session=12&device={DEVICE}&t=4500"
+    page = open_page(url, ready=False)
+    status = page.get_by_role("status").first
+    expect(status).to_have_text("This recording does not hold session 12. Choose one of those that it holds.")
+    expect(page.locator("nav li a")).to_have_count(2)
+    expect(page.locator("nav [aria-current=page]")).to_have_count(0)
+    expect(page.locator(".rr-player__frame")).to_have_count(0)
+    assert page.url == url
+    page.get_by_role("link", name=str(SESSION)).click()
+    page.wait_for_selector("body.whole")
+    expect(status).to_be_empty()
+    assert shown(page) == 1
+
+
+def test_one_of_a_single_session_is_to_be_chosen_where_another_was_asked_for(
+    open_page: Callable[..., Page], folder: Path
+) -> None:
+    recording = Recording.create(folder)
+    recording.write(patterned.segment(0, SESSION + 1000, range(1, 3)))
+    with Server(make_app(recording)) as server:
+        page = open_page(f"{server.url}/#session={SESSION}&device=another", ready=False)
+        said = f"This recording does not hold session {SESSION} of device another."
+        expect(page.get_by_role("status").first).to_contain_text(said)
+        page.get_by_role("link", name=str(SESSION)).click()
+        page.wait_for_selector("body.whole")
+
+
+def test_the_session_that_is_shown_stays_where_another_is_not_there(page: Page) -> None:
+    seek(page, 4000)
+    page.evaluate("location.hash = '#session=12'")
+    status = page.get_by_role("status").first
+    expect(status).to_have_text(f"This recording does not hold session 12. Session {SESSION} is still shown.")
+    # Longer than the page takes to write a moment into its address.
+    page.wait_for_timeout(500)
+    assert page.url.endswith("#session=12")
+    assert (position(page), shown(page)) == (4000, 5)
+    page.keyboard.press("ArrowRight")
+    expect(status).to_be_empty()
+    page.wait_for_url(re.compile(rf"session={SESSION}&.*t=9000$"))
+
+
+def test_the_way_to_the_player_leads_to_no_other_moment(open_page: Callable[..., Page], address: str) -> None:
+    page = open_page(f"{address}/#session={OTHER_SESSION}&device={DEVICE}&t=4500")
+    url = page.url
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the player")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#play")).to_be_focused()
+    page.wait_for_timeout(500)
+    assert (position(page), page.url) == (4500, url)
+    page.evaluate("location.hash = '#elsewhere'")
+    page.wait_for_timeout(500)
+    assert position(page) == 4500
+
+
+def test_times_of_day_are_the_readers(open_page: Callable[..., Page], address: str) -> None:
+    page = open_page(f"{address}/#session={SESSION}", timezone_id="Asia/Kolkata")
+    told = "in your own time zone, by the clock of the recording host"
+    expect(page.locator("#wall")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d UTC\+5:30$"))
+    expect(page.locator("#wall")).to_have_attribute("title", f"Time of day {told}")
+    expect(page.locator("#facts")).to_contain_text("UTC+5:30")
+    expect(page.locator("nav strong").first).to_contain_text("UTC+5:30")
 
 
 def test_the_header_tells_whose_it_is(page: Page) -> None:
@@ -403,6 +483,27 @@ def test_a_blocked_stretch_is_as_long_as_it_lasts(open_page: Callable[..., Page]
         seek(page, 8000)
         expect(page.locator("#veil")).to_be_empty()
         expect(current(page, "#notices")).to_contain_text("1 area covered: password")
+
+
+def test_what_covers_a_segment_does_not_outlive_it(open_page: Callable[..., Page], folder: Path) -> None:
+    begins = [SESSION + 1000 + n * LENGTH_MS for n in range(3)]
+    blocked = {"count": 1, "kinds": {"block": 1}, "rules": {"secure": 1}, "blocked": "secure"}
+    recording = Recording.create(folder)
+    extras = [[rrweb.custom(begins[0] + 3000, "mask", blocked)], [], [rrweb.custom(begins[2] + 2, "mask", blocked)]]
+    for seq, (begin, extra) in enumerate(zip(begins, extras, strict=True)):
+        recording.write(patterned.segment(seq, begin, range(1, 11), extra=extra))
+    with Server(make_app(recording)) as server:
+        page = open_page(server.url)
+        veil, note = page.locator("#veil"), page.locator("#masks-note")
+        page.get_by_role("tab", name="Masks").click()
+        for ms, covered in ((5000, True), (LENGTH_MS, False), (2 * LENGTH_MS - 1, False), (2 * LENGTH_MS, True)):
+            seek(page, ms)
+            expect(veil).to_have_text("Whole picture blocked: a secure window was in front" if covered else "")
+            expect(note).to_have_text(
+                "The whole picture is blocked: secure."
+                if covered
+                else "The recording does not say what is covered at this moment."
+            )
 
 
 def test_a_screen_tried_again_and_again_is_one_gap(open_page: Callable[..., Page], folder: Path) -> None:

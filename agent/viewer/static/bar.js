@@ -4,7 +4,7 @@ import { make } from "./element.js";
 import { Film } from "./film.js";
 import { kindName } from "./kinds.js";
 import { drawn } from "./stack.js";
-import { clock } from "./time.js";
+import { IN_ZONE, clock, zone } from "./time.js";
 
 const BUCKETS = 500;
 const NEAR_PX = 6;
@@ -22,6 +22,7 @@ export class Bar {
     this.now = root.querySelector("#now");
     this.total = root.querySelector("#total");
     this.clock = root.querySelector("#wall");
+    this.clock.title = `Time of day ${IN_ZONE}`;
     this.button = root.querySelector("#play");
     this.legend = root.querySelector(".legend");
     this.film = new Film(root.querySelector(".film"));
@@ -59,7 +60,7 @@ export class Bar {
     this.now.textContent = clock(t);
     const date = new Date(session.wall(t));
     if (Number.isNaN(date.getTime())) return;
-    this.clock.textContent = date.toLocaleTimeString([], { hour12: false });
+    this.clock.textContent = `${date.toLocaleTimeString([], { hour12: false })} ${zone(date)}`;
     this.clock.dateTime = date.toISOString();
   }
 

@@ -30,6 +30,26 @@ export function reveal(box, row) {
   }
 }
 
+// Controls, and lists whose rows arrows choose, take the focus for their own ends.
+const READ = "[tabindex='0']:not(button, summary, [role=listbox], [role=tree])";
+const DOWN = { side: "Height", overflow: "overflowY" };
+const ACROSS = { side: "Width", overflow: "overflowX" };
+const AXES = { ArrowUp: DOWN, ArrowDown: DOWN, Home: DOWN, End: DOWN, " ": DOWN, ArrowLeft: ACROSS, ArrowRight: ACROSS };
+
+/**
+ * Whether a key scrolls what the focus is in: a text that takes the focus for that alone, or the pane around it. At an end
+ * too: who scrolls on there does not want to leave the moment.
+ */
+export function scrolls(target, key) {
+  const axis = AXES[key];
+  if (!axis) return false;
+  for (let each = target.closest?.(READ) ?? null; each && each !== document.body; each = each.parentElement) {
+    const far = each[`scroll${axis.side}`] - each[`client${axis.side}`];
+    if (far > 1 && /auto|scroll/.test(getComputedStyle(each)[axis.overflow])) return true;
+  }
+  return false;
+}
+
 const HOLD_MS = 4000;
 
 /** Whether the user has just scrolled a list by hand, which then must not follow the playhead; a seek ends it. */
@@ -38,6 +58,7 @@ export class Hold {
     this.until = 0;
     const hold = () => (this.until = performance.now() + HOLD_MS);
     for (const name of ["wheel", "touchmove", "pointerdown"]) box.addEventListener(name, hold, { passive: true });
+    box.addEventListener("keydown", ({ target, key }) => (key.startsWith("Page") || scrolls(target, key)) && hold());
   }
 
   get on() {

@@ -1,6 +1,7 @@
 // The header's facts and the list of sessions.
 
-import { span, when } from "./time.js";
+import { address } from "./address.js";
+import { IN_ZONE, span, when } from "./time.js";
 
 /** Fill the header with what the manifests of a session say: who and when, and how much of what. */
 export function showFacts(list, tally, session) {
@@ -14,7 +15,7 @@ export function showFacts(list, tally, session) {
     ["Serial", [...new Set(session.segments.map(({ serial }) => serial))].join(", ") || "unknown", "mono"],
     ["Session id", session.sessionId, "mono", first.session_from],
     ["Device id", session.deviceId, "mono", first.device_from],
-    ["Started", when(session.start)],
+    ["Started", when(session.start), "", "", `${when(session.start)}, ${IN_ZONE}`],
   ];
   const counts = [
     ["long", span(session.end - session.start)],
@@ -50,8 +51,10 @@ export function showSessions(list, filter, sessions, current) {
       link.href = address(session, 0);
       if (session.key === current?.key) link.setAttribute("aria-current", "page");
       const device = session.segments[0].device ?? {};
+      const began = text("strong", when(session.start));
+      began.title = `Time of day ${IN_ZONE}`;
       link.append(
-        text("strong", when(session.start)),
+        began,
         text("span", `${span(session.end - session.start)} \u00b7 ${device.model ?? session.segments[0].serial}`),
         text("span", session.sessionId, "mono"),
         text("span", session.deviceId, "mono"),
@@ -61,12 +64,6 @@ export function showSessions(list, filter, sessions, current) {
     }),
   );
   filter.oninput();
-}
-
-/** The part of the address that names a moment. */
-export function address(session, t) {
-  const words = new URLSearchParams({ session: session.sessionId, device: session.deviceId, t: String(Math.round(t)) });
-  return `#${words}`;
 }
 
 function counted(one, n, many = `${one}s`) {

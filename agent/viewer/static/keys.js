@@ -1,5 +1,7 @@
 // The keyboard. Single keys can be switched off, for those whose software presses them (WCAG 2.2, 2.1.4).
 
+import { scrolls } from "./element.js";
+
 const STORE = "replay-single-keys";
 
 export class Keys {
@@ -21,6 +23,7 @@ export class Keys {
     if (own || !this.actions[event.key]) return;
     // Space presses the button that has the focus, as everywhere; arrows move the slider that has it only here.
     if (event.key === " " && event.target.closest?.("button, a, summary, input[type=checkbox]")) return;
+    if (scrolls(event.target, event.key)) return;
     if (event.key.length === 1 && event.key !== " " && !this.check.checked) return;
     if (event.key !== "?" && !this.ready()) return;
     event.preventDefault();

@@ -44,10 +44,19 @@ export class Log {
     this.all = items;
     for (const item of items) item.key ??= `${item.tag}: ${item.text}`.toLowerCase();
     this.t = t;
-    this.sift();
+    const line = this.shown[this.current];
+    this.fill();
+    const index = lastAt(this.shown, t);
+    this.mark(index, this.shown[index] !== line);
   }
 
   sift() {
+    this.fill();
+    this.hold.release();
+    this.mark(lastAt(this.shown, this.t));
+  }
+
+  fill() {
     const { tag, words } = parsed(this.filter.value);
     const least = LEVELS.indexOf(this.level.value);
     this.shown = this.all.filter(
@@ -58,8 +67,6 @@ export class Log {
     this.sheet.load(this.shown);
     this.box.dataset.empty = this.all.length ? "No line fits the filter." : "No app log in this session.";
     this.box.classList.toggle("none", !this.shown.length);
-    this.current = -2;
-    this.show(this.t, true);
   }
 
   /** Several lines may carry one time: the step must not jump over them, so it marks the line itself. */
@@ -75,14 +82,17 @@ export class Log {
     if (index !== this.current || sought) this.mark(index);
   }
 
-  mark(index) {
+  /** `follow`: bring the line into view, unless the user has just scrolled. */
+  mark(index, follow = true) {
     this.current = index;
     const line = this.shown[index];
     this.detail.textContent = line ? `${line.level}/${line.tag}: ${line.text}` : "";
     this.detail.dataset.level = line?.level ?? "";
     this.sheet.pin(index);
-    if (!this.hold.on) this.sheet.reveal(index);
-    if (line) this.box.setAttribute("aria-activedescendant", this.sheet.row(index).id);
+    if (follow && !this.hold.on) this.sheet.reveal(index);
+    else this.sheet.draw();
+    const row = this.sheet.row(index);
+    if (row) this.box.setAttribute("aria-activedescendant", row.id);
     else this.box.removeAttribute("aria-activedescendant");
   }
 

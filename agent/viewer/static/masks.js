@@ -7,18 +7,20 @@ export class Masks {
   /** `density()` gives pixels per dp or null; `onCover(rects)` draws, in dp. */
   constructor({ list, note, check }, { density, onCover }) {
     Object.assign(this, { list, note, check, density, onCover });
-    this.masks = [];
-    this.now = undefined;
+    this.load([], []);
     check.addEventListener("change", () => this.draw());
   }
 
-  load(masks) {
+  /** `starts` are those of documents: none is covered by what was told of the one before. */
+  load(masks, starts) {
     this.masks = masks;
+    this.starts = starts;
     this.now = undefined;
   }
 
   show(t) {
-    const now = this.masks[lastAt(this.masks, t)] ?? null;
+    const told = this.masks[lastAt(this.masks, t)];
+    const now = told && told.t >= (this.starts[lastAt(this.starts, t)]?.t ?? 0) ? told : null;
     if (now === this.now) return;
     this.now = now;
     this.draw();

@@ -1,6 +1,6 @@
 // Gaps, masks and findings as the page tells them.
 
-import { span } from "./time.js";
+import { lastAt, span } from "./time.js";
 
 const RETRY_MS = 1_000;
 const BLOCKED = {
@@ -42,12 +42,13 @@ export function finding(t, payload) {
 
 /**
  * Notices in order, where a scrolling list that is covered anew in every picture is one notice until what it says
- * changes, and a screen that is tried again and again is one gap. Leaves its arguments as they are; a notice is `of` the
- * first that it stands for.
+ * changes, and a screen that is tried again and again is one gap. `starts` are those of documents: each is covered by what
+ * is told from then on. Leaves its arguments as they are; a notice is `of` the first that it stands for.
  */
-export function merged(notices, duration) {
+export function merged(notices, starts, duration) {
   const list = [];
   const open = {};
+  const untilNext = (t) => (starts[lastAt(starts, t) + 1]?.t ?? duration + 1) - 1;
   for (const each of notices.slice().sort((a, b) => a.t - b.t)) {
     const notice = { ...each, of: each };
     if (notice.kind === "gap") {
@@ -61,10 +62,14 @@ export function merged(notices, duration) {
       open.gap = notice;
     }
     if (notice.kind === "mask" || notice.kind === "blocked") {
-      if (open.cover?.text === notice.text) continue;
-      if (open.cover) open.cover.end = notice.t;
+      const last = open.cover;
+      if (last && last.text === notice.text && notice.t <= last.end + 1) {
+        last.end = untilNext(notice.t);
+        continue;
+      }
+      if (last) last.end = Math.min(last.end, notice.t - 1);
       open.cover = notice;
-      notice.end = duration;
+      notice.end = untilNext(notice.t);
     }
     list.push(notice);
   }

@@ -8,13 +8,14 @@ const AHEAD = 40;
 
 export class Playhead {
   /**
-   * `onLists(session)`: more of the session is known. `onTime(t, sought)`: the moment is shown. `onWait(t)`: it is being
-   * read. `onRead(session)`: one more segment was read.
+   * `onLists(session)`: more of the session is known. `onTime(t, sought)`: the moment is shown; somebody asked for it or
+   * it is played. `onWait(t)`: it is being read. `onRead(session)`: one more segment was read.
    */
   constructor(stage, source, { onLists, onTime, onWait, onRead }) {
     Object.assign(this, { stage, source, onLists, onTime, onWait, onRead });
     this.session = null;
     this.wanted = null;
+    this.asked = false;
     this.sought = false;
     this.reading = new AbortController();
   }
@@ -89,12 +90,18 @@ export class Playhead {
   }
 
   seek(ms) {
+    this.go(ms, true);
+  }
+
+  /** `asked`: somebody wants to be there. It is not when playing has come upon a moment that is not read yet. */
+  go(ms, asked) {
     const { session, stage } = this;
     if (!session) return;
     const t = Math.max(0, Math.min(ms, session.duration));
     this.wanted = null;
+    this.asked = asked;
     if (!session.has(t)) return this.wait(t, stage.playing);
-    this.sought = true;
+    this.sought = asked;
     stage.seek(t);
     this.sought = false;
   }
@@ -107,7 +114,7 @@ export class Playhead {
   moved(t) {
     const { session } = this;
     if (!session || this.wanted !== null) return;
-    if (this.playing && !session.has(t)) this.wait(t, true);
+    if (this.playing && !session.has(t)) this.go(t, false);
     else this.onTime(t, this.sought);
   }
 
@@ -147,6 +154,6 @@ export class Playhead {
     const { session } = this;
     this.stage.add(session.gather());
     this.onLists(session);
-    if (this.wanted !== null && session.has(this.wanted)) this.seek(this.wanted);
+    if (this.wanted !== null && session.has(this.wanted)) this.go(this.wanted, this.asked);
   }
 }

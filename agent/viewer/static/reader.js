@@ -10,10 +10,12 @@ const LINE = /^([VDIWEFS])\/([^\n]*?): ?([\s\S]*)$/;
 // the hints of a link do.
 const ELEMENTS = new Set(["html", "head", "style", "body", "div", "img"]);
 const REFERENCE = /^picture:([0-9a-f]{32})$/;
+// How far behind its document a segment tells what covers it.
+const OPENING_MS = 2;
 
 /**
  * `events` with their times put on `axis` and their pictures named by the addresses that `source` gives when asked,
- * and the lists: facts, logs, notices, touches, fingers, pictures, masks, labels, starts.
+ * and the lists: facts, logs, notices, touches, fingers, pictures, masks, labels, starts (of documents).
  */
 export function read(events, axis, source) {
   const part = {
@@ -56,10 +58,9 @@ function sort(part, event, { axis, source, stack, known }) {
   const { t, type, data } = event;
   if (type === 5) custom(part, t, String(data.tag), data.payload ?? {}, axis);
   else if (type === 6 && data.plugin === "rrweb/console@1") part.logs.push(log(t, data.payload));
-  else if (type === 4) {
+  else if (type === 4) part.size ??= { width: Number(data.width), height: Number(data.height) };
+  else if (type === 2) {
     part.starts.push({ t });
-    part.size ??= { width: Number(data.width), height: Number(data.height) };
-  } else if (type === 2) {
     visit(data.node, (node) => tamed(node, source));
     visit(data.node, (node) => label(part, t, node.id, node.attributes, known));
     stack.full(data.node);
@@ -79,8 +80,10 @@ function sort(part, event, { axis, source, stack, known }) {
 function custom(part, t, tag, payload, axis) {
   if (tag === "end") return;
   if (tag === "mask") {
-    part.notices.push(maskNotice(t, payload));
-    part.masks.push({ t, payload });
+    const begun = part.starts.at(-1)?.t;
+    const from = t - begun <= OPENING_MS ? begun : t;
+    part.notices.push(maskNotice(from, payload));
+    part.masks.push({ t: from, payload });
   } else if (tag === "gap") part.notices.push(gapNotice(t, payload, axis));
   else if (tag === "doctor") part.notices.push(finding(t, payload));
   else {

@@ -157,7 +157,7 @@ export class Session {
   gather() {
     const read = this.parts.filter(Boolean);
     for (const list of LISTS) this[list] = read.flatMap((part) => part[list]).sort((a, b) => a.t - b.t);
-    this.notices = merged([...this.notices, ...this.cuts], this.duration);
+    this.notices = merged([...this.notices, ...this.cuts], this.starts, this.duration);
     return this.fresh.splice(0);
   }
 }

@@ -33,11 +33,23 @@ export function span(ms) {
   return minutes < 60 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** What times of day are: a recording does not say in which zone its host was. */
+export const IN_ZONE = "in your own time zone, by the clock of the recording host";
+
 /** Day and time of an epoch time. */
 export function when(ms) {
   const day = new Date(ms);
   const date = `${day.getFullYear()}-${two(day.getMonth() + 1)}-${two(day.getDate())}`;
-  return `${date} ${two(day.getHours())}:${two(day.getMinutes())}:${two(day.getSeconds())}`;
+  return `${date} ${two(day.getHours())}:${two(day.getMinutes())}:${two(day.getSeconds())} ${zone(day)}`;
+}
+
+/** The reader's time zone on that day: "UTC", "UTC+2", "UTC-3:30". */
+export function zone(day) {
+  const east = -day.getTimezoneOffset();
+  if (!east) return "UTC";
+  const minutes = Math.abs(east);
+  const rest = minutes % 60 ? `:${two(minutes % 60)}` : "";
+  return `UTC${east < 0 ? "-" : "+"}${Math.floor(minutes / 60)}${rest}`;
 }
 
 function two(n) {

@@ -1,8 +1,9 @@
 // The page: opens a session, keeps phone, time line, panes and address at one time.
 
+import { address, asked } from "./address.js";
 import { Bar } from "./bar.js";
 import { copy } from "./element.js";
-import { address, showFacts, showSessions } from "./facts.js";
+import { showFacts, showSessions } from "./facts.js";
 import { Keys } from "./keys.js";
 import { Log } from "./log.js";
 import { Masks } from "./masks.js";
@@ -25,7 +26,7 @@ const REFRESH_MS = 300;
 const ADDRESS_MS = 200;
 const EYES = new Set(["screen", "device", "capture", "recording"]);
 
-const state = { all: [], chosen: null, holes: [], refreshed: 0, due: 0 };
+const state = { all: [], chosen: null, holes: [], refreshed: 0, due: 0, astray: false };
 
 const stage = new Stage($("#room"), $("#phone"), {
   onTime: (t) => head.moved(t),
@@ -94,17 +95,29 @@ async function start() {
 
 /** Go where the address points: a session, and a moment in it. */
 async function follow() {
-  const words = new URLSearchParams(location.hash.slice(1));
-  const fits = (session) =>
-    session.sessionId === words.get("session") && [null, session.deviceId].includes(words.get("device"));
-  const chosen = state.all.find(fits) ?? state.chosen ?? state.all[0];
-  const t = Number(words.get("t")) || 0;
-  if (chosen !== state.chosen) await open(chosen, t);
-  else seek(t);
+  const { session, named, t } = asked(location.hash, state.all);
+  if (session === undefined) return miss(named);
+  const chosen = session ?? state.chosen ?? state.all[0];
+  if (chosen !== state.chosen) await open(chosen, t ?? 0);
+  else if (session || t !== null) seek(t ?? 0);
+}
+
+/** What is shown stays so, and the address as it is, until somebody goes on from here. */
+function miss(named) {
+  clearTimeout(state.due);
+  state.astray = true;
+  const { chosen, all } = state;
+  if (!chosen) {
+    document.body.classList.add("many");
+    showSessions($("#sessions"), $("#sessions-filter"), all, null);
+  }
+  const rest = chosen ? `Session ${chosen.sessionId} is still shown` : "Choose one of those that it holds";
+  say(`This recording does not hold ${named}. ${rest}.`, !chosen || document.body.classList.contains("stuck"));
 }
 
 async function open(chosen, t) {
   clearTimeout(state.due);
+  state.astray = false;
   state.chosen = chosen;
   window.replay = undefined;
   $("#veil").textContent = $("#loaded").textContent = "";
@@ -118,8 +131,10 @@ async function open(chosen, t) {
     if (!signal) return;
     window.replay = handle();
     document.body.classList.add("ready");
-    say("");
-    point();
+    if (!state.astray) {
+      say("");
+      point();
+    }
     if (await head.complete(signal)) document.body.classList.add("whole");
   } catch (error) {
     say(`The session cannot be shown: ${error.message}.`, true);
@@ -147,6 +162,8 @@ function handle() {
 }
 
 function seek(ms) {
+  if (state.astray) say("");
+  state.astray = false;
   head.seek(ms);
   if (!head.playing) pointSoon();
 }
@@ -157,7 +174,7 @@ function list(session) {
   state.holes = session.notices.filter(({ kind, stage: at }) => kind === "blocked" || kind === "lost" || EYES.has(at));
   events.load(session.facts);
   notices.load(session.notices);
-  masks.load(session.masks);
+  masks.load(session.masks, session.starts);
   log.load(session.logs, head.position);
   bar.load(session);
   $("#events-count").textContent = session.facts.length.toLocaleString("en");
@@ -191,7 +208,7 @@ function count(session) {
   $("#loaded").textContent = session.complete ? "" : `${session.done} of ${session.segments.length} segments read`;
 }
 
-/** Pixels of the screen per dp, by the last mask event, else by the device's facts; null when neither says. */
+/** Pixels of the screen per dp, by the mask event in force, else by the device's facts; null when neither says. */
 function density() {
   const screen = masks.now?.payload.screen;
   if (Array.isArray(screen) && screen[0] > 0 && stage.size.width) return screen[0] / stage.size.width;
@@ -209,13 +226,14 @@ function pick(on) {
 /** Write the moment into the address, so that a reload or a copied link leads back to it. */
 function point() {
   clearTimeout(state.due);
+  state.astray = false;
   if (head.session) history.replaceState(null, "", address(state.chosen, head.position));
 }
 
 /** Once the hand rests: it takes as long as all lists together, and Safari allows a hundred in ten seconds. */
 function pointSoon() {
   clearTimeout(state.due);
-  state.due = setTimeout(point, ADDRESS_MS);
+  if (!state.astray) state.due = setTimeout(point, ADDRESS_MS);
 }
 
 function say(text, stuck = false) {
@@ -275,6 +293,11 @@ new Keys(
   },
   { help, ready: () => Boolean(head.session) },
 );
+// As an address it would leave the moment that the page was opened at.
+$(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  $("#play").focus();
+});
 $("#play").addEventListener("click", () => head.toggle());
 $("#previous").addEventListener("click", () => stepEvent(-1));
 $("#next").addEventListener("click", () => stepEvent(1));

@@ -5,36 +5,14 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.node import node
 from lxml import etree
 from uiautomator2.xpath import strict_xpath
 
-from agent.viewer import assets
-
 HOSTILE = "<img src=x onerror=alert(1)>"
 Run = Callable[[str], Any]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs a module's text beside the page's own; what it gives to `tell` comes back."""
-    (tmp_path / "package.json").write_text('{"type": "module"}')
-    for name in assets.OWN:
-        if name.endswith(".js") and name != assets.ENTRY:
-            (tmp_path / name).write_text(assets.read(name), encoding="utf-8")
-
-    def ran(text: str) -> Any:
-        tell = "const tell = (value) => console.log(JSON.stringify(value));\n"
-        (tmp_path / "test.js").write_text(tell + text, encoding="utf-8")
-        done = node(["test.js"], tmp_path)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return ran
 
 
 def test_the_time_line_leaves_long_pauses_out(run: Run) -> None:
@@ -217,16 +195,290 @@ def test_lasting_notices_are_told_once(run: Run) -> None:
         const none = { count: 0 };
         const gaps = [3000, 3500, 9000].map(gap);
         const all = [maskNotice(0, field), ...gaps, maskNotice(500, field), maskNotice(8000, none)];
-        const first = merged(all, 60_000);
-        const again = merged(all, 60_000);
+        const first = merged(all, [{ t: 0 }], 60_000);
+        const again = merged(all, [{ t: 0 }], 60_000);
         tell([first.map(({ t, end, text }) => [t, end, text]), JSON.stringify(again) === JSON.stringify(first)]);"""
     )
     assert told == [
         [
-            [0, 8000, "1 area covered: password"],
+            [0, 7999, "1 area covered: password"],
             [3000, 3700, "screen blocked, 700 ms"],
             [8000, 60_000, "Nothing covered from here"],
             [9000, 9200, "screen blocked, 200 ms"],
         ],
         True,
     ]
+
+
+def test_a_cover_ends_with_its_document(run: Run) -> None:
+    told = run(
+        """import { maskNotice, merged } from "./notices.js";
+        const blocked = { count: 1, rules: {}, blocked: "secure" };
+        const starts = [0, 10_000, 20_000, 30_000].map((t) => ({ t }));
+        const told = [[0, blocked], [10_000, blocked], [12_000, blocked], [31_000, blocked], [35_000, { count: 0 }]];
+        const all = told.map(([t, payload]) => maskNotice(t, payload));
+        tell(merged(all, starts, 60_000).map(({ t, end, kind }) => [t, end, kind]));"""
+    )
+    assert told == [[0, 19_999, "blocked"], [31_000, 34_999, "blocked"], [35_000, 60_000, "mask"]]
+
+
+# Three segments in one list of events: the first opens covered, the second tells nothing, the third opens covered.
+SEGMENTS = """import "./document.js";
+import { Axis } from "./axis.js";
+import { read } from "./reader.js";
+const mask = (timestamp, blocked) => ({ type: 5, timestamp, data: { tag: "mask", payload: { count: 1, blocked } } });
+const opened = (at) => [
+  { type: 4, timestamp: at, data: { width: 1, height: 2 } },
+  { type: 2, timestamp: at + 1, data: { node: { id: 1, childNodes: [] } } },
+  { type: 3, timestamp: at + 2, data: { source: 2, type: 10 } }];
+const events = [...opened(1000), mask(1002, "secure"), mask(2000, "rotation"), ...opened(3000), ...opened(5000),
+  mask(5001, "size"), { type: 3, timestamp: 7000, data: { source: 2, type: 7 } }];
+const part = read(events, new Axis([[1000, 7000]]), {});
+"""
+
+
+def test_what_covers_a_document_is_told_from_its_first_instant(run: Run) -> None:
+    told = run(f"{SEGMENTS} tell([part.starts, part.masks, part.notices].map((list) => list.map(({{ t }}) => t)));")
+    assert told == [[0, 2000, 4000], [0, 1000, 4000], [0, 1000, 4000]]
+
+
+def test_masks_are_those_of_the_document_that_is_shown(run: Run) -> None:
+    told = run(
+        f"""{SEGMENTS}
+        import {{ Element }} from "./document.js";
+        import {{ Masks }} from "./masks.js";
+        const [list, note, check] = [new Element("ul"), new Element("p"), new Element("input")];
+        const masks = new Masks({{ list, note, check }}, {{ density: () => 1, onCover: () => undefined }});
+        masks.load(part.masks, part.starts);
+        const said = (t) => {{
+          masks.show(t);
+          return note.textContent;
+        }};
+        tell([0, 999, 1000, 1999, 2000, 3999, 4000, 6000].map(said));"""
+    )
+    untold = "The recording does not say what is covered at this moment."
+    reasons = ["secure", "secure", "rotation", "rotation", None, None, "size", "size"]
+    assert told == [f"The whole picture is blocked: {each}." if each else untold for each in reasons]
+
+
+def test_a_blocked_picture_is_told_no_longer_than_its_segment_lasts(run: Run) -> None:
+    told = run(
+        f"""{SEGMENTS}
+        import {{ Session }} from "./session.js";
+        const segments = [0, 1].map((seq) => ({{ seq, start_ms: 1000 + 2000 * seq, end_ms: 3000 + 2000 * seq }}));
+        const given = [[...opened(1000), mask(1002, "secure")], opened(3000)];
+        const session = new Session({{ segments }}, {{ events: async ({{ seq }}) => given[seq] }});
+        const {{ signal }} = new AbortController();
+        await session.open(signal);
+        await session.rest(() => 0, signal, () => undefined);
+        session.gather();
+        tell(session.notices.map(({{ t, end, kind }}) => [t, end, kind]));"""
+    )
+    assert told == [[0, 1999, "blocked"]]
+
+
+@pytest.mark.parametrize(
+    ("zone", "told"),
+    [
+        ("UTC", ["UTC", "UTC"]),
+        ("Europe/Berlin", ["UTC+1", "UTC+2"]),
+        ("Asia/Kolkata", ["UTC+5:30", "UTC+5:30"]),
+        ("America/St_Johns", ["UTC-3:30", "UTC-2:30"]),
+    ],
+)
+def test_times_of_day_name_their_zone(run: Run, zone: str, told: list[str]) -> None:
+    said = run(
+        f"""process.env.TZ = "{zone}";
+        const {{ when, zone }} = await import("./time.js");
+        const days = [Date.UTC(2026, 0, 9, 12), Date.UTC(2026, 6, 9, 12)];
+        tell([days.map((ms) => zone(new Date(ms))), when(days[0])]);"""
+    )
+    assert said[0] == told
+    assert said[1].startswith("2026-01-09 ")
+    assert said[1].endswith(f" {told[0]}")
+
+
+def test_the_clock_of_the_bar_names_its_zone(run: Run) -> None:
+    told = run(
+        """process.env.TZ = "Asia/Kolkata";
+        const { Element } = await import("./document.js");
+        const { Bar } = await import("./bar.js");
+        const parts = {};
+        const part = (selector) => (parts[selector] ??= new Element("div"));
+        const bar = new Bar({ querySelector: part }, {});
+        bar.session = { duration: 60_000, wall: (t) => Date.UTC(2026, 0, 9, 12) + t };
+        bar.show(1000);
+        const { title, textContent, dateTime } = parts["#wall"];
+        tell([title, textContent, dateTime]);"""
+    )
+    assert told[0] == "Time of day in your own time zone, by the clock of the recording host"
+    assert told[1].endswith(" UTC+5:30")
+    assert told[2] == "2026-01-09T12:00:01.000Z"
+
+
+def test_the_facts_of_a_session_name_the_zone_of_its_start(run: Run) -> None:
+    told = run(
+        """process.env.TZ = "Asia/Kolkata";
+        const { Element } = await import("./document.js");
+        const { showFacts, showSessions } = await import("./facts.js");
+        const start = Date.UTC(2026, 0, 9, 12);
+        const session = { key: "a", sessionId: "5", deviceId: "d", start, end: start, segments: [{ serial: "s" }] };
+        const [facts, tally, list, filter] = ["dl", "dl", "ul", "input"].map((tag) => new Element(tag));
+        showFacts(facts, tally, session);
+        showSessions(list, Object.assign(filter, { value: "" }), [session], null);
+        const [, started] = facts.children.at(-1).children;
+        const [link] = list.children[0].children;
+        tell([started.textContent, started.title, link.children[0].textContent, link.children[0].title]);"""
+    )
+    zone = "in your own time zone, by the clock of the recording host"
+    began = "2026-01-09 17:30:00 UTC+5:30"
+    assert told == [began, f"{began}, {zone}", began, f"Time of day {zone}"]
+
+
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        ("", [None, None, None]),
+        ("#play", [None, None, None]),
+        ("#t=", [None, None, None]),
+        ("#t=soon", [None, None, None]),
+        ("#t=0", [None, None, 0]),
+        ("#session=5", ["a", None, None]),
+        ("#session=5&device=b&t=70.5", ["b", None, 70.5]),
+        ("#session=5&device=c&t=7", ["missing", "session 5 of device c", 7]),
+        ("#session=6", ["missing", "session 6", None]),
+        ("#session=6&device=a", ["missing", "session 6", None]),
+    ],
+)
+def test_an_address_names_a_session_a_moment_or_nothing(run: Run, part: str, found: list[object]) -> None:
+    told = run(
+        f"""import {{ asked }} from "./address.js";
+        const all = ["a", "b"].map((deviceId) => ({{ sessionId: "5", deviceId }}));
+        const {{ session, named, t }} = asked({json.dumps(part)}, all);
+        tell(session === undefined ? ["missing", named, t] : [session && session.deviceId, null, t]);"""
+    )
+    assert told == found
+
+
+def test_an_address_leads_back_to_its_moment(run: Run) -> None:
+    told = run(
+        """import { address, asked } from "./address.js";
+        const session = { sessionId: "5", deviceId: "a&t=1 #ü" };
+        const found = asked(address(session, 12.6), [session]);
+        tell([found.session === session, found.t]);"""
+    )
+    assert told == [True, 13]
+
+
+# A pane that scrolls down, with a text in it that takes the focus; a list whose rows do, and one that chooses its rows.
+KEYS = """import { Element } from "./document.js";
+import { Keys } from "./keys.js";
+const add = (above, tag, attributes = {}, scroll = {}) => {
+  const each = new Element(tag, attributes);
+  above.append(each);
+  Object.assign(each.style, { overflowY: "visible", overflowX: "visible", ...scroll.style });
+  const sizes = { clientHeight: 100, scrollHeight: 100, clientWidth: 100, scrollWidth: 100 };
+  return Object.assign(each, sizes, scroll.sizes);
+};
+const down = { style: { overflowY: "auto", overflowX: "auto" }, sizes: { scrollHeight: 500 } };
+const still = { style: { overflowY: "auto" } };
+const spilling = { style: { overflowY: "visible" }, sizes: { scrollHeight: 500 } };
+const stop = { tabindex: "0" };
+const { body } = document;
+const pane = add(body, "div", { ...stop, role: "region" }, down);
+const list = add(body, "div", {}, down);
+const targets = {
+  body,
+  pane,
+  button: add(pane, "button"),
+  check: add(pane, "input", { type: "checkbox" }),
+  text: add(list, "pre", stop),
+  row: add(list, "button", stop),
+  summary: add(list, "summary", stop),
+  whole: add(body, "pre", stop, still),
+  spilling: add(body, "pre", stop, spilling),
+  options: add(body, "div", { ...stop, role: "listbox" }, down),
+  tree: add(body, "div", { ...stop, role: "tree" }, down),
+};
+const steered = [];
+const names = ["ArrowUp", "ArrowDown", "ArrowLeft", "Home", "End", " ", "k"];
+const actions = Object.fromEntries(names.map((key) => [key, () => steered.push(key)]));
+const check = Object.assign(new Element("input"), { checked: true });
+new Keys(actions, { help: { querySelector: () => check }, ready: () => true });
+const press = (target) => {
+  steered.length = 0;
+  const kept = names.filter((key) => target.fire("keydown", { key }).prevented);
+  if (String(kept) !== String(steered)) throw new Error(`${kept} is not ${steered}`);
+  return kept;
+};
+"""
+
+
+def test_keys_scroll_the_text_that_has_the_focus_and_steer_elsewhere(run: Run) -> None:
+    told = run(f"{KEYS} tell(Object.fromEntries(Object.entries(targets).map(([name, each]) => [name, press(each)])));")
+    every = ["ArrowUp", "ArrowDown", "ArrowLeft", "Home", "End", " ", "k"]
+    scrolled = ["ArrowLeft", "k"]
+    pressed = [key for key in every if key != " "]
+    assert told == {
+        "body": every,
+        "pane": scrolled,
+        "button": scrolled,
+        "check": scrolled,
+        "text": scrolled,
+        "row": pressed,
+        "summary": pressed,
+        "whole": every,
+        "spilling": every,
+        "options": every,
+        "tree": every,
+    }
+
+
+def test_a_list_that_is_scrolled_by_keys_is_held(run: Run) -> None:
+    told = run(
+        f"""{KEYS}
+        import {{ Hold }} from "./element.js";
+        const hold = new Hold(list);
+        const pressed = [["text", "ArrowDown"], ["text", "k"], ["row", "ArrowDown"], ["row", "PageDown"]];
+        const held = pressed.map(([name, key]) => {{
+          targets[name].fire("keydown", {{ key }});
+          const {{ on }} = hold;
+          hold.release();
+          return on;
+        }});
+        tell(held);"""
+    )
+    assert told == [True, False, False, True]
+
+
+def test_playing_on_into_what_is_not_read_yet_is_no_seek(run: Run) -> None:
+    told = run(
+        """import { Playhead } from "./playhead.js";
+        const stage = {
+          position: 0,
+          playing: true,
+          seek: (t) => head.moved(t),
+          pause: () => (stage.playing = false),
+          toggle: () => (stage.playing = !stage.playing),
+          add: () => undefined,
+        };
+        const shown = [];
+        const quiet = () => undefined;
+        const seen = { onLists: quiet, onWait: quiet, onRead: quiet, onTime: (t, sought) => shown.push([t, sought]) };
+        const head = new Playhead(stage, {}, seen);
+        let read = 1000;
+        head.session = {
+          duration: 9000,
+          has: (t) => t < read,
+          need: async (t) => void (read = t + 1),
+          gather: () => [],
+        };
+        head.moved(500);
+        head.moved(1500);
+        await new Promise((done) => setTimeout(done));
+        head.seek(2500);
+        await new Promise((done) => setTimeout(done));
+        head.seek(100);
+        tell([shown, stage.playing]);"""
+    )
+    assert told == [[[500, False], [1500, False], [2500, True], [100, True]], True]
