@@ -16,7 +16,7 @@ KEYS = 3
 # Screens grow or shrink a little as they open: by less than this part of their height.
 ZOOM = 16
 # Rules of views that keep their bounds whatever words they hold.
-_FIXED = frozenset(("password", "editable", "private-input", "unknown-input", "web", "map", "keypad"))
+_FIXED = frozenset(("password", "editable", "private-input", "unknown-input", "web", "map", "keypad", "drawing"))
 _FOREIGN = frozenset(("keyboard", "system-ui", "other-app"))
 Words = tuple[str, str]
 Step = tuple[int, int]

@@ -51,7 +51,7 @@ INK_DP, INK_NS = 8, 10_000_000_000
 # Of a finger that nobody follows any more: for so long it may be there still.
 UNSURE_NS = 10_000_000_000
 # Of these no text is dragged.
-_WORDLESS = frozenset(("keypad", "map"))
+_WORDLESS = frozenset(("keypad", "map", "drawing"))
 # When a dump told it at the earliest, and what.
 Screen = tuple[int, Survey]
 

@@ -8,12 +8,14 @@ text, conservative every text.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from agent.model import MaskLevel
 from agent.replay.text import looks_private
 from bridge.types import Node, NodeFlag
 
+DRAWING = "drawing"
 Verdict = tuple[Literal["mask", "block"], str]
 
 _EDITABLE = ("EditText", "AutoCompleteTextView", "TextInput", "TextField", "SearchAutoComplete", "ExtractEditText")
@@ -24,6 +26,12 @@ _MAP = ("MapView", "AIRMap", "MapFragment")
 _MAP_SAID = re.compile(r"google maps?|.*\b(?:created|made) with (?:mapbox|maplibre)\b.*", re.IGNORECASE | re.DOTALL)
 _MAP_ID = re.compile(
     r"(?:.*[/_-])?(?:google|mapbox|maplibre)?_?map(?:_?(?:view|container|fragment|host))?", re.IGNORECASE | re.DOTALL
+)
+# What is drawn there is a code, or somebody's hand.
+_DRAWING = re.compile(
+    r"(?:.*[/._-])?(?:pattern[_-]?lock|lock[_-]?pattern|gesture[_-]?lock|unlock[_-]?pattern|signature)"
+    r"(?:[_-]?(?:view|pad|canvas|container|area|box|field))?",
+    re.IGNORECASE | re.DOTALL,
 )
 _PICTURE = ("ImageView", "ImageButton")
 _PASSWORD_WORDS = re.compile(
@@ -39,9 +47,20 @@ _LIGHT_WORDS = re.compile(
 
 # With the letters that stand on it (ITU-T E.161), of one or two alphabets.
 _KEY = re.compile(
-    r"(?i:(?:digit|number|key|button|ziffer|taste) )?(?P<digit>\d)"
+    r"(?i:(?:digit|number|key|button|ziffer|taste) )?(?P<digit>\d)\.?"
     r"(?P<letters>[\s,]+(?:\+|[^\W\d_](?:[\s,]*[^\W\d_]){0,11}))?"
 )
+# A key that is a picture says what it is in any language, in a word or by its name alone.
+_KEY_SAID = re.compile(r"(?:[^\W\d_]{1,12}[ :]+){1,2}(?P<digit>\d)\.?|(?P<other>\d) [^\W\d_]{1,12}")
+_KEY_NAMED = re.compile(
+    r"(?:.*[/._-])?(?:key(?:pad|board)?|digit|num(?:ber|pad|key)?|btn|button|pin|dial|code)[_-]?"
+    r"(?:key|digit|num(?:ber)?|btn|button)?[_-]?(?P<digit>\d)",
+    re.IGNORECASE | re.DOTALL,
+)
+_DIGIT_WORDS = {
+    word: str(n)
+    for n, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
+}
 
 
 def editable(node: Node) -> bool:
@@ -65,6 +84,8 @@ def judge(node: Node, label: str, level: MaskLevel) -> Verdict | None:
         return "block", "web"
     if node.cls.endswith(_MAP) or _MAP_SAID.fullmatch(node.desc) or _MAP_ID.fullmatch(node.resource_id):
         return "block", "map"
+    if not node.text and (_is_drawn_on(node.cls) or _is_drawn_on(node.resource_id)) and not editable(node):
+        return "block", DRAWING
     if editable(node):
         if level != "light":
             return "mask", "editable"
@@ -72,6 +93,11 @@ def judge(node: Node, label: str, level: MaskLevel) -> Verdict | None:
     if level == "conservative" and _has_text(node):
         return "mask", "text"
     return None
+
+
+@lru_cache(maxsize=4096)
+def _is_drawn_on(name: str) -> bool:
+    return _DRAWING.fullmatch(name) is not None
 
 
 def _judge_light(node: Node, label: str) -> Verdict | None:
@@ -106,10 +132,21 @@ def keypad_letters(node: Node) -> str:
 
 
 def _key(node: Node) -> tuple[str, str]:
-    key = None if node.flags.has(NodeFlag.PASSWORD) else _KEY.fullmatch((node.text or node.desc).strip())
+    if node.flags.has(NodeFlag.PASSWORD):
+        return "", ""
+    label = (node.text or node.desc).strip()
+    key = _KEY.fullmatch(label)
     letters = (key["letters"] or "").strip() if key else ""
     # Small letters are a word's: "3 items".
-    return (key["digit"], letters) if key and letters == letters.upper() else ("", "")
+    if key and letters == letters.upper():
+        return key["digit"], letters
+    if node.text or node.children:
+        return "", ""
+    if label:
+        said = _KEY_SAID.fullmatch(label)
+        return (said["digit"] or said["other"]) if said else _DIGIT_WORDS.get(label.lower(), ""), ""
+    named = _KEY_NAMED.fullmatch(node.resource_id)
+    return named["digit"] if named else "", ""
 
 
 def keyboard_letter(node: Node) -> str:

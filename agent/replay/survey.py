@@ -183,6 +183,8 @@ def survey(
                     private += [Private(f"{row.key}/{n}", b, "mask", "text", row.scrolls) for n, b in enumerate(parts)]
                     _taint(rows, i)
                 continue
+            if verdict[1] == rules.DRAWING:
+                barred.append(row.bounds)
             row.kind, row.hidden = verdict
             row.covered = row.bounds
             _taint(rows, row.parent)
@@ -193,7 +195,7 @@ def survey(
             _note_secret(node, node.text, hard)
         if row.typed or row.hidden == "pattern":
             _note_secret(node, node.text, secrets)
-        elif row.hidden not in ("web", "map"):
+        elif row.hidden not in ("web", "map", rules.DRAWING):
             # What the words of a view are may be its description alone; a rule's name has a space in it.
             words = row.own if row.hidden == "text" or " " in row.hidden else node.text
             _note_secret(node, words, texts if row.hidden in ("text", "keypad") else ruled)

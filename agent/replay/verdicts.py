@@ -19,6 +19,7 @@ REASONS: Mapping[str, str] = {
     "text": "a text, which is masked at conservative",
     "web": "a web view",
     "map": "a map",
+    "drawing": "a place to draw a code or a signature",
     "pattern": "its words look private, or somebody typed them elsewhere",
     "echo": "it repeats what stands in a private input",
     "keypad": "a keypad, whose keys say what is typed",

@@ -105,10 +105,35 @@ def test_keys_of_a_keypad() -> None:
     assert rules.keypad_digit(view(0, 0, 9, 9, text=" 7 ")) == "7"
     assert rules.keypad_digit(view(0, 0, 9, 9, desc="7")) == "7"
     assert rules.keypad_digit(view(0, 0, 9, 9, text="12")) == ""
-    for label in ("2 ABC", "2 АБВГ", "2\nABC\nΑΒΓ", "2 אבג", "2 ㄱㅋ", "2 かきくけこ", "2, A B C"):
+    for label in ("2.", "2 ABC", "2 АБВГ", "2\nABC\nΑΒΓ", "2 אבג", "2 ㄱㅋ", "2 かきくけこ", "2, A B C"):
         assert rules.keypad_digit(view(0, 0, 9, 9, text=label)) == "2", label
     assert rules.keypad_digit(view(0, 0, 9, 9, text="٢ ب ت ث")) == "٢"
     for label in ("2 items", "2 Items", "2 товара", "2ABC", "2 ABC 3", "2 A.", "2 ABCDEFGHIJKLM"):
         assert rules.keypad_digit(view(0, 0, 9, 9, text=label)) == "", label
+    for label in ("Tecla 2", "Número 2", "PIN 2", "Enter 2", "code digit 2", "2 button", "two", "Two"):
+        assert rules.keypad_digit(view(0, 0, 9, 9, desc=label)) == "2", label
+        assert rules.keypad_digit(view(0, 0, 9, 9, text=label)) == "", label
+        assert rules.keypad_digit(view(0, 0, 9, 9, desc=label, children=[view(0, 0, 5, 5, desc="x")])) == "", label
+    for name in ("com.example.shop:id/key_2", "pin-key-2", "btn2", "com.example.shop:id/numpad_2", "keypad-button-2"):
+        assert rules.keypad_digit(view(0, 0, 9, 9, resource_id=name)) == "2", name
+    for name in ("com.example.shop:id/row_2", "page2", "key_22", "com.example.shop:id/monkey2"):
+        assert rules.keypad_digit(view(0, 0, 9, 9, resource_id=name)) == "", name
     assert rules.operator_key(view(0, 0, 9, 9, text="=")) == "="
     assert rules.operator_key(view(0, 0, 9, 9, text="-")) == ""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"cls": "com.andrognito.patternlockview.PatternLockView"}, {"cls": "com.example.SignaturePad"},
+        {"resource_id": "com.example.shop:id/pattern_lock_view"}, {"resource_id": "signature-pad"},
+        {"resource_id": "checkout.signature"},
+    ],
+)  # fmt: skip
+def test_where_a_code_or_a_signature_is_drawn_is_blocked(more: dict[str, str]) -> None:
+    assert judged("light", text="", **({"cls": "android.view.View"} | more)) == "drawing"
+
+
+@pytest.mark.parametrize("name", ["signature_hint", "com.example.shop:id/patterned", "lockscreen", "designature_x"])
+def test_what_only_sounds_like_one_is_none(name: str) -> None:
+    assert judged("light", cls="android.view.View", text="", resource_id=name) == ""

@@ -116,3 +116,10 @@ def test_what_is_typed_into_several_boxes_is_one_text() -> None:
     assert surveyed(app(boxes[0], apart, boxes[1])).secrets == ("Anna Bell",)
     pins = [replace(box, flags=box.flags | NodeFlag.PASSWORD) for box in boxes]
     assert surveyed(app(*pins), level="light").hard == ("482913",)
+
+
+def test_where_a_code_is_drawn_no_touch_is_told() -> None:
+    lock = view(100, 400, 900, 1200, "android.view.View", resource_id="pattern-lock")
+    found = surveyed(app(lock, view(0, 0, 900, 100, text="Draw your pattern")), level="light")
+    assert [(p.bounds, p.kind, p.rule) for p in found.private] == [(lock.bounds, "block", "drawing")]
+    assert lock.bounds in found.silent
