@@ -241,8 +241,8 @@ class Masker:
         return starred(s, (*spans(s), *self._ordered(s), *told))
 
     def made_of(self, name: str) -> bool:
-        """Whether the name of a view is made of what was typed, or of words that a rule hides."""
-        known = self._secrets, self._hard, self._told, self._ruled, self._named
+        """Whether the name of a view is made of what was typed, or of words that a rule or the level hides."""
+        known = self._secrets, self._hard, self._told, self._ruled, self._named, self._texts
         return any(each.named(name) for each in known)
 
     def learn(self, event: Mapping[str, object]) -> None:
@@ -271,7 +271,13 @@ class Masker:
 
     def event(self, event: Mapping[str, object]) -> dict[str, object]:
         """A deep copy with private values starred, by the name of the field and by what they look like; ids stay."""
-        return clean_event(event, self.level, self._secrets, self._also)
+
+        def also(text: str, name: bool) -> Iterator[Span]:
+            yield from self._also(text, name)
+            if not name:
+                yield from self._texts.spans(text, telling=True)
+
+        return clean_event(event, self.level, self._secrets, also)
 
     def touch(self, t: Touch, hierarchy: Hierarchy | None = None) -> Touch | None:
         """`t`, or None where it says what was typed: on a keyboard, on a keypad, on another app.

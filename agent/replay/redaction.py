@@ -395,12 +395,11 @@ class Redaction:
             cleaned = self._masker.text(label)
             out["aria-label"] = STARS if (replay, node_id, label) in self._starred else cleaned
             self.texts += out["aria-label"] != label
-        for name in ("data-res", "data-class"):
-            if isinstance(out.get(name), str):
-                out[name] = self._masker.name(out[name])
+        if isinstance(out.get("data-class"), str):
+            out["data-class"] = self._masker.name(out["data-class"])
         # What an app gives its views at run time; what it was built with names nobody.
-        if isinstance(test_id := out.get("data-res"), str) and ":id/" not in test_id and self._masker.made_of(test_id):
-            out["data-res"] = STARS
+        if isinstance(test_id := out.get("data-res"), str) and ":id/" not in test_id:
+            out["data-res"] = STARS if self._masker.made_of(test_id) else self._masker.name(test_id)
         return out
 
 

@@ -233,7 +233,7 @@ def survey(
         covers=windows.covers + tuple(blocked),
         private=tuple(private),
         scrolling=_scrolling(rows),
-        nodes=tuple(_shown(rows, clean, level, _made_of((*secrets, *filter(is_telling, ruled)), made_of))),
+        nodes=tuple(_shown(rows, clean, level, _made_of((*secrets, *filter(is_telling, (*ruled, *texts))), made_of))),
         silent=silent,
         passwords=frozenset(passwords),
         secrets=tuple(secrets),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil, floor
@@ -1291,6 +1292,9 @@ def test_at_conservative_no_log_line_repeats_what_stood_on_the_screen() -> None:
     masker = Masker("conservative", APP)
     masker.snapshot(*still(app(TITLE, PRICE), status_bar()), DPI)
     assert masker.text("rendered Total 12,50 on Checkout") == "rendered ***** on Checkout"
+    event = {"event": "Total 12,50", "properties": {"on": "Checkout", "rows": [{"label": "Total 12,50 due"}]}}
+    cleaned = {"event": "Total 12,50", "properties": {"on": "Checkout", "rows": [{"label": "***** due"}]}}
+    assert masker.event(event) == cleaned
     many = [view(0, 100 + i, 1080, 101 + i, text=f"row number {i}") for i in range(900)]
     masker.snapshot(*still(app(NOTE, *many), status_bar(), seconds=9), DPI)
     assert "ring twice" not in masker.text("note: ring twice")
@@ -1305,6 +1309,17 @@ def test_a_test_id_that_repeats_what_was_typed_is_not_told(name: str) -> None:
     assert name not in repr(later.nodes)
     fixed = view(40, 900, 500, 1000, resource_id=f"com.example.shop:id/{name}")
     assert name in repr(masker.snapshot(*still(app(NOTE, fixed), status_bar(), seconds=20), DPI).nodes)
+
+
+@pytest.mark.parametrize("name", ["row-total-12-50", "rowTotal1250", "row Total 12,50"])
+def test_at_conservative_no_test_id_is_made_of_what_stands_on_the_screen(name: str) -> None:
+    row = view(40, 900, 500, 1000, "android.view.View", resource_id=name)
+    masker = Masker("conservative", APP)
+    for shown, seconds in ((app(PRICE, row), 3), (app(row), 9)):
+        result = masker.snapshot(*still(shown, status_bar(), seconds=seconds), DPI)
+        assert "1250" not in re.sub(r"\W", "", "".join(node.resource_id for node in result.nodes))
+    told = Masker("medium", APP).snapshot(*still(app(PRICE, row), status_bar()), DPI)
+    assert name in {node.resource_id for node in told.nodes}
 
 
 def test_a_tree_alone_is_masked_as_with_a_picture() -> None:
