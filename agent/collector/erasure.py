@@ -40,7 +40,7 @@ def erase(folder: Path, who: Who, replays: Set[Key]) -> tuple[int, int]:
 
     def unnamed(line: bytes) -> bool:
         row = _object(line)
-        return row is not None and row.get("user_id") != who.user and _meant(row, who, replays)
+        return row is not None and _user(row) != who.user and _meant(row, who, replays)
 
     # What names the user goes last: a run that was interrupted finds the rest by it.
     found = [erase_lines(folder / name, unnamed, gone) for name in (EVENTS, INTERACTIONS)]
@@ -56,7 +56,13 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 
 def _meant(row: Mapping[str, Any], who: Who, replays: Set[Key]) -> bool:
-    device, session, user = row.get("device_id"), row.get("session_id"), row.get("user_id")
+    device, session, user = row.get("device_id"), row.get("session_id"), _user(row)
     if isinstance(device, str) and isinstance(session, int) and (device, session) in replays:
         return True
     return bool(who) and who.device in (None, device) and who.session in (None, session) and who.user in (None, user)
+
+
+def _user(row: Mapping[str, Any]) -> object:
+    """The user id of an event; one that is a number as its text, as people ask for it."""
+    user = row.get("user_id")
+    return str(user) if isinstance(user, int) and not isinstance(user, bool) else user

@@ -249,9 +249,10 @@ class Masker:
         """Take the private values of an event out of all texts from now on: its log line says them, too."""
         self._told.remember(private_values(event, self.level))
 
-    def hide(self, words: Sequence[str], texts: Sequence[str]) -> None:
-        """Take all of these out of all texts from now on: the words of views that a rule and that the level hides."""
-        for known, more in ((self._ruled, words), (self._texts, texts)):
+    def hide(self, words: Sequence[str], texts: Sequence[str], told: Sequence[str] = ()) -> None:
+        """Take all of these out of all texts from now on: the words of views that a rule and that the level hides, and
+        the private values of events."""
+        for known, more in ((self._ruled, words), (self._texts, texts), (self._told, told)):
             known.widen(len(more))
             known.remember(more)
 

@@ -452,9 +452,9 @@ class Recorder:
             "properties": properties,
         }
         user = masked.get("userId")
-        if isinstance(user, str) and user == item.event.get("userId"):
+        if isinstance(user, str | int) and not isinstance(user, bool) and user == item.event.get("userId"):
             # Whose replay it is: people ask for theirs, or for its end, by this id. A starred one names nobody.
-            payload["userId"] = user
+            payload["userId"] = str(user)
         self._append(own, item.stamp, [rrweb.custom(item.stamp.wall_ms, f"segment:{item.kind}", payload)], events=1)
 
     def _bound_ms(self, key: SessionKey, at: Stamp) -> float:

@@ -27,7 +27,7 @@ from agent.replay.playback import Box, Change, Playback, State, View, mappings, 
 from agent.replay.recorder import MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS
 from agent.replay.rrweb import Event
 from agent.replay.secrets import secrets_in
-from agent.replay.text import STARS
+from agent.replay.text import STARS, private_values
 from bridge.types import Bounds, Node, NodeFlag
 
 SEEN = Change.VIEWS | Change.PICTURE | Change.MASK
@@ -106,15 +106,20 @@ class Redaction:
         self.texts = 0
 
     def learn(self, events: Iterable[Event]) -> None:
-        """First pass: what do the hidden views say?"""
+        """First pass: what do the hidden views say, and what events that are recorded in the log as well?"""
         words: dict[str, None] = {}
         texts: dict[str, None] = {}
+        told: dict[str, None] = {}
+        events = list(events)
+        for event in events:
+            if body := _body(event):
+                told |= dict.fromkeys(private_values(body, self._masker.level))
         for moment in self._shown(events):
             for view, kind, rule in self._hidden(moment.state):
                 label = view.attributes.get("aria-label", "")
                 if kind != "label":
                     (texts if rule == "text" else words).update(dict.fromkeys(secrets_in(label)))
-        self._masker.hide(tuple(words), tuple(texts))
+        self._masker.hide(tuple(words), tuple(texts), tuple(told))
         self._verdicts.clear()
 
     def look(self, segment: str, replay: str, events: Iterable[Event]) -> None:
@@ -339,9 +344,12 @@ class Redaction:
             if tag in _UNTOUCHED or not isinstance(payload, Mapping):
                 return event
             if tag.startswith("segment:"):
-                cleaned = self._masker.event({"properties": payload.get("properties", {})})["properties"]
+                field = _field(tag)
+                cleaned = self._masker.event({field: payload.get("properties", {})})[field]
                 name = self._masker.name(str(payload.get("event", "")))
                 told = {**payload, "event": name, "properties": cleaned}
+                if isinstance(missing := payload.get("missing"), list):
+                    told["missing"] = [self._masker.name(str(each)) for each in missing]
                 # One that is starred names nobody.
                 if (user := told.get("userId")) is not None and self._masker.text(str(user)) != str(user):
                     del told["userId"]
@@ -499,6 +507,19 @@ def _covered_already(box: Box, state: State) -> bool:
         round((box.left + box.width) * across), round((box.top + box.height) * down),
     )  # fmt: skip
     return any(place.union(bounds) == bounds for bounds, _ in rects_of(state))
+
+
+def _field(tag: str) -> str:
+    """What the properties of an event are called in Segment's own form, by its tag."""
+    return "traits" if tag in ("segment:identify", "segment:group") else "properties"
+
+
+def _body(event: Event) -> Mapping[str, object]:
+    """The properties of a Segment event, in its own form; nothing of any other."""
+    data = event.get("data")
+    tag = str(data.get("tag", "")) if event.get("type") == 5 and isinstance(data, Mapping) else ""
+    payload = data.get("payload") if isinstance(data, Mapping) and tag.startswith("segment:") else None
+    return {_field(tag): payload.get("properties", {})} if isinstance(payload, Mapping) else {}
 
 
 def _payload(event: Event, tag: str) -> Mapping[str, Any] | None:

@@ -66,7 +66,8 @@ def replays(recording: Recording) -> dict[Key, Replay]:
 
 def users(lines: Iterable[bytes]) -> set[str]:
     """The user ids that the Segment events among rrweb events show."""
-    return {user for event in tracked_in(lines) if isinstance(user := event.get("userId"), str)}
+    found = (event.get("userId") for event in tracked_in(lines))
+    return {str(user) for user in found if isinstance(user, str | int) and not isinstance(user, bool)}
 
 
 def tracked(recording: Recording, segment_id: str) -> Iterator[Mapping[str, Any]]:

@@ -15,6 +15,7 @@ ROWS: list[dict[str, Any]] = [
     {"n": 2, "device_id": "e", "session_id": 5},
     {"n": 3, "user_id": "u"},
     {"n": 4, "device_id": ["d"], "session_id": 5},
+    {"n": 5, "user_id": 12345},
 ]
 
 
@@ -32,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
         (Who(session=5), set(), {0, 2, 4}),
         (Who(user="u"), set(), {0, 3}),
         (Who(user="u"), {("d", 6)}, {0, 1, 3}),
+        (Who(user="12345"), set(), {5}),
         (Who(device="d", session=5), set(), {0}),
         (Who(), {("e", 5)}, {2}),
         (Who(), set(), set()),

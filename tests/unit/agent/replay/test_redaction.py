@@ -213,6 +213,20 @@ def test_a_hidden_label_of_several_lines_is_learnt_line_by_line() -> None:
     assert "elm" not in text.lower()
 
 
+def test_a_stricter_level_stars_what_events_tell_of_persons_also_in_the_log() -> None:
+    who = {"name": "Anna Bell", "company": {"name": "Acme Works"}, "street": "Elm Road 5", "plan": "gold"}
+    events = [
+        *opened(A),
+        rrweb.log(START + 50, "info", "I/Tag: delivering to Elm Road 5, for anna bell"),
+        custom(START + 100, "segment:identify", {"properties": who, "missing": ["Elm Road 5"]}),
+        custom(START + 200, "segment:track", {"event": "x", "properties": {"name": "Shoe"}}),
+    ]
+    found = redacted(sealed(events, A), level="medium")
+    assert found is not None
+    text = orjson.dumps(found[0]).decode()
+    assert [word for word in ("Bell", "bell", "Acme", "Elm", "gold", "Shoe") if word in text] == ["gold", "Shoe"]
+
+
 def test_words_that_were_logged_in_two_pieces_are_found() -> None:
     begun = "x" * 1_100 + " to Anna"
     events = [

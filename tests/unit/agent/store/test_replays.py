@@ -35,6 +35,7 @@ def test_replays_and_their_users(tmp_path: Path) -> None:
     said = [
         custom(at, "segment:track", {"event": "a", "userId": "anna"}),
         custom(at, "segment:track", {"event": "b", "userId": {"not": "one"}}),
+        custom(at, "segment:identify", {"userId": 12345}),
         custom(at, "note", {"userId": "nobody"}),
         {"type": 5, "timestamp": at, "data": '"segment:'},
     ]
@@ -44,8 +45,8 @@ def test_replays_and_their_users(tmp_path: Path) -> None:
     found = replays(recording)
     assert list(found) == [(DEVICE, SESSION), (DEVICE, SESSION + 1)]
     assert [manifest.seq for manifest in found[DEVICE, SESSION].segments] == [0, 1]
-    assert found[DEVICE, SESSION].users == {"anna"}
-    assert [event["kind"] for event in tracked(recording, segment(1).manifest.id)] == ["track"] * 3
+    assert found[DEVICE, SESSION].users == {"anna", "12345"}
+    assert [event["kind"] for event in tracked(recording, segment(1).manifest.id)] == ["track", "track", "identify", "track"]
 
 
 def test_what_a_spool_delivers_meanwhile_is_not_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
