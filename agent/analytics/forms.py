@@ -94,6 +94,8 @@ _PROMISING = re.compile(
 _EVENTFUL = re.compile(
     r"""event (?:saved|payload)'|"?messageId"?:|"?type"?: ?["'](?:track|screen|identify|group|alias)["']"""
 )
+# Of settings that the app has brought along nobody knows what they switch on.
+_DEFAULTS = "ill use the default settings"
 _GROUP = re.compile(r"(?:│ ?)+")
 _PART = re.compile(r"SegmentReplay/1 (\S{1,200}) (\d{1,6})/(\d{1,6}) (.*)", re.DOTALL)
 _SESSION = re.compile(r"\[AmplitudeSession\] (startNewSession ->|endSession ->|EndSession =) (-?\d{1,19})\s*$")
@@ -171,7 +173,8 @@ def _statement(text: str, at: int, end: int, found: list[Statement]) -> int:
         found.append(Note("reset"))
         return end
     if line.startswith("Could not receive settings from Segment"):
-        found.append(Note("no settings"))
+        if _DEFAULTS not in line:
+            found.append(Note("no settings"))
         return end
     if _ARGUMENT.match(text, at) and not _OBJECT.match(text, at):
         reached = _arguments(text, at, found)

@@ -18,6 +18,7 @@ MAX_STYLES = 32
 FROM_LINE = "inferred: session plugin line"
 FROM_EVENT = "inferred: other events of the session"
 FROM_BEFORE_RESTART = "inferred: session resumed after a restart"
+FROM_BEFORE_HOLE = "inferred: session from before lines that are missing"
 FROM_PROCESS = "inferred: other events of the process"
 
 
@@ -38,6 +39,8 @@ class App:
     current_pid: int = 0
     last_ns: int = 0
     prints_lines: bool = False
+    # Whether lines are missing since its session was seen last.
+    holed: bool = False
     evidence: bool = False
     with_ids: set[str] = field(default_factory=set)
     processes: OrderedDict[int, Process] = field(default_factory=OrderedDict)
@@ -53,6 +56,7 @@ class App:
     def started(self, session_id: int, pid: int, now_ns: int, source: str) -> None:
         """A session began, by a line or by its `session_start` event."""
         self.evidence = True
+        self.holed = False
         self.process(pid).plugin_off = False
         # Ids are times of day: a smaller one is an older session that is mentioned again.
         if self.current is None or session_id >= self.current:
@@ -86,4 +90,6 @@ class App:
         """The same without the idle rule, for a plugin that prints each start and printed none."""
         if self.current is None or self.process(pid).plugin_off:
             return NO_SESSION, ""
+        if self.holed:
+            return self.current, FROM_BEFORE_HOLE
         return self.current, self.source if pid == self.current_pid else FROM_BEFORE_RESTART

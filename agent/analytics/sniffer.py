@@ -152,6 +152,11 @@ class Sniffer:
             found.append(self._release(self._held.popleft()))
         return found
 
+    def missed(self) -> None:
+        """Lines of the log are missing: sessions may have begun and ended in them."""
+        for app in self._apps.values():
+            app.holed = True
+
     def _uid_of(self, entry: LogEntry) -> int | None:
         return entry.uid if entry.uid is not None else self._uids.get(entry.pid)
 
@@ -179,6 +184,8 @@ class Sniffer:
         if match[2] == "identical" and not self._fruitful.get((entry.pid, entry.tid)):
             return []
         ours = self.uid is not None or (entry.pid, entry.tid) in self._fruitful
+        if ours and match[2] != "identical":
+            self.missed()
         reason = "lines folded by logd" if match[2] == "identical" else "lines pruned by logd"
         return [ParseFailure(entry.stamp, entry.pid, reason, entry.message[:160])] if ours else []
 
@@ -225,7 +232,8 @@ class Sniffer:
     def _note(self, entry: LogEntry, app: App, note: Note) -> None:
         if note.kind == "reset":
             app.reset(entry.pid)
-        else:
+        elif not app.evidence:
+            # Where the plugin was at work before, the settings of then are stored and carry on.
             app.process(entry.pid).plugin_off = True
 
     def _shown(
@@ -359,7 +367,8 @@ class Sniffer:
         if draft.stage is None:
             plugin = app.evidence and not app.process(pid).plugin_off
             draft.stage = "before" if plugin and draft.shown.style not in app.with_ids else "after"
-        if draft.waits and app.prints_lines:  # had a session begun, the plugin would have printed it
+        # Had a session begun, the plugin would have printed it, and the log shown that.
+        if draft.waits and app.prints_lines and not app.holed:
             draft.inferred = app.last_known(pid)
             app.last_ns = max(app.last_ns, draft.entry.stamp.mono_ns)
         return self._tell(draft)

@@ -251,6 +251,8 @@ class Stage:
                     if item.reason == OVERRUN and self._masker is not None:
                         self._masker.unsure(item.end)
                     self._findings(self._doctor.hear(item))
+                    if item.stage == "log" and self._sniffer is not None:
+                        self._sniffer.missed()
                     if item.stage == "hierarchy" and item.reason == DeviceBusy.__name__:
                         self._unseen(self._drivers.held(item.end))
                 elif isinstance(item, Foreground) and self._lifecycle is not None:

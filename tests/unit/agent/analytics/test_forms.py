@@ -101,6 +101,7 @@ def test_lines_of_the_sdk(message: str, found: Statement) -> None:
 @pytest.mark.parametrize(
     "message",
     [
+        "Could not receive settings from Segment, will use the default settings.",
         "", "hello", "{}", "{ a: 1 }", '{"a":1}', "'label', { a: 1 }", "[AmplitudeSession] startNewSession -> soon",
         '{"type":"button"}', "{ type: 'button', messageId: 'm' }", '{"type":"track"}',
         "{ type: [ 'track' ], messageId: 'm' }",

@@ -348,6 +348,43 @@ def test_a_session_that_is_not_ended_goes_on_where_the_plugin_prints_each_start(
     assert [event.session_id for event in events(entries) if event.stage == "raw"] == [S1, S1]
 
 
+def test_no_session_of_before_lines_that_are_missing_outlives_its_idle_time() -> None:
+    pruned = entry("uid=10123(com.example.shop) expire 7 lines", tag="chatty", ns=2 * SECOND, uid=10_123)
+    entries = [
+        line(f"startNewSession -> {S1}"),
+        saved("Before", ns=SECOND),
+        pruned,
+        saved("Soon", ns=3 * SECOND),
+        saved("Late", ns=400 * SECOND),
+        line(f"startNewSession -> {S2}", ns=500 * SECOND),
+        saved("Later", ns=501 * SECOND),
+    ]
+    found = [each for each in sniff(entries, uid=10_123) if isinstance(each, SegmentEvent) and each.stage == "raw"]
+    assert [(each.session_id, each.session_from) for each in found] == [
+        (S1, "inferred: session plugin line"),
+        (S1, "inferred: session from before lines that are missing"),
+        (NO_SESSION, ""),
+        (S2, "inferred: session plugin line"),
+    ]
+
+
+def test_settings_that_cannot_be_had_switch_off_no_plugin_that_was_at_work_before() -> None:
+    for said, stage in (("Plugins", "before"), ("Will use the default settings.", "before")):
+        entries = [
+            line(f"startNewSession -> {S1}", pid=100),
+            entry(f"Could not receive settings from Segment. {said}", ns=20 * SECOND, pid=200),
+            entry(json.dumps(body(session=None)), ns=25 * SECOND, pid=200),
+        ]
+        *_, event = events(entries, uid=10_123)
+        assert (event.stage, event.complete, event.session_id) == (stage, False, S1)
+    alone = [
+        entry("Could not receive settings from Segment. Plugins"),
+        entry(json.dumps(body(session=None)), ns=SECOND),
+    ]
+    *_, event = events(alone)
+    assert (event.stage, event.complete, event.session_id) == ("after", True, NO_SESSION)
+
+
 # Whose.
 
 

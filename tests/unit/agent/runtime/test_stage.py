@@ -412,6 +412,28 @@ def test_facts_are_counted() -> None:
     assert bench.status.clock_bound_ms == 3.0
 
 
+def test_a_session_of_before_a_hole_in_the_log_is_told_as_such() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bare = "'TRACK event saved', {{ type: 'track',\n  event: '{}',\n  properties: {{}} }}"
+    bench.stage.process(
+        [
+            event_line(at(10), SESSION, "device-a", "m-1"),
+            entry(at(11), bare.format("Before")),
+            Gap(at(12), at(13), "log", "overwritten"),
+            entry(at(14), bare.format("After")),
+        ]
+    )
+    bench.stage.finish()
+    events = [json.loads(event)["data"] for sealed in bench.kept for event in sealed.events]
+    told = [data["payload"] for data in events if isinstance(data, dict) and data.get("tag") == "segment:track"]
+    assert [each["session_from"] for each in told] == [
+        "integrations",
+        "inferred: other events of the session",
+        "inferred: session from before lines that are missing",
+    ]
+
+
 def test_the_manifest_names_the_source_and_the_clock_of_its_time() -> None:
     bench = Bench(settings=Settings(replay=Replay(segment_seconds=5)))
     bench.stage.attach(bench.device)
