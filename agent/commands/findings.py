@@ -78,9 +78,10 @@ def fail(findings: Sequence[Finding], least: Severity | None) -> None:
 
 
 def _clean(text: str, limit: int) -> str:
-    """One line without private text, nor what a terminal would obey. Cut last: half a secret is no pattern any more."""
+    """One line without what is private from medium up, nor what a terminal would obey: a proof may be shown where a
+    recording would not. Cut last: half a secret is no pattern any more."""
     from agent.export.prose import harmless
     from agent.replay.text import scrub
 
-    text = " ".join(harmless(scrub(text)).split())
+    text = " ".join(harmless(scrub(text, "medium")).split())
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -34,6 +34,8 @@ def test_proof_is_cleaned_before_it_is_cut() -> None:
     assert "nora" not in shown
     assert len(shown) <= PROOF_CHARS
     assert "\n" not in fact(finding(proof="a\nb"), "")["finding"]["proof"]
+    person = fact(finding(proof="{ traits: { name: 'Anna Bell', plan: 'gold' } }"), "")["finding"]["proof"]
+    assert person == "{ traits: { name: '*****', plan: 'gold' } }"
 
 
 def test_words_for_people() -> None:
