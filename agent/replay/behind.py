@@ -66,15 +66,16 @@ class Behind:
         while len(self._places) > MAX_PLACES:
             del self._places[next(iter(self._places))]
 
-    def covers(self, found: Survey, canvas: Canvas) -> Iterator[MaskRect]:
-        """What to cover around the words and pictures of a screen; a part of one colour hides nothing."""
+    def covers(self, found: Survey, canvas: Canvas, *, every: bool = False) -> Iterator[MaskRect]:
+        """What to cover around the words and pictures of a screen; a part of one colour hides nothing. Where `every`
+        word is private, all around a window of another kind is: what comes behind it no dump tells."""
         if filled(found) or self._back(found):
             return
         drawn = found.drawn if len(found.drawn) <= MAX_DRAWN else ()
         # An app leaves a screen for another of the same window, too, and what was there is gone.
         same = bool(found.frames & self._frames)
         here = _private(found)
-        places = dict.fromkeys(found.app) if self._unknown else self._places
+        places = dict.fromkeys(found.app) if self._unknown or (every and not same) else self._places
         for place, seen in places.items():
             if same and place in here:
                 # Its private views are told of by themselves.

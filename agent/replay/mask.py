@@ -183,7 +183,8 @@ class Masker:
         if last.worded and _black(canvas, last):
             return self._blocked(s, dpi, "secure")
         private = [MaskRect(_grown(p.bounds, size), p.kind, p.rule) for x in (*late, *found) for p in x.private]
-        behind = [cover for x in found for cover in self._behind.covers(x, canvas)]
+        strict = self.level == "conservative"
+        behind = [cover for x in found for cover in self._behind.covers(x, canvas, every=strict)]
         taken = self._fingers.dragged(fingers, drawn_ns, until_ns, around, size, dpi, settling_ns)
         covers = tuple(
             dict.fromkeys((*(c for x in around for c in x.covers), *private, *moving, *behind, *settling, *taken))

@@ -99,6 +99,18 @@ def test_a_form_that_moves_as_a_sheet_takes_the_keyboard_away_is_covered_whereve
     assert covered(back, PAY.bounds) == (level == "conservative")
 
 
+def test_at_conservative_what_comes_behind_a_sheet_is_covered() -> None:
+    loading = activity(view(400, 1800, 680, 1900, "android.widget.ProgressBar"))
+    for level in ("medium", "conservative"):
+        phone = Phone(level)
+        phone.shows(picture(loading), loading)
+        for _ in range(2):
+            phone.shows(picture(loading, SHEET), SHEET)
+        result = phone.shows(picture(activity(TITLE, PAY), SHEET), SHEET)
+        assert result.blocked == ""
+        assert covered(result, TITLE.bounds) == covered(result, PAY.bounds) == (level == "conservative")
+
+
 def test_a_sheet_on_a_sheet_leaves_the_form_covered() -> None:
     phone = Phone()
     phone.shows(picture(FORM), FORM)
