@@ -16,8 +16,8 @@ import hmac
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -57,6 +57,9 @@ log = logging.getLogger(__name__)
 HTTPAPI_BYTES = 1_000_000
 BATCH_BYTES = 20_000_000
 PARTS_BYTES = 200_000_000
+# Of all bodies that are read or worked on, as they came and as the texts they are: whoever has no key may send, too.
+HELD_BYTES = 256_000_000
+ROOM_SECONDS = 2
 INTERACTIONS = "interactions.jsonl"
 # Four times what our own client waits for an answer, beside the time that it gives a body's size.
 BODY_SECONDS = 120.0
@@ -103,6 +106,7 @@ class Collector:
         self._config = config
         self._answers = answers
         self._parts = Parts()
+        self._room = Room(HELD_BYTES)
         self._lock = FolderLock(recording.path / LOCK)
         with ExitStack() as undo:
             undo.callback(self._lock.close)
@@ -121,18 +125,19 @@ class Collector:
     async def track(self, request: Request) -> Response:
         try:
             upload = self._check(request)
-            body = await _body(request, BODY_BYTES)
-            scripted = None
-            if self._answers is not None:
-                scripted = self._answers.take(Seen(dict(request.headers), dict(request.query_params), body))
-            if scripted is not None:
-                if scripted.store:
-                    await run_in_threadpool(self._receive, upload, body)
-                await asyncio.sleep(scripted.delay_s)
-                return Response(scripted.text, scripted.status, dict(scripted.headers), "application/json")
-            if upload.session_id <= 0:
-                return _json(200, {"code": 200}, {SKIP_HEADER: OUT_OF_RANGE})
-            return _json(200, await run_in_threadpool(self._receive, upload, body))
+            with self._room.share() as take:
+                body = await _body(request, BODY_BYTES, take)
+                scripted = None
+                if self._answers is not None:
+                    scripted = self._answers.take(Seen(dict(request.headers), dict(request.query_params), body))
+                if scripted is not None:
+                    if scripted.store:
+                        await run_in_threadpool(self._receive, upload, body, take)
+                    await asyncio.sleep(scripted.delay_s)
+                    return Response(scripted.text, scripted.status, dict(scripted.headers), "application/json")
+                if upload.session_id <= 0:
+                    return _json(200, {"code": 200}, {SKIP_HEADER: OUT_OF_RANGE})
+                return _json(200, await run_in_threadpool(self._receive, upload, body, take))
         except Refused as refused:
             return _refusal(refused)
         except ClientDisconnect:
@@ -149,10 +154,10 @@ class Collector:
     async def events(self, request: Request, limit: int) -> Response:
         try:
             _want_json(request)
-            body = await _body(request, limit)
-            data = await run_in_threadpool(decompress, body, request.headers.get("content-encoding", "").lower())
-            status, answer = await run_in_threadpool(self._ingest.take, data, self._api_key)
-            return _json(status, answer)
+            encoding = request.headers.get("content-encoding", "").lower()
+            with self._room.share() as take:
+                body = await _body(request, limit, take)
+                return _json(*await run_in_threadpool(self._ingested, body, encoding, limit, take))
         except Refused as refused:
             return _refusal(refused)
         except ClientDisconnect:
@@ -187,9 +192,9 @@ class Collector:
         encoding = request.headers.get("content-encoding", "").lower()
         return Upload(query["device_id"], session_id, query["type"] == "interaction", encoding, key)
 
-    def _receive(self, upload: Upload, body: bytes) -> dict[str, Any]:
+    def _receive(self, upload: Upload, body: bytes, take: Callable[[int], object]) -> dict[str, Any]:
         """Store an upload; durable on return. Raises Refused, StorageError."""
-        data = decompress(body, upload.encoding)
+        data = decompress(body, upload.encoding, BODY_BYTES, take)
         if upload.interaction:
             items = parse_interactions(data)
             place = {"device_id": upload.device_id, "session_id": upload.session_id}
@@ -212,6 +217,12 @@ class Collector:
         if _place(kept) != _place(sealed.manifest):
             raise Refused(422, "the Idempotency-Key was used for another upload")
         return {"code": 200, "segment": sealed.manifest.id, "events": len(sealed.events)}
+
+    def _ingested(
+        self, body: bytes, encoding: str, limit: int, take: Callable[[int], object]
+    ) -> tuple[int, dict[str, Any]]:
+        """Status and answer for events; durable on return. Raises Refused, StorageError."""
+        return self._ingest.take(decompress(body, encoding, limit, take), self._api_key)
 
     def _accepts(self, given: str) -> bool:
         return not self._api_key or hmac.compare_digest(given.encode(), self._api_key.encode())
@@ -265,17 +276,49 @@ class Parts:
         return sum(len(event) for held in self._held.values() for part in held.values() for event in part)
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The body as sent. Raises Refused above `limit` bytes or when it comes too slowly, ClientDisconnect when it breaks
-    off."""
+class Room:
+    """How much bodies may take up together, in bytes. Any thread."""
+
+    def __init__(self, limit: int) -> None:
+        self._lock = threading.Lock()
+        self._limit = limit
+        self._taken = 0
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """A function that takes so many bytes more, or raises Refused. They are free again when the block ends."""
+        held = 0
+
+        def take(size: int) -> None:
+            nonlocal held
+            with self._lock:
+                if self._taken + size > self._limit:
+                    raise Refused(503, "too much is being sent at once, come again", ROOM_SECONDS)
+                self._taken += size
+                held += size
+
+        try:
+            yield take
+        finally:
+            with self._lock:
+                self._taken -= held
+
+
+async def _body(request: Request, limit: int, take: Callable[[int], object]) -> bytes:
+    """The body as sent; `take` is told how many bytes each stretch of it is.
+
+    Raises Refused above `limit` bytes or when it comes too slowly, ClientDisconnect when it breaks off, and what `take`
+    raises.
+    """
     data = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS) as patience:
             began = asyncio.get_running_loop().time()
             async for chunk in request.stream():
-                data += chunk
-                if len(data) > limit:
+                if len(data) + len(chunk) > limit:
                     raise Refused(413, f"more than {limit} bytes")
+                take(len(chunk))
+                data += chunk
                 patience.reschedule(began + BODY_SECONDS + sending_seconds(len(data)))
     except TimeoutError as error:
         waited = BODY_SECONDS + sending_seconds(len(data))
@@ -303,7 +346,9 @@ def _json(status: int, answer: dict[str, Any], headers: dict[str, str] | None = 
 
 def _refusal(refused: Refused) -> Response:
     # Whoever takes too long over a body is not waited for any longer.
-    headers = {"connection": "close"} if refused.status == 408 else None
+    headers = {"connection": "close"} if refused.status == 408 else {}
+    if refused.after_s:
+        headers["retry-after"] = str(refused.after_s)
     return _json(refused.status, {"code": refused.status, "error": refused.words}, headers)
 
 

@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ BODY_BYTES = 10_000_000
 EVENT_BYTES = 10_000_000
 # Packed events may grow once more; together to no more than this.
 UNPACKED_BYTES = 64_000_000
+PIECE_BYTES = 1 << 20
 PARTS = 1000
 
 _DATA_URI = re.compile(rb'"data:(image/(?:webp|jpeg|png));base64,([A-Za-z0-9+/]+={0,2})"')
@@ -32,12 +33,16 @@ _KEY = re.compile(r"([0-9a-f]{8,64})(?:;part=(\d{1,4});of=(\d{1,4}))?", re.ASCII
 
 
 class Refused(Exception):
-    """The upload cannot be taken; `status` is the HTTP status to answer, `words` why."""
+    """The upload cannot be taken; `status` is the HTTP status to answer, `words` why.
 
-    def __init__(self, status: int, words: str) -> None:
+    In `after_s` seconds it may be taken; 0 when it is not known.
+    """
+
+    def __init__(self, status: int, words: str, after_s: int = 0) -> None:
         super().__init__(status, words)
         self.status = status
         self.words = words
+        self.after_s = after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +63,20 @@ def parse_key(text: str) -> Key | None:
     return Key(match[1], part, parts) if 1 <= part <= parts <= PARTS else None
 
 
-def decompress(data: bytes, encoding: str) -> bytes:
-    """The body as text. Raises Refused: 413 above BODY_BYTES, 400 for damage, 415 for another encoding."""
+def decompress(data: bytes, encoding: str, limit: int, take: Callable[[int], object]) -> bytes:
+    """The body as text; `take` is told how many bytes each unpacked stretch of it is.
+
+    Raises Refused: 413 above `limit` bytes, 400 for damage, 415 for another encoding; and what `take` raises.
+    """
     if encoding in ("", "identity"):
         return data
     if encoding != "gzip":
         raise Refused(415, f"content encoding {encoding!r} is not taken")
-    return _inflate(data, 16 + zlib.MAX_WBITS, BODY_BYTES)
+    text = bytearray()
+    for piece in _inflated(data, 16 + zlib.MAX_WBITS, limit):
+        take(len(piece))
+        text += piece
+    return bytes(text)
 
 
 def parse(data: bytes) -> list[bytes]:
@@ -158,22 +170,28 @@ def _is_event(value: dict[str, Any]) -> bool:
 
 def _unpack(text: str, index: int) -> bytes:
     try:
-        return _inflate(text.encode("latin-1"), zlib.MAX_WBITS, EVENT_BYTES)
+        return b"".join(_inflated(text.encode("latin-1"), zlib.MAX_WBITS, EVENT_BYTES))
     except UnicodeEncodeError as error:
         raise Refused(400, f"event {index} is neither JSON nor packed") from error
 
 
-def _inflate(data: bytes, wbits: int, limit: int) -> bytes:
+def _inflated(data: bytes, wbits: int, limit: int) -> Iterator[bytes]:
+    """What is compressed in the data, in pieces. Raises Refused: 413 above `limit` bytes, 400 for damage."""
     stream = zlib.decompressobj(wbits)
-    try:
-        text = stream.decompress(data, limit + 1)
-    except zlib.error as error:
-        raise Refused(400, f"the compressed data is damaged: {error}") from error
-    if len(text) > limit:
-        raise Refused(413, f"more than {limit} bytes")
+    size = 0
+    full = True
+    while full and not stream.eof:
+        try:
+            piece = stream.decompress(data, PIECE_BYTES)
+        except zlib.error as error:
+            raise Refused(400, f"the compressed data is damaged: {error}") from error
+        size += len(piece)
+        if size > limit:
+            raise Refused(413, f"more than {limit} bytes")
+        yield piece
+        data, full = stream.unconsumed_tail, len(piece) == PIECE_BYTES
     if not stream.eof or stream.unused_data:
         raise Refused(400, "the compressed data does not end where it should")
-    return text
 
 
 def _json(data: bytes, what: str) -> object:

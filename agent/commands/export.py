@@ -191,10 +191,11 @@ def _write(
 def _files(found: list[Part], form: Format, out: Path) -> list[tuple[Part, Path]]:
     """Which file each session goes to. Raises ConfigError when one file is to hold several."""
     from agent.errors import ConfigError
+    from agent.export.part import names
 
     suffix = SUFFIXES[form]
     if _is_folder(out):
-        return [(part, out / f"{part.name}{suffix}") for part in found]
+        return [(part, out / f"{name}{suffix}") for part, name in zip(found, names(found), strict=True)]
     if len(found) > 1:
         ids = ", ".join(f"{part.session_id} of {part.device_id}" for part in found[:8])
         raise ConfigError(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import xxhash
 
 from agent.errors import ConfigError, RecordingError
 from agent.model import SegmentManifest
@@ -34,8 +37,14 @@ class Part:
 
     @property
     def name(self) -> str:
-        """A file name for it, without a suffix."""
+        """A file name for it, without a suffix. Another device id may make the same."""
         return f"{self.session_id}-{_UNSAFE.sub('_', self.device_id)}"[:MAX_NAME]
+
+    @property
+    def marked_name(self) -> str:
+        """The same with a mark that no other device id has."""
+        mark = xxhash.xxh3_64_hexdigest(self.device_id.encode("utf-8", "surrogatepass"))
+        return f"{self.name[: MAX_NAME - len(mark) - 1]}-{mark}"
 
     @property
     def ms(self) -> int:
@@ -87,6 +96,14 @@ def parts(
         raise ConfigError(f"{recording.shown} holds no such session.", f"It holds: {there}.")
     made = [_part(key, segments, begin, end) for key, segments in chosen.items()]
     return sorted(made, key=lambda part: part.segments[0].start_ms)
+
+
+def names(found: Sequence[Part]) -> list[str]:
+    """A file name for each, without a suffix: no two that are one to a file system which does not tell cases apart."""
+    alike = Counter(part.name.casefold() for part in found)
+    # A device id may look like the marked name of another one.
+    alike.update(part.marked_name.casefold() for part in found)
+    return [part.name if alike[part.name.casefold()] == 1 else part.marked_name for part in found]
 
 
 def check_filled(recording: Recording, path: Path) -> None:

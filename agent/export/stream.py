@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -28,7 +29,8 @@ class Stream:
     """Iterating gives the events with their true times, pictures as references; `load` gives a picture's bytes.
 
     Every segment brings its Meta and its full snapshot; one that begins while another still lasts begins after it. A
-    segment that cannot be read leaves a `gap` event in its place and a sentence in `problems`.
+    segment that cannot be read leaves a `gap` event in its place and a sentence in `problems`. Events that are none of
+    rrweb are left out, and a `gap` event of no length behind their segment says so.
     """
 
     def __init__(self, recording: Recording, part: Part) -> None:
@@ -48,11 +50,13 @@ class Stream:
         seen = Seen()
         for manifest in part.segments:
             try:
-                events, pictures = self._read(manifest)
+                events, pictures, strange = self._read(manifest)
             except RecordingError as error:
                 self.problems.append(error.message)
                 missing.append(_gap(manifest, part))
             else:
+                if strange:
+                    missing.append(_left_out(manifest, part, strange))
                 self._before, self._pictures = self._pictures, pictures
                 for event in self._cut(events, seen):
                     if end is not None:
@@ -82,16 +86,28 @@ class Stream:
         """A picture of a recent event: of the segment that is played, or of the one before."""
         return self._pictures.get(digest) or self._before.get(digest)
 
-    def _read(self, manifest: SegmentManifest) -> tuple[list[Event], dict[str, Picture]]:
+    def _read(self, manifest: SegmentManifest) -> tuple[list[Event], dict[str, Picture], list[str]]:
+        """The segment's events and pictures, and of each event that is none of rrweb what it lacks. Raises
+        RecordingError."""
         pictures = {digest: self._recording.picture(digest) for digest in manifest.pictures}
-        try:
-            events = [orjson.loads(line) for line in self._recording.events(manifest.id)]
-        except orjson.JSONDecodeError as error:
-            raise RecordingError(f"Segment {manifest.id}: an event is not JSON: {error}.") from error
-        for number, event in enumerate(events):
-            if wrong := misshapen(event):
-                raise RecordingError(f"Segment {manifest.id}: event {number} is no rrweb event ({wrong}).")
-        return events, pictures
+        events: list[Event] = []
+        strange: list[str] = []
+        for number, line in enumerate(self._recording.events(manifest.id)):
+            try:
+                event = _timed(orjson.loads(line))
+            except orjson.JSONDecodeError as error:
+                raise RecordingError(f"Segment {manifest.id}: event {number} is not JSON: {error}.") from error
+            wrong = misshapen(event)
+            if not wrong:
+                events.append(event)
+            elif isinstance(event, dict) and event.get("type") == 2:
+                # Its changes would be played on the document before.
+                raise RecordingError(f"Segment {manifest.id}: its document, event {number}, cannot be read ({wrong}).")
+            else:
+                strange.append(f"event {number}: {wrong}")
+        if not events:
+            raise RecordingError(f"Segment {manifest.id}: no event in it is one of rrweb.")
+        return events, pictures, strange
 
     def _cut(self, events: Iterable[Event], seen: Seen) -> Iterator[Event]:
         """The events of the wanted time; what the screen shows when it begins comes first, set to that time, and
@@ -167,6 +183,13 @@ def is_end(event: Event) -> bool:
     return bool(event["type"] == 5 and event["data"].get("tag") == "end")
 
 
+def _timed(event: Any) -> Any:
+    """The event, its time in whole ms: other writers give fractions of one."""
+    if isinstance(event, dict) and isinstance(at := event.get("timestamp"), float) and math.isfinite(at):
+        event["timestamp"] = math.floor(at)
+    return event
+
+
 def _gap(manifest: SegmentManifest, part: Part) -> Event:
     from_ms, to_ms = max(manifest.start_ms, part.from_ms), min(manifest.end_ms, part.to_ms)
     payload = {
@@ -178,3 +201,16 @@ def _gap(manifest: SegmentManifest, part: Part) -> Event:
         "ms": max(0, to_ms - from_ms),
     }
     return rrweb.custom(from_ms, "gap", payload)
+
+
+def _left_out(manifest: SegmentManifest, part: Part, strange: Sequence[str]) -> Event:
+    at_ms = max(manifest.start_ms, part.from_ms)
+    payload = {
+        "stage": "recording",
+        "reason": "events left out",
+        "detail": f"{len(strange)} of {manifest.id} that are none of rrweb, the first is {strange[0]}",
+        "from_ms": at_ms,
+        "to_ms": at_ms,
+        "ms": 0,
+    }
+    return rrweb.custom(at_ms, "gap", payload)

@@ -23,7 +23,7 @@ from agent.export.part import Part
 from agent.export.ring import draw, strength
 from agent.export.stream import LONG_MS, SHORT_MS, Stream
 from agent.replay.composite import GROUND, compose, on_top, picture_size
-from agent.replay.playback import Change, Playback, State
+from agent.replay.playback import OPENING_MS, Change, Playback, State
 from agent.replay.rrweb import Event
 from agent.replay.verdicts import reason
 
@@ -158,6 +158,8 @@ class _Cutter:
         self._removed_ms = 0
         self._last: Shot | None = None
         self._due_ms: int | None = None
+        # Until when what covers the document is still to come.
+        self._opened_ms = 0
         self._opens = False
         self._quiet_from: int | None = None
         self._gap: tuple[int, str] | None = None
@@ -176,11 +178,13 @@ class _Cutter:
             change = self._playback.feed(event)
             if (gap := _gap(event)) is not None:
                 self._gap, change = gap, Change.MASK
-            self._opens = self._opens or event["type"] == 2
+            if event["type"] == 2:
+                self._opens, self._opened_ms = True, at + OPENING_MS
             if change & _DRAWN and event["type"] != 4 and self._due_ms is None and self._playback.opened:
                 yield from self._still(at)
                 self._due_ms = start if self._last is None else max(at, self._last.wall_ms + STEP_MS)
             heard = at
+        self._opened_ms = 0
         yield from self._until(at + 1)
         yield from self._still(at)
         if self._last is not None and self._last.wall_ms < at:
@@ -196,6 +200,8 @@ class _Cutter:
             yield from self._due(at_ms)
 
     def _due(self, at_ms: int) -> Iterator[Shot]:
+        if at_ms <= self._opened_ms:
+            return
         if self._due_ms is not None and self._due_ms < at_ms:
             yield self._shot(self._due_ms)
         while self._last is not None and self._last.wall_ms + STEP_MS < at_ms and self._fading(self._last.wall_ms):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.replay.playback import Change, Playback, State, View
+from agent.replay.playback import OPENING_MS, Change, Playback, State, View
 from agent.replay.text import STARS
 from bridge.types import Bounds
 
@@ -59,21 +59,28 @@ class Audit:
             self._of, self._labels, self._rules, self._reason = replay, {}, set(), ""
         playback = Playback()
         shown: State | None = None
-        began = last = 0
+        opened_ms = began = last = 0
         for event in events:
             at = event.get("timestamp")
             if not isinstance(at, int):
                 continue
             began, last = began or at, max(last, at)
             change = playback.feed(event)
-            if change & SEEN:
-                if shown is not None:
-                    self._pass(shown, at - shown.at_ms)
-                shown = playback.state
-                self._see(segment, shown)
+            if not change & SEEN:
+                continue
+            covers = not change & (Change.VIEWS | Change.PICTURE) and at - opened_ms <= OPENING_MS
+            if shown is not None and not covers:
+                self._look(segment, shown, at)
+            opened_ms = at if event.get("type") == 2 else opened_ms
+            shown = playback.state
         if shown is not None:
-            self._pass(shown, last - shown.at_ms)
+            self._look(segment, shown, last)
         self.ms += max(0, last - began)
+
+    def _look(self, segment: str, state: State, until_ms: int) -> None:
+        """What is shown from then on, until something else is."""
+        self._see(segment, state)
+        self._pass(state, until_ms - state.at_ms)
 
     def _see(self, segment: str, state: State) -> None:
         labels: dict[int, str] = {}

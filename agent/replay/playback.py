@@ -16,9 +16,11 @@ from agent.replay.rrweb import PICTURE_ID, TOUCH, custom, meta
 
 LAYER_CLASS = "l"
 VIEW_CLASS = "v"
+# What covers a segment's first picture is told so long after its full snapshot.
+OPENING_MS = 1
 # rrweb's node types.
 _DOCUMENT, _DOCTYPE, _ELEMENT = 0, 1, 2
-_TOUCH_KINDS = {7: True, 9: False, 10: False}
+_TOUCH_KINDS = {7: "down", 9: "up", 10: "cancel"}
 
 
 class Change(IntFlag):
@@ -86,7 +88,7 @@ class Finger:
 class State:
     """What is shown from `at_ms` on. Width and height of the window in dp, `base` is the picture's `src` as written.
 
-    Layers and views are in drawing order. `mask` is the payload of the last `mask` event.
+    Layers and views are in drawing order. `mask` is the payload of the document's last `mask` event.
     """
 
     at_ms: int
@@ -112,20 +114,65 @@ class State:
 
 @dataclass(slots=True, eq=False)
 class _Node:
+    """Children are linked to each other: where one goes or comes, it does not matter how many there are."""
+
     id: int
     tag: str
     type: int
     attributes: dict[str, str] = field(default_factory=dict)
     text: str = ""
     parent: _Node | None = None
-    children: list[_Node] = field(default_factory=list)
+    first: _Node | None = None
+    last: _Node | None = None
+    previous: _Node | None = None
+    following: _Node | None = None
+
+    @property
+    def children(self) -> Iterator[_Node]:
+        child = self.first
+        while child is not None:
+            yield child
+            child = child.following
 
     def walk(self) -> Iterator[_Node]:
         stack = [self]
         while stack:
             node = stack.pop()
             yield node
-            stack.extend(reversed(node.children))
+            child = node.last
+            while child is not None:
+                stack.append(child)
+                child = child.previous
+
+    def put(self, node: _Node, following: _Node | None = None) -> None:
+        """Make a node that has no parent a child: before `following`, or the last one where that is no child of it."""
+        if following is not None and following.parent is not self:
+            following = None
+        node.parent, node.following = self, following
+        node.previous = self.last if following is None else following.previous
+        if node.previous is None:
+            self.first = node
+        else:
+            node.previous.following = node
+        if following is None:
+            self.last = node
+        else:
+            following.previous = node
+
+    def leave(self) -> None:
+        """Take the node, with all below it, from its parent, if it has one."""
+        parent, previous, following = self.parent, self.previous, self.following
+        if parent is None:
+            return
+        if previous is None:
+            parent.first = following
+        else:
+            previous.following = following
+        if following is None:
+            parent.last = previous
+        else:
+            following.previous = previous
+        self.parent = self.previous = self.following = None
 
 
 class Playback:
@@ -162,7 +209,7 @@ class Playback:
             return Change.MASK
         if kind == 6 and data.get("plugin") == TOUCH and isinstance(data.get("payload"), Mapping):
             finger = data["payload"]
-            return self._finger(finger, finger.get("kind") in ("down", "move"), drawn=False)
+            return self._finger(finger, finger.get("kind"), drawn=False)
         return Change.NONE
 
     def opening(self, at_ms: int) -> list[dict[str, Any]]:
@@ -236,24 +283,26 @@ class Playback:
 
     def _full(self, data: Mapping[str, Any]) -> Change:
         self._nodes, self._root, self._seen = {}, None, None
+        # What covers a document is told behind it; older recordings do not tell that nothing does.
+        uncovered, self._mask = Change.MASK if self._mask else Change.NONE, {}
         document = data.get("node")
         if isinstance(document, Mapping):
             self._root = self._build(document, deep=True)
-        return Change.PICTURE | Change.VIEWS
+        return Change.PICTURE | Change.VIEWS | uncovered
 
     def _incremental(self, data: Mapping[str, Any]) -> Change:
         source = data.get("source")
         if source == 0:
             return self._mutation(data)
         if source == 2:
-            down = _TOUCH_KINDS.get(_int(data.get("type")))
-            return Change.NONE if down is None else self._finger(data, down)
+            touched = _TOUCH_KINDS.get(_int(data.get("type")))
+            return Change.NONE if touched is None else self._finger(data, touched)
         if source == 4:
             return self._resize(data)
         change = Change.NONE
         if source == 6:
             for position in mappings(data.get("positions")):
-                change |= self._finger({"pointer": data.get("pointer", 0), **position}, True)
+                change |= self._finger({"pointer": data.get("pointer", 0), **position}, "move")
         return change
 
     def _mutation(self, data: Mapping[str, Any]) -> Change:
@@ -273,10 +322,7 @@ class Playback:
                 change |= _kind(there)
                 self._remove(there)
             node = self._build(described, deep=False)
-            after = self._nodes.get(_int(add.get("nextId")))
-            place = parent.children.index(after) if after in parent.children else len(parent.children)
-            parent.children.insert(place, node)
-            node.parent = parent
+            parent.put(node, self._nodes.get(_int(add.get("nextId"))))
             change |= _kind(node)
         for text in mappings(data.get("texts")):
             node = self._nodes.get(_int(text.get("id")))
@@ -291,10 +337,18 @@ class Playback:
                 change |= _kind(node)
         return change
 
-    def _finger(self, data: Mapping[str, Any], down: bool, drawn: bool = True) -> Change:
+    def _finger(self, data: Mapping[str, Any], kind: object, drawn: bool = True) -> Change:
         pointer, x, y = _int(data.get("pointer", 0)), data.get("x"), data.get("y")
         if not isinstance(x, int | float) or not isinstance(y, int | float):
             return Change.NONE
+        down = kind in ("down", "move")
+        known = self._fingers.get(pointer)
+        if not down and (known is None or not known.down):
+            # A segment opens with the end of a touch, that players let go of a finger which they still have.
+            return Change.NONE
+        if known is not None and kind == "cancel":
+            # Where a gesture that is broken off ends was told before.
+            x, y = known.x, known.y
         self._fingers[pointer] = Finger(pointer, float(x), float(y), down, self._at_ms, drawn)
         return Change.FINGERS
 
@@ -305,8 +359,7 @@ class Playback:
             described, node = stack.pop()
             for child in mappings(described.get("childNodes")):
                 below = self._node(child)
-                below.parent = node
-                node.children.append(below)
+                node.put(below)
                 stack.append((child, below))
         return built
 
@@ -319,8 +372,7 @@ class Playback:
         return node
 
     def _remove(self, node: _Node) -> None:
-        if node.parent is not None:
-            node.parent.children.remove(node)
+        node.leave()
         for gone in node.walk():
             self._nodes.pop(gone.id, None)
 

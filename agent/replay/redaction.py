@@ -23,7 +23,7 @@ from agent.replay.audit import rects_of, screen_of
 from agent.replay.canvas import COVER
 from agent.replay.composite import UNREADABLE
 from agent.replay.mask import Masker
-from agent.replay.playback import Box, Change, Playback, State, View, mappings, ms_of
+from agent.replay.playback import OPENING_MS, Box, Change, Playback, State, View, mappings, ms_of
 from agent.replay.recorder import MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS
 from agent.replay.rrweb import Event
 from agent.replay.secrets import secrets_in
@@ -41,7 +41,6 @@ MOVING = "moving"
 # A picture that stayed so long by itself, with its views, shows them where they are: the next one of a screen that
 # moves comes within a second at the lowest rate.
 STILL_MS = 1_200
-OPENING_MS = 1
 # How soon a piece of a long text follows the one before.
 PIECES_MS = 100
 _REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')

@@ -131,8 +131,8 @@ class SegmentWriter:
         self._put(opening, _pictures(shown.stack))
         if resting:
             self._put(rrweb.touch(start_ms, "cancel", 0, 0, 0))
-        if shown.covers:
-            self.append([mask_event(start_ms, shown)])
+        # That nothing is covered, too: a player goes on with what covered the segment before.
+        self.append([mask_event(start_ms, shown)])
 
     @property
     def shown(self) -> Shown:

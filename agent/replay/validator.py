@@ -17,7 +17,12 @@ from agent.replay.rrweb import CUSTOM_TAGS, LAYERS_ID
 MAX_EVENT_BYTES = 9_000_000
 MAX_BATCH_BYTES = 6_000_000
 MAX_LAYERS = 15
+# Sources whose data is a list of places: MouseMove, TouchMove, Drag.
+_MOVES = frozenset((1, 6, 12))
+_TOUCH_MOVE = 6
 _MOUSE_TYPES = frozenset((0, 1, 2, 3, 4, 5, 6, 7, 9, 10))
+# rrweb's node types.
+_DOCUMENT, _ELEMENT = 0, 2
 _DATA = "data:"
 _PICTURE = "picture:"
 
@@ -136,10 +141,13 @@ class _Check:
         self._snapshots += 1
         self._children = {}
         node = data.get("node")
-        if not isinstance(node, dict) or node.get("type") != 0:
+        if not isinstance(node, dict) or node.get("type") != _DOCUMENT:
             yield "document", ""
             return
-        yield from self._build(node)
+        roots = [child for child in _dicts(node.get("childNodes")) if child.get("type") == _ELEMENT]
+        if len(roots) != 1 or str(roots[0].get("tagName")).lower() != "html":
+            yield "document", "one html element is needed, and no other"
+        yield from self._build(node, deep=True)
         if len(self._children.get(LAYERS_ID, ())) > MAX_LAYERS:
             yield "layers", f"{len(self._children[LAYERS_ID])} are over the picture, at most {MAX_LAYERS} may be"
 
@@ -151,16 +159,27 @@ class _Check:
             if _id(data.get("type")) not in _MOUSE_TYPES:
                 yield "touch-type", str(data.get("type"))
             yield from self._touched(data.get("id"))
-        elif source == 6:
-            positions = _dicts(data.get("positions"))
-            if len(positions) != 1 or positions[0].get("timeOffset") != 0:
-                yield "touch-move", "one position at offset 0"
-            else:
-                yield from self._touched(positions[0].get("id"))
+        elif _is_int(source) and source in _MOVES:
+            yield from self._moved(source, data.get("positions"))
         elif source == 4:
             yield from _sized("resize", data)
         elif not _is_int(source) or not 0 <= source <= 16:
             yield "source", str(source)
+
+    def _moved(self, source: int, given: object) -> Iterator[tuple[str, str]]:
+        positions = _dicts(given)
+        if not positions:
+            yield "positions", "there are none"
+        for number, position in enumerate(positions):
+            if wrong := [name for name in ("x", "y", "timeOffset") if not _is_number(position.get(name))]:
+                yield "positions", f"{wrong[0]} of position {number} is no number"
+                break
+        if source != _TOUCH_MOVE:
+            return
+        if len(positions) != 1 or positions[0].get("timeOffset") != 0:
+            yield "touch-move", "one position at offset 0"
+        else:
+            yield from self._touched(positions[0].get("id"))
 
     def _touched(self, node_id: object) -> Iterator[tuple[str, str]]:
         if _id(node_id) not in self._children:
@@ -191,7 +210,7 @@ class _Check:
                 yield "add-children", "each descendant needs its own add"
             if parent == LAYERS_ID or _is_layer(node):
                 yield from _layer(node, parent)
-            yield from self._build(node)
+            yield from self._build(node, deep=False)
             if parent in self._children:
                 self._children[parent].add(_id(node.get("id")))
         for change in _dicts(data["attributes"]):
@@ -213,7 +232,8 @@ class _Check:
         while stack:
             stack.extend(self._children.pop(stack.pop(), ()))
 
-    def _build(self, root: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    def _build(self, root: Mapping[str, Any], deep: bool) -> Iterator[tuple[str, str]]:
+        """`deep` says that a player builds what is in the node as well."""
         stack = [root]
         while stack:
             node = stack.pop()
@@ -223,6 +243,8 @@ class _Check:
                 continue
             if node_id in self._children:
                 yield "id", f"{node_id} is there twice"
+            if deep and node.get("type") in (_DOCUMENT, _ELEMENT) and not isinstance(node.get("childNodes"), list):
+                yield "children", f"{node_id} has no list of them"
             children = _dicts(node.get("childNodes"))
             for child in children:
                 if node_id == LAYERS_ID or _is_layer(child):
@@ -288,6 +310,10 @@ def _sized(rule: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _id(value: object) -> int:

@@ -15,10 +15,11 @@ const BLOCKED = {
   unstable: "the screen was changing",
 };
 
-/** The notice of a mask event: what is covered from `t` on. */
+/** The notice of a mask event: what is covered from `t` on; `bare` when it is nothing. */
 export function maskNotice(t, payload) {
   const text = covered(payload);
-  return { t, end: t, kind: payload.blocked ? "blocked" : "mask", text, short: text };
+  const bare = !payload.blocked && !payload.count;
+  return { t, end: t, kind: payload.blocked ? "blocked" : "mask", text, short: text, bare };
 }
 
 /** The notice of a gap; its times are clock times, which `axis` puts on the time line. */
@@ -67,6 +68,8 @@ export function merged(notices, starts, duration) {
         last.end = untilNext(notice.t);
         continue;
       }
+      // Every segment tells what covers it; that nothing does is news only where something did.
+      if (!last && notice.bare) continue;
       if (last) last.end = Math.min(last.end, notice.t - 1);
       open.cover = notice;
       notice.end = untilNext(notice.t);

@@ -19,6 +19,7 @@ import httpx
 import pytest
 from fakes.collecting import Collecting, Host
 from fakes.segments import DEVICE, SESSION, custom, segment
+from fakes.wait import until
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -105,11 +106,11 @@ def serve(host: Host, tmp_path: Path) -> Iterator[Callable[..., httpx.Client]]:
         collector.close()
 
 
-def raw(port: int, length: int, query: str = "") -> socket.socket:
+def raw(port: int, length: int, query: str = "", path: str = wire.TRACK_PATH) -> socket.socket:
     """A connection that has announced an upload of `length` bytes and sent none of them."""
     client = socket.create_connection(("127.0.0.1", port), timeout=20)
     asked = query or "&".join(f"{name}={value}" for name, value in QUERY.items())
-    head = f"POST {wire.TRACK_PATH}?{asked} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer key\r\n"
+    head = f"POST {path}?{asked} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer key\r\n"
     client.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode())
     return client
 
@@ -541,6 +542,60 @@ def test_the_batch_endpoint_takes_more(client: httpx.Client) -> None:
     head = {"Content-Type": "application/json"}
     assert client.post("/2/httpapi", content=sent, headers=head).status_code == 413
     assert client.post("/batch", content=sent, headers=head).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [
+        ("/2/httpapi", 900_000, 200),
+        ("/2/httpapi", 9_000_000, 413),
+        ("/batch", 11_000_000, 200),
+        ("/batch", 21_000_000, 413),
+    ],
+)
+def test_a_compressed_body_has_the_limit_of_its_route(client: httpx.Client, path: str, size: int, status: int) -> None:
+    event = {"device_id": DEVICE, "event_type": "tap", "event_properties": {"text": "x" * size}}
+    sent = gzip.compress(json.dumps({"api_key": "key", "events": [event]}).encode(), 1)
+    head = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    assert client.post(path, content=sent, headers=head).status_code == status
+
+
+@pytest.mark.parametrize("path", [wire.TRACK_PATH, "/batch"])
+def test_bodies_together_take_a_bounded_room(
+    serve: Callable[..., httpx.Client], host: Host, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES", 1000)
+    client = serve()
+    sent = body(META)
+    with raw(host.server.port, 1000, path=path) as held:
+        held.sendall(b" " * 950)
+        assert host.app is not None
+        room = host.app.state.collector._room
+        until(lambda: room._taken == 950, "what was sent to be held")
+        answer = client.post(wire.TRACK_PATH, params=QUERY, content=sent, headers=HEAD)
+        assert answer.status_code == answer.json()["code"] == 503
+        assert answer.headers["retry-after"] == str(module.ROOM_SECONDS)
+        assert wire.retry_after(answer.headers, 0) == module.ROOM_SECONDS
+        held.sendall(b" " * 50)
+        assert held.recv(4096).startswith(b"HTTP/1.1 400")
+    assert room._taken == 0
+    assert client.post(wire.TRACK_PATH, params=QUERY, content=sent, headers=HEAD).status_code == 200
+
+
+def test_the_text_of_a_compressed_body_takes_room_too(
+    serve: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES", 5000)
+    client = serve()
+    head = {**HEAD, "Content-Encoding": "gzip"}
+    large, small = gzip.compress(body(META) + b" " * 5000), gzip.compress(body(META))
+    event = json.dumps({"api_key": "key", "events": [{"device_id": DEVICE, "event_type": "tap"}]}).encode()
+    for _ in range(3):
+        assert client.post(wire.TRACK_PATH, params=QUERY, content=large, headers=head).status_code == 503
+        assert client.post("/batch", content=gzip.compress(event + b" " * 5000), headers=head).status_code == 503
+    for _ in range(30):
+        assert client.post(wire.TRACK_PATH, params=QUERY, content=small, headers=head).status_code == 200
+        assert client.post("/batch", content=gzip.compress(event), headers=head).status_code == 200
 
 
 def test_scripted_answers_come_first(collector: Collecting, track) -> None:

@@ -15,7 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.collector import upload
-from agent.collector.upload import Key, Refused, decompress, parse, parse_interactions, parse_key, seal, write
+from agent.collector.upload import (
+    PIECE_BYTES,
+    Key,
+    Refused,
+    decompress,
+    parse,
+    parse_interactions,
+    parse_key,
+    seal,
+    write,
+)
 from agent.model import Counts
 from agent.outbox import wire
 
@@ -75,23 +85,45 @@ def test_the_key_of_our_own_client_is_read(part: int, parts: int) -> None:
     assert parse_key(sent) == Key("deadbeef01", min(part, parts) if parts > 1 else 1, parts)
 
 
-def test_bodies_are_unpacked_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "BODY_BYTES", 1000)
-    assert decompress(gzip.compress(b"x" * 1000), "gzip") == b"x" * 1000
-    assert decompress(b"text", "") == decompress(b"text", "identity") == b"text"
+def free(size: int) -> None:
+    """There is room for everything."""
+
+
+def test_bodies_are_unpacked_up_to_the_limit() -> None:
+    assert decompress(gzip.compress(b"x" * 1000), "gzip", 1000, free) == b"x" * 1000
+    assert decompress(b"text", "", 4, free) == decompress(b"text", "identity", 4, free) == b"text"
     with refused(413, "1000"):
-        decompress(gzip.compress(b"x" * 1001), "gzip")
+        decompress(gzip.compress(b"x" * 1001), "gzip", 1000, free)
     with refused(415, "'br'"):
-        decompress(b"text", "br")
+        decompress(b"text", "br", 4, free)
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES])
+@pytest.mark.parametrize("level", [0, 9])
+def test_room_is_asked_for_each_stretch_before_the_next_is_unpacked(size: int, level: int) -> None:
+    taken: list[int] = []
+    data = gzip.compress(bytes(size), level, mtime=0)
+    assert decompress(data, "gzip", size, taken.append) == bytes(size)
+    assert sum(taken) == size
+    assert max(taken) <= PIECE_BYTES
+
+    def full(size: int) -> None:
+        taken.append(size)
+        raise Refused(503, "full")
+
+    taken.clear()
+    with refused(503, "full"):
+        decompress(data, "gzip", size, full)
+    assert len(taken) == 1
 
 
 @given(st.binary(max_size=200), st.data())
 def test_damaged_gzip_is_refused(data: bytes, draw: st.DataObject) -> None:
     whole = gzip.compress(data, mtime=0)
     with refused(400, "the compressed data"):
-        decompress(whole[: draw.draw(st.integers(0, len(whole) - 1))], "gzip")
+        decompress(whole[: draw.draw(st.integers(0, len(whole) - 1))], "gzip", 200, free)
     with refused(400, "the compressed data"):
-        decompress(whole + draw.draw(st.binary(min_size=1, max_size=20)), "gzip")
+        decompress(whole + draw.draw(st.binary(min_size=1, max_size=20)), "gzip", 200, free)
 
 
 @given(st.lists(EVENTS, min_size=1, max_size=5), st.sampled_from([1, 2]))

@@ -75,6 +75,17 @@ def test_several_sessions_go_to_a_folder(shop: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "list.json").exists()
 
 
+def test_sessions_of_device_ids_alike_do_not_write_over_each_other(tmp_path: Path) -> None:
+    recording = Recording.create(tmp_path / "alike")
+    devices = ["a/b", "a_b", "a b", "else"]
+    for device in devices:
+        recording.write(segment(device_id=device))
+    export(recording.path, Format.RRWEB, tmp_path / "lists", force=True)
+    written = {file.name: orjson.loads(file.read_bytes()) for file in (tmp_path / "lists").iterdir()}
+    assert sorted(events[-1]["data"]["payload"]["device_id"] for events in written.values()) == sorted(devices)
+    assert written[f"{SESSION}-else.json"][-1]["data"]["payload"]["device_id"] == "else"
+
+
 def test_a_part_as_a_video(shop: Path, tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     export(shop, Format.MP4, tmp_path / "a.mp4", session=OTHER_SESSION, begin="2", end="0:05")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from fakes import patterned
 from fakes.patterned import DEVICE, LENGTH_MS, OTHER_SESSION, PAUSE_MS, SESSION
 
 from agent.errors import ConfigError
-from agent.export.part import moment, parts
+from agent.export.part import moment, names, parts
 from agent.store.recording import Recording
 
 START = SESSION + 1000
@@ -79,10 +80,37 @@ def test_what_is_no_time_is_named(text: str) -> None:
 
 
 def test_a_name_is_fit_for_a_file(recording: Recording) -> None:
-    from dataclasses import replace
-
     part = parts(recording)[0]
     assert part.name == f"{SESSION}-{DEVICE}"
     odd = replace(part, device_id="../a b/\u00e4\n" + "x" * 200).name
     assert "/" not in odd
     assert len(odd) <= 80
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [
+        ["a/b", "a_b", "a b"],
+        ["Phone", "phone"],
+        ["x" * 200 + "1", "x" * 200 + "2"],
+        ["half \ud83d", "half \ud83e"],
+    ],
+)
+def test_no_two_sessions_have_one_name(recording: Recording, devices: list[str]) -> None:
+    part, other = parts(recording)
+    found = [replace(part, device_id=device) for device in devices]
+    made = names([*found, other])
+    assert len({name.casefold() for name in made}) == len(made)
+    assert all("/" not in name and len(name) <= 80 for name in made)
+    # The others stay as they are, and so do these without each other.
+    assert made[-1] == other.name
+    assert names(found[:1]) == [found[0].name]
+    assert made[:-1] == names([*reversed(found)])[::-1]
+
+
+def test_a_device_id_that_looks_like_the_marked_name_of_another_is_marked(recording: Recording) -> None:
+    part = replace(parts(recording)[0], device_id="a/b")
+    like = replace(part, device_id=part.marked_name.removeprefix(f"{SESSION}-"))
+    assert like.name == part.marked_name
+    made = names([part, replace(part, device_id="a_b"), like])
+    assert len(set(made)) == 3

@@ -3,7 +3,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 from fakes import patterned
 from fakes.cards import BLUE, GREEN, RED, card, red
@@ -165,17 +167,69 @@ def test_pauses_up_to_the_limit_stay() -> None:
     assert list(shortened([])) == []
 
 
+def left_out(events: list[Event]) -> list[dict[str, Any]]:
+    told = [event["data"]["payload"] for event in events if event["type"] == 5 and event["data"]["tag"] == "gap"]
+    return [payload for payload in told if payload["reason"] == "events left out"]
+
+
 @pytest.mark.parametrize(
-    "event", [b"{}", b"[]", b"{", b'{"type":3,"timestamp":"x","data":{}}', b'{"type":5,"timestamp":1,"data":[]}']
+    ("event", "lacks"),
+    [
+        (b"{}", "type"),
+        (b"[]", "not an object"),
+        (b'{"type":9,"timestamp":1,"data":{}}', "type"),
+        (b'{"type":3,"timestamp":"x","data":{}}', "timestamp"),
+        (b'{"type":5,"timestamp":1,"data":[]}', "data"),
+    ],
 )
-def test_what_a_foreign_sender_stored_that_is_no_event_is_a_damaged_segment(recording: Recording, event: bytes) -> None:
+def test_what_a_foreign_sender_stored_that_is_no_event_is_left_out_and_named(
+    recording: Recording, event: bytes, lacks: str
+) -> None:
     foreign = patterned.segment(9, START + 800_000, [1])
-    recording.write(replace(foreign, events=(*foreign.events, event)))
+    recording.write(replace(foreign, events=(event, *foreign.events[:5], event, *foreign.events[5:], event)))
+    made = stream(recording)
+    events = list(made)
+    assert validate(events, batch=False) == []
+    assert made.problems == []
+    assert [payload["detail"] for payload in left_out(events)] == [
+        f"3 of {foreign.manifest.id} that are none of rrweb, the first is event 0: {lacks}"
+    ]
+    assert number(made, events, events[-1]["timestamp"]) == patterned.picture(1).digest
+    assert sum(event["type"] == 6 for event in events) == 400
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"{"],
+        [b"[]", b"{}"],
+        [b'{"type":4,"timestamp":1,"data":{}}', b"nonsense"],
+        [b'{"type":4,"timestamp":1,"data":{}}', b'{"type":2,"timestamp":2,"data":[]}'],
+    ],
+)
+def test_what_cannot_be_read_at_all_is_a_damaged_segment(recording: Recording, lines: list[bytes]) -> None:
+    foreign = patterned.segment(9, START + 800_000, [1])
+    recording.write(replace(foreign, events=tuple(lines)))
     made = stream(recording)
     events = list(made)
     assert validate(events, batch=False) == []
     assert len(made.problems) == 1
     assert foreign.manifest.id in made.problems[0]
+    assert left_out(events) == []
+
+
+def test_a_time_with_a_fraction_is_a_time(recording: Recording) -> None:
+    at = START + 800_000
+    foreign = patterned.segment(9, at, [1])
+    lines = tuple(
+        rrweb.dumps({**each, "timestamp": each["timestamp"] + 0.75}) for each in map(orjson.loads, foreign.events)
+    )
+    recording.write(replace(foreign, events=lines))
+    made = stream(recording)
+    events = list(made)
+    assert validate(events, batch=False) == []
+    assert (made.problems, left_out(events)) == ([], [])
+    assert [event["timestamp"] for event in events if event["type"] == 4][-1] == at
 
 
 @pytest.mark.parametrize("data", [{}, {"tag": None}, {"source": []}, {"source": 0}])

@@ -172,6 +172,24 @@ def test_what_covers_the_whole_picture_is_told() -> None:
     assert (with_words != without).any()
 
 
+def test_a_document_is_covered_by_what_is_told_of_it_from_its_first_picture_on() -> None:
+    def covered(at_ms: int, source: str, blocked: str) -> list[Event]:
+        full = rrweb.full_snapshot(at_ms + 1, source, 100, 200, [])
+        told = rrweb.custom(at_ms + 2, "mask", {"blocked": blocked})
+        return [rrweb.meta(at_ms, "x", 100, 200), full, told] if blocked else [rrweb.meta(at_ms, "x", 100, 200), full]
+
+    first, again = covered(0, "picture:a", "secure"), covered(500, "picture:b", "secure")
+    found = list(shots([*first, *again, *covered(900, "picture:c", ""), rrweb.custom(1200, "end", {})]))
+    assert [(shot.t_ms, shot.state.base, shot.state.blocked) for shot in found] == [
+        (0, "picture:a", "secure"), (501, "picture:b", "secure"), (901, "picture:c", ""), (1200, "picture:c", ""),
+    ]  # fmt: skip
+
+
+def test_the_end_of_a_touch_that_opens_a_segment_is_not_drawn() -> None:
+    resting = rrweb.touch(2, "cancel", 0, 0, 0)
+    assert [shot.state.fingers for shot in drawn(resting, rrweb.custom(300, "end", {}))] == [(), ()]
+
+
 def test_no_event_no_shot() -> None:
     assert list(shots([])) == []
     assert list(shots([rrweb.meta(0, "x", 100, 200)])) == []

@@ -75,6 +75,18 @@ def test_covers_have_their_share_of_time_and_of_the_screen_and_blocks_their_reas
     assert {reason: (span.count, span.ms) for reason, span in audit.blocked.items()} == {"unstable": (1, 500)}
 
 
+def test_what_goes_on_over_segments_began_once() -> None:
+    audit = Audit()
+    for n in range(3):
+        at = START + 1000 * n
+        audit.feed(f"s{n}", "a", [*opened(at), mask(at + 1, [[0, 0, 50, 200, "editable"]]), end(at + 1000)])
+    for n in range(3, 5):
+        at = START + 1000 * n
+        audit.feed(f"s{n}", "a", [*opened(at), mask(at + 1, [], "secure"), end(at + 1000)])
+    assert {rule: (span.count, span.ms) for rule, span in audit.covers.items()} == {"editable": (1, 2997)}
+    assert {why: (span.count, span.ms) for why, span in audit.blocked.items()} == {"secure": (1, 1998)}
+
+
 def test_events_of_another_make_are_passed_over() -> None:
     state = state_at(
         [

@@ -161,7 +161,9 @@ def test_one_session_is_one_segment_with_all_in_its_place() -> None:
     assert logs(segment) == ["I/ReactNativeJS: hello"]
 
 
-@pytest.mark.parametrize(("user", "kept"), [("user-4711", "user-4711"), ("anna@example.com", None), (7, "7"), (True, None)])
+@pytest.mark.parametrize(
+    ("user", "kept"), [("user-4711", "user-4711"), ("anna@example.com", None), (7, "7"), (True, None)]
+)
 def test_whose_event_it_is_stays_unless_it_is_private(user: object, kept: str | None) -> None:
     (segment,) = run(
         [picture(2, 10), event(3, ONE, event={"type": "track", "event": "Opened", "userId": user})], until=5

@@ -57,7 +57,7 @@ def test_a_segment_opens_with_what_is_shown_and_ends_with_its_facts() -> None:
     cost = Cost(cpu_ms=700, lost=2)
     sealed = to.seal("stop", EPOCH + 5000, (Loss("logs", "x", 2),), cost)
     assert validate(sealed.events, sealed.pictures) == []
-    meta, full, end = map(orjson.loads, sealed.events)
+    meta, full, _, end = map(orjson.loads, sealed.events)
     assert (meta["type"], meta["timestamp"], meta["data"]["width"], meta["data"]["height"]) == (4, EPOCH, 411, 914)
     assert (full["type"], full["timestamp"]) == (2, EPOCH + 1)
     assert f"picture:{first.stack.base.digest}".encode() in sealed.events[1]
@@ -87,7 +87,7 @@ def test_a_segment_opens_with_what_is_shown_and_ends_with_its_facts() -> None:
 def test_a_new_picture_and_new_views_are_one_event() -> None:
     to = writer(shown(0, 10, "Pay"))
     assert show(to, shown(1, 20, "Paid")) == 1
-    change = events_of(to)[2]["data"]
+    change = events_of(to)[3]["data"]
     assert [a["id"] for a in change["attributes"]] == [10, 100]
     assert change["attributes"][1]["attributes"] == {"aria-label": "Paid"}
 
@@ -134,7 +134,7 @@ def test_events_are_sorted_and_none_comes_before_the_opening() -> None:
         [rrweb.log(EPOCH + 50, "info", "b"), rrweb.log(EPOCH - 99, "info", "a"), rrweb.log(EPOCH + 40, "info", "c")]
     )
     stamps = [e["timestamp"] - EPOCH for e in events_of(to)]
-    assert stamps == [0, 1, 2, 40, 50, 30_000]
+    assert stamps == [0, 1, 2, 2, 40, 50, 30_000]
 
 
 def test_the_end_is_never_before_the_last_event() -> None:
@@ -251,5 +251,11 @@ def test_the_manifest_names_every_source_that_gave_pictures() -> None:
 @pytest.mark.parametrize("resting", [True, False])
 def test_a_snapshot_under_no_finger_says_so(resting: bool) -> None:
     to = SegmentWriter(ORIGIN, 0, EPOCH, "x", shown(0, 1), NodeIds(), resting=resting)
-    _, _, *rest = events_of(to)
-    assert [event["data"] for event in rest[:-1]] == [rrweb.touch(0, "cancel", 0, 0, 0)["data"]] * resting
+    _, _, *rest, _, _ = events_of(to)
+    assert [event["data"] for event in rest] == [rrweb.touch(0, "cancel", 0, 0, 0)["data"]] * resting
+
+
+def test_a_snapshot_under_no_cover_says_so() -> None:
+    nothing = {"count": 0, "kinds": {}, "rules": {}, "blocked": "", "rects": [], "screen": [1080, 2400]}
+    told, _ = (event["data"]["payload"] for event in events_of(writer(shown(0, 10))) if event["type"] == 5)
+    assert told == nothing

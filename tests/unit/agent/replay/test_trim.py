@@ -9,13 +9,14 @@ import numpy as np
 import orjson
 from fakes import leaks
 from fakes.leaks import Handset
-from fakes.segments import segment
+from fakes.segments import SESSION, segment
 from fakes.shown import state_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agent.model import Counts, Looked, SealedSegment, Snapshot
+from agent.replay import rrweb
 from agent.replay.composite import compose
 from agent.replay.playback import State
 from agent.replay.trim import trim
@@ -136,3 +137,13 @@ def test_what_is_left_is_counted_and_the_rest_s_pictures_stay_behind() -> None:
     assert rest.manifest.reason == m.reason
     assert rest.manifest.counts.logs == 1
     assert rest.manifest.counts.gaps == 1
+
+
+def test_the_end_of_a_touch_at_an_opening_is_not_counted() -> None:
+    opened = SESSION + 1000
+    whole = segment(extra=[rrweb.touch(opened + 2, "cancel", 0, 0, 0)])
+    assert whole.manifest.start_ms == opened
+    cut = trim(whole, opened, opened + 1390)
+    assert cut is not None
+    assert sum(event["type"] == 3 and event["data"]["source"] == 2 for event in parsed(cut)) == 3
+    assert cut.manifest.counts.touches == 2

@@ -54,6 +54,11 @@ def attribute(name: str, value: object) -> list[dict[str, Any]]:
     return change(5, lambda e: e["data"]["attributes"][0]["attributes"].update({name: value}))
 
 
+def body(event: dict[str, Any]) -> Any:
+    """The body of a full snapshot."""
+    return event["data"]["node"]["childNodes"][1]["childNodes"][1]
+
+
 def change(index: int, edit: Callable[[dict[str, Any]], object]) -> list[dict[str, Any]]:
     events = copy.deepcopy(good())
     edit(events[index])
@@ -78,6 +83,12 @@ def change(index: int, edit: Callable[[dict[str, Any]], object]) -> list[dict[st
         (change(0, lambda e: e["data"].update(width=0)), "meta-size"),
         (change(0, lambda e: e["data"].pop("href")), "meta-href"),
         (change(1, lambda e: e["data"].pop("node")), "document"),
+        (change(1, lambda e: e["data"]["node"]["childNodes"].pop()), "document"),
+        (change(1, lambda e: e["data"]["node"]["childNodes"][1].update(tagName="div")), "document"),
+        (change(1, lambda e: e["data"]["node"]["childNodes"].append(rrweb.element(300, "html", {}))), "document"),
+        (change(1, lambda e: e["data"]["node"].pop("childNodes")), "children"),
+        (change(1, lambda e: body(e)["childNodes"][0].pop("childNodes")), "children"),
+        (change(1, lambda e: body(e)["childNodes"][0].update(childNodes=None)), "children"),
         (change(1, lambda e: e["data"]["node"]["childNodes"][0].update(id=0)), "id"),
         (change(1, lambda e: e["data"]["node"]["childNodes"][0].update(id=7)), "id"),
         (change(2, lambda e: e["data"].update(id=0)), "touch-id"),
@@ -117,6 +128,37 @@ def test_stored_pictures_are_looked_up() -> None:
     assert validate(events, {}) == [Problem(5, "picture", f"{PICTURE.digest} is missing")]
     lying = {PICTURE.digest: replace(PICTURE, media_type="image/png")}
     assert validate(events, lying) == [Problem(5, "picture-type", "image/png")]
+
+
+POSITION = {"x": 1, "y": 2.5, "id": 7, "timeOffset": -20}
+
+
+@pytest.mark.parametrize("source", [1, 6, 12])
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        ({}, "there are none"),
+        ({"positions": []}, "there are none"),
+        ({"positions": {"0": POSITION}}, "there are none"),
+        ({"positions": [{**POSITION, "x": "1"}]}, "x of position 0 is no number"),
+        ({"positions": [POSITION, {"y": True, "timeOffset": 0}]}, "x of position 1 is no number"),
+        ({"positions": [{**POSITION, "timeOffset": None}, {}]}, "timeOffset of position 0 is no number"),
+        ({"positions": [POSITION, None]}, "x of position 1 is no number"),
+    ],
+)
+def test_a_move_without_places_is_named(source: int, data: dict[str, Any], detail: str) -> None:
+    events = change(3, lambda event: event.update(data={"source": source, **data}))
+    found = [problem for problem in validate(events) if problem.rule != "touch-move"]
+    assert found == [Problem(3, "positions", detail)]
+
+
+@pytest.mark.parametrize("source", [1, 12])
+def test_what_a_mouse_moves_over_is_good(source: int) -> None:
+    assert validate(change(3, lambda e: e.update(data={"source": source, "positions": [POSITION, POSITION]}))) == []
+
+
+def test_what_is_added_alone_needs_no_children() -> None:
+    assert validate(change(5, lambda e: e["data"]["adds"][0]["node"].pop("childNodes"))) == []
 
 
 def test_an_open_list_needs_no_end() -> None:
@@ -177,8 +219,7 @@ def test_a_layer_has_a_place_and_its_own_container() -> None:
 def test_layers_may_stand_in_the_snapshot() -> None:
     for count, broken in ((15, set()), (16, {"layers"})):
         events = good()
-        body = events[1]["data"]["node"]["childNodes"][1]["childNodes"][1]
-        holder = next(node for node in body["childNodes"] if node["id"] == 11)
+        holder = next(node for node in body(events[1])["childNodes"] if node["id"] == 11)
         attributes = {"class": "l", "src": DATA_URI, "style": PLACED}
         holder["childNodes"] = [rrweb.element(200 + n, "img", attributes) for n in range(count)]
         assert rules(events) == broken

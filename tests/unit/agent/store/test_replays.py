@@ -46,7 +46,12 @@ def test_replays_and_their_users(tmp_path: Path) -> None:
     assert list(found) == [(DEVICE, SESSION), (DEVICE, SESSION + 1)]
     assert [manifest.seq for manifest in found[DEVICE, SESSION].segments] == [0, 1]
     assert found[DEVICE, SESSION].users == {"anna", "12345"}
-    assert [event["kind"] for event in tracked(recording, segment(1).manifest.id)] == ["track", "track", "identify", "track"]
+    assert [event["kind"] for event in tracked(recording, segment(1).manifest.id)] == [
+        "track",
+        "track",
+        "identify",
+        "track",
+    ]
 
 
 def test_what_a_spool_delivers_meanwhile_is_not_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,6 +222,17 @@ def test_a_cover_ends_with_its_document(run: Run) -> None:
     assert told == [[0, 19_999, "blocked"], [31_000, 34_999, "blocked"], [35_000, 60_000, "mask"]]
 
 
+def test_that_nothing_is_covered_is_told_where_something_was(run: Run) -> None:
+    told = run(
+        """import { maskNotice, merged } from "./notices.js";
+        const [none, field] = [{ count: 0 }, { count: 1, rules: { password: 1 } }];
+        const starts = [0, 10_000, 20_000].map((t) => ({ t }));
+        const all = [[0, none], [10_000, none], [15_000, field], [20_000, none]].map(([t, p]) => maskNotice(t, p));
+        tell(merged(all, starts, 30_000).map(({ t, end, text }) => [t, end, text]));"""
+    )
+    assert told == [[15_000, 19_999, "1 area covered: password"], [20_000, 30_000, "Nothing covered from here"]]
+
+
 # Three segments in one list of events: the first opens covered, the second tells nothing, the third opens covered.
 SEGMENTS = """import "./document.js";
 import { Axis } from "./axis.js";
