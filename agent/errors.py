@@ -33,6 +33,7 @@ from bridge.errors import (
     DeviceUnauthorized,
     ScreenBlocked,
     ServerPortTaken,
+    TooManyFiles,
 )
 
 
@@ -143,6 +144,7 @@ _STEPS: dict[type[BaseException], str] = {
     CommandFailed: "Try the command with `adb shell`; the phone may miss it or forbid it.",
     AdbMissing: "Install the Android platform tools, or set ADBUTILS_ADB_PATH to an adb program.",
     ServerPortTaken: "Set ANDROID_ADB_SERVER_PORT to the port on which your adb server listens.",
+    TooManyFiles: "Record fewer phones with one program, or raise the limit, then start again.",
     AdbServerError: "Start it with `adb start-server`, or check ANDROID_ADB_SERVER_PORT.",
 }
 

@@ -60,7 +60,9 @@ class AdbShell:
         return result
 
     def stream(self, service: str, deadline: Deadline) -> Stream:
-        """Open a service and keep its stream; the device's process ends when the stream is closed."""
+        """Open a service and keep its stream. The device's process ends when that is closed, also when we are killed:
+        adbd gives `exec:` and `shell:` a terminal of their own, and closes it within a second, which is SIGHUP to all
+        that runs there (AOSP shell_service.cpp StartSubprocess, since Android 7; sockets.cpp deferred_close)."""
         return self.socket.service(self.serial, service, deadline)
 
     def info(self, deadline: Deadline) -> DeviceInfo:

@@ -13,6 +13,7 @@ BridgeError                 anything a device or its adb server did not do
 │   ├── StreamRestarting    a picture stream has none to tell yet: it begins anew, or is late
 │   ├── HierarchyEmpty      the dump has no node
 │   └── HierarchyMalformed  the dump is not a view hierarchy
+├── TooManyFiles            this process, or this host, may open no more files and connections
 └── AdbServerError          the host's adb server: absent, wrong version, protocol fault
     ├── AdbMissing          there is no adb program on this host
     └── ServerPortTaken     another program listens where an adb server should
@@ -89,6 +90,10 @@ class HierarchyEmpty(CaptureFailed):
 
 class HierarchyMalformed(CaptureFailed):
     """The dump is not a view hierarchy, or passes the size or depth limit."""
+
+
+class TooManyFiles(BridgeError):
+    """This process, or this host, has as many files and connections open as it may."""
 
 
 class AdbServerError(BridgeError):

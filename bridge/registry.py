@@ -28,12 +28,13 @@ from bridge.errors import (
     DeviceUnauthorized,
     ServerPortTaken,
     ServiceRefused,
+    TooManyFiles,
 )
 from bridge.picture import Display
 from bridge.ports import Notebook, ScreenSource
 from bridge.scrcpy import Scrcpy
 from bridge.screenrecord import Screenrecord
-from bridge.smartsocket import AdbServer, SmartSocket, Stream
+from bridge.smartsocket import AdbServer, SmartSocket, Stream, too_many_files
 from bridge.traces import Unnoted, undo
 from bridge.types import Condition, DeviceInfo, DisplayInfo
 from bridge.uia import UiaHierarchy, UiaScreen, UiaServer
@@ -142,7 +143,8 @@ class Registry:
         self._closed = False
 
     def list(self, deadline: Deadline) -> tuple[Listed, ...]:
-        """Every device that the server knows. Raises AdbServerError, AdbMissing, ServerPortTaken, BridgeTimeout."""
+        """Every device that the server knows. Raises AdbServerError, AdbMissing, ServerPortTaken, TooManyFiles,
+        BridgeTimeout."""
         self._ready(deadline)
         with self._spoken():
             return listing(self._socket.query("host:devices-l", deadline))
@@ -330,8 +332,9 @@ class Registry:
         seconds = RECONNECT_SECONDS if self._reconnects < RECONNECTS else RARELY_SECONDS
         self._reconnect_ns = now_ns + int(seconds * 1e9)
         deadline = Deadline(CONNECT_SECONDS)
-        # The server goes on trying after we stopped waiting; the answer is the device's appearance.
-        with contextlib.ExitStack() as asked, contextlib.suppress(BridgeTimeout):
+        # The server goes on trying after we stopped waiting; the answer is the device's appearance. That this cannot be
+        # asked for just now makes none of the others go away.
+        with contextlib.ExitStack() as asked, contextlib.suppress(BridgeTimeout, TooManyFiles):
             streams = [asked.enter_context(self._socket.request(f"host:connect:{each}", deadline)) for each in away]
             for stream in streams:
                 self._socket.read_block(stream, deadline)
@@ -443,7 +446,7 @@ def _home() -> Path | None:
 
 
 def start_server(server: AdbServer, deadline: Deadline) -> None:
-    """Start an adb server on this host. Raises AdbMissing, AdbServerError, BridgeTimeout."""
+    """Start an adb server on this host. Raises AdbMissing, AdbServerError, TooManyFiles, BridgeTimeout."""
     import adbutils
 
     op = "start the adb server"
@@ -464,6 +467,8 @@ def start_server(server: AdbServer, deadline: Deadline) -> None:
         )
     except (adbutils.AdbError, FileNotFoundError, PermissionError) as error:
         raise AdbMissing("", op, str(error)) from error
+    except OSError as error:
+        raise too_many_files("", op, error) or AdbServerError("", op, error.strerror or str(error)) from error
     except subprocess.TimeoutExpired as error:
         raise BridgeTimeout("", op, "it did not come up in time") from error
     except subprocess.CalledProcessError as error:

@@ -152,7 +152,7 @@ class Screenrecord:
             f"screenrecord --output-format=h264 --size {video.width}x{video.height} "
             f"--bit-rate {self._settings.bit_rate} --time-limit {max(1, round(self._settings.limit_seconds))} -"
         )
-        # It has no terminal: when we are killed it notices with the next picture that nobody reads it.
+        # It ends with its stream. When the adb server dies with us, a phone on USB hears of it from the next one only.
         self._notebook.made(self._shell.serial, Trace("process", command))
         stream = self._shell.stream(f"exec:{command}", Deadline(OPEN_SECONDS))
         now_ns = time.monotonic_ns()

@@ -8,6 +8,7 @@ service. Every call takes a Deadline for its whole length, not per read.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import re
 import socket
@@ -26,6 +27,7 @@ from bridge.errors import (
     DeviceUnauthorized,
     ServerPortTaken,
     ServiceRefused,
+    TooManyFiles,
 )
 
 STDOUT, STDERR, EXIT = 1, 2, 3
@@ -221,8 +223,8 @@ class Stream:
 class SmartSocket:
     """Requests to one adb server, each on a connection of its own. Any number of threads may share it.
 
-    Raises AdbServerError (nothing listens, protocol fault), ServerPortTaken, BridgeTimeout, and for a device
-    DeviceGone, DeviceUnauthorized, ServiceRefused.
+    Raises AdbServerError (nothing listens, protocol fault), ServerPortTaken, TooManyFiles, BridgeTimeout, and for a
+    device DeviceGone, DeviceUnauthorized, ServiceRefused.
     """
 
     def __init__(self, server: AdbServer) -> None:
@@ -341,7 +343,7 @@ class SmartSocket:
         except TimeoutError as error:
             raise BridgeTimeout(serial, where, f"nothing answers at {self.server}") from error
         except OSError as error:
-            raise AdbServerError(
+            raise too_many_files(serial, where, error) or AdbServerError(
                 serial, where, f"nothing listens at {self.server}; start it with `adb start-server`"
             ) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -384,6 +386,15 @@ class SmartSocket:
             "talk to the adb server",
             f"what listens at {self.server} answers {status!r} and is no adb server",
         )
+
+
+def too_many_files(serial: str, op: str, error: OSError) -> TooManyFiles | None:
+    """The typed error of a call that found no file descriptor left, with what to do; None when it failed otherwise."""
+    if error.errno == errno.EMFILE:
+        return TooManyFiles(serial, op, "this process may open no more files: raise its limit (`ulimit -n 4096`)")
+    if error.errno == errno.ENFILE:
+        return TooManyFiles(serial, op, "this host may open no more files: stop programs, or raise its limit")
+    return None
 
 
 def _keep_alive(sock: socket.socket) -> None:

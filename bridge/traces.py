@@ -8,7 +8,7 @@ import socket
 
 from bridge.deadline import Deadline
 from bridge.ports import Notebook
-from bridge.smartsocket import SmartSocket
+from bridge.smartsocket import SmartSocket, too_many_files
 from bridge.types import Trace
 
 PROBE_SECONDS = 0.5
@@ -61,6 +61,6 @@ def lives(local: str) -> bool:
         return True
     try:
         socket.create_connection(("127.0.0.1", int(port)), PROBE_SECONDS).close()
-    except OSError:
-        return False
+    except OSError as error:
+        return too_many_files("", "", error) is not None
     return True

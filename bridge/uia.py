@@ -38,7 +38,7 @@ from bridge.errors import (
 )
 from bridge.picture import Display
 from bridge.ports import Notebook
-from bridge.smartsocket import Stream
+from bridge.smartsocket import Stream, too_many_files
 from bridge.types import Frame, Hierarchy, Trace
 
 PORT = 9008
@@ -197,13 +197,19 @@ class UiaServer:
             raise
 
     def _provide(self, deadline: Deadline) -> None:
-        """Put the jar on the phone if it is not there. Raises CaptureFailed when there is no room for it."""
-        jar = _jar()
-        digest = hashlib.md5(jar.read_bytes(), usedforsecurity=False).hexdigest()
-        if digest in self._shell.text(f"md5sum {JAR}", deadline):
-            return
+        """Put the jar on the phone if it is not there. Raises CaptureFailed when it cannot be read, or there is no room
+        for it."""
+        try:
+            jar = _jar()
+            digest = hashlib.md5(jar.read_bytes(), usedforsecurity=False).hexdigest()
+        except OSError as error:
+            why = f"its jar cannot be read: {error.strerror}"
+            raise too_many_files(self._serial, START, error) or CaptureFailed(self._serial, START, why) from error
+        # Also one that is there: nobody but us puts a file of that name (the library's is `u2.jar`), so a run of ours
+        # that could not take it away has left it.
         self._notebook.made(self._serial, Trace("file", JAR))
-        self._shell.push(jar, JAR, Deadline(min(PUSH_SECONDS, deadline.remaining())))
+        if digest not in self._shell.text(f"md5sum {JAR}", deadline):
+            self._shell.push(jar, JAR, Deadline(min(PUSH_SECONDS, deadline.remaining())))
 
     def _run(self, deadline: Deadline) -> None:
         """Start the process and wait until it answers."""

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,8 @@ READY_STEP = 0.05
 # What the phone told last comes so late: pictures wait for a dump, events for their other parts.
 TAIL_SECONDS = 1.5
 STOP_SECONDS = 10.0
+# Who was ended by force has ended by then.
+ENDED_SECONDS = 2.0
 
 
 class Beside:
@@ -93,9 +95,9 @@ class Beside:
     async def run(self) -> int:
         """Record, and run the command meanwhile; its exit code, 128 + n when signal n ended it.
 
-        The first signal is passed on to the command, a second one ends it by force; a hang-up is never the second.
-        Raises KeyboardInterrupt then, and
-        when the command was not started yet; NoCommand; AgentError when nothing can be recorded from the start.
+        The first signal is passed on to the command, a second one ends it by force, or is the end without it when it is
+        another user's; a hang-up is never the second. Raises KeyboardInterrupt then, and when the command was not
+        started yet; NoCommand; AgentError when nothing can be recorded from the start.
         """
         assert self._rig is not None
         rig, loop, stop = self._rig, asyncio.get_running_loop(), asyncio.Event()
@@ -110,20 +112,22 @@ class Beside:
             self.begin_ms = self.end_ms = rig.clock.now().wall_ms
             self._process = process = Process(self._command, self._environment, self._quiet)
             recording.add_done_callback(self._tell_failure)
-            codes: list[int] = []
-            lane = start_lane("command", lambda: codes.append(process.wait()))
+            ended = _end_of(process)
             try:
-                ends: set[asyncio.Future[Any]] = {lane, halted}
+                ends: set[asyncio.Future[Any]] = {ended, halted}
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 # Ends what the command left, and the command itself if it is to end at once.
                 at_once = self._halt.is_set()
                 left: list[bool] = []
                 await start_lane("ending", lambda: left.append(process.end(at_once)))
-                await lane
+                await asyncio.wait({ended}, timeout=ENDED_SECONDS)
             self._ended, self.end_ms = True, rig.clock.now().wall_ms
-            code, self.killed_by = codes[0], process.killed_by
-            if left[0] and not at_once:
+            if ended.done():
+                code, self.killed_by = ended.result(), process.killed_by
+            if process.lives:
+                say(f"What could not be ended of the command runs on, as another user's (process group {process.pid}).")
+            elif left[0] and not at_once:
                 say("The command left processes behind; they were ended.")
             if not self._asked:
                 await asyncio.wait({recording, halted}, timeout=TAIL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -169,9 +173,12 @@ class Beside:
         if self._process is None:
             return
         if len(self._asked) == 1:
-            what = "The recording is being closed" if self._ended else "Passed on to the command"
-            say(f"{what}; once more ends everything at once.")
-            self._process.tell(number)
+            if self._ended:
+                say("The recording is being closed; once more ends everything at once.")
+            elif self._process.tell(number):
+                say("Passed on to the command; once more ends everything at once.")
+            else:
+                say("The command is another user's and cannot be told; once more ends the recording, not the command.")
         elif self._halt is not None:
             self._halt.set()
 
@@ -196,6 +203,21 @@ class Beside:
             name = f"{attempt.case.title}: {what}"
             self._rig.mark(Marker(stamp, name, attempt.message, told.source, {"attempt": attempt.number}), serials)
         return attempt
+
+
+def _end_of(process: Process) -> asyncio.Future[int]:
+    """The command's exit code, when it has ended. What we may not end keeps no thread of ours from ending."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[int] = loop.create_future()
+
+    def wait() -> None:
+        code = process.wait()
+        # Nobody waits for it any more.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(ended.set_result, code)
+
+    threading.Thread(target=wait, name="command", daemon=True).start()
+    return ended
 
 
 def _past_proxies(environment: Mapping[str, str]) -> dict[str, str]:

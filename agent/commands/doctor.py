@@ -9,6 +9,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,8 +20,8 @@ from agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from agent.model import Finding, ParseFailure, SegmentEvent
-    from agent.settings import Capture, Loaded, Log, Metrics, Upload
-    from bridge.ports import Device
+    from agent.settings import Capture, Loaded, Log, Metrics, Settings, Upload
+    from bridge.ports import Device, Notebook
     from bridge.registry import Listed, Registry
     from bridge.types import Gap, LogEntry, Stamp
 
@@ -117,8 +118,6 @@ def _checks(
     heard: list[Finding],
 ) -> Iterator[Check]:
     from bridge.clock import HostClock
-    from bridge.registry import Registry
-    from bridge.smartsocket import AdbServer
 
     settings = loaded.settings
     yield _packages()
@@ -130,12 +129,7 @@ def _checks(
     yield _video(settings.capture)
     for spec in sinks:
         yield _sink(spec, settings.upload)
-    server = AdbServer(settings.adb.host, settings.adb.port)
-    registry = Registry(server, HostClock(), start=True, display=settings.capture.display)
-    try:
-        yield from _device(registry, serial, app, listen, settings.upload.api_key.get_secret_value(), heard)
-    finally:
-        registry.close()
+    yield from _device(settings, serial, app, listen, heard)
 
 
 def _packages() -> Check:
@@ -299,28 +293,71 @@ def _sink(spec: str, upload: Upload) -> Check:
 
 
 def _device(
-    registry: Registry, serial: str | None, app: str | None, listen: float, api_key: str, heard: list[Finding]
+    settings: Settings, serial: str | None, app: str | None, listen: float, heard: list[Finding]
 ) -> Iterator[Check]:
+    """The adb server, and the device, which is left as it was found."""
     from agent.commands.rig import choose
     from agent.errors import NoDevice, next_step
+    from bridge.clock import HostClock
+    from bridge.deadline import Deadline
+    from bridge.errors import BridgeError
+    from bridge.registry import Registry
+    from bridge.smartsocket import AdbServer
+
+    server, clock = AdbServer(settings.adb.host, settings.adb.port), HostClock()
+    with ExitStack() as stack:
+        seen = Registry(server, clock, start=True)
+        stack.callback(seen.close)
+        try:
+            listed: tuple[Listed, ...] = seen.list(Deadline(10))
+        except BridgeError as error:
+            yield Check("adb server", False, str(error), next_step(error))
+            return
+        yield Check("adb server", True, f"answers, {len(listed)} devices")
+        try:
+            (chosen,) = choose(seen, (serial,) if serial else ())
+            # Not before there is a device: who only looks makes no spool.
+            notebook = _notebook(settings, stack)
+            registry = Registry(server, clock, start=True, display=settings.capture.display, notebook=notebook)
+            stack.callback(registry.close)
+            stack.callback(_leave, registry, chosen)
+            device = registry.open(chosen, Deadline(40))
+        except NoDevice as error:
+            yield Check("device", False, error.message, error.hint)
+            return
+        except BridgeError as error:
+            yield Check("device", False, str(error), next_step(error))
+            return
+        stack.callback(device.close)
+        yield from _opened(device, app, listen, settings.upload.api_key.get_secret_value(), heard)
+
+
+def _notebook(settings: Settings, stack: ExitStack) -> Notebook:
+    """Where it is noted what is put on the device; a spool that takes nothing is a failed check of its own."""
+    from agent.commands.rig import traces
+    from agent.errors import StorageError
+    from bridge.traces import Unnoted
+
+    try:
+        return traces(settings, stack)
+    except StorageError:
+        return Unnoted()
+
+
+def _leave(registry: Registry, serial: str) -> None:
     from bridge.deadline import Deadline
     from bridge.errors import BridgeError
 
-    try:
-        listed: tuple[Listed, ...] = registry.list(Deadline(10))
-    except BridgeError as error:
-        yield Check("adb server", False, str(error), next_step(error))
-        return
-    yield Check("adb server", True, f"answers, {len(listed)} devices")
-    try:
-        (chosen,) = choose(registry, (serial,) if serial else ())
-        device = registry.open(chosen, Deadline(40))
-    except NoDevice as error:
-        yield Check("device", False, error.message, error.hint)
-        return
-    except BridgeError as error:
-        yield Check("device", False, str(error), next_step(error))
-        return
+    # What it does not let us undo stays noted, for whoever opens it next.
+    with contextlib.suppress(BridgeError):
+        registry.leave(serial, Deadline(LEAVE_SECONDS))
+
+
+def _opened(device: Device, app: str | None, listen: float, api_key: str, heard: list[Finding]) -> Iterator[Check]:
+    """What is checked on a device that is open."""
+    from agent.errors import next_step
+    from bridge.deadline import Deadline
+    from bridge.errors import BridgeError
 
     def tried(name: str, look: Callable[[], str]) -> Check:
         try:
@@ -328,39 +365,34 @@ def _device(
         except BridgeError as error:
             return Check(name, False, str(error), next_step(error))
 
-    try:
-        info = device.info
-        yield Check("device", True, f"{info.serial}: {info.manufacturer} {info.model}, Android {info.android}")
+    info = device.info
+    yield Check("device", True, f"{info.serial}: {info.manufacturer} {info.model}, Android {info.android}")
 
-        def clock() -> str:
-            fix = device.clock_fix(Deadline(5))
-            return f"known within {fix.bound_ns / 1e6:.2f} ms"
+    def clock() -> str:
+        fix = device.clock_fix(Deadline(5))
+        return f"known within {fix.bound_ns / 1e6:.2f} ms"
 
-        def picture() -> str:
-            frame = device.screen().capture(Deadline(10))
-            return f"{device.screen().name}, {frame.size.width} x {frame.size.height}"
+    def picture() -> str:
+        frame = device.screen().capture(Deadline(10))
+        return f"{device.screen().name}, {frame.size.width} x {frame.size.height}"
 
-        def tree() -> str:
-            return f"{sum(1 for _ in device.hierarchy().dump(Deadline(10)).walk())} views"
+    def tree() -> str:
+        return f"{sum(1 for _ in device.hierarchy().dump(Deadline(10)).walk())} views"
 
-        yield tried("clock", clock)
-        yield tried("picture", picture)
-        yield tried("view tree", tree)
-        yield tried("foreground app", lambda: device.foreground(Deadline(5)).package)
-        if app:
-            uid = device.package_uid(app, Deadline(5))
-            fix = "Check the name with `adb shell pm list packages`."
-            yield Check(f"app {app}", uid is not None, f"uid {uid}" if uid else "not installed", "" if uid else fix)
-            if uid is not None and listen:
-                ear = Ear(app, uid, api_key, heard)
-                yield tried(LISTENING, lambda: _listen(device, ear, listen))
-                names = ", ".join(ear.drivers.names)
-                unseen = f"{names} at work: what it taps does not pass the touch panel and is not recorded"
-                yield Check("touches", True, unseen if names else "nobody but people seems to tap")
-    finally:
-        device.close()
-        with contextlib.suppress(BridgeError):
-            registry.leave(chosen, Deadline(LEAVE_SECONDS))
+    yield tried("clock", clock)
+    yield tried("picture", picture)
+    yield tried("view tree", tree)
+    yield tried("foreground app", lambda: device.foreground(Deadline(5)).package)
+    if app:
+        uid = device.package_uid(app, Deadline(5))
+        fix = "Check the name with `adb shell pm list packages`."
+        yield Check(f"app {app}", uid is not None, f"uid {uid}" if uid else "not installed", "" if uid else fix)
+        if uid is not None and listen:
+            ear = Ear(app, uid, api_key, heard)
+            yield tried(LISTENING, lambda: _listen(device, ear, listen))
+            names = ", ".join(ear.drivers.names)
+            unseen = f"{names} at work: what it taps does not pass the touch panel and is not recorded"
+            yield Check("touches", True, unseen if names else "nobody but people seems to tap")
 
 
 class Ear:

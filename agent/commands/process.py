@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -66,48 +65,56 @@ class Process:
         except ValueError:
             return f"signal {-code}"
 
-    def tell(self, number: int) -> None:
-        """Pass a signal on to it and all that it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+    def tell(self, number: int) -> bool:
+        """Pass a signal on to it and all that it started; False when that may not be: all of it is another user's
+        (`sudo`)."""
+        try:
             if _GROUPS:
                 os.killpg(self.pid, number)
             else:
                 self._process.send_signal(number)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            return not self.lives
+        return True
 
     def end(self, at_once: bool = False) -> bool:
-        """End all that is left of its group, by force if need be; whether anything was left. Idempotent."""
-        left = self._left()
-        if left and not at_once:
-            self.tell(signal.SIGTERM)
+        """End all that is left of its group, by force if need be, as far as we may; whether anything was left.
+        Idempotent."""
+        left = self.lives
+        if left and not at_once and self.tell(signal.SIGTERM):
             self._gone(TERM_SECONDS)
-        if self._left():
-            self.tell(getattr(signal, "SIGKILL", signal.SIGTERM))
+        if self.lives and self.tell(getattr(signal, "SIGKILL", signal.SIGTERM)):
             self._gone(KILL_SECONDS)
         return left
 
-    def _left(self) -> bool:
+    @property
+    def lives(self) -> bool:
+        """Whether any process of its group runs; after `end`, one that is another user's."""
+        ended = self._process.poll() is not None
         if not _GROUPS:
-            return self._process.poll() is None
-        self._process.poll()
+            return not ended
         try:
             os.killpg(self.pid, 0)
         except ProcessLookupError:
             return False
         except PermissionError:
-            # macOS says so of a group of which only dead processes are left.
-            return self._process.poll() is None
-        return _runs(self.pid)
+            # macOS says so, too, of a group of which only dead processes are left.
+            return _runs(self.pid, unknown=not ended)
+        return _runs(self.pid, unknown=True)
 
     def _gone(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while self._left() and time.monotonic() < end:
+        while self.lives and time.monotonic() < end:
             time.sleep(STEP_SECONDS)
 
 
-def _runs(group: int) -> bool:
-    """Whether any process of a group runs; Linux tells of those that are dead and not yet fetched by their parent."""
+def _runs(group: int, unknown: bool) -> bool:
+    """Whether any process of a group runs; Linux tells of those that are dead and not yet fetched by their parent.
+    `unknown` is for who does not tell."""
     if not Path("/proc/self/stat").exists():
-        return True
+        return unknown
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:

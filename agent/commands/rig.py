@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -27,7 +26,7 @@ from agent.runtime.cost import Meter
 from agent.runtime.heap import keep_heap
 from agent.runtime.least import Least
 from agent.runtime.ring import Ring, Triggers
-from agent.runtime.signals import ending, patient
+from agent.runtime.signals import ending, patient, steered_by, unsteered
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
 from agent.runtime.supervisor import Supervisor
@@ -44,6 +43,8 @@ from bridge.video import VideoSettings
 LIST_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
 SMOOTH_RATE = 10
+# A phone takes a dozen, and many systems let a program have 256 or 1,024.
+MOST_FILES = 4096
 KEY_HINT = "Set ANDROID_REPLAY_UPLOAD__API_KEY or upload.api_key_file, or give --plugin-config."
 
 
@@ -259,7 +260,9 @@ def rigged(
     """
     from agent.commands.relay import lead, opened
 
+    unsteered()
     keep_heap()
+    allow_files()
     clock = HostClock()
     plugin, api_key = settings.plugin, settings.upload.api_key.get_secret_value()
     if plugin.remote_config and not api_key:
@@ -390,12 +393,10 @@ async def until_stopped(rig: Rig, duration: float | None, stop: asyncio.Event | 
         loop.add_signal_handler(number, told, number)
     replay = rig.settings.replay
     first = rig.keep if replay.ring_seconds and "signal" in replay.keep_on else rig.gate.start
-    for name, tell in (("SIGUSR1", first), ("SIGUSR2", rig.gate.stop)):
-        if hasattr(signal, name):
-            loop.add_signal_handler(getattr(signal, name), tell)
     if duration is not None:
         loop.call_later(duration, stop.set)
-    await rig.run(stop)
+    with steered_by(first, rig.gate.stop):
+        await rig.run(stop)
 
 
 def traces(settings: Settings, stack: ExitStack) -> Traces:
@@ -406,6 +407,21 @@ def traces(settings: Settings, stack: ExitStack) -> Traces:
         raise StorageDenied(error.message, "Set ANDROID_REPLAY_SPOOL to a folder that you can write.") from error
     stack.callback(notebook.close)
     return notebook
+
+
+def allow_files() -> None:
+    """Let this process, and what it starts, open MOST_FILES files and connections, if its hard limit allows that."""
+    try:
+        import resource
+    except ImportError:
+        # Windows has no such limit.
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        # macOS refuses more than its kernel has, whatever the hard limit says.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def video_settings(capture: Capture) -> VideoSettings | None:

@@ -19,7 +19,8 @@ class _Waiting:
 
 
 class Least:
-    """Hands on what belongs to sessions that were recorded for `seconds`, all of it and in order; the rest waits.
+    """Hands on what belongs to sessions that were recorded for `seconds`, all of it and in order; the rest waits, in
+    memory, and is lost with this process. What an open segment told by and by goes when it is sealed.
 
     `short` hears how often a session was left out for good. One thread at a time, the stage's.
     """
@@ -58,6 +59,9 @@ class Least:
             return
         held = self._waiting.setdefault(key, _Waiting(m.start_ms, m.end_ms))
         held.start_ms, held.end_ms = min(held.start_ms, m.start_ms), max(held.end_ms, m.end_ms)
+        if isinstance(item, SealedSegment):
+            # All that its drafts told is in it.
+            held.items = [one for one in held.items if one.manifest.seq != m.seq]
         held.items.append(item)
         if held.end_ms - held.start_ms >= self._ms:
             del self._waiting[key]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from agent.errors import AgentError
 from bridge.deadline import Deadline
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 FULL_LOOKS = 10
 CALL_SECONDS = 5.0
+# What a phone does not let us take away in this time stays noted for a later run.
+STOP_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -51,6 +55,7 @@ class Tunnels:
     ) -> None:
         """`wanted` is empty for every device. Listeners are noted in `notebook`."""
         self._registry = registry
+        self._server = server
         self._socket = SmartSocket(server)
         self._wanted = wanted
         self._remote = f"tcp:{phone_port}"
@@ -60,7 +65,8 @@ class Tunnels:
         self._devices: dict[str, _Device] = {}
         self._made: dict[str, str] = {}
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="tunnels")
+        # A daemon: where an adb server does not answer when it is asked for its devices, nobody waits for that.
+        self._thread = threading.Thread(target=self._run, name="tunnels", daemon=True)
 
     @property
     def serials(self) -> tuple[str, ...]:
@@ -71,20 +77,27 @@ class Tunnels:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take the listeners away from the devices that are still there. Idempotent."""
+        """Take the listeners away from the devices that are still there, within STOP_SECONDS. Idempotent."""
         if self._stopped.is_set():
             return
+        deadline = Deadline(STOP_SECONDS)
         self._stopped.set()
-        self._thread.join()
-        for serial, local in self._made.items():
-            try:
-                if self._socket.reverses(serial, Deadline(CALL_SECONDS)).get(self._remote) == local:
-                    self._socket.remove_reverse(serial, self._remote, Deadline(CALL_SECONDS))
-                self._notebook.undone(serial, Trace("reverse", f"{self._remote} {local}"))
-            except BridgeError as error:
-                # A device that has gone has no listener.
-                log.debug("the listener of %s: %s", serial, error)
+        # Wakes the thread; from here on it makes no more listeners.
         self._socket.close()
+        made = self._made.copy()
+        take_away = partial(self._take_away, SmartSocket(self._server), deadline)
+        with ThreadPoolExecutor(max(1, len(made)), thread_name_prefix="tunnels") as pool:
+            list(pool.map(take_away, made.keys(), made.values()))
+        self._thread.join(deadline.remaining())
+
+    def _take_away(self, smart: SmartSocket, deadline: Deadline, serial: str, local: str) -> None:
+        try:
+            if smart.reverses(serial, deadline).get(self._remote) == local:
+                smart.remove_reverse(serial, self._remote, deadline)
+            self._notebook.undone(serial, Trace("reverse", f"{self._remote} {local}"))
+        except BridgeError as error:
+            # A device that has gone has no listener.
+            log.debug("the listener of %s: %s", serial, error)
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_SECONDS if self._devices else LOOK_SECONDS / 5):
@@ -116,7 +129,7 @@ class Tunnels:
         except OSError as error:
             # What stands in the way of one phone's port on this host may be over at the next look.
             problem = error.strerror or str(error)
-        if problem != device.problem:
+        if problem != device.problem and not self._stopped.is_set():
             device.problem = problem
             self._tell(f"{serial}: {problem}" if problem else f"{serial}: {self._remote} of the phone leads here.")
 

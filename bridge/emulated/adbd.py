@@ -25,6 +25,7 @@ from bridge.emulated.wire import (
 
 _AUTH_TOKEN, _AUTH_SIGNATURE, _AUTH_PUBLIC_KEY = 1, 2, 3
 _JOIN_BELOW = 64 * 1024
+# The real one reads on for up to a second, then closes the terminal of the command, which is SIGHUP to what runs there.
 _HANGUP_GRACE = 0.5
 
 Direction = Literal["in", "out"]

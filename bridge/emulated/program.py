@@ -14,7 +14,8 @@ class Io(Protocol):
     """The world as a running program sees it. Belongs to the lab's event loop.
 
     `argv[0]` is the program's name as it was called, `env` its own copy of the environment. `hangup` is set when the
-    host closed the stream; about half a second later the program's task is cancelled, so clean up in `finally`.
+    host closed the stream; about half a second later the program's task is cancelled, so clean up in `finally`. That is
+    SIGHUP: commands have a terminal, `exec:` too, which ends with the stream (AOSP shell_service.cpp, StartSubprocess).
     """
 
     argv: list[str]

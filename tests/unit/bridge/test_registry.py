@@ -1,3 +1,5 @@
+import errno
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +13,16 @@ from hypothesis import strategies as st
 
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
-from bridge.errors import AdbMissing, AdbServerError, DeviceGone, DeviceUnauthorized, ServerPortTaken, ServiceRefused
+from bridge.errors import (
+    AdbMissing,
+    AdbServerError,
+    BridgeError,
+    DeviceGone,
+    DeviceUnauthorized,
+    ServerPortTaken,
+    ServiceRefused,
+    TooManyFiles,
+)
 from bridge.registry import (
     FACTS_SECONDS,
     FLAP_NS,
@@ -269,6 +280,41 @@ def test_adb_that_fails_to_start_speaks(server: FakeAdbServer, monkeypatch: pyte
     monkeypatch.setenv("ADBUTILS_ADB_PATH", str(program))
     with pytest.raises(AdbServerError, match="cannot bind"):
         Registry(AdbServer(port=server.port), HostClock(), start=True).list(soon())
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.EMFILE, TooManyFiles), (errno.EIO, AdbServerError)])
+def test_a_host_that_cannot_start_programs_is_told(
+    monkeypatch: pytest.MonkeyPatch, number: int, kind: type[BridgeError]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(kind, match="start the adb server"):
+        start_server(AdbServer(), soon())
+
+
+def test_without_a_descriptor_left_no_server_is_started_and_no_device_goes_away(
+    server: FakeAdbServer, watch: Callable[[], Watch], monkeypatch: pytest.MonkeyPatch, registry: Registry
+) -> None:
+    connects = threading.Event()
+    server.services["host:connect:127.0.0.1:41001"] = says(Peer.block("connected to 127.0.0.1:41001"))
+    registry.connect("127.0.0.1:41001", soon())
+    events = watch()
+    assert events.next() == Attached("SERIAL")
+
+    def refuse(*_: object, **__: object) -> None:
+        connects.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    monkeypatch.setattr("bridge.registry.start_server", lambda *_: pytest.fail("a server was started"))
+    with pytest.raises(TooManyFiles):
+        Registry(AdbServer(port=server.port), HostClock(), start=True).list(soon())
+    connects.clear()
+    assert connects.wait(5)
+    server.set_states({"SERIAL": "device", "OTHER": "device"})
+    assert events.next() == Attached("OTHER")
 
 
 def test_the_server_that_is_started_knows_none_of_our_settings(

@@ -23,6 +23,7 @@ from bridge.errors import (
     DeviceUnauthorized,
     ServerPortTaken,
     ServiceRefused,
+    TooManyFiles,
 )
 from bridge.smartsocket import AdbServer, SmartSocket, Stream, Tally, _packets, never, refusal
 
@@ -62,6 +63,25 @@ def stalls(peer: Peer) -> None:
 
 def test_version(smart: SmartSocket) -> None:
     assert smart.version(soon()) == 41
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (errno.EMFILE, TooManyFiles, "ulimit -n"),
+        (errno.ENFILE, TooManyFiles, "this host"),
+        (errno.ECONNREFUSED, AdbServerError, "nothing listens"),
+    ],
+)
+def test_no_descriptor_left_is_no_missing_server(
+    smart: SmartSocket, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[BridgeError], words: str
+) -> None:
+    def refuse(*_: object, **__: object) -> socket.socket:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    with pytest.raises(kind, match=words):
+        smart.version(soon())
 
 
 def test_exec_returns_every_byte(server: FakeAdbServer, smart: SmartSocket) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -63,6 +64,12 @@ def test_what_a_device_does_not_answer_stays_noted(server: FakeAdbServer) -> Non
     assert notes.ours("SERIAL") == (Trace("file", "/data/x"),)
 
 
-def test_an_address_that_cannot_be_tried_counts_as_living() -> None:
+def test_an_address_that_cannot_be_tried_counts_as_living(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lives("localabstract:x")
     assert not lives("tcp:1")
+
+    def refuse(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert lives("tcp:1")

@@ -1,9 +1,11 @@
 import base64
+import errno
 import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +26,12 @@ from bridge.errors import (
     HierarchyEmpty,
     HierarchyMalformed,
     ScreenBlocked,
+    TooManyFiles,
 )
 from bridge.picture import Display
 from bridge.smartsocket import AdbServer, SmartSocket
 from bridge.traces import Unnoted
-from bridge.types import Size
+from bridge.types import Size, Trace
 from bridge.uia import JAR, UiaHierarchy, UiaScreen, UiaServer, _jar
 
 DUMP = (
@@ -264,6 +267,27 @@ def test_start_launches_the_server_and_close_ends_it(server: FakeAdbServer, rig:
         time.sleep(0.01)
     assert "tcp:9008" not in server.services
     with pytest.raises(DeviceGone):
+        rig.server.start(soon())
+
+
+def test_a_jar_that_a_run_before_has_left_is_noted_to_be_taken_away(server: FakeAdbServer, rig: Rig) -> None:
+    Launcher(server)
+    rig.server.start(soon())
+    assert "sync:" not in server.requests
+    assert rig.notes.ours("SERIAL") == (Trace("file", JAR),)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.EMFILE, TooManyFiles), (errno.EIO, CaptureFailed)])
+def test_a_jar_that_this_host_cannot_read_is_told(
+    server: FakeAdbServer, rig: Rig, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[BridgeError]
+) -> None:
+    Launcher(server)
+
+    def fail(path: Path) -> bytes:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(kind, match="start the uiautomator2 server"):
         rig.server.start(soon())
 
 

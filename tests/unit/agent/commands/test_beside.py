@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fakes.emulate import wait_gone
-from fakes.wait import until
+from fakes.wait import until, until_async
 
 from agent.commands.beside import Beside, _past_proxies
 from agent.store.recording import Recording
+from bridge.clock import HostClock
 from bridge.emulated.lab import Lab
 
 # Two programs that do not end by the first signal, and say that they run.
@@ -97,6 +101,43 @@ def test_a_signal_in_the_very_moment_before_the_command_begins_ends_all(monkeypa
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(last_look())
+
+
+def test_a_command_that_is_another_user_s_keeps_us_from_ending_no_longer_than_a_moment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = Beside(("sleep", "20"), quiet=True)
+
+    class Recorder:
+        serials = ()
+        clock = HostClock()
+
+        async def run(self, stop: asyncio.Event) -> None:
+            await until_async(lambda: beside._process is not None, "the command")
+            # As of sudo's.
+            monkeypatch.setattr(os, "killpg", refuse)
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                await asyncio.sleep(0.05)
+            await stop.wait()
+
+    def refuse(group: int, number: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    beside._rig = Recorder()  # type: ignore[assignment]
+    beside._environment = dict(os.environ)
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(beside.run())
+        assert time.monotonic() - began < 10
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("command"))
+        said = capsys.readouterr().err
+        assert "another user's and cannot be told" in said
+        assert "runs on" in said
+    finally:
+        assert beside._process is not None
+        os.kill(beside._process.pid, signal.SIGKILL)
 
 
 def test_what_a_runner_tells_goes_to_no_proxy() -> None:

@@ -16,6 +16,14 @@ from fakes.segments import segment
 
 from agent.commands import doctor
 from agent.outbox.spool import Spool
+from agent.store.traces import Traces
+from bridge.deadline import Deadline
+from bridge.emulated.lab import Lab
+from bridge.errors import DeviceGone
+from bridge.ports import Device
+from bridge.registry import Registry
+from bridge.types import Trace
+from bridge.uia import JAR, _jar
 
 
 @pytest.fixture
@@ -60,6 +68,64 @@ def test_a_device_that_is_too_old_is_a_failed_check(call, server: FakeAdbServer)
     device = checks(ended.out)["device"]
     assert not device["ok"]
     assert "Android 6.0.1 (API level 23) is too old" in str(device)
+
+
+def test_a_jar_that_a_killed_run_has_left_is_taken_away_and_the_library_s_own_stays(
+    call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    theirs = "/data/local/tmp/u2.jar"
+    with Lab(autopilot=False) as lab:
+        for name, value in lab.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "spool"))
+        files, jar = lab.phones[0].files, _jar().read_bytes()
+        lab.call(lambda: [files.write(path, jar) for path in (JAR, theirs)])
+        found = checks(call("doctor", "-s", lab.serials[0], "--json").out)
+        assert found["view tree"]["ok"]
+        assert lab.call(lambda: [files.exists(path) for path in (JAR, theirs)]) == [False, True]
+
+
+@pytest.fixture
+def unopened(server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch) -> Trace:
+    """What was put on a device whose opening failed after it."""
+    jar = Trace("file", JAR)
+
+    def fail(registry: Registry, serial: str, deadline: Deadline) -> Device:
+        registry._notebook.made(serial, jar)
+        raise DeviceGone(serial, "open", "the link broke")
+
+    monkeypatch.setattr(Registry, "open", fail)
+    return jar
+
+
+def test_what_was_put_on_a_device_that_could_not_be_opened_is_taken_away(
+    call, server: FakeAdbServer, unopened: Trace, tmp_path: Path
+) -> None:
+    server.services["exec:rm"] = says("")
+    ended = call("doctor", "--json")
+    assert "the link broke" in str(checks(ended.out)["device"])
+    assert f"exec:rm -f {unopened.what}" in server.requests
+    assert list((tmp_path / "spool" / "devices").iterdir()) == []
+
+
+def test_what_could_not_be_taken_away_is_noted_for_the_next_run(
+    call, server: FakeAdbServer, unopened: Trace, tmp_path: Path
+) -> None:
+    server.refused["exec:rm"] = "closed"
+    assert call("doctor", "--json").code == 1
+    with closing(Traces(tmp_path / "spool" / "devices")) as notes:
+        assert notes.left("SERIAL") == (unopened,)
+
+
+def test_a_device_is_left_as_it_was_when_nothing_can_be_noted(
+    call, server: FakeAdbServer, unopened: Trace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path / "file" / "spool"))
+    server.services["exec:rm"] = says("")
+    found = checks(call("doctor", "--json").out)
+    assert (found["spool"]["ok"], "the link broke" in str(found["device"])) == (False, True)
+    assert f"exec:rm -f {unopened.what}" in server.requests
 
 
 def test_settings_are_shown_with_their_origin_and_no_secret(
@@ -182,7 +248,7 @@ def test_secrets_and_recordings_that_others_can_read_are_told(
     assert (told["ok"], str(config) in str(told["found"])) == (False, True)
     config.write_text('[log]\nformat = "json"\n')
     assert checks(call("doctor", "--json", "--config", str(config)).out)["access"]["ok"]
-    (tmp_path / "spool").mkdir(mode=0o755)
+    (tmp_path / "spool").chmod(0o755)
     assert not checks(call("doctor", "--json").out)["access"]["ok"]
 
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from fakes.emulate import wait_gone
 from fakes.wait import until
 
-from agent.commands.process import Process, check
+from agent.commands.process import TERM_SECONDS, Process, check
 from agent.errors import NoCommand
 
 
@@ -63,6 +65,45 @@ def test_what_it_left_is_ended(tmp_path: Path, stubborn: bool) -> None:
     assert process.end(at_once=stubborn) is True
     assert wait_gone([int(ready.read_text())])
     assert process.end() is False
+
+
+def refuse(group: int, number: int) -> None:
+    """What the kernel says of a process of another user."""
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_what_is_another_user_s_is_told_nothing_and_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = started("import time; time.sleep(60)")
+    assert process.tell(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "killpg", refuse)
+        began = time.monotonic()
+        assert not process.tell(signal.SIGINT)
+        assert process.end() is True
+        assert time.monotonic() - began < TERM_SECONDS
+        assert process.lives
+    process.end(at_once=True)
+    assert not process.lives
+    with monkeypatch.context() as patch:
+        # Of the dead, macOS says the same.
+        patch.setattr(os, "killpg", refuse)
+        assert not process.lives
+        assert process.tell(signal.SIGINT)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not tell whether they are dead")
+def test_what_it_left_to_another_user_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ready = tmp_path / "pid"
+    child = f"import time, os; open({str(ready)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    process = started(f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])")
+    assert process.wait() == 0
+    until(lambda: ready.exists() and ready.read_text(), "the child to be ready")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "killpg", refuse)
+        assert process.end() is True
+        assert process.lives
+    assert process.end(at_once=True) is True
+    assert wait_gone([int(ready.read_text())])
 
 
 def test_its_output_can_be_kept_off_standard_output(capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fakes.adb_server import FakeAdbServer
 from fakes.segments import SESSION, segment
 
 from agent.analytics.gate import Gate
-from agent.commands.rig import Rig, _Keeping, until_stopped, video_settings
+from agent.commands.rig import MOST_FILES, Rig, Wanted, _Keeping, allow_files, rigged, until_stopped, video_settings
+from agent.errors import NoDevice
 from agent.outbox.spool import Spool
 from agent.runtime.status import DeviceStatus
 from agent.settings import Capture, Replay, load
@@ -26,6 +30,78 @@ def test_what_video_is_asked_for(tmp_path: Path) -> None:
     assert asked == VideoSettings(720, 900_000, 24, jar, "")
     assert video_settings(Capture(video=False)) is None
     assert video_settings(Capture(quality="text")) is None
+
+
+@pytest.fixture
+def limits() -> Iterator[tuple[int, int]]:
+    """The soft limit on open files is low; it, and the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    low = 256 if hard == resource.RLIM_INFINITY else min(256, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
+    yield low, hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_rack_of_phones_may_have_more_files_open_than_a_shell_allows(
+    limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hard = limits[1]
+    with FakeAdbServer() as server:
+        server.states = {}
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
+        monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path))
+        with pytest.raises(NoDevice), rigged(load({}).settings, Wanted(sinks=(f"dir:{tmp_path / 'replays'}",))):
+            pass
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, hard)
+
+
+def test_a_limit_that_is_higher_or_cannot_be_raised_stays(
+    limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(kind: int, wanted: tuple[int, int]) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    allow_files()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == limits
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (1 << 20, 1 << 20))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: pytest.fail("it was lowered"))
+    allow_files()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signals")
+def test_a_recorder_is_not_ended_by_what_steers_it_before_and_after_it_can_be_steered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    numbers = signal.SIGUSR1, signal.SIGUSR2
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+
+    def survived() -> bool:
+        return all(signal.getsignal(number) is not signal.SIG_DFL for number in numbers)
+
+    class Steered(Endless):
+        async def run(self, stop: asyncio.Event) -> None:
+            for number in numbers:
+                os.kill(os.getpid(), number)
+                await asyncio.sleep(0.05)
+                asked.append(bool(self.gate.closed))
+
+    asked: list[bool] = []
+    try:
+        with FakeAdbServer() as server:
+            server.states = {}
+            monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
+            monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path))
+            with pytest.raises(NoDevice), rigged(load({}).settings, Wanted(sinks=(f"dir:{tmp_path / 'replays'}",))):
+                pass
+        assert survived()
+        asyncio.run(until_stopped(Steered(), None))  # type: ignore[arg-type]
+        assert asked == [False, True]
+        assert survived()
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 class Endless:

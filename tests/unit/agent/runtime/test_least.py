@@ -33,11 +33,24 @@ def test_a_session_is_kept_whole_once_it_is_long_enough() -> None:
     kept.least.keep(first)
     assert kept.items == []
     kept.least.append(draft(second))
-    assert kept.items == [draft(first), first, draft(second)]
+    assert kept.items == [first, draft(second)]
     kept.least.keep(second)
     kept.least.finish()
     assert kept.items[-1] is second
     assert kept.short == 0
+
+
+def test_what_a_sealed_segment_repeats_is_not_held_twice() -> None:
+    kept = Kept(3600)
+    first, second, other = segment(0), segment(1), segment(0, SESSION + 100_000)
+    for item in (first, other, second):
+        kept.least.append(draft(item))
+        kept.least.append(draft(item))
+    kept.least.keep(first)
+    held = [waiting.items for waiting in kept.least._waiting.values()]
+    assert held == [[draft(second), draft(second), first], [draft(other), draft(other)]]
+    kept.least.keep(second)
+    assert next(iter(kept.least._waiting.values())).items == [first, second]
 
 
 def test_a_short_session_is_left_out_and_counted() -> None:

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from agent.runtime.signals import ended_by, ending, finishing, patient, unwinding
+from agent.runtime.signals import ended_by, ending, finishing, patient, steered_by, unsteered, unwinding
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signals")
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STEERING = (signal.SIGUSR1, signal.SIGUSR2)
 UNWINDS = """
 import sys, time
 from agent.runtime.signals import unwinding
@@ -30,7 +33,9 @@ with unwinding():
 
 @pytest.fixture(autouse=True)
 def own_signals() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in NUMBERS}
+    before = {number: signal.getsignal(number) for number in (*NUMBERS, *STEERING)}
+    for number in STEERING:
+        signal.signal(number, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -78,6 +83,41 @@ def test_what_was_begun_is_brought_to_its_end() -> None:
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
+
+
+@pytest.mark.parametrize("begin", [unsteered, finishing])
+def test_what_steers_ends_nothing_while_nobody_is_steered(begin: Callable[[], None]) -> None:
+    begin()
+    for number in STEERING:
+        assert callable(signal.getsignal(number))
+        os.kill(os.getpid(), number)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    begin()
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+
+
+def test_outside_the_main_thread_nothing_is_changed() -> None:
+    thread = threading.Thread(target=unsteered)
+    thread.start()
+    thread.join()
+    assert {signal.getsignal(number) for number in STEERING} == {signal.SIG_DFL}
+
+
+def test_a_loop_is_steered_and_leaves_no_signal_that_ends_the_program() -> None:
+    asked: list[str] = []
+
+    async def work() -> None:
+        with steered_by(lambda: asked.append("first"), lambda: asked.append("second")):
+            for number in STEERING:
+                os.kill(os.getpid(), number)
+                # The loop that sleeps is woken.
+                await asyncio.sleep(0.05)
+
+    unsteered()
+    before = [signal.getsignal(number) for number in STEERING]
+    asyncio.run(work())
+    assert asked == ["first", "second"]
+    assert [signal.getsignal(number) for number in STEERING] == before
 
 
 @pytest.mark.parametrize(

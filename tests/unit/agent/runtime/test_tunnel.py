@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from fakes.adb_server import FakeAdbServer, says
+from fakes.adb_server import FakeAdbServer, Peer, says
 from fakes.wait import until
 
 from agent.errors import AddressTaken
@@ -19,6 +21,7 @@ from bridge.deadline import Deadline
 from bridge.emulated.lab import Lab
 from bridge.registry import Registry
 from bridge.smartsocket import AdbServer, SmartSocket
+from bridge.types import Trace
 
 PORT = 8378
 
@@ -162,6 +165,62 @@ def test_a_port_of_this_host_that_cannot_be_had_is_told_once_and_tried_again(
     until(lambda: led(lab, 0) and led(lab, 1), "the listeners of both")
     until(lambda: len(told) == 3, "the word of it")
     assert told.count(f"{first}: {words}") == 1
+
+
+def stalls(peer: Peer) -> None:
+    peer.gone()
+
+
+def rows(local: str) -> Callable[[Peer], None]:
+    """A phone whose port leads there."""
+    return says(Peer.block(f"host-1 tcp:{PORT} {local}\n"))
+
+
+def test_phones_that_hang_are_waited_for_together(begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CALL_SECONDS", 1.0)
+    monkeypatch.setattr(module, "STOP_SECONDS", 1.0, raising=False)
+    serials = ("A", "B", "C", "D")
+    with FakeAdbServer() as server:
+        server.states = dict.fromkeys(serials, "device")
+        server.services["reverse:list-forward"] = says("0000")
+        server.services["reverse:forward:"] = says("OKAY")
+        tunnels, _ = begin(server.port)
+        until(lambda: set(tunnels.serials) == set(serials), "the listeners")
+        server.services["reverse:list-forward"] = stalls
+        began = time.monotonic()
+        tunnels.stop()
+        assert time.monotonic() - began < 2.5
+
+
+def test_a_phone_that_hangs_while_it_is_looked_at_keeps_nobody_waiting(begin) -> None:
+    asked = threading.Event()
+
+    def hang(peer: Peer) -> None:
+        asked.set()
+        peer.gone()
+
+    with FakeAdbServer() as server:
+        server.services["reverse:list-forward"] = hang
+        tunnels, told = begin(server.port)
+        assert asked.wait(10)
+        began = time.monotonic()
+        tunnels.stop()
+        assert time.monotonic() - began < module.CALL_SECONDS / 2
+        assert told == []
+        assert not tunnels._thread.is_alive()
+
+
+def test_a_listener_that_cannot_be_taken_away_stays_noted(begin) -> None:
+    with FakeAdbServer() as server:
+        server.services["reverse:list-forward"] = says("0000")
+        server.services["reverse:forward:"] = says("OKAY")
+        tunnels, _ = begin(server.port)
+        until(lambda: tunnels.serials == ("SERIAL",), "the listener")
+        local = f"tcp:{port_of('SERIAL')}"
+        server.services["reverse:list-forward"] = rows(local)
+        server.refused["reverse:killforward"] = "device offline"
+        tunnels.stop()
+    assert tunnels._notebook.ours("SERIAL") == (Trace("reverse", f"tcp:{PORT} {local}"),)
 
 
 def test_no_adb_server_is_waited_for(begin) -> None:

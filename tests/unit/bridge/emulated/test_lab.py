@@ -1,15 +1,35 @@
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 from fakes.emulate import alive, run_adb
+from fakes.wait import until
 
+from bridge.clock import SHELL
+from bridge.deadline import Deadline
 from bridge.emulated.lab import Lab
 from bridge.emulated.profile import PROFILES
 from bridge.errors import ServerPortTaken
+from bridge.smartsocket import AdbServer, SmartSocket
+
+# What a recorder keeps open on a phone: it speaks seldom, always, or when spoken to.
+KEPT_OPEN = ("exec:getevent -lt", "exec:logcat -B -b main", "exec:cat", SHELL)
+KEEPS_OPEN = """
+import sys, time
+from bridge.deadline import Deadline
+from bridge.smartsocket import AdbServer, SmartSocket
+port, serial, *commands = sys.argv[1:]
+socket = SmartSocket(AdbServer(port=int(port)))
+streams = [socket.service(serial, command, Deadline(10)) for command in commands]
+print("open", flush=True)
+time.sleep(60)
+"""
 
 
 def listed(lab: Lab) -> dict[str, str]:
@@ -35,6 +55,28 @@ def test_phones_behind_a_real_server() -> None:
         assert lab.call(lambda: lab.phones[0].world.foreground)[0]
         assert set(lab.truth()) == set(lab.serials)
         assert lab.gaps == []
+
+
+def test_nothing_runs_on_once_its_stream_is_closed_or_its_reader_killed() -> None:
+    with Lab(autopilot=False) as lab:
+
+        def running() -> list[str]:
+            return lab.call(lambda: sorted(process.name for process in lab.phones[0].processes.values()))
+
+        until(lambda: listed(lab) == {lab.serials[0]: "device"}, "the phone")
+        smart = SmartSocket(AdbServer(port=lab.port))
+        streams = [smart.service(lab.serials[0], command, Deadline(10)) for command in KEPT_OPEN]
+        until(lambda: running() == ["cat", "getevent", "logcat"], "the programs")
+        for stream in streams:
+            stream.close()
+        until(lambda: not running(), "their end", 3)
+        words = [sys.executable, "-c", KEEPS_OPEN, str(lab.port), lab.serials[0], *KEPT_OPEN]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as reader:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == b"open\n"
+            until(lambda: running() == ["cat", "getevent", "logcat"], "the programs")
+            reader.send_signal(signal.SIGKILL)
+        until(lambda: not running(), "their end", 3)
 
 
 def test_same_seed_same_phones() -> None:
