@@ -86,7 +86,8 @@ class Secrets:
                     new[text] |= len(text) < len(before)
                     self._grow(before, text)
                     if self._typed[before] or len(text) > len(before):
-                        self._partials[before] = self._seen.pop(before, None) or signs_of(before)
+                        seen = self._seen.pop(before, None)
+                        self._partials[before] = seen or signs_of(before)
         for text in now:
             known = self._seen.pop(text, None) or self._partials.pop(text, None)
             self._seen[text] = known or signs_of(text)

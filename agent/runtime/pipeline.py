@@ -180,7 +180,8 @@ class Pipeline:
         try:
             # It asks the device: one that hangs must not hold a worker that all devices share.
             attaching = start_lane(f"attach:{self._serial}", lambda: self._stage.attach(device))
-            await asyncio.wait([attaching, stopping], return_when=asyncio.FIRST_COMPLETED)
+            asked: list[asyncio.Future[Any]] = [attaching, stopping]
+            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
             if not attaching.done():
                 run.stop()
             await attaching
