@@ -182,7 +182,7 @@ def _waiting(folder: Path, keep_hours: float, now_s: float) -> Check:
                 times.append(file.stat().st_mtime)
         with contextlib.suppress(StorageError):
             unclosed += left_open(place)
-    limit = f"given up after {keep_hours:g} h" if keep_hours else "never given up"
+    limit = f"given up when a try fails after {keep_hours:g} h" if keep_hours else "never given up"
     if not times and not unclosed:
         return Check("waiting", True, f"nothing waits to be uploaded; what waits is {limit}")
     hours = max(0.0, now_s - min(times, default=now_s)) / 3600

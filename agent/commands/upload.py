@@ -178,8 +178,6 @@ def _drain(
     from agent.outbox.uploader import BACKOFFS, Uploader
 
     receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
-    for receipt in spool.expired:
-        receipts.put(receipt)
     spool.reopen()
     pace = Pace(settings.upload.bytes_per_second)
     if sinks:
@@ -219,7 +217,8 @@ def _drain(
 def _watch(
     spool: Spool, uploader: Uploader, receipts: queue.SimpleQueue[Receipt], patience: float, as_json: bool
 ) -> None:
-    """Print receipts until all is delivered, or nothing has been for too long and nothing is on its way."""
+    """Print receipts until all is delivered, or nothing has been for too long, or would be, and nothing is on its
+    way."""
     from agent.commands.console import say
 
     left = spool.pending()
@@ -230,7 +229,7 @@ def _watch(
         left = spool.pending()
         if left < before:
             moved = now
-        if now - moved >= patience and not uploader.sending:
+        if (now - moved >= patience or uploader.shut) and not uploader.sending:
             return
         if now - said >= PROGRESS_SECONDS:
             said = now

@@ -109,7 +109,11 @@ def _json(value: object) -> bytes:
 
 
 def _zip(folder: Path, names: Mapping[str, int], path: Path, force: bool) -> None:
-    with output.whole(path, force) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as packed:
+    with (
+        output.whole(path, force) as aside,
+        # As in a recording's own file: the clock may be set to a year that a zip does not know.
+        zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as packed,
+    ):
         for name in names:
             packed.write(folder / name, f"{path.stem}/{name}")
 

@@ -66,8 +66,9 @@ class Consumer:
             try:
                 self._lease = Lease(Path(self.spec.leases), self.spec.serial)
                 break
-            except LeaseTaken as error:
-                self.said("waiting", why=str(error))
+            except StorageError as error:
+                # Taken, or not to be had from this disk: both may pass.
+                self.said("waiting", why=str(error) if isinstance(error, LeaseTaken) else f"{error} {error.hint}")
                 self._stop.wait(LEASE_SECONDS)
         if self._lease is None:
             return

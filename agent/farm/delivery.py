@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.errors import AgentError, RecordingError
+from agent.outbox.receipts import Receipt, meaning
 from agent.outbox.sink import folder_named, parse_sink
 from agent.outbox.spool import Spool, open_free
 from agent.outbox.uploader import BACKOFFS, Uploader
@@ -103,8 +104,8 @@ class SinkCourier:
 
     def _post(self, folder: Path, sinks: Sequence[str], problems: list[str]) -> tuple[int, set[str]]:
         """How many deliveries wait since they could not be made in time, and the sinks that refused all. A replay that
-        cannot be read is a problem, and so is what found no room to wait, or what a server will never take. Raises
-        AgentError."""
+        cannot be read is a problem, and so is why deliveries wait, what found no room to wait, or what a server will
+        never take. Raises AgentError."""
         with ExitStack() as stack:
             targets = [parse_sink(sink, self._upload) for sink in sinks]
             for target in targets:
@@ -121,7 +122,13 @@ class SinkCourier:
                             put.add(manifest.id)
                 except RecordingError as error:
                     problems.append(f"{file.name} is not delivered: {error}")
-            uploader = Uploader(spool, targets, BACKOFFS[self._upload.conformance])
+            why: dict[str, str] = {}
+
+            def told(receipt: Receipt) -> None:
+                if receipt.outcome == "retry":
+                    why[receipt.sink] = receipt.words
+
+            uploader = Uploader(spool, targets, BACKOFFS[self._upload.conformance], told=told)
             stack.callback(uploader.stop)
             uploader.start()
             uploader.drain(self._upload.flush_seconds)
@@ -136,6 +143,9 @@ class SinkCourier:
                     )
                 if len(refused) == len(put) > 0:
                     refusing.add(sink)
+                if name in why and spool.pending(name):
+                    means = meaning(why[name])
+                    problems.append(f"{name} took not all: {why[name]}{f' ({means})' if means else ''}.")
                 if stats.dropped:
                     problems.append(f"Parts of {stats.dropped} segments are dropped, {name} would not take them.")
             if lost := spool.lost():

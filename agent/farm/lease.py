@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from agent.errors import StorageError
+from agent.errors import StorageDenied, StorageError
 from agent.store.disk import guarded, make_folder
 
 if sys.platform != "win32":
@@ -35,7 +35,7 @@ GENTLY_SECONDS, AT_ONCE_SECONDS = 10.0, 2.0
 
 
 class LeaseTaken(StorageError):
-    """Another process of this host has the device."""
+    """Another process of this host has the device, or another user's had it last."""
 
 
 class Lease:
@@ -52,12 +52,21 @@ class Lease:
         make_folder(folder)
         self.serial = serial
         path = folder / name(serial)
-        with guarded(path):
-            self._file = FileIO(path, "a+", opener=_private)
         try:
-            self._take(path)
-            # A job whose `run` has ended may have left programs of its own.
-            end_marked(self._said().get("job"))
+            with guarded(path):
+                self._file = FileIO(path, "a+", opener=_private)
+        except StorageDenied as error:
+            if _is_anothers(path):
+                raise LeaseTaken(
+                    f"{serial} is leased by another user of this host, to whom {path} belongs.",
+                    "Stop that user's farm, then delete the file.",
+                ) from error
+            raise
+        try:
+            with guarded(path):
+                self._take(path)
+                # A job whose `run` has ended may have left programs of its own.
+                end_marked(self._said().get("job"))
             self.note("")
         except BaseException:
             self._file.close()
@@ -171,6 +180,12 @@ def marked(job: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def _is_anothers(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return sys.platform != "win32" and path.stat().st_uid != os.getuid()
+    return False
 
 
 def _alive(pid: int) -> bool:

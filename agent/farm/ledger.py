@@ -5,14 +5,14 @@
     ledger/<job>.delivered   the farm has the report
 
 All processes of a host share the folder. A file that exists is whole, whatever is killed: what began is linked to its
-name, which fails when the name is taken.
+name, which fails when the name is taken. Where a disk knows no links a crash may leave an empty one: it began, and no
+more is known.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import secrets
 import shutil
 import time
@@ -23,7 +23,7 @@ import orjson
 
 from agent.errors import AgentError
 from agent.farm.job import Job, JobReport, read_job, read_report
-from agent.store.disk import guarded, make_folder, sync_folder, write_files
+from agent.store.disk import guarded, make_folder, sync_folder, take, write_files
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +56,7 @@ class Ledger:
         write_files(self.folder, [(part, [orjson.dumps(facts)])])
         try:
             with guarded(path):
-                try:
-                    os.link(self.folder / part, path)
-                except FileExistsError:
+                if not take(self.folder / part, path):
                     return False
                 sync_folder(self.folder)
         finally:

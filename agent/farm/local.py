@@ -47,6 +47,8 @@ class LocalFarm:
         self._waiting: list[Job] = []
         self._running: dict[str, tuple[str, Ending]] = {}
         self._reports: dict[str, JobReport] = {}
+        # The devices that no process of this host could lease now, and why.
+        self._unleasable: dict[str, str] = {}
         self._rack = Rack(devices, wanted, tags, limits, record, self._start, say, health_seconds)
         self._thread = threading.Thread(target=self._rack.serve, name="farm", daemon=True)
         self._thread.start()
@@ -127,6 +129,28 @@ class LocalFarm:
                 self._changed.wait()
             return None
 
+    def unleasable(self, serial: str, reason: str) -> None:
+        """A device cannot be leased, through nobody's having it: jobs that no other may take are refused."""
+        devices = self._rack.facts()
+        with self._changed:
+            news = self._unleasable.get(serial) != reason
+            self._unleasable[serial] = reason
+            starting = any(device.state == "starting" for device in devices)
+            for job in list(self._waiting):
+                able = [device.serial for device in devices if fits(job, device.serial, device.tags)]
+                # What has not told its tags yet may fit as well.
+                if serial in able and self._unleasable.keys() >= {*able} and (job.serial or not starting):
+                    self._waiting.remove(job)
+                    self._reports[job.id] = _refused(job, self._bench.host, reason)
+            self._changed.notify_all()
+        if news:
+            self._say(f"{serial} waits: {reason}")
+
+    def leasable(self, serial: str) -> None:
+        """It can be leased, somebody has it, or it has gone."""
+        with self._changed:
+            self._unleasable.pop(serial, None)
+
     def wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
@@ -198,15 +222,23 @@ class _Worker:
                 finally:
                     lease.close()
         finally:
+            self._farm.leasable(self._serial)
             self._over.set()
             self._told()
 
     def _lease(self) -> Lease | None:
         while not self._stop.is_set():
             try:
-                return Lease(self._farm.leases, self._serial)
+                lease = Lease(self._farm.leases, self._serial)
             except LeaseTaken as error:
                 self._state = ("waiting", "", str(error))
+                self._farm.leasable(self._serial)
+            except StorageError as error:
+                self._state = ("waiting", "", f"{error} {error.hint}")
+                self._farm.unleasable(self._serial, self._state[2])
+            else:
+                self._farm.leasable(self._serial)
+                return lease
             self._stop.wait(LEASE_SECONDS)
         return None
 

@@ -7,7 +7,8 @@ from typing import Any, Literal, Protocol, Self
 
 from agent.farm.job import Job, JobReport
 
-# `waiting` = another process of this host has the lease, `resting` = quarantine, `starting` = its worker is not up yet.
+# `waiting` = its lease cannot be had, mostly since another process of this host has it, `resting` = quarantine,
+# `starting` = its worker is not up yet.
 DeviceState = Literal["starting", "idle", "busy", "waiting", "resting"]
 JobState = Literal["queued", "running", "ended"]
 

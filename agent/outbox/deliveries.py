@@ -15,12 +15,14 @@ _EARLIEST_MS = 1_600_000_000_000
 
 @dataclass(slots=True)
 class Delivery:
-    """A segment on its way to one sink; `not_before` is on the monotonic clock."""
+    """A segment on its way to one sink; `not_before` is on the monotonic clock. `failed` = a try of this process was in
+    vain."""
 
     state: Literal["open", "claimed", "acked", "rejected"] = "open"
     attempts: int = 0
     not_before: float = 0.0
     asked: bool = False
+    failed: bool = False
     reason: str = ""
 
 
@@ -41,6 +43,13 @@ class Entry:
     def finished(self) -> bool:
         """Nobody needs it any more. An orphan has no sinks and is not finished."""
         return bool(self.sinks) and all(delivery.state == "acked" for delivery in self.sinks.values())
+
+    @property
+    def hopeless(self) -> bool:
+        """Every sink that has not had it failed or refused, or there is none. Its age alone says nothing of that: the
+        clock that it was put by may have been behind, and the network may be back."""
+        left = [delivery for delivery in self.sinks.values() if delivery.state != "acked"]
+        return all(delivery.state == "rejected" or (delivery.state == "open" and delivery.failed) for delivery in left)
 
 
 class Entries(dict[str, Entry]):

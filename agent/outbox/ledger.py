@@ -7,6 +7,7 @@ form the rows are; files of schema 1 have none.
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -114,6 +115,20 @@ def undelivered(rows: Iterable[Row]) -> dict[str, tuple[str, ...]]:
         elif row.op == "expire":
             left[row.segment] = ()
     return left
+
+
+def cut_torn(folder: Path) -> None:
+    """Take a torn last line off, which needs no room: a row that is appended would make it damage. Raises
+    StorageError."""
+    file = folder / FILE
+    with guarded(file):
+        data = file.read_bytes() if file.exists() else b""
+        *lines, _ = data.split(b"\n")
+        if lines and _fields(lines[-1]) is None:
+            lines.pop()
+        size = sum(len(line) + 1 for line in lines)
+        if size != len(data):
+            os.truncate(file, size)
 
 
 def write_ledger(folder: Path, rows: Iterable[Row]) -> None:

@@ -14,10 +14,12 @@ from pathlib import Path
 from agent.errors import RecordingError, StorageError
 from agent.model import Picture, SealedSegment, SegmentManifest
 from agent.outbox.spool import Spool
-from agent.outbox.waiting import Waiting, spools, waiting
+from agent.outbox.waiting import Waiting, scan, spools
 from agent.store.disk import FolderLock, FolderTaken
 from agent.store.erasure import copies
 from agent.store.recording import LOCK, Problem, Recording
+
+Scan = tuple[list[Waiting], list[Problem]]
 
 
 class Foreseen(Recording):
@@ -57,7 +59,8 @@ def hold(folder: Path, recording: Recording, stack: ExitStack) -> list[Spool]:
     recorders that ended included, goes into it first.
 
     Raises FolderTaken when a process that runs writes to the folder, or holds segments for it or of its replays;
-    StorageError when some of these wait for others alone, which nobody could redact; other StorageErrors.
+    StorageError when some of these wait for others alone, which nobody could redact; RecordingError when one cannot be
+    read and may be of these; other StorageErrors.
     """
     with ExitStack() as alone:
         _lock(recording.path, alone)
@@ -72,19 +75,25 @@ def hold(folder: Path, recording: Recording, stack: ExitStack) -> list[Spool]:
                 continue
             stack.callback(spool.close)
             held.append(spool)
-        coming = _coming(recording, {spool.folder: waiting(spool.folder) for spool in held}, taken)
-        for one in coming:
-            if one.open is not None:
-                raise StorageError(
-                    f"{one.open} was still open when its recorder ended, and cannot be closed now.",
-                    "Free some space on its disk, then redact.",
-                )
+        found = {spool.folder: scan(spool.folder) for spool in held}
+        coming = _coming(recording, found, taken)
+        queued = {name for spool in held for name in spool.segments()}
+        closed = [one for each, _ in found.values() for one in each if one.open is None]
+        unreached = [one for one in closed if one.manifest.id not in queued]
+        for one in [*unreached, *(one for one in coming if one.open is not None)]:
+            raise StorageError(
+                f"{one.open or one.manifest.id} was still open when its recorder ended, and cannot be closed now.",
+                "Free some space on its disk, then redact.",
+            )
         for one in coming:
             recording.write(_sealed(one))
+        stored = {manifest.id for manifest in recording.manifests()} | copies(recording).keys()
         for spool in held:
             for name, sinks in spool.segments().items():
                 for sink in sinks:
                     if is_here(sink, recording.path):
+                        if name not in stored:
+                            raise _unread(name, spool.folder, "it did not come into the recording.")
                         spool.ack(name, sink)
         return held
 
@@ -95,18 +104,18 @@ def foresee(folder: Path, recording: Recording, stack: ExitStack) -> tuple[Fores
     It raises what `hold` raises, and keeps others from the spools until the stack ends.
     """
     taken: dict[Path, FolderTaken] = {}
-    found: dict[Path, list[Waiting]] = {}
+    found: dict[Path, Scan] = {}
     _lock(recording.path, stack)
     for place in spools(folder):
         try:
             _lock(place, stack)
-            found[place] = waiting(place)
+            found[place] = scan(place)
         except FolderTaken as error:
             taken[place] = error
     coming = _coming(recording, found, taken)
     others = {
         one.manifest.id
-        for each in found.values()
+        for each, _ in found.values()
         for one in each
         if one.sinks is None or not all(is_here(sink, recording.path) for sink in one.sinks)
     }
@@ -133,10 +142,11 @@ def _lock(folder: Path, stack: ExitStack) -> None:
         stack.callback(FolderLock(folder / LOCK, mark=False).close)
 
 
-def _coming(
-    recording: Recording, found: Mapping[Path, list[Waiting]], taken: Mapping[Path, FolderTaken]
-) -> list[Waiting]:
-    """What waits for the recording's folder and is not in it. Raises FolderTaken, StorageError."""
+def _coming(recording: Recording, found: Mapping[Path, Scan], taken: Mapping[Path, FolderTaken]) -> list[Waiting]:
+    """What waits for the recording's folder and is not in it. Raises FolderTaken, StorageError, RecordingError."""
+    for place, (_, problems) in found.items():
+        for problem in problems:
+            raise _unread(problem.stem, place, problem.reason)
     manifests = recording.manifests()
     known = {manifest.id for manifest in manifests} | copies(recording).keys()
 
@@ -144,14 +154,16 @@ def _coming(
         return any(is_here(sink, recording.path) for sink in one.sinks or ())
 
     keys = {(manifest.device_id, manifest.session_id) for manifest in manifests}
-    keys |= {one.key for each in found.values() for one in each if here(one)}
+    keys |= {one.key for each, _ in found.values() for one in each if here(one)}
     for place, error in taken.items():
-        if any(here(one) or one.key in keys for one in waiting(place)):
-            raise FolderTaken(
-                f"{error.message} It holds more of these sessions.", "Stop that process, then redact."
-            ) from error
+        theirs, problems = scan(place)
+        what = "more of these sessions" if any(here(one) or one.key in keys for one in theirs) else ""
+        for problem in problems:
+            what = what or f"{problem.stem}, which cannot be read and may be of these sessions"
+        if what:
+            raise FolderTaken(f"{error.message} It holds {what}.", "Stop that process, then redact.") from error
     coming: dict[str, Waiting] = {}
-    for place, each in found.items():
+    for place, (each, _) in found.items():
         for one in each:
             if one.manifest.id in known:
                 continue
@@ -181,6 +193,14 @@ def _sealed(one: Waiting) -> SealedSegment:
             f"Segment {one.manifest.id}, which waits in the spool, cannot be read: {error.message}",
             "Delete it there (the files of that name in queue/segments), then redact.",
         ) from error
+
+
+def _unread(name: str, spool: Path, reason: str) -> RecordingError:
+    return RecordingError(
+        f"Segment {name}, which waits in {spool}, cannot be read and may be of these sessions: {reason}",
+        "Redact once the disk gives it, or with the version that wrote it; or delete it there (the files of that name "
+        "in queue/segments).",
+    )
 
 
 def _last(name: str, made: Mapping[str, str]) -> str:

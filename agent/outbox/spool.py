@@ -13,7 +13,9 @@ open for those sinks; where nothing tells them any more it is an orphan, and `ad
 run), a completed one still in the queue (removed at open), a row without `ack` (delivered again, under the same id). A
 rejected delivery keeps its segment.
 A draft goes once the row of its segment is durable; one that is left at open had a recorder that ended without sealing
-it, and is sealed then. What waits for longer than the age limit is deleted: the receipt and the row of that go first.
+it, and is sealed then. What waits for longer than the age limit and fails once more is deleted, the receipt and the row
+of that first; never at open, before anything was tried. A full disk keeps a spool neither from being opened nor from
+being drained: what its ledger lacks then is written once there is room (`agent.outbox.recovery`).
 """
 
 from __future__ import annotations
@@ -26,21 +28,21 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import RecordingError, StorageDenied, StorageError, StorageFull
 from agent.model import Draft, Loss, SealedSegment
 from agent.outbox import journal
-from agent.outbox.deliveries import Delivery, Entries, Entry, due, next_due, replay, rows_of, session_of, waits
+from agent.outbox.deliveries import Delivery, Entry, due, next_due, rows_of, session_of, waits
 from agent.outbox.journal import Journal
-from agent.outbox.ledger import Ledger, Row, read_ledger, write_ledger
+from agent.outbox.ledger import Ledger, Row
 from agent.outbox.receipts import Receipt, Receipts
+from agent.outbox.recovery import Found, recover
 from agent.replay.segment import draft_id, recovered
 from agent.store import disk
 from agent.store.disk import Fit, FolderLock, guarded, make_folder
 from agent.store.recording import Recording, Unreadable
-from agent.store.schema import SEGMENT_ID
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,6 @@ LEDGER_ROWS = 20_000
 DISK_SECONDS = 5.0
 # What may wait in memory until a full disk has room again.
 HELD_BYTES = 64_000_000
-NOTES = 1000
 SPOOLS = 256
 
 
@@ -94,26 +95,25 @@ class Spool:
     ) -> None:
         """Opens and recovers the folder, made when needed. Raises StorageError.
 
-        `budget` is in bytes, `reserve` what stays free on the disk. What waits for longer than `keep_seconds` is
-        deleted; 0 = never.
+        `budget` is in bytes, `reserve` what stays free on the disk. What has waited for longer than `keep_seconds` is
+        deleted when it fails once more; 0 = never.
         """
         self.folder = folder
         self._budget = budget
         self._reserve = reserve
         self._keep_seconds = keep_seconds
         self._changed = threading.Condition()
-        self._entries = Entries()
         self._reserved = 0
         # Of what is on its way into the queue, as the ledger has it.
         self._planned: dict[str, Row] = {}
         # A file that should be gone could not be removed: rows that are done with tell of it.
         self._untidy = False
-        self._notes: deque[Row] = deque(maxlen=NOTES)
         self._next_expiry = 0.0
         self._losses: Counter[str] = Counter()
         self._held: deque[tuple[SealedSegment, tuple[str, ...]]] = deque()
         self._storing = threading.Lock()
         self._troubled = False
+        # What was deleted for its age since this process opened the folder, oldest first.
         self.expired: list[Receipt] = []
         # How many segments found no room, neither on the disk nor in memory.
         self.dropped = 0
@@ -123,14 +123,15 @@ class Spool:
             undo.callback(self._lock.close)
             self._queue = Recording.create(folder / "queue")
             self._journal = Journal(folder)
-            found = self._recover()
+            found = recover(folder, self._queue, self._journal, _now_ms())
+            self._entries, self._notes = found.entries, found.notes
+            # A full disk did not take rows: the ledger is to be written anew once it has room.
+            self._behind = found.undone is not None
             self._ledger = Ledger(folder)
             undo.callback(self._ledger.close)
             self._receipts = Receipts(folder)
             undo.callback(self._receipts.close)
             self.recovery = self._seal_drafts(found)
-            with self._changed:
-                self._expire()
             undo.pop_all()
 
     def append(self, draft: Draft, sinks: Iterable[str]) -> bool:
@@ -204,7 +205,7 @@ class Spool:
         with self._changed:
             orphans = [(name, entry) for name, entry in self._entries.items() if not entry.sinks]
             for name, entry in orphans:
-                self._ledger.append(Row("put", name, wanted, entry.size, at_ms=entry.at_ms), sync=True)
+                self._append(Row("put", name, wanted, entry.size, at_ms=entry.at_ms), sync=True)
                 entry.sinks = {sink: Delivery() for sink in wanted}
             self._changed.notify_all()
             return len(orphans)
@@ -240,7 +241,7 @@ class Spool:
             self._changed.notify_all()
             row = Row("ack", segment, (sink,))
             if not entry.finished:
-                self._ledger.append(row, sync=False)
+                self._append(row, sync=False)
                 return
             # Whatever the disk says, nothing is to be delivered any more.
             del self._entries[segment]
@@ -251,7 +252,9 @@ class Spool:
                 except StorageFull:
                     # Draining is what frees a full disk. A crash right here counts the segment as lost; it is not.
                     self._queue.remove(segment)
-                    self._ledger.append(row, sync=True)
+                    self._append(row, sync=True)
+            if self._behind:
+                self._tidy()
 
     def reject(self, segment: str, sink: str, reason: str) -> None:
         """The sink will never take it; the segment is kept. Raises StorageError."""
@@ -265,7 +268,7 @@ class Spool:
         """Try again in `after_s` seconds; `asked` = the server wants it so, and `hurry` does not change that."""
         with self._changed:
             delivery = self._entries[segment].sinks[sink]
-            delivery.state, delivery.reason = "open", reason
+            delivery.state, delivery.reason, delivery.failed = "open", reason, True
             delivery.attempts += 1
             delivery.not_before, delivery.asked = time.monotonic() + after_s, asked
             self._changed.notify_all()
@@ -274,6 +277,12 @@ class Spool:
                 self._ledger.append(
                     Row("retry", segment, (sink,), attempts=delivery.attempts, reason=reason), sync=False
                 )
+
+    def release(self, segment: str, sink: str) -> None:
+        """Nothing came of a claim, through nobody's fault: it is due as before."""
+        with self._changed:
+            self._entries[segment].sinks[sink].state = "open"
+            self._changed.notify_all()
 
     def reopen(self) -> int:
         """Make what was rejected due once more; returns how many deliveries. Raises StorageError."""
@@ -284,8 +293,8 @@ class Spool:
                     if delivery.state == "rejected":
                         delivery.attempts = max(1, delivery.attempts)
                         row = Row("retry", name, (sink,), attempts=delivery.attempts, reason=delivery.reason)
-                        self._ledger.append(row, sync=False)
-                        delivery.state, delivery.not_before, delivery.asked = "open", 0.0, False
+                        self._append(row, sync=False)
+                        delivery.state, delivery.not_before, delivery.asked, delivery.failed = "open", 0.0, False, False
                         count += 1
             self._changed.notify_all()
         return count
@@ -293,7 +302,7 @@ class Spool:
     def redirect(self, sinks: Iterable[str]) -> None:
         """Deliver what is queued to these sinks (at least one) instead of those it was put for; not twice to one.
 
-        Nothing may be claimed. Raises StorageError.
+        Nothing may be claimed. A crash on a full disk leaves it as it was. Raises StorageError.
         """
         wanted = tuple(dict.fromkeys(sinks))
         with self._changed:
@@ -301,7 +310,7 @@ class Spool:
                 acked = {sink for sink, delivery in entry.sinks.items() if delivery.state == "acked"}
                 left = tuple(sink for sink in wanted if sink not in acked)
                 if left and set(left) != entry.sinks.keys() - acked:
-                    self._ledger.append(Row("put", name, left, entry.size, at_ms=entry.at_ms), sync=True)
+                    self._append(Row("put", name, left, entry.size, at_ms=entry.at_ms), sync=True)
                     entry.sinks = {sink: Delivery() for sink in left}
             self._changed.notify_all()
 
@@ -508,8 +517,16 @@ class Spool:
             self._troubled = True
             log.warning("%s %s Segments wait in memory until then.", error, error.hint)
 
+    def _append(self, row: Row, sync: bool) -> None:
+        """A row without which something is at worst delivered, or asked for, once more: what a full disk does not take
+        is written when it has room. Raises other StorageErrors."""
+        try:
+            self._ledger.append(row, sync)
+        except StorageFull:
+            self._behind = True
+
     def _expire(self) -> None:
-        """Delete what was put too long ago, once that is noted. Raises StorageError."""
+        """Delete what was put too long ago and cannot be delivered, once that is noted. Raises StorageError."""
         now_ms = _now_ms()
         self._next_expiry = time.monotonic() + EXPIRY_SECONDS
         self._date(now_ms)
@@ -518,16 +535,20 @@ class Spool:
             return
         old_ms = now_ms - int(self._keep_seconds * 1000)
         for name, entry in list(self._entries.items()):
-            if entry.at_ms > old_ms or any(delivery.state == "claimed" for delivery in entry.sinks.values()):
+            if entry.at_ms > old_ms or not entry.hopeless:
                 continue
             sinks = tuple(sink for sink, delivery in entry.sinks.items() if delivery.state != "acked")
             words = f"kept for {self._keep_seconds / 3600:g} hours without delivery, deleted"
-            for sink in sinks or ("nobody",):
-                receipt = Receipt(now_ms, name, sink, "expired", words)
-                self._receipts.add(receipt, sync=True)
-                self.expired.append(receipt)
+            told = [Receipt(now_ms, name, sink, "expired", words) for sink in sinks or ("nobody",)]
             note = Row("expire", name, sinks, entry.size, reason=words, at_ms=entry.at_ms)
-            self._ledger.append(note, sync=True)
+            try:
+                for receipt in told:
+                    self._receipts.add(receipt, sync=True)
+                self._ledger.append(note, sync=True)
+            except StorageFull:
+                # Of what goes there is always a word; what is delivered makes room for it.
+                break
+            self.expired += told
             self._notes.append(note)
             del self._entries[name]
             self._losses[f"a segment, {words}"] += 1
@@ -557,68 +578,25 @@ class Spool:
             raise
 
     def _tidy(self) -> None:
-        """Leave out rows and receipts that nobody needs, once they are many."""
+        """Leave out rows and receipts that nobody needs, once they are many; write what a full disk did not take."""
         if self._untidy:
             # Whoever opens the folder next sees to it.
             return
         try:
-            if self._ledger.grown > max(LEDGER_ROWS, 4 * len(self._entries)):
-                self._ledger.rewrite([*self._rows(), *self._planned.values()])
+            if self._behind or self._ledger.grown > max(LEDGER_ROWS, 4 * len(self._entries)):
+                self._ledger.rewrite([*self._notes, *rows_of(self._entries), *self._planned.values()])
+                self._behind = False
             self._receipts.tidy()
         except StorageError as error:
             log.info("ledger and receipts stay as they are: %s", error)
 
-    def _recover(self) -> Recovery:
-        """Reconcile ledger and queue; afterwards the ledger holds the rows of what is still queued."""
-        read = read_ledger(self.folder)
-        manifests, problems = self._queue.scan()
-        stored = {manifest.id: manifest for manifest in manifests}
-        lost = 0
-        self._entries, finished = replay(read.rows, stored, _now_ms())
-        self._notes.extend(row for row in read.rows if row.op == "expire")
-        for name in finished:
-            stored.pop(name, None)
-        drafts = journal.drafts(self.folder)
-        named = set[str]()
-        unnamed = [manifest for name, manifest in stored.items() if name not in self._entries]
-        for manifest in sorted(unnamed, key=lambda manifest: manifest.start_ms):
-            # Its recorder was killed before it could say that the segment is there.
-            draft = draft_id(manifest)
-            opened = journal.read(drafts[draft]) if draft in drafts else None
-            if opened is not None:
-                sinks = {sink: Delivery() for sink in opened.sinks}
-                self._entries[manifest.id] = Entry(session_of(manifest), manifest.bytes, sinks, _now_ms())
-                named.add(draft)
-        # Whatever became of the segment: what is in its draft is in the segment.
-        closed = {row.draft for row in read.rows} | {draft_id(manifest) for manifest in manifests}
-        for name in drafts.keys() & closed - named:
-            self._journal.discard(name)
-        for name in finished:
-            self._queue.remove(name)
-        # What is there and cannot be read is rejected by name when its turn comes.
-        unreadable = {problem.stem for problem in problems}
-        for name in [name for name in self._entries if name not in stored and name not in unreadable]:
-            lost += not self._entries[name].planned
-            del self._entries[name]
-        orphans = [manifest for name, manifest in stored.items() if name not in self._entries]
-        # Without a row it counts by its bytes, and is an orphan as any other, so that something ends it.
-        unknown = {name for name in unreadable - self._entries.keys() - finished if SEGMENT_ID.fullmatch(name)}
-        write_ledger(self.folder, self._rows())
-        for name in named:
-            self._journal.discard(name)
-        for manifest in sorted(orphans, key=lambda manifest: manifest.start_ms):
-            self._entries[manifest.id] = Entry(session_of(manifest), manifest.bytes, at_ms=_now_ms())
-        for name in sorted(unknown):
-            self._entries[name] = Entry(("", 0), self._queue.weight(name), at_ms=_now_ms())
-        self._queue.sweep()
-        for problem in problems:
-            log.warning("the spool %s holds a damaged segment %s: %s", self.folder, problem.file, problem.reason)
-        return Recovery(read.torn, read.damaged, lost, len(orphans) + len(unknown))
-
-    def _seal_drafts(self, found: Recovery) -> Recovery:
+    def _seal_drafts(self, found: Found) -> Recovery:
         """Seal what a recorder that is no more left open. Raises StorageError."""
         sealed = unsealed = 0
         for name, file in journal.drafts(self.folder).items():
+            if found.undone is not None and name in found.undone:
+                unsealed += 1
+                continue
             opened = journal.read(file)
             if opened is None:
                 unsealed += 1
@@ -636,14 +614,10 @@ class Spool:
                 unsealed += 1
             else:
                 sealed += 1
-        recovery = replace(found, sealed=sealed, unsealed=unsealed)
+        recovery = Recovery(found.torn, found.damaged, found.lost, found.orphans, sealed, unsealed)
         if recovery != Recovery():
             log.info("the spool %s was not closed in order: %s", self.folder, recovery)
         return recovery
-
-    def _rows(self) -> Iterable[Row]:
-        yield from self._notes
-        yield from rows_of(self._entries)
 
 
 def open_free(

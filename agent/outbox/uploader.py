@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from agent.errors import ConfigError, StorageError
 from agent.log import NOBODY, about
-from agent.model import Delivered, Delivery, Retry, SealedSegment
-from agent.outbox.receipts import Outcome, Receipt
+from agent.model import Delivered, Delivery, Rejected, Retry, SealedSegment
+from agent.outbox.receipts import Outcome, Receipt, meaning
 from agent.outbox.sink import Sink
 from agent.outbox.spool import Spool
+from agent.outbox.wire import Barred
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +25,26 @@ JOIN_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential backoff with full jitter, in seconds. What the server asks for is honoured up to `longest_asked`."""
+    """Exponential backoff with full jitter, in seconds. What the server asks for is honoured up to `longest_asked`.
+
+    `first_barred` and `longest_barred` are for one that takes nothing at all: at least half of it is waited.
+    """
 
     first: float = 1.0
     longest: float = 60.0
     longest_asked: float = 3600.0
+    first_barred: float = 60.0
+    longest_barred: float = 900.0
 
     def delay(self, failures: int, asked: float, luck: float) -> float:
         """The wait after `failures` (1 or more) in a row; `luck` was drawn uniformly from [0, 1)."""
         ceiling = min(self.longest, self.first * 2.0 ** min(failures - 1, 32))
         return max(luck * ceiling, min(asked, self.longest_asked))
+
+    def barred(self, times: int, asked: float, luck: float) -> float:
+        """The wait after a server took nothing `times` (1 or more) in a row."""
+        ceiling = min(self.longest_barred, self.first_barred * 2.0 ** min(times - 1, 32))
+        return max((1.0 + luck) / 2 * ceiling, min(asked, self.longest_asked))
 
 
 # The browser SDK (track-destination.ts) waits a time uniform in [0, 1 s) before the one retry that it knows.
@@ -73,7 +84,8 @@ class _Lane:
     """A sink's threads and what they share, under `changed`.
 
     Nobody begins to send before `resume_at` (monotonic; `asked` = the server's wish), and after `failures` in a row one
-    thread at a time does. `hurried` counts the calls of `drain`.
+    thread at a time does. `barred` = how often in a row it took nothing at all, `told` what was said of that, `refused`
+    the segments at which it did, with how many it had taken before. `hurried` counts the calls of `drain`.
     """
 
     sink: Sink
@@ -82,6 +94,9 @@ class _Lane:
     threads: list[threading.Thread] = field(default_factory=list)
     sending: int = 0
     failures: int = 0
+    barred: int = 0
+    told: str = ""
+    refused: dict[str, int] = field(default_factory=dict)
     resume_at: float = 0.0
     asked: bool = False
     hurried: int = 0
@@ -92,7 +107,8 @@ class Uploader:
 
     Sessions go side by side, as many as a sink takes; the segments of one session one after the other. A sink's
     failures in a row pause the whole sink, since it is probably down; a segment's own failures hold back its session
-    only, so that one segment which a server chokes on does not stop the others.
+    only, so that one segment which a server chokes on does not stop the others. A server that would take nothing at all
+    is asked with one segment after long pauses, of which the first is told.
     """
 
     def __init__(
@@ -104,8 +120,8 @@ class Uploader:
         ended: Callable[[int, str], None] = lambda session_id, reason: None,
         told: Callable[[Receipt], None] = lambda receipt: None,
     ) -> None:
-        """Starts nothing. `ended` is told which session a server wants no more of, and why; `told` every receipt. Both
-        are called from the sinks' threads.
+        """Starts nothing. `ended` is told which session a server wants no more of, and why; `told` every receipt, of
+        what was kept for too long as well. Both are called from the sinks' threads.
 
         Raises ConfigError when a sink is named twice.
         """
@@ -114,6 +130,8 @@ class Uploader:
         self._draw = draw or random.SystemRandom().random
         self._ended = ended
         self._told = told
+        self._expired = len(spool.expired)
+        self._telling = threading.Lock()
         self._lanes = [_Lane(sink, threading.Condition()) for sink in sinks]
         self._stopping = threading.Event()
         self.names = tuple(lane.sink.name for lane in self._lanes)
@@ -166,6 +184,12 @@ class Uploader:
         who gives up meanwhile sends it all over again another time."""
         return any(lane.sending for lane in self._lanes)
 
+    @property
+    def shut(self) -> bool:
+        """Whether each sink that still has something to get would take nothing when it was asked last."""
+        waiting = [lane for lane in self._lanes if self._spool.pending(lane.sink.name)]
+        return bool(waiting) and all(lane.barred for lane in waiting)
+
     def _run(self, lane: _Lane) -> None:
         while not self._stopping.is_set():
             hurried = lane.hurried
@@ -186,13 +210,14 @@ class Uploader:
             return
         try:
             sealed = self._spool.claim(name)
+            self._tell_expired()
             if sealed is not None:
                 lane.stats.state = "sending"
                 with about(sealed.manifest):
                     delivery = _send(lane.sink, sealed)
                     if self._stopping.is_set() and isinstance(delivery, Retry):
                         # Most likely our own doing, by closing the sink.
-                        self._spool.retry(sealed.manifest.id, name, 0.0, delivery.reason)
+                        self._spool.release(sealed.manifest.id, name)
                     else:
                         self._settle(lane, sealed, delivery, hurried)
         finally:
@@ -224,19 +249,32 @@ class Uploader:
     def _settle(self, lane: _Lane, sealed: SealedSegment, delivery: Delivery, hurried: int) -> None:
         """Tell the spool what became of a segment, and pause if the sink failed. Raises StorageError."""
         segment, name, stats = sealed.manifest.id, lane.sink.name, lane.stats
+        if isinstance(delivery, Barred) and _took_others(lane, segment):
+            # A firewall that minds what is in it would hold up the rest of its session for ever.
+            delivery = Rejected(delivery.reason)
         if isinstance(delivery, Retry):
             attempts = self._spool.attempts(segment, name) + 1
             luck = self._draw()
-            # A sink that is down is nobody's: told once for all devices.
-            log.warning("%s did not take a segment, which waits: %s", name, delivery.reason, extra=NOBODY)
             self._note(lane, segment, "retry", delivery.reason)
             stats.retries += 1
+            if isinstance(delivery, Barred):
+                pause = self._shut(lane, delivery, luck, hurried)
+                self._spool.retry(segment, name, pause, delivery.reason, delivery.after_s > 0)
+                return
+            # A sink that is down is nobody's: told once for all devices.
+            log.warning("%s did not take a segment, which waits: %s", name, delivery.reason, extra=NOBODY)
             own = self._backoff.delay(attempts, delivery.after_s, luck)
             self._spool.retry(segment, name, own, delivery.reason, delivery.after_s > 0)
             self._failed(lane, delivery.after_s, luck, hurried)
             return
         with lane.changed:
-            lane.failures = 0
+            if lane.barred and not lane.asked:
+                # It does take something: what it barred was that segment.
+                lane.resume_at = 0.0
+                lane.changed.notify_all()
+            lane.failures = lane.barred = 0
+            lane.told = ""
+            lane.refused.pop(segment, None)
         if isinstance(delivery, Delivered):
             if delivery.skipped:
                 log.warning("%s did not keep segment %s: %s", name, segment, delivery.skipped)
@@ -272,17 +310,49 @@ class Uploader:
             if asked_s > 0 or hurried == lane.hurried:
                 self._pause(lane, seconds, asked_s > 0)
 
+    def _shut(self, lane: _Lane, barred: Barred, luck: float, hurried: int) -> float:
+        """Pause a sink that takes nothing, as `_failed` does, and say so once; how long it is left alone."""
+        with lane.changed:
+            lane.failures += 1
+            if lane.resume_at <= time.monotonic():
+                # What was under way beside the first is no further try.
+                lane.barred += 1
+            seconds = self._backoff.barred(max(1, lane.barred), barred.after_s, luck)
+            if barred.after_s > 0 or hurried == lane.hurried:
+                self._pause(lane, seconds, barred.after_s > 0)
+            known, lane.told = lane.told == barred.reason, barred.reason
+        if not known:
+            means = meaning(barred.reason)
+            log.warning(
+                "%s takes nothing: %s%s. What is recorded waits; it is asked again in %.0f s, then less often.",
+                lane.sink.name, barred.reason, f" ({means})" if means else "", seconds, extra=NOBODY,
+            )  # fmt: skip
+        return seconds
+
     def _pause(self, lane: _Lane, seconds: float, asked: bool) -> None:
         with lane.changed:
             lane.resume_at = max(lane.resume_at, time.monotonic() + seconds)
             lane.asked = lane.asked or asked
             lane.stats.state = f"waiting {seconds:.0f} s"
 
+    def _tell_expired(self) -> None:
+        with self._telling:
+            new = self._spool.expired[self._expired :]
+            self._expired += len(new)
+        for receipt in new:
+            self._told(receipt)
+
     def _note(self, lane: _Lane, segment: str, outcome: Outcome, words: str) -> None:
         lane.stats.words = words
         receipt = Receipt(time.time_ns() // 1_000_000, segment, lane.sink.name, outcome, words)
         self._spool.note(receipt)
         self._told(receipt)
+
+
+def _took_others(lane: _Lane, segment: str) -> bool:
+    """Whether a sink that would take nothing has taken other segments since it first refused this one."""
+    with lane.changed:
+        return lane.stats.delivered > lane.refused.setdefault(segment, lane.stats.delivered)
 
 
 def _send(sink: Sink, sealed: SealedSegment) -> Delivery:

@@ -12,7 +12,7 @@ from agent.outbox.journal import Opened
 from agent.outbox.ledger import read_ledger, undelivered
 from agent.replay.segment import draft_id, recovered
 from agent.store.disk import FolderLock, FolderTaken
-from agent.store.recording import HEADER, LOCK, Recording
+from agent.store.recording import HEADER, LOCK, Problem, Recording
 from agent.store.replays import Key
 
 QUEUE = "queue"
@@ -43,7 +43,13 @@ def spools(folder: Path) -> list[Path]:
 def waiting(folder: Path) -> list[Waiting]:
     """The readable segments in a spool that somebody still needs, those that are still open last. Raises
     StorageError."""
+    return scan(folder)[0]
+
+
+def scan(folder: Path) -> tuple[list[Waiting], list[Problem]]:
+    """The same, and those that somebody may need and that cannot be read, from one look. Raises StorageError."""
     queue = Recording.open(folder / QUEUE)
+    manifests, problems = queue.scan()
     left = undelivered(read_ledger(folder).rows)
     drafts = journal.drafts(folder)
 
@@ -58,8 +64,11 @@ def waiting(folder: Path) -> list[Waiting]:
     def drafted(file: Path, opened: Opened) -> Waiting:
         return Waiting(_closed(opened).manifest, opened.sinks, lambda: _closed(journal.read(file) or opened), file)
 
-    found = [queued(manifest) for manifest in queue.manifests() if left.get(manifest.id) != ()]
-    return found + [drafted(file, opened) for file, opened in still_open(folder) if opened is not None]
+    found = [queued(manifest) for manifest in manifests if left.get(manifest.id) != ()]
+    found += [drafted(file, opened) for file, opened in still_open(folder) if opened is not None]
+    needed = [problem for problem in problems if left.get(problem.stem) != ()]
+    # A recorder may be at work there, and done with one just now.
+    return found, [problem for problem in needed if not _gone(queue.path / "segments" / problem.file)]
 
 
 def still_open(folder: Path) -> Iterator[tuple[Path, Opened | None]]:
@@ -84,6 +93,16 @@ def left_open(folder: Path) -> int:
     except FolderTaken:
         return 0
     return sum(1 for _, opened in still_open(folder) if opened is not None)
+
+
+def _gone(file: Path) -> bool:
+    try:
+        file.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _closed(opened: Opened) -> SealedSegment:

@@ -37,6 +37,7 @@ _SKIP_WORDS = {
     OUT_OF_RANGE: "the session is outside the range the server accepts",
     CAPTURE_OFF: "capture is switched off for this project",
 }
+_BARRING = (401, 403, 404, 407)
 _FIREWALL = re.compile(r"payload.*exceed", re.IGNORECASE | re.DOTALL)
 _OPEN, _CLOSE = b'{"version":1,"events":[', b"]}"
 
@@ -47,6 +48,11 @@ class Body:
 
     data: bytes
     events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Barred(Retry):
+    """The server would take nothing of ours as things are, whichever segment it was: it is left alone for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,8 @@ def classify(answer: Answer, now_ms: int, strict: bool = False) -> Delivery:
     """What an answer to one post means for its events. `now_ms` (epoch) serves a Retry-After date without a Date.
 
     `strict` = as the browser SDK takes it (track-destination.ts): what the server skips is done with, and it knows no
-    Retry-After. Otherwise what is skipped is still to be delivered, later or, when its session is ended, by hand.
+    Retry-After. Otherwise what is skipped is still to be delivered, later or, when its session is ended, by hand; and
+    what may be a login page's, a proxy's or a firewall's word, or the key's fault, is not held against the segment.
     """
     status = answer.status
     words = f"{status} {answer.text.strip()[:200]}".strip()
@@ -149,8 +156,10 @@ def classify(answer: Answer, now_ms: int, strict: bool = False) -> Delivery:
             pause = THROTTLE_SECONDS if code == THROTTLED else 0.0
             return Delivered(words, skipped, ends_session=code != THROTTLED, pause_s=pause)
         return Retry(THROTTLE_SECONDS, skipped) if code == THROTTLED else Rejected(skipped, ends_session=True)
-    if status in (408, 429, 499) or status >= 500:
+    if status in (408, 429, 499) or status >= 500 or (300 <= status < 400 and not strict):
         return Retry(0.0 if strict else retry_after(answer.headers, now_ms), words)
+    if status in _BARRING and not strict and not too_large(answer):
+        return Barred(retry_after(answer.headers, now_ms), words)
     return Rejected(words)
 
 

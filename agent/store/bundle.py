@@ -45,7 +45,8 @@ def pack(recording: Recording, file: Path) -> int:
     manifests, problems = recording.scan()
     for problem in problems:
         raise RecordingError(f"{problem}", "Delete that segment, then export.")
-    with guarded(file), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
+    # A zip knows the years 1980 to 2107 alone: what is dated otherwise gets the nearest of these.
+    with guarded(file), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as bundle:
         bundle.write(recording.path / "recording.json", "recording.json")
         stored: set[str] = set()
         for manifest in manifests:

@@ -247,14 +247,19 @@ class AppendFile(GrowingFile):
     """One that grows by whole lines, newlines included."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, making it when absent; ends a line that a crash has torn. Raises StorageError."""
+        """Opens the file, making it when absent. Raises StorageError."""
         super().__init__(path)
+        # A crash has torn the last line. It is ended by the next one: a full disk is no reason not to open the file.
+        self._torn = False
         with guarded(path):
             size = self._file.seek(0, os.SEEK_END)
             if size:
                 self._file.seek(size - 1)
-                if self._file.read(1) != b"\n":
-                    _write(self._file, b"\n")
+                self._torn = self._file.read(1) != b"\n"
+
+    def append(self, data: bytes, sync: bool) -> None:
+        super().append(b"\n" + data if self._torn else data, sync)
+        self._torn = False
 
     def replace(self, lines: Iterable[bytes]) -> None:
         """Have these whole lines in the place of all that is there; durable on return.
@@ -266,6 +271,7 @@ class AppendFile(GrowingFile):
         write_files(self._path.parent, [(self._path.name, lines)])
         # What is written to the old one is lost from here on. Its descriptor is free for the new one.
         self._file.close()
+        self._torn = False
         with guarded(self._path):
             self._file = FileIO(self._path, "a+", opener=_private)
 

@@ -32,6 +32,10 @@ class ScriptedSink:
     def check(self) -> str:
         return "always usable"
 
+    def says(self, *script: Delivery) -> None:
+        """Go on with these."""
+        self._script.extend(script)
+
     def send(self, sealed: SealedSegment) -> Delivery:
         self.sent.append(sealed)
         self.entered.set()

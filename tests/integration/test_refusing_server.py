@@ -28,7 +28,7 @@ from agent.outbox.track import Posting
 from agent.outbox.uploader import Backoff, Uploader
 
 # The waits that a server asks for, and ours, are cut to a moment.
-QUICK = Backoff(first=0.01, longest=0.02, longest_asked=0.05)
+QUICK = Backoff(first=0.01, longest=0.02, longest_asked=0.05, first_barred=0.01, longest_barred=0.02)
 # The time for one post: enough on a busy host, and little where it is to run out.
 SECONDS, SOON = 30.0, 0.5
 OUT_OF_TIME = ("slow loris", "silence", "slow body")
@@ -69,7 +69,7 @@ TABLE = {
 # What tells nobody that a collector has the post.
 UNTOLD = ("200 with an unknown code", "endless body", "slow body", "torn body", "wrong gzip")
 # What nobody who is not asked would try again.
-REFUSED = ("200+4004", "200+4005", *REDIRECTS, "400", "401", "402", "403", "404")
+REFUSED = ("200+4004", "200+4005", "400", "402")
 
 
 @pytest.fixture

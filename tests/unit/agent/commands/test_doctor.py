@@ -220,7 +220,7 @@ def test_what_waits_too_long_is_told(
     spool.put(segment(), ["dir:x"])
     spool.close()
     assert waiting()["ok"]
-    assert "1 segments, the oldest for 0.0 h; given up after 72 h" in str(waiting()["found"])
+    assert "1 segments, the oldest for 0.0 h; given up when a try fails after 72 h" in str(waiting()["found"])
     (file,) = (tmp_path / "spool" / "1" / "queue" / "segments").glob("*.json")
     old = time.time_ns() // 1_000_000_000 - 60 * 3600
     os.utime(file, (old, old))
@@ -302,7 +302,7 @@ def test_what_a_killed_recorder_left_open_waits_too(call, server: FakeAdbServer,
     # While its recorder runs that is nobody else's business.
     assert "nothing waits" in waiting()
     spool.close()
-    assert waiting() == "1 that were still open when their recorder was killed; given up after 72 h"
+    assert waiting() == "1 that were still open when their recorder was killed; given up when a try fails after 72 h"
     with closing(Spool(tmp_path / "spool" / "1")) as spool:
         spool.append(drafts(segment(1))[0], ["dir:x"])
     assert "1 segments, the oldest for 0.0 h, and 1 that were still open" in waiting()

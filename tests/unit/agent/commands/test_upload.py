@@ -124,17 +124,33 @@ def test_what_a_killed_recorder_left_open_is_sent_and_what_it_lacks_is_said(call
 
 
 def test_what_a_server_refused_is_tried_again(call, place: Path) -> None:
-    with refusing("401", "402", "403") as server:
+    with refusing("400", "402", "400") as server:
         leave(place / "1", f"amplitude:{server.url}")
         ended = call("upload")
         assert ended.code == 12
         assert "3 refused" in ended.err
         assert "rejected segment" not in ended.err
-        assert "check upload.api_key" in ended.out
+        assert "malformed" in ended.out
         assert "quota" in ended.out
         assert "key-4711" not in ended.out + ended.err
         assert call("upload").code == 0
         assert len(server.posts) == 6
+
+
+def test_what_no_segment_is_to_blame_for_waits_and_says_what_to_mend(
+    call, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANDROID_REPLAY_UPLOAD__PARALLEL", "1")
+    with refusing("401") as server:
+        leave(place / "1", f"amplitude:{server.url}")
+        ended = call("upload", "--patience", "3600")
+        assert ended.code == 12
+        assert "0 refused" in ended.err
+        assert "3 wait" in ended.err
+        assert "check upload.api_key" in ended.out
+        assert len(server.posts) == 1
+        assert call("upload").code == 0
+        assert len(server.posts) == 4
 
 
 def test_a_running_recorder_is_left_alone(call, place: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -66,6 +67,16 @@ def test_as_a_zip(recording: Recording, summary: Summary, tmp_path: Path) -> Non
         assert packed.testzip() is None
     with pytest.raises(ConfigError, match="there already"):
         bug.write(recording, summary, file, False, "Wrong total")
+
+
+@pytest.mark.parametrize("seconds", [0, 6_000_000_000], ids=["1970", "2160"])
+def test_a_zip_of_files_of_any_year(tmp_path: Path, seconds: int) -> None:
+    file = tmp_path / "steps.md"
+    file.write_text("what was done")
+    os.utime(file, (seconds, seconds))
+    bug._zip(tmp_path, {"steps.md": 13}, tmp_path / "bug.zip", False)
+    with zipfile.ZipFile(tmp_path / "bug.zip") as packed:
+        assert packed.read("bug/steps.md") == b"what was done"
 
 
 def test_what_is_there_is_not_written_over_without_leave(

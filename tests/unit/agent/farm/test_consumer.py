@@ -255,6 +255,16 @@ def test_it_waits_for_the_device_and_reports_what_its_last_holder_did_not(bed: B
     assert bed.report(elsewhere) is None
 
 
+def test_it_waits_for_a_lease_that_the_disk_refuses_and_says_why(bed: Bed) -> None:
+    bed.leases.touch()
+    bed.start()
+    until(lambda: bed.said, "it to wait")
+    assert bed.said[0]["state"] == "waiting"
+    assert f"{bed.leases} cannot be written" in bed.said[0]["why"]
+    bed.leases.unlink()
+    assert bed.looping.wait(10)
+
+
 def test_one_that_is_ended_while_it_waits_takes_no_job(bed: Bed) -> None:
     other = Lease(bed.leases, "A1")
     bed.start()

@@ -142,15 +142,41 @@ def _pending(place: Path) -> int:
 
 
 def test_what_a_server_will_never_take_is_said_and_kept(replays: Path, tmp_path: Path) -> None:
-    with refusing("401", "401") as server:
-        sink = f"amplitude:{server.url}"
-        settings = Upload(flush_seconds=10.0, api_key="key-4711")  # type: ignore[arg-type]
-        places, problem = SinkCourier(tmp_path / "spool", settings)(replays, "0-abc", [sink, f"dir:{tmp_path}/out"])
+    with refusing("400", "402") as server:
+        sinks = [f"amplitude:{server.url}", f"dir:{tmp_path}/out"]
+        places, problem = _to(tmp_path)(replays, "0-abc", sinks)
     assert places == [f"{tmp_path}/out/0-abc"]
     assert "refused 2 segments, which are kept in" in problem
-    assert "401" in problem
+    assert "400" in problem
     with closing(Spool(tmp_path / "spool" / "1")) as spool:
         assert len(spool.rejections()) == 2
+
+
+@pytest.mark.parametrize("answer", ["401", "403", "404", "302"])
+def test_what_no_segment_is_to_blame_for_is_said_and_offered_again_by_the_host(
+    replays: Path, tmp_path: Path, answer: str
+) -> None:
+    with refusing(*[answer] * 3) as server:
+        courier = _to(tmp_path, 0.1)
+        places, problem = courier(replays, "0-abc", [f"amplitude:{server.url}"])
+        assert places == [f"amplitude:{server.url}"]
+        assert f"took not all: {answer}" in problem
+        assert "2 deliveries wait in" in problem
+        ended = threading.Event()
+        host = threading.Thread(target=courier.drain, args=(ended, 0.05))
+        host.start()
+        try:
+            until(lambda: not _pending(tmp_path / "spool" / "1"), "what waited")
+        finally:
+            ended.set()
+            host.join(10)
+        assert not host.is_alive()
+        assert len(server.taken) == 2 * len(segment().events)
+
+
+def _to(folder: Path, seconds: float = 10.0) -> SinkCourier:
+    """One with a key."""
+    return SinkCourier(folder / "spool", Upload(flush_seconds=seconds, api_key="key-4711"))  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_delivered_is_said_and_stays(replays: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from fakes.emulate import alive
 from fakes.wait import until
 
+from agent.errors import StorageError
 from agent.farm import lease
 from agent.farm.lease import MARK, Lease, LeaseTaken, end_marked, held, marked, name
 
@@ -108,6 +110,42 @@ def test_a_damaged_note_keeps_nobody_out(tmp_path: Path) -> None:
     taken.note("e" * 32)
     until(lambda: b"eeee" in (tmp_path / "A1").read_bytes(), "the note")
     taken.close()
+
+
+@pytest.mark.parametrize("user", ["another", "this"])
+def test_a_lease_of_another_user_is_taken_and_ours_that_cannot_be_opened_is_a_fault_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str
+) -> None:
+    def denied(*arguments: object, **more: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    Lease(tmp_path, "A1").close()
+    monkeypatch.setattr(lease, "FileIO", denied)
+    if user == "another":
+        monkeypatch.setattr(os, "getuid", lambda: (tmp_path / "A1").stat().st_uid + 1)
+    with pytest.raises(StorageError, match=r"/A1 ") as told:
+        Lease(tmp_path, "A1")
+    assert isinstance(told.value, LeaseTaken) == (user == "another")
+    assert told.value.hint
+
+
+def test_a_disk_that_knows_no_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unable(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unable)
+    with pytest.raises(StorageError, match="No locks available") as told:
+        Lease(tmp_path, "A1")
+    assert not isinstance(told.value, LeaseTaken)
+
+
+def test_a_lease_that_the_disk_does_not_give_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(held: Lease) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Lease, "_said", failing)
+    with pytest.raises(StorageError, match="Input/output error"):
+        Lease(tmp_path, "A1")
 
 
 def test_names_differ_where_serials_do() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -35,6 +36,18 @@ def test_a_job_begins_once(tmp_path: Path) -> None:
     assert entry is not None
     assert (entry.job, entry.host, entry.serial, entry.began_ms) == (job, "here", "A1", 5)
     assert [each.job for each in ledger.running()] == [job]
+
+
+def test_a_job_begins_once_where_the_disk_knows_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unable(source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", unable)
+    job, ledger = _job(), Ledger(tmp_path)
+    assert ledger.begin(job, "here", "A1", 5)
+    assert not ledger.begin(job, "here", "A2", 6)
+    assert [entry.serial for entry in ledger.running()] == ["A1"]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".began"]
 
 
 def test_of_many_at_once_one_begins_it(tmp_path: Path) -> None:

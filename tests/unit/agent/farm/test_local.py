@@ -14,6 +14,7 @@ from farming.running import PREFIX, nowhere
 from agent.errors import StorageFull
 from agent.farm.health import HealthRecord
 from agent.farm.job import Job, JobReport
+from agent.farm.lease import Lease
 from agent.farm.ledger import Ledger
 from agent.farm.local import LocalFarm
 from agent.farm.work import Bench, now_ms
@@ -25,7 +26,13 @@ Make = Callable[[], tuple[LocalFarm, Plugged]]
 
 
 @pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def said() -> list[str]:
+    """What the farms say."""
+    return []
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> Iterator[Make]:
     monkeypatch.setenv("FARM_TRUTH", str(tmp_path))
     made: list[LocalFarm] = []
 
@@ -33,7 +40,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         devices = Plugged()
         bench = Bench("here", tmp_path / "jobs", PREFIX, now_ms, nowhere)
         record = HealthRecord(tmp_path / "health")
-        made.append(LocalFarm(devices, bench, Ledger(tmp_path / "ledger"), tmp_path / "leases", record, Farm()))
+        ledger = Ledger(tmp_path / "ledger")
+        made.append(LocalFarm(devices, bench, ledger, tmp_path / "leases", record, Farm(), say=said.append))
         return made[-1], devices
 
     yield farm
@@ -94,6 +102,62 @@ def test_two_farms_of_one_host_never_share_a_device(make: Make, tmp_path: Path) 
     assert "leased by process" in second.status().hosts[0].devices[0].why
     first.close()
     assert _report(second, job).outcome == "passed"
+
+
+def _why(farm: LocalFarm) -> dict[str, str]:
+    """Why devices wait."""
+    return {device.serial: device.why for device in farm.status().hosts[0].devices if device.state == "waiting"}
+
+
+def test_a_lease_that_the_disk_refuses_is_told_and_what_hangs_on_it_is_refused(
+    make: Make, tmp_path: Path, said: list[str]
+) -> None:
+    (tmp_path / "leases").touch()
+    farm, devices = make()
+    early, later, elsewhere = Job(command=PASS), Job(command=PASS, serial="A1"), Job(command=PASS, serial="C3")
+    farm.submit(early)
+    devices.plug("A1")
+    until(lambda: _why(farm), "it to wait")
+    for job in (later, elsewhere):
+        farm.submit(job)
+    for job in (early, later):
+        report = _report(farm, job)
+        assert report.outcome == "refused"
+        assert f"{tmp_path / 'leases'} cannot be written: a file is in the way" in report.reason
+        assert report.reason == _why(farm)["A1"]
+    # What waits for another device goes on to wait, and the worker lives.
+    assert farm.report(elsewhere.id) is None
+    assert said == [f"A1 waits: {report.reason}"]
+    (tmp_path / "leases").unlink()
+    again = Job(command=PASS)
+    until(lambda: not _why(farm), "the lease")
+    farm.submit(again)
+    assert _report(farm, again).outcome == "passed"
+    assert len(said) == 1
+
+
+def test_what_another_device_may_take_is_not_refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Half(Lease):
+        def __init__(self, folder: Path, serial: str) -> None:
+            if serial == "A1":
+                raise StorageFull("No room.", "Free some space.")
+            super().__init__(folder, serial)
+
+    monkeypatch.setattr("agent.farm.local.Lease", Half)
+    farm, devices = make()
+    devices.plug("A1")
+    devices.plug("B2")
+    until(lambda: _why(farm) and len(farm.status().hosts[0].devices) == 2, "them")
+    long, job = Job(command=SLEEP), Job(command=PASS)
+    farm.submit(long)
+    until(lambda: any(each.state == "running" for each in farm.status().jobs), "the job")
+    farm.submit(job)
+    only = Job(command=PASS, serial="A1")
+    farm.submit(only)
+    assert _report(farm, only).reason == "No room. Free some space."
+    assert farm.report(job.id) is None
+    farm.stop(long.id)
+    assert _report(farm, job).outcome == "passed"
 
 
 def test_a_farm_that_closes_reports_all_of_its_jobs(make: Make) -> None:

@@ -22,6 +22,7 @@ from agent.outbox import exchange, wire
 from agent.outbox.collector import CollectorSink
 from agent.outbox.receipts import meaning
 from agent.outbox.track import Posting
+from agent.outbox.wire import Barred
 
 
 @contextmanager
@@ -123,7 +124,8 @@ def test_a_server_that_finds_everything_too_large_gets_rid_of_us(collector: Coll
         (Answer(503, {"Retry-After": "3"}, "busy"), Retry(3.0, "503 busy")),
         (Answer(429, {}, "slow down"), Retry(0.0, "429 slow down")),
         (Answer(400, {}, "bad"), Rejected("400 bad")),
-        (Answer(302, {"Location": "http://127.0.0.1:1/"}, ""), Rejected("302")),
+        (Answer(302, {"Location": "http://127.0.0.1:1/"}, ""), Retry(0.0, "302")),
+        (Answer(404, {}, "nothing here"), Barred(0.0, "404 nothing here")),
     ],
 )
 def test_answers_are_classified(collector: Collecting, answer: Answer, wanted: Delivery) -> None:
@@ -175,8 +177,8 @@ def test_check_notices_a_wrong_key_and_a_stranger(collector: Collecting) -> None
         with pytest.raises(SinkError, match="API key") as caught:
             sink.check()
         assert "UPLOAD__API_KEY" in caught.value.hint
-        assert sink.send(segment()) == Rejected(
-            '401 {"code":401,"error":"an Authorization header with the project\'s API key is needed"}'
+        assert sink.send(segment()) == Barred(
+            0.0, '401 {"code":401,"error":"an Authorization header with the project\'s API key is needed"}'
         )
 
     def stranger(connection: Connection) -> None:

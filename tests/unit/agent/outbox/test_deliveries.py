@@ -52,6 +52,16 @@ def test_a_retry_holds_its_session_back_and_no_other() -> None:
     assert next_due(entries, A, 5.0) == float("inf")
 
 
+def test_what_is_hopeless_was_tried_at_every_sink_that_has_not_had_it() -> None:
+    down, refused, done = Delivery(failed=True), Delivery("rejected"), Delivery("acked")
+    under_way = Delivery("claimed", failed=True)
+    hopeless: list[dict[str, Delivery]] = [{}, {A: down}, {A: refused}, {A: down, B: refused}, {A: down, B: done}]
+    for sinks in hopeless:
+        assert Entry(("d", 1), 9, sinks).hopeless, sinks
+    for sinks in ({A: Delivery()}, {A: down, B: Delivery()}, {A: under_way}, {A: refused, B: under_way}):
+        assert not Entry(("d", 1), 9, sinks).hopeless, sinks
+
+
 def test_what_is_claimed_still_waits() -> None:
     assert waits(A, Delivery("claimed"), A)
     assert waits(A, Delivery(), None)

@@ -3,10 +3,11 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.outbox.ledger import FILE, Ledger, Read, Row, decode, encode, read_ledger, write_ledger
+from agent.outbox.ledger import FILE, Ledger, Read, Row, cut_torn, decode, encode, read_ledger, write_ledger
 
 TEXT = st.text(st.characters(codec="utf-8"))
 ROWS = st.builds(
@@ -71,6 +72,27 @@ def test_any_torn_end_costs_the_last_row_only(tmp_path: Path) -> None:
         assert read.damaged == 0
     (tmp_path / FILE).write_bytes(encode(PUT) + b"\0" * 20 + b"\n")
     assert read_ledger(tmp_path).torn
+
+
+@pytest.mark.parametrize("torn", [b"", b"0123 torn", b"\0" * 20, b"0123 to\rrn\n"])
+def test_a_torn_end_is_cut_so_that_nothing_makes_damage_of_it(tmp_path: Path, torn: bytes) -> None:
+    write_ledger(tmp_path, [PUT])
+    before = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(before + torn)
+    cut_torn(tmp_path)
+    assert (tmp_path / FILE).read_bytes() == before
+    ledger = Ledger(tmp_path)
+    ledger.append(ACK, sync=True)
+    ledger.close()
+    assert read_ledger(tmp_path) == Read((PUT, ACK), False, 0)
+
+
+def test_what_is_not_there_or_whole_is_not_cut(tmp_path: Path) -> None:
+    cut_torn(tmp_path)
+    assert not (tmp_path / FILE).exists()
+    (tmp_path / FILE).touch()
+    cut_torn(tmp_path)
+    assert (tmp_path / FILE).read_bytes() == b""
 
 
 def test_damage_in_the_middle_is_counted(tmp_path: Path) -> None:

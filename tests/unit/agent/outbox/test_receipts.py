@@ -50,6 +50,8 @@ def test_of_too_many_the_newest_final_ones_are_kept(tmp_path: Path, monkeypatch:
     [
         ("401 no", "API key"),
         ("402", "quota"),
+        ("403 no", "check upload.api_key"),
+        ("407 no", "HTTP_PROXY"),
         ("302 go", "redirects"),
         ("507 full", "server's own"),
         ("[SSL: CERTIFICATE_VERIFY_FAILED] x", "upload.ca_file"),

@@ -7,8 +7,10 @@ import sys
 import tempfile
 import threading
 import zlib
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 
 import orjson
@@ -23,9 +25,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from agent.errors import RecordingError, StorageError, StorageFull
 from agent.model import Loss, SealedSegment
+from agent.outbox import spool as module
 from agent.outbox.ledger import FILE, Row, read_ledger, write_ledger
 from agent.outbox.receipts import read_receipts
-from agent.outbox.spool import Recovery, Rejection, Spool, open_free
+from agent.outbox.spool import KEEP_SECONDS, Recovery, Rejection, Spool, open_free
 from agent.outbox.waiting import waiting
 from agent.replay.validator import validate
 from agent.store.disk import FolderTaken
@@ -57,6 +60,30 @@ def deliver_all(spool: Spool, sink: str) -> list[str]:
     return done
 
 
+def look(spool: Spool) -> None:
+    """As when a minute has passed."""
+    spool._next_expiry = 0.0
+    assert spool.claim("dir:/nobody") is None
+
+
+def fail_all(spool: Spool, sink: str) -> list[str]:
+    """Each segment that can be tried now is, in vain; those of one session go after each other."""
+    failed = []
+    while (sealed := spool.claim(sink)) is not None:
+        failed.append(sealed.manifest.id)
+        spool.retry(failed[-1], sink, 3600.0, "down")
+    return failed
+
+
+def age(folder: Path, *names: str, hours: float = 100.0) -> None:
+    """Of a closed spool: these were put so many hours sooner, or by a clock that was behind."""
+    rows = read_ledger(folder).rows
+    write_ledger(
+        folder,
+        [replace(row, at_ms=row.at_ms - int(hours * 3_600_000)) if row.segment in names else row for row in rows],
+    )
+
+
 def rewrite(spool: Spool) -> None:
     """As when its ledger has become long."""
     spool._ledger.grown = 1_000_000
@@ -64,7 +91,9 @@ def rewrite(spool: Spool) -> None:
 
 
 class SpoolModel(RuleBasedStateMachine):
-    """What was put for a sink is delivered to it, rejected by it, or pending; whatever happens to the process.
+    """What was put for a sink is delivered to it, rejected by it, or pending; whatever happens to the process. It goes
+    without that only when it is too old and each sink that has not had it refused it, or failed since the spool was
+    opened.
 
     A crash is a copy of the folder at that moment, with the end of the ledger cut off, synced or not. That is more than
     a disk does, and of a segment that had left the queue since the start it may make anything: it was delivered.
@@ -79,6 +108,14 @@ class SpoolModel(RuleBasedStateMachine):
         self.settled: dict[str, set[str]] = {}
         self.claimed: dict[str, str] = {}
         self.left: set[str] = set()
+        self.old: set[str] = set()
+        self.failed: set[tuple[str, str]] = set()
+        self.passed_ms = 0
+        now_ms, steady = module._now_ms, module._steady
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(module, "_now_ms", lambda: now_ms() + self.passed_ms)
+        self.patch.setattr(module, "_steady", lambda: steady() + self.passed_ms / 1000)
+        self.patch.setattr(module, "EXPIRY_SECONDS", 0.0)
 
     @rule(sealed=st.sampled_from(SEGMENTS), sinks=st.sampled_from([(A,), (B,), SINKS]))
     def put_segment(self, sealed: SealedSegment, sinks: tuple[str, ...]) -> None:
@@ -93,6 +130,7 @@ class SpoolModel(RuleBasedStateMachine):
     def claim(self, sink: str) -> None:
         if sink in self.claimed:
             return
+        self.expire()
         sealed = self.spool.claim(sink)
         if sealed is not None:
             assert sealed == BY_ID[sealed.manifest.id]
@@ -114,6 +152,24 @@ class SpoolModel(RuleBasedStateMachine):
             self.settled[name].add(sink)
         else:
             self.spool.retry(name, sink, 3600.0 if verdict == "later" else 0.0, "again")
+            self.failed.add((name, sink))
+
+    @rule(sink=st.sampled_from(SINKS))
+    def is_down(self, sink: str) -> None:
+        while sink not in self.claimed:
+            self.claim(sink)
+            if sink not in self.claimed:
+                return
+            name = self.claimed.pop(sink)
+            self.spool.retry(name, sink, 3600.0, "down")
+            self.failed.add((name, sink))
+
+    @rule()
+    def days_pass(self) -> None:
+        self.passed_ms += 100 * 3_600_000
+        self.old = {*self.put}
+        self.expire()
+        look(self.spool)
 
     @rule(sink=st.sampled_from(SINKS))
     def hurry(self, sink: str) -> None:
@@ -124,6 +180,7 @@ class SpoolModel(RuleBasedStateMachine):
         self.spool.close()
         self.claimed.clear()
         self.left.clear()
+        self.failed.clear()
         self.spool = Spool(self.spool.folder)
         assert self.spool.recovery == Recovery()
 
@@ -140,6 +197,7 @@ class SpoolModel(RuleBasedStateMachine):
         shutil.copytree(self.spool.folder, copy)
         self.spool.close()
         self.claimed.clear()
+        self.failed.clear()
         ledger = copy / FILE
         data = ledger.read_bytes()
         ledger.write_bytes(data[: max(0, len(data) - cut)])
@@ -158,6 +216,9 @@ class SpoolModel(RuleBasedStateMachine):
             if not any(rejection.segment == name for rejection in self.spool.rejections()):
                 self.settled[name].discard("rejected")
         self.forget_finished()
+        # An orphan is as old as its adoption.
+        limit_ms = module._now_ms() - KEEP_SECONDS * 1000
+        self.old = {name for name, entry in self.spool._entries.items() if entry.at_ms <= limit_ms}
 
     @invariant()
     def pending_is_what_is_not_settled(self) -> None:
@@ -177,10 +238,21 @@ class SpoolModel(RuleBasedStateMachine):
         """A segment that all its sinks have leaves the queue, and may be put anew."""
         for name in [name for name, sinks in self.put.items() if sinks <= self.settled[name]]:
             if "rejected" not in self.settled[name]:
-                del self.put[name], self.settled[name]
-                self.left.add(name)
+                self.forget(name)
+
+    def expire(self) -> None:
+        for name in self.old & self.put.keys() - {*self.claimed.values()}:
+            if all((name, sink) in self.failed for sink in self.put[name] - self.settled[name]):
+                self.forget(name)
+
+    def forget(self, name: str) -> None:
+        del self.put[name], self.settled[name]
+        self.left.add(name)
+        self.old.discard(name)
+        self.failed -= {(name, sink) for sink in SINKS}
 
     def teardown(self) -> None:
+        self.spool._keep_seconds = 0.0
         for sink in SINKS:
             self.spool.hurry(sink)
             for held, name in list(self.claimed.items()):
@@ -189,6 +261,7 @@ class SpoolModel(RuleBasedStateMachine):
             wanted = {n for n, sinks in self.put.items() if sink in sinks and sink not in self.settled[n]}
             assert set(deliver_all(self.spool, sink)) == wanted
         self.spool.close()
+        self.patch.undo()
         shutil.rmtree(self.folder)
 
 
@@ -344,9 +417,11 @@ def test_what_waits_for_too_long_is_deleted_even_if_nothing_of_it_can_be_read(tm
     spool.adopt([A])
     assert deliver_all(spool, A) == [SEGMENTS[1].manifest.id]
     spool.close()
-    rows = [replace(row, at_ms=1_700_000_000_000) for row in read_ledger(folder).rows]
-    write_ledger(folder, rows)
+    age(folder, SEGMENTS[0].manifest.id)
     spool = Spool(folder)
+    assert (spool.expired, spool.pending(A)) == ([], 1)
+    fail_all(spool, A)
+    look(spool)
     assert [receipt.segment for receipt in spool.expired] == [SEGMENTS[0].manifest.id]
     assert [file.name for file in (folder / "queue").rglob("*") if file.is_file()] == ["recording.json"]
     spool.close()
@@ -566,33 +641,76 @@ def test_what_was_planned_and_never_written_is_not_missed(tmp_path: Path) -> Non
     spool.close()
 
 
-def test_what_waits_for_too_long_is_deleted_and_noted(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "s", keep_seconds=3600)
+def test_what_waits_for_too_long_and_fails_once_more_is_deleted_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "s"
+    spool = Spool(folder, keep_seconds=3600)
     for sealed in SEGMENTS[:3]:
         spool.put(sealed, SINKS)
     old, rejected, young = (sealed.manifest.id for sealed in SEGMENTS[:3])
     spool.ack(take(spool).manifest.id, A)
     spool.reject(take(spool).manifest.id, A, "no")
     spool.close()
-    file = tmp_path / "s" / FILE
-    rows = [
-        replace(row, at_ms=row.at_ms - 3_700_000) if row.segment in (old, rejected) else row
-        for row in read_ledger(tmp_path / "s").rows
-    ]
-    write_ledger(tmp_path / "s", rows)
-    spool = Spool(tmp_path / "s", keep_seconds=3600)
-    assert {(r.segment, r.sink) for r in spool.expired} == {(old, B), (rejected, A), (rejected, B)}
+    age(folder, old, rejected)
+    spool = Spool(folder, keep_seconds=3600)
+    # B is not asked yet.
+    look(spool)
+    assert (spool.expired, spool.pending(B), spool.take_losses()) == ([], 3, ())
+    for name in (old, rejected, young):
+        assert fail_all(spool, B) == [name]
+        look(spool)
+    assert [(r.segment, r.sink) for r in spool.expired] == [(old, B), (rejected, A), (rejected, B)]
     assert spool.take_losses() == (Loss("spool", "a segment, kept for 1 hours without delivery, deleted", 2),)
     assert spool.take_losses() == ()
+    assert caplog.text.count("kept for 1 hours without delivery, deleted") == 2
+    spool.hurry(B)
     assert deliver_all(spool, B) == [young]
-    assert {path.stem for path in (tmp_path / "s/queue/segments").iterdir()} == {young}
+    assert {path.stem for path in (folder / "queue/segments").iterdir()} == {young}
     spool.close()
     for _ in range(2):
-        Spool(tmp_path / "s").close()
-        notes = [row for row in read_ledger(tmp_path / "s").rows if row.op == "expire"]
+        Spool(folder).close()
+        notes = [row for row in read_ledger(folder).rows if row.op == "expire"]
         assert {note.segment: note.sinks for note in notes} == {old: (B,), rejected: SINKS}
-        assert {r.segment for r in read_receipts(tmp_path / "s") if r.outcome == "expired"} == {old, rejected}
-    assert file.exists()
+        assert {r.segment for r in read_receipts(folder) if r.outcome == "expired"} == {old, rejected}
+
+
+def test_nothing_is_deleted_for_its_age_before_it_was_tried(tmp_path: Path) -> None:
+    """Days without a network, or a clock that was days behind: what is tried first may go out."""
+    folder = tmp_path / "1"
+    with closing(Spool(folder)) as spool:
+        for sealed in SEGMENTS:
+            spool.put(sealed, [A])
+    age(folder, *(sealed.manifest.id for sealed in SEGMENTS))
+    # Who only looks which one to take deletes nothing.
+    open_free(tmp_path, [B]).close()
+    with closing(Spool(folder)) as spool:
+        look(spool)
+        spool.release(take(spool).manifest.id, A)
+        look(spool)
+        assert len(deliver_all(spool, A)) == len(SEGMENTS)
+        assert (spool.expired, spool.take_losses()) == ([], ())
+
+
+def test_what_a_server_refused_before_goes_for_its_age_unless_it_is_asked_again(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    names = [sealed.manifest.id for sealed in SEGMENTS[3:]]
+    with closing(Spool(folder)) as spool:
+        for sealed in SEGMENTS[3:]:
+            spool.put(sealed, [A])
+            spool.reject(take(spool).manifest.id, A, "no")
+    age(folder, *names)
+    with closing(Spool(folder)) as spool:
+        assert spool.expired == []
+        assert spool.reopen() == 2
+        look(spool)
+        assert spool.pending(A) == 2
+        spool.ack(take(spool).manifest.id, A)
+    with closing(Spool(folder)) as spool:
+        spool.reject(take(spool).manifest.id, A, "no")
+    with closing(Spool(folder)) as spool:
+        look(spool)
+        assert [receipt.segment for receipt in spool.expired] == names[1:]
 
 
 def test_what_was_put_before_the_clock_was_set_is_as_old_as_it_is(
@@ -612,6 +730,8 @@ def test_what_was_put_before_the_clock_was_set_is_as_old_as_it_is(
     assert spool.expired == []
     spool.close()
     spool = Spool(tmp_path / "s", keep_seconds=3600)
+    spool.retry(take(spool, B).manifest.id, B, 0.0, "down")
+    spool.retry(take(spool, B).manifest.id, B, 0.0, "down")
     assert (spool.expired, spool.pending(A), spool.pending(B)) == ([], 0, 1)
     clock["ms"] += 1_900_000
     assert spool.claim(B) is None
@@ -626,11 +746,17 @@ def test_nothing_is_too_old_without_a_limit_or_a_clock(tmp_path: Path) -> None:
     spool.close()
     first, second = (row for row in read_ledger(tmp_path / "s").rows if not row.planned)
     write_ledger(tmp_path / "s", [replace(first, at_ms=1000), replace(second, at_ms=second.at_ms - 400 * 3_600_000)])
-    spool = Spool(tmp_path / "s", keep_seconds=0)
-    assert (spool.pending(), spool.expired) == (2, [])
-    spool.close()
+    for keep_seconds, gone in ((0.0, 0), (KEEP_SECONDS, 1)):
+        spool = Spool(tmp_path / "s", keep_seconds=keep_seconds)
+        for name in (first.segment, second.segment):
+            assert take(spool).manifest.id == name
+            spool.reject(name, A, "no")
+        look(spool)
+        assert [receipt.segment for receipt in spool.expired] == [second.segment] * gone
+        spool.reopen()
+        spool.close()
     spool = Spool(tmp_path / "s")
-    assert [receipt.segment for receipt in spool.expired] == [second.segment]
+    assert spool.pending() == 1
     spool.close()
 
 
@@ -731,6 +857,106 @@ def test_what_neither_disk_nor_memory_takes_is_counted(tmp_path: Path, monkeypat
     spool._reserve = 0
     assert (spool.unstored(), spool.dropped) == (0, loss.count)
     spool.close()
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Nothing can be written; what is there can be read, cut and removed."""
+
+    def full(file: FileIO, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agent.store.disk._write", full)
+        yield
+
+
+@pytest.mark.parametrize("torn", [b"", b"0123 torn", b"0123 torn\n"])
+def test_a_full_disk_keeps_no_spool_from_being_opened_and_drained(tmp_path: Path, torn: bytes) -> None:
+    folder = tmp_path / "s"
+    with closing(Spool(folder)) as spool:
+        for sealed in SEGMENTS:
+            spool.put(sealed, SINKS)
+        for draft in drafts(OPEN):
+            spool.append(draft, [A])
+    for name in (FILE, "receipts.jsonl"):
+        (folder / name).write_bytes((folder / name).read_bytes() + torn)
+    with full_disk(), closing(Spool(folder)) as spool:
+        assert spool.recovery == Recovery(torn=bool(torn), unsealed=1)
+        assert len(deliver_all(spool, A)) == len(SEGMENTS)
+        assert len(deliver_all(spool, B)) == len(SEGMENTS)
+        assert list((folder / "queue/segments").iterdir()) == []
+        assert spool.pending() == 0
+    # What could not be said of them is that they are delivered; the draft is still there.
+    with closing(Spool(folder)) as spool:
+        assert spool.recovery == Recovery(lost=len(SEGMENTS), sealed=1)
+        assert take(spool) == lost(OPEN, drafts(OPEN))
+
+
+def test_what_a_full_disk_did_not_take_is_written_as_soon_as_there_is_room(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    with closing(Spool(folder)) as spool:
+        spool.put(SEGMENTS[0], SINKS)
+        spool.put(SEGMENTS[3], [B])
+        spool.put(SEGMENTS[4], [A])
+        spool.reject(take(spool, B).manifest.id, B, "no")
+    (folder / FILE).write_bytes((folder / FILE).read_bytes() + b"0123 torn")
+    with full_disk():
+        spool = Spool(folder)
+        assert spool.reopen() == 1
+        spool.ack(take(spool, A).manifest.id, A)
+        spool.ack(take(spool, B).manifest.id, B)
+        spool.redirect(["dir:/c"])
+    spool.ack(take(spool, "dir:/c").manifest.id, "dir:/c")
+    spool.close()
+    assert len(read_ledger(folder).rows) == 1
+    with closing(Spool(folder)) as spool:
+        assert (spool.recovery, spool.segments()) == (Recovery(), {SEGMENTS[4].manifest.id: ("dir:/c",)})
+
+
+def test_on_a_full_disk_orphans_are_delivered_and_stay_orphans_for_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    with closing(Spool(folder)) as spool:
+        spool.put(SEGMENTS[0], [A])
+        spool.put(SEGMENTS[3], [A])
+    (folder / FILE).write_bytes(b"")
+    with full_disk(), closing(Spool(folder)) as spool:
+        assert spool.adopt([B]) == 2
+        spool.ack(take(spool, B).manifest.id, B)
+    with closing(Spool(folder)) as spool:
+        assert spool.recovery == Recovery(orphans=1)
+
+
+def test_on_a_full_disk_a_segment_that_its_draft_alone_tells_of_waits_for_room(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    spool = Spool(folder)
+    for draft in drafts(OPEN):
+        spool.append(draft, [B])
+    shutil.copytree(folder / "drafts", tmp_path / "drafts")
+    spool.put(OPEN, [B])
+    spool.close()
+    ledger = (folder / FILE).read_bytes()
+    (folder / FILE).write_bytes(ledger[: ledger.rindex(b"\n", 0, -1) + 1])
+    shutil.copytree(tmp_path / "drafts", folder / "drafts", dirs_exist_ok=True)
+    with full_disk(), closing(Spool(folder)) as spool:
+        assert (spool.recovery, spool.adopt([A]), spool.pending()) == (Recovery(unsealed=1), 0, 0)
+    with closing(Spool(folder)) as spool:
+        assert (spool.recovery, spool.adopt([A])) == (Recovery(), 0)
+        assert deliver_all(spool, B) == [OPEN.manifest.id]
+
+
+def test_what_cannot_be_told_on_a_full_disk_is_not_deleted_for_its_age(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    with closing(Spool(folder)) as spool:
+        spool.put(SEGMENTS[0], [A])
+    age(folder, SEGMENTS[0].manifest.id)
+    with closing(Spool(folder)) as spool:
+        with full_disk():
+            fail_all(spool, A)
+            look(spool)
+            assert (spool.expired, spool.pending()) == ([], 1)
+        look(spool)
+        assert [receipt.segment for receipt in spool.expired] == [SEGMENTS[0].manifest.id]
 
 
 def test_a_ledger_that_grew_long_is_written_anew_while_the_spool_is_open(

@@ -25,6 +25,7 @@ from agent.outbox.exchange import trust
 from agent.outbox.pace import Pace
 from agent.outbox.receipts import meaning
 from agent.outbox.track import Posting
+from agent.outbox.wire import Barred
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -203,7 +204,7 @@ def test_a_server_that_repeats_the_key_does_not_bring_it_into_receipts(
 
     with raw_server(echo) as url:
         sink = kind(url, Posting("key-4711"))
-        assert sink.send(segment()) == Rejected("401 who is *****?")
+        assert sink.send(segment()) == Barred(0.0, "401 who is *****?")
         sink.close()
 
 

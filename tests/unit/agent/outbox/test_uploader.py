@@ -28,8 +28,9 @@ from agent.outbox.sink import Sink
 from agent.outbox.spool import Spool
 from agent.outbox.track import Posting
 from agent.outbox.uploader import BACKOFFS, Backoff, Uploader
+from agent.outbox.wire import Barred
 
-QUICK = Backoff(first=0.01, longest=0.05)
+QUICK = Backoff(first=0.01, longest=0.05, first_barred=0.01, longest_barred=0.05)
 # So long that only a `hurry` or a `stop` can end a pause.
 SLOW = Backoff(first=600.0, longest=600.0)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -170,6 +171,7 @@ def test_a_blocked_sink_holds_up_no_other_and_lets_go_at_stop(spool: Spool) -> N
     assert spool.pending("stuck") == 1
     # Our own closing is not counted as the server's failure.
     assert outcomes(spool, "stuck") == []
+    assert spool.attempts(segment().manifest.id, "stuck") == 0
 
 
 def test_why_a_sink_does_not_take_a_segment_is_said_in_the_same_words(
@@ -233,6 +235,135 @@ def test_drain_ends_a_pause_but_not_one_that_the_server_asked_for(spool: Spool) 
         assert not uploader.drain(0.3)
         assert spool.pending("ours") == 0
         assert len(theirs.sent) == 1
+
+
+def test_what_a_server_that_takes_nothing_says_is_told_once_and_no_segment_is_refused(
+    spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    shut = Barred(0.0, "401 who are you?")
+    sink = ScriptedSink("a", shut, shut, shut, Delivered(), Rejected("400"))
+    segments = [segment(0, SESSION + n) for n in range(4)]
+    with uploading(spool, sink) as uploader:
+        for sealed in segments:
+            spool.put(sealed, uploader.names)
+        assert uploader.drain(10)
+        assert len([words for words in caplog.messages if "401" in words]) == 1
+        sink.says(shut)
+        spool.put(segment(0, SESSION + 9), uploader.names)
+        assert uploader.drain(10)
+        assert uploader.stats()["a"].retries == 4
+    assert sorted(outcomes(spool, "a")) == sorted(["retry"] * 4 + ["delivered"] * 4 + ["rejected"])
+    told = [words for words in caplog.messages if "401" in words]
+    # And once more after it took something.
+    assert len(told) == 2
+    assert told[0].startswith("a takes nothing: 401 who are you? (the API key is missing or unknown: check ")
+
+
+def test_a_server_that_takes_nothing_is_left_alone_for_long_and_asked_once_more_by_a_drain(spool: Spool) -> None:
+    sink = ScriptedSink("a", then=Barred(0.0, "403"))
+    for n in range(5):
+        spool.put(segment(0, SESSION + n), ["a"])
+    with uploading(spool, sink, backoff=Backoff()) as uploader:
+        until(lambda: uploader.stats()["a"].state == "waiting 60 s", "the pause")
+        assert len(sink.sent) == 1
+        began = time.monotonic()
+        assert not uploader.drain(0.3)
+        assert time.monotonic() - began < 2.0
+        # Twice as long.
+        until(lambda: uploader.stats()["a"].state == "waiting 119 s", "the second pause")
+    assert len(sink.sent) == 2
+    assert spool.rejections() == ()
+    assert spool.pending("a") == 5
+
+
+def test_what_is_under_way_when_a_server_begins_to_take_nothing_makes_no_longer_pause(spool: Spool) -> None:
+    together = threading.Barrier(3)
+
+    class Wide(ScriptedSink):
+        def send(self, sealed: SealedSegment) -> Delivery:
+            self.sent.append(sealed)
+            together.wait(20)
+            return Barred(0.0, "404")
+
+    sink = Wide("a")
+    sink.parallel = 3
+    for n in range(6):
+        spool.put(segment(0, SESSION + n), ["a"])
+    with uploading(spool, sink, backoff=Backoff()) as uploader:
+        until(lambda: uploader.stats()["a"].retries == 3, "the answers")
+        assert uploader.stats()["a"].state == "waiting 60 s"
+    assert len(sink.sent) == 3
+
+
+def test_a_server_that_takes_others_meanwhile_is_not_left_alone(spool: Spool) -> None:
+    """A firewall may find fault with one segment; what is taken beside it ends the pause."""
+    bad = segment()
+    together = threading.Barrier(2)
+
+    class Wide(ScriptedSink):
+        def send(self, sealed: SealedSegment) -> Delivery:
+            self.sent.append(sealed)
+            if len(self.sent) > 2:
+                return Delivered()
+            together.wait(20)
+            if sealed == bad:
+                return Barred(0.0, "403")
+            until(lambda: uploader.stats()["a"].state.startswith("waiting"), "the pause")
+            return Delivered()
+
+    sink = Wide("a")
+    sink.parallel = 2
+    with uploading(spool, sink, backoff=Backoff()) as uploader:
+        for n in range(4):
+            spool.put(segment(0, SESSION + n), ["a"])
+        until(lambda: uploader.stats()["a"].delivered == 3, "the others")
+    assert spool.pending("a") == 1
+
+
+def test_a_segment_that_a_firewall_minds_holds_up_its_session_no_longer_than_others_are_taken(spool: Spool) -> None:
+    bad, behind, other = segment(), segment(1), segment(0, SESSION + 1)
+
+    class Firewall(ScriptedSink):
+        def send(self, sealed: SealedSegment) -> Delivery:
+            self.sent.append(sealed)
+            return Barred(0.0, "403") if sealed == bad else Delivered()
+
+    sink = Firewall("a")
+    with uploading(spool, sink) as uploader:
+        for sealed in (bad, behind):
+            spool.put(sealed, ["a"])
+        until(lambda: uploader.stats()["a"].retries >= 3, "some tries")
+        assert uploader.stats()["a"].rejected == 0
+        spool.put(other, ["a"])
+        assert uploader.drain(10)
+        assert (uploader.stats()["a"].rejected, uploader.stats()["a"].delivered) == (1, 2)
+    assert [each.segment for each in spool.rejections()] == [bad.manifest.id]
+
+
+def test_a_server_that_takes_nothing_may_say_for_how_long(spool: Spool) -> None:
+    sink = ScriptedSink("a", then=Barred(500.0, "403"))
+    spool.put(segment(), ["a"])
+    with uploading(spool, sink, backoff=Backoff()) as uploader:
+        until(lambda: uploader.stats()["a"].state == "waiting 500 s", "the pause")
+        assert not uploader.drain(0.2)
+    assert len(sink.sent) == 1
+
+
+def test_what_is_deleted_for_its_age_is_told_as_what_the_sinks_answer(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.outbox.spool.EXPIRY_SECONDS", 0.0)
+    told: list[tuple[str, str]] = []
+    sink = ScriptedSink("a", then=Retry(0.0, "down"))
+    spool.put(segment(), ["a"])
+    spool._entries[segment().manifest.id].at_ms -= 100 * 3_600_000
+    spool._entries[segment().manifest.id].since = None
+    uploader = Uploader(spool, [sink], QUICK, told=lambda receipt: told.append((receipt.segment, receipt.outcome)))
+    uploader.start()
+    until(lambda: len(told) == 2, "the end")
+    uploader.stop()
+    assert told == [(segment().manifest.id, "retry"), (segment().manifest.id, "expired")]
+    assert [receipt.outcome for receipt in spool.expired] == ["expired"]
 
 
 def test_a_drain_during_a_send_cuts_the_pause_after_it(spool: Spool) -> None:
@@ -459,6 +590,15 @@ def test_a_delay_is_bounded_and_honours_the_server(failures: int, asked: float, 
     delay = backoff.delay(failures, asked, draw)
     assert min(asked, backoff.longest_asked) <= delay <= max(backoff.longest, min(asked, backoff.longest_asked))
     assert backoff.delay(1, 0.0, draw) <= backoff.first
+
+
+@given(times=st.integers(1, 10_000), asked=st.floats(0, 1e9), draw=st.floats(0, 1, exclude_max=True))
+def test_a_server_that_takes_nothing_is_asked_seldom_but_asked(times: int, asked: float, draw: float) -> None:
+    backoff = Backoff()
+    pause = backoff.barred(times, asked, draw)
+    least = max(min(backoff.first_barred * times, backoff.longest_barred) / 2, min(asked, backoff.longest_asked))
+    assert least <= pause <= max(backoff.longest_barred, min(asked, backoff.longest_asked))
+    assert backoff.barred(1, 0.0, draw) <= backoff.first_barred
 
 
 def test_strict_waits_up_to_a_second_and_asks_the_dice_once() -> None:

@@ -103,9 +103,28 @@ def test_trouble_that_passes_is_retried(status: int) -> None:
     assert wire.classify(answer, NOW_MS, strict=True) == Retry(0.0, f"{status} busy")
 
 
-@pytest.mark.parametrize("status", [100, 301, 302, 400, 401, 402, 403, 404, 413, 422])
-def test_all_else_is_rejected(status: int) -> None:
-    assert wire.classify(Answer(status, {}, "no"), NOW_MS) == Rejected(f"{status} no")
+@pytest.mark.parametrize("status", [300, 301, 302, 307, 308])
+def test_a_redirect_is_a_login_page_s_or_a_proxy_s_and_passes(status: int) -> None:
+    answer = Answer(status, {"location": "http://portal/", "retry-after": "7"}, "go there")
+    assert wire.classify(answer, NOW_MS) == Retry(7.0, f"{status} go there")
+    assert wire.classify(answer, NOW_MS, strict=True) == Rejected(f"{status} go there")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 407])
+def test_what_is_no_segment_s_fault_bars_all_for_a_while(status: int) -> None:
+    assert wire.classify(Answer(status, {}, "no"), NOW_MS) == wire.Barred(0.0, f"{status} no")
+    assert wire.classify(Answer(status, {"retry-after": "7"}, "no"), NOW_MS) == wire.Barred(7.0, f"{status} no")
+    assert wire.classify(Answer(status, {}, "no"), NOW_MS, strict=True) == Rejected(f"{status} no")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("status", [100, 400, 402, 413, 422])
+def test_all_else_is_rejected(status: int, strict: bool) -> None:
+    assert wire.classify(Answer(status, {}, "no"), NOW_MS, strict) == Rejected(f"{status} no")
+
+
+def test_what_is_too_large_for_a_firewall_is_the_segment_s_own() -> None:
+    assert wire.classify(Answer(403, {}, "payload exceeds"), NOW_MS) == Rejected("403 payload exceeds")
 
 
 @pytest.mark.parametrize(

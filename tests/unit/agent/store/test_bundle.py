@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 import tempfile
 import warnings
@@ -54,6 +55,16 @@ def test_a_recording_comes_back_as_it_was(recording: Recording, tmp_path: Path, 
         paths = [again.path, *again.path.rglob("*"), *again.path.parents[:1]]
         assert [path for path in paths if path.stat().st_mode & 0o077] == []
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("seconds", [0, 6_000_000_000], ids=["1970", "2160"])
+def test_the_year_that_a_file_is_dated_is_not_asked_for(recording: Recording, tmp_path: Path, seconds: int) -> None:
+    """A host without a clock of its own begins in 1970; a zip knows 1980 to 2107."""
+    for file in recording.path.rglob("*"):
+        os.utime(file, (seconds, seconds))
+    assert bundle.pack(recording, tmp_path / "shop.replay") == 2
+    with bundle.unpacked(tmp_path / "shop.replay") as again:
+        assert len(again.manifests()) == 2
 
 
 @pytest.mark.parametrize("data", [b"x", None], ids=["damaged", "missing"])

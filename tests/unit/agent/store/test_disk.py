@@ -156,13 +156,24 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
     assert (tmp_path / "lines").read_bytes() == b"one\nthree\n"
 
 
-def test_a_torn_line_is_ended_at_open(tmp_path: Path) -> None:
+def test_a_torn_line_is_ended_by_the_next_and_keeps_no_full_disk_from_being_opened(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_bytes(b"one\ntw")
-    file = AppendFile(path)
-    file.append(b"three\n", sync=False)
+    with largest_file(1):
+        file = AppendFile(path)
+        with pytest.raises(StorageFull):
+            file.append(b"three\n", sync=False)
+    assert path.read_bytes() == b"one\ntw"
+    for line in (b"three\n", b"four\n"):
+        file.append(line, sync=False)
+    assert path.read_bytes() == b"one\ntw\nthree\nfour\n"
     file.close()
-    assert path.read_bytes() == b"one\ntw\nthree\n"
+    path.write_bytes(b"one\ntw")
+    file = AppendFile(path)
+    file.replace([b"new\n"])
+    file.append(b"newer\n", sync=False)
+    file.close()
+    assert path.read_bytes() == b"new\nnewer\n"
 
 
 def test_all_lines_are_replaced_and_more_come_after_them(tmp_path: Path) -> None:
