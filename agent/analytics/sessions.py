@@ -56,11 +56,10 @@ class App:
     def started(self, session_id: int, pid: int, now_ns: int, source: str) -> None:
         """A session began, by a line or by its `session_start` event."""
         self.evidence = True
-        self.holed = False
         self.process(pid).plugin_off = False
         # Ids are times of day: a smaller one is an older session that is mentioned again.
         if self.current is None or session_id >= self.current:
-            self.current, self.source, self.current_pid = session_id, source, pid
+            self.current, self.source, self.current_pid, self.holed = session_id, source, pid, False
         self.last_ns = max(self.last_ns, now_ns)
 
     def ended(self, session_id: int) -> None:

@@ -133,13 +133,17 @@ class Secrets:
         return done
 
     def _found(self, text: str, *, telling: bool) -> Iterator[Span]:
-        folded, apart = lowered(text), squeezed(text)
+        folded = lowered(text)
+        apart: str | None = None
         for secret, (ways, core) in itertools.chain(self._seen.items(), self._partials.items()):
             for signs in ways:
                 if signs[0] in folded and all(sign in folded for sign in signs):
                     break
             else:
-                if not core or core not in apart:
+                if not core:
+                    continue
+                apart = squeezed(text) if apart is None else apart
+                if core not in apart:
                     continue
             if not telling or is_telling(secret):
                 if secret not in self._patterns:

@@ -22,8 +22,9 @@ REACH = 512
 MIN_ENCODED = 6
 # As many digits as are not in many texts by chance.
 MIN_DIGITS, MAX_DIGITS = 6, 32
-# So many letters and digits are a text's own, whatever stands between them; a number so long may have a prefix.
-MIN_CORE, MAX_CORE, MIN_PREFIXED = 6, 48, 8
+# So many letters and digits are a text's own, whatever stands between them. A number so long may have a prefix, and be
+# without its first zeros; dates are shorter.
+MIN_CORE, MAX_CORE, MIN_PREFIXED, MIN_LONG = 6, 48, 9, 10
 DIGIT_RUNS = re.compile("[0-9]+")
 RUNS = re.compile("[A-Za-z0-9]+")
 # White space between two words, in all the ways in which a character may be written.
@@ -32,8 +33,12 @@ _GAP = (
     r"|&(?:amp;)?(?:nbsp|#0*(?:9|10|13|32|160)|#[xX]0*(?:9|[aAdD]|20|[aA]0));)+"
 )
 # What is put between the groups of a number and the words of a name that is made of several.
-_BETWEEN = r"(?:[\s\-_./()+,]|%(?:25)?(?:2[0-9A-Fa-f]|0[9AaDd])|\\+(?:[nrt]|u00[2aA][0-9A-Fa-f])|&(?:amp;)?nbsp;){0,4}"
-_BETWEEN_ESCAPED = re.compile(r"%(?:25)?(?:2[0-9A-Fa-f]|0[9AaDd])|\\+(?:[nrt]|u00[2aA][0-9A-Fa-f])|&(?:amp;)?nbsp;")
+_BETWEEN_ESCAPES = r"%(?:25)?(?:2[0-9A-Fa-f]|0[9AaDd])|(?<!\\)\\++(?:[nrt]|u00[2aA][0-9A-Fa-f])|&(?:amp;)?nbsp;"
+_BETWEEN = rf"(?:[\s\-_./()+]|{_BETWEEN_ESCAPES}){{0,4}}+"
+_BETWEEN_ESCAPED = re.compile(_BETWEEN_ESCAPES)
+# Before a number: what the world calls its country by; of a long one also without a sign of that.
+_PREFIX = r"(?:(?:\+|00)?[0-9]{1,4}(?:[\s\-_./()]|%20){1,2}|(?:\+|00)[0-9]{1,4})?"
+_LONG_PREFIX = rf"(?:\+|00)?[0-9]{{0,4}}{_BETWEEN}"
 _DROPPED = {c: None for c in range(128) if not chr(c).isalnum()}
 # The letters of scripts that put no spaces between words, and those of Korean, which ties its particles to them: such a
 # letter beside a word says nothing of where that ends.
@@ -92,7 +97,7 @@ def core(text: str) -> str:
     """The letters and digits of a text where they are enough to know it by, "" where not; of a number without the zeros
     before it, which its other forms may lack."""
     found = squeezed(composed(text))
-    if found.isdigit():
+    if found.isdigit() and len(found.lstrip("0")) >= MIN_PREFIXED:
         found = found.lstrip("0")
     return found if MIN_CORE <= len(found) <= MAX_CORE else ""
 
@@ -111,7 +116,6 @@ def lowered(text: str) -> str:
 
 def alone(text: str) -> re.Pattern[str]:
     """Matches `text`, plain or escaped, where no letter or digit touches it, of scripts with spaces between words."""
-    text = composed(text)
     words = text.split()
     plain_text = _GAP.join("".join(map(_escaped, word)) for word in words)
     # Then whatever touches it is beside it.
@@ -119,10 +123,15 @@ def alone(text: str) -> re.Pattern[str]:
     after = "" if UNSPACED.match("".join(words)[-1:]) else _END
     encoded = "|".join(re.escape(code) for code in (*_base64(text), *_number(text)))
     written = [f"{before}(?:{plain_text}){after}", *([f"{_EDGE}(?:{encoded}){_END}"] if encoded else [])]
+    if composed(text) != text:
+        written.append(
+            f"{before}(?:{_GAP.join(''.join(map(_escaped, word)) for word in composed(text).split())}){after}"
+        )
     if own := core(text):
-        prefix = rf"\+?[0-9]{{0,4}}{_BETWEEN}" if own.isdigit() and len(own) >= MIN_PREFIXED else ""
-        zeros = "0*" if own.isdigit() else ""
-        written.append(f"{before}{prefix}{zeros}{_BETWEEN.join(map(_escaped, own))}{after}")
+        prefix = ""
+        if own.isdigit() and len(own) >= MIN_PREFIXED:
+            prefix = (_LONG_PREFIX if len(own) >= MIN_LONG else _PREFIX) + "0*"
+        written.append(f"{before}{prefix}{_BETWEEN.join(map(_escaped, own))}{after}")
     return re.compile("|".join(written), re.IGNORECASE)
 
 
@@ -185,8 +194,11 @@ class Signs(NamedTuple):
 
 def signs_of(text: str) -> Signs:
     # Of ASCII in the text itself: a letter that only counts as one may be escaped.
-    runs = sorted({run.lower() for run in RUNS.findall(composed(text))}, key=len, reverse=True)
-    ways = (tuple(runs) or ("",), *((code.lower(),) for code in (*_base64(text), *_number(text))))
+    written = (
+        tuple(sorted({run.lower() for run in RUNS.findall(form)}, key=len, reverse=True)) or ("",)
+        for form in dict.fromkeys((text, composed(text)))
+    )
+    ways = (*written, *((code.lower(),) for code in (*_base64(text), *_number(text))))
     return Signs(ways, core(text))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import unicodedata
 from urllib.parse import quote
 
 import pytest
@@ -262,8 +263,34 @@ def test_what_separates_its_parts_hides_no_text(typed: str, ways: list[str]) -> 
         assert text[0] in "+(" or secrets.scrub(f"x{text}") == f"x{text}"
 
 
-@pytest.mark.parametrize("text", ["an nabel 1", "987 654 3211", "hannabella", "12 9876543210", "01 2345"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "an nabel 1", "987 654 3211", "hannabella", "129876543", "01 2345", "ts=1021990", "at 10, 21, 990 px",
+        "1700098765431", "0,0-100,200", "170098765431 ms",
+    ],
+)  # fmt: skip
 def test_other_texts_of_like_letters_stay(text: str) -> None:
     secrets = Secrets()
-    secrets.remember(["Anna Bell", "9876543", "12345"])
+    secrets.remember(["Anna Bell", "9876543", "12345", "01.02.1990", "98765431", "100 200"])
     assert secrets.scrub(text) == text
+
+
+@pytest.mark.parametrize(
+    "typed", ["রা\u09dfহান", "\u095eातिमा", "\ufa12美子x", "\ufb2aלום כהן", "Jose\u0301", "\u1fbbx\u1f71yz"]
+)
+def test_letters_that_are_composed_in_another_way_are_found(typed: str) -> None:
+    secrets = Secrets()
+    secrets.remember([typed])
+    for text in (typed, unicodedata.normalize("NFC", typed), typed.upper().lower()):
+        assert secrets.scrub(f"x {text}, y") == f"x {STARS}, y", ascii(text)
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize(
+    "text", ["%2520" * 8_000, "\\" * 40_000, "20 " * 13_000, "2 0" * 13_000, "\\n" * 20_000, "&nbsp;" * 6_000]
+)
+def test_hostile_texts_do_not_take_long(text: str) -> None:
+    secrets = Secrets()
+    secrets.remember(["20" * 20 + "31", "Anna Bell", "n" * 20, "0" * 12 + "1" * 12])
+    secrets.scrub(f"{text} {'20' * 20}31")
