@@ -45,9 +45,10 @@ _SORTS = {
         "secret", "token", "jwt", "csrf", "credential", "cardnumber", "cvv", "cvc", "iban", "pin", "otp", "ssn",
         "apikey", "writekey", "accesskey", "authkey", "privatekey", "secretkey", "signingkey", "encryptionkey",
         "sessionkey", "accountnumber", "accountno", "bankaccount", "routingnumber", "sortcode", "securitycode",
-        "securityanswer", "smscode", "verificationcode", "totp", "cvn", "socialsecurity", "nino",
+        "securityanswer", "smscode", "verificationcode", "totp", "cvn", "socialsecurity", "nino", "userpass", "dbpass",
+        "adminpass", "loginpass", "wifipass", "smtppass",
     ),
-    Sort(always=True, common=True): ("card", "pan", "pass", "mfa", "csc"),
+    Sort(always=True, common=True): ("card", "pan", "mfa", "csc"),
     Sort(always=False, common=False, reach="phrase"): (
         "street", "firstname", "lastname", "fname", "lname", "fullname", "surname", "givenname", "familyname",
         "middlename", "recipientname", "birth", "birthday", "birthdate", "dateofbirth", "dob",
@@ -85,9 +86,9 @@ _COMPOUND = re.compile(
 )
 # Whose `name` is a person's.
 _PERSONS = frozenset((
-    "traits", "user", "profile", "customer", "contact", "recipient", "patient", "person", "passenger", "guest",
-    "cardholder",
+    "user", "profile", "customer", "contact", "recipient", "patient", "person", "passenger", "cardholder",
 ))  # fmt: skip
+_PERSONS_NAMES = frozenset((("name",), ("display", "name"), ("legal", "name"), ("preferred", "name")))
 # What these count or describe is not the thing itself.
 _MEASURES = frozenset((
     "count", "index", "type", "kind", "width", "height", "size", "length", "limit", "style", "color", "colour",
@@ -131,9 +132,15 @@ def private_name(name: str, level: MaskLevel, traits: bool = False) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_person(name: str) -> bool:
-    """Whether what stands under this name tells of a person: `traits`, `currentUser`, `contacts`."""
+    """Whether what stands under this name tells of a person: `currentUser`, `contacts`."""
     words = words_of(name[-MAX_NAME:])
     return bool(words) and not _PERSONS.isdisjoint(_singulars(words[-1]))
+
+
+@lru_cache(maxsize=4096)
+def names_person(name: str) -> bool:
+    """Whether a field of this name, right below one of a person, is that person's name."""
+    return words_of(name) in _PERSONS_NAMES
 
 
 def _singulars(word: str) -> tuple[str, ...]:

@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeGuard
+from typing import Any, Literal, TypeGuard
 
 from agent import privacy
 from agent.model import MaskLevel
 from agent.privacy import Span, starred, torn
-from agent.replay.names import Sort, is_person, private_name, sort_of, words_of
+from agent.replay.names import Sort, is_person, names_person, private_name, sort_of, words_of
 from agent.replay.secrets import Secrets, secrets_in
 from agent.replay.spelling import DIGIT_RUNS, REACH, SHORT, plain, seen_through
 
@@ -90,13 +90,14 @@ _NAME = re.compile(
     r"""(?<![\w-])(?P<name>[\w-]++)(?:\\*["'`]|%22|&quot;)?(?:\](?==))?\s*(?:={1,3}>?|:=?>?|%3[ADad])(?:\s|%20)*"""
 )
 # The name is itself a value: in a pair in a list, in the entry of a form, in a preference in a file.
-_QUOTED_NAME = r"""(?P<quote>\\*["'`])(?P<name>[^"'`\\\r\n]{2,64})(?P=quote)"""
-_PAIR = re.compile(rf"\[\s*{_QUOTED_NAME}\s*,\s*")
+_QUOTED_NAME = r"""(?P<quote>\\*["'`])(?P<name>[\w@.:/-]{2,64})(?P=quote)"""
+_PAIR = re.compile(rf"(?P<within>\[\s*|,\s*)?\[\s*{_QUOTED_NAME}\s*,\s*")
 _ENTRY = re.compile(
-    rf"""\b(?:name|key|field|label|field_?name|input_?name)\\*["'`]?\s*[:=]\s*{_QUOTED_NAME}"""
-    r"""(?:\s*,\s*\\*["'`]?(?:values?|text|content|(?:field|input)_?value)\\*["'`]?\s*[:=]\s*|>)""",
+    r"""\b(?:name|key|field|field_?name|input_?name)\\*["'`]?\s*[:=]\s*(?P<quote>\\*["'`])(?P<name>[\w-]{2,64})(?P=quote)"""
+    r"""(?:\s*,\s*\\*["'`]?(?:values?|(?:field|input)_?value)\\*["'`]?\s*[:=]\s*|>)""",
     re.IGNORECASE,
 )
+_CLOSES = re.compile(r"\s*\]")
 _BETWEEN_TAGS = re.compile("[^<>]+")
 _TAGGED = re.compile(r"<(?P<name>[\w.:-]{2,64})(?:\s[^<>]{0,200})?>(?P<value>[^<>]+)</")
 _QUOTED = (
@@ -107,24 +108,29 @@ _BARE = r"""[^\s,;&})\]"'`<]+"""
 _VALUE = re.compile(rf"""(?:bearer|basic)\s+[^\s"',;]+|{_QUOTED}|{_BARE}""", re.IGNORECASE | re.DOTALL)
 _VALUE_AT_MEDIUM = re.compile(rf"{_QUOTED}|{_BARE}", re.DOTALL)
 # After a common word.
-_VALUE_IN_FORM = re.compile(rf"""{_QUOTED}|(?:(?<==)|(?<=%3[Dd])){_BARE}|[-+]?\d[\d.]*""", re.DOTALL)
+_VALUE_IN_FORM = re.compile(rf"""{_QUOTED}|(?:(?<==)|(?<=%3[Dd]))(?!0x){_BARE}|[-+]?\d(?!x)[\d.]*""", re.DOTALL)
 # A list or an object ends with its own bracket; Kotlin prints one behind the name of its class.
 _PRINTED = re.compile(r"(?<![\w.-])(?P<name>[A-Z]\w*+)(?=\(\w+=)")
 _OPENS = re.compile(r"(?:[A-Za-z_][\w.$]*+)?[\[{(]")
+# Of a value that a bracket is part of.
+_GOES_ON = re.compile(rf"(?:{_BARE}|(?:[ -]\d[\d.-]*+)+)")
+# How many persons may stand in one another, and over how much text their own fields are looked for.
+MAX_PERSONS, MAX_PERSON = 4, 4_000
 # What says more than how far something was moved.
 _SPEAKS = re.compile(r"""["'`]|[:=]\s*[^\W\d_]|\d{4}""")
 _BRACKETS = re.compile(r"""\\.|"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[\[\]{}]""", re.DOTALL)
 _PARENTHESES = re.compile("[()]")
-# Of several words without quotes; the apostrophe of O'Neill is none.
+# Of several words without quotes, and no more than that; the apostrophe of O'Neill is none.
+MAX_PHRASE = 200
 _PIECE = r"""(?:[^,;&})\]"'`<\r\n]|(?<=\w)'(?=\w))"""
 _REACHES = {
     "word": re.compile(_BARE),
-    "phrase": re.compile(rf"{_PIECE}+"),
+    "phrase": re.compile(rf"{_PIECE}{{1,{MAX_PHRASE}}}+"),
     "line": re.compile(r"[^\r\n]+"),
 }
 _TRAIT = Sort(always=False, common=False, reach="phrase")
 # As Java and Kotlin print an object's fields: with no other `=` up to what ends it.
-_FIELD = re.compile(rf"(?:(?!=){_PIECE})+(?=[,)}}&;])")
+_FIELD = re.compile(rf"(?:(?!=){_PIECE}){{1,{MAX_PHRASE}}}+(?=[,)}}&;])")
 # One of a printed object, where any other stands in a sentence.
 _LISTED = re.compile(r"[(,{]\s?$")
 # Numbers are written in groups.
@@ -144,7 +150,7 @@ _IDS = frozenset((
 _NAMES = frozenset(("event", "type"))
 # As `words_of` joins them.
 _FIELD_NAMES = frozenset(("name", "key", "field", "label", "fieldname", "fieldkey", "inputname"))
-_FIELD_VALUES = frozenset(("value", "values", "text", "content", "fieldvalue", "inputvalue"))
+_FIELD_VALUES = frozenset(("value", "values", "fieldvalue", "inputvalue"))
 
 
 def scrub(text: str, level: MaskLevel = "light") -> str:
@@ -321,7 +327,7 @@ def clean_event(
         if key in _NAMES and isinstance(value, str):
             out[key] = clean.name(value)
         else:
-            out[clean.name(key)] = clean.value(key, value, key == "traits", 1)
+            out[clean.name(key)] = clean.value(key, value, "", 1)
     return out
 
 
@@ -329,8 +335,11 @@ def private_values(event: Mapping[str, object], level: MaskLevel) -> list[str]:
     """What `clean_event` stars for the name of its field, where it is worth remembering; lines one by one, too."""
     clean = _Cleaner(level, Secrets(), [])
     for key, value in event.items():
-        clean.value(key, value, key == "traits", 1)
+        clean.value(key, value, "", 1)
     return [line for text in clean.starred for line in secrets_in(text)]
+
+
+_Who = Literal["", "person", "traits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,33 +353,43 @@ class _Cleaner:
         name = str(text)
         return starred(name, (*spans(name), *self.also(name, True), *self.secrets.spans(name, telling=True)))
 
-    def value(self, name: str, value: object, traits: bool, depth: int) -> object:
+    def _pair(self, pair: Sequence[Any], who: _Who, depth: int) -> list[object]:
+        """A name and its value; not remembered, for it may be two words of a list."""
+        name, value = pair
+        private = private_name(name, self.level) and value is not None and not isinstance(value, bool)
+        return [self.value("", name, who, depth + 1), STARS if private else self.value(name, value, who, depth + 1)]
+
+    def value(self, name: str, value: object, who: _Who, depth: int) -> object:
+        """`who` the fields around this one are about: a person, whose `name` is right there, or a user in all."""
         folded = "".join(words_of(name))
         if value is None or isinstance(value, bool):
             return value
         if depth > MAX_DEPTH:
             return STARS
-        if folded not in _IDS and private_name(name, self.level, traits):
+        if folded not in _IDS and private_name(name, self.level, who == "traits"):
             self.starred.extend(_leaves(value))
+            return STARS
+        if who == "person" and self.level != "light" and names_person(name) and not isinstance(value, Mapping):
+            # Not remembered: many that are called so are no person's, and log lines are full of such words.
             return STARS
         if isinstance(value, Mapping):
             # A form's field may come as its name and its value.
             folds = {k: "".join(words_of(str(k))) for k in value}
-            field = next(
-                (str(value[k]) for k, fold in folds.items() if fold in _FIELD_NAMES and _is_text(value[k])), ""
-            )
+            titles = [value[k] for k, fold in folds.items() if fold in _FIELD_NAMES]
+            field = next((x for x in titles if isinstance(x, str) and private_name(x, self.level)), "")
             return {
                 self.name(k): _id(v)
                 if k == "id" and folded == "device" and isinstance(v, str | int)
                 else self.value(
-                    field if field and folds[k] in _FIELD_VALUES else str(k), v, traits or is_person(str(k)), depth + 1
+                    field if field and folds[k] in _FIELD_VALUES else str(k), v, _about(who, name), depth + 1
                 )
                 for k, v in value.items()
             }
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-            if len(value) == 2 and _is_text(value[0]) and private_name(value[0], self.level, traits):
-                return [value[0], self.value(value[0], value[1], traits, depth + 1)]
-            return [self.value(name, v, traits, depth + 1) for v in value]
+            if _is_two(value) and _is_pair(value[0], str(value[1]), within=False):
+                return self._pair(value, who, depth)
+            pairs = len(value) > 1 and all(map(_is_two, value))
+            return [self._pair(v, who, depth + 1) if pairs else self.value(name, v, who, depth + 1) for v in value]
         if folded in _IDS:
             return _id(value)
         if isinstance(value, int | float):
@@ -380,8 +399,18 @@ class _Cleaner:
         return starred(text, (*spans(text, self.level), *self.also(text, False), *self.secrets.spans(text)))
 
 
-def _is_text(value: object) -> TypeGuard[str]:
-    return isinstance(value, str)
+def _about(who: _Who, name: str) -> _Who:
+    """Whom the fields below one of this name are about, where those around it are about `who`."""
+    if who == "traits" or name == "traits":
+        return "traits"
+    return "person" if is_person(name) else ""
+
+
+def _is_two(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether it is a list of a text and something else."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        return False
+    return len(value) == 2 and isinstance(value[0], str)
 
 
 def _leaves(value: object) -> Iterator[str]:
@@ -448,77 +477,117 @@ def _is_login(code: str) -> bool:
 
 def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, int, int]]:
     """What `text` assigns to private names: where the name begins, the value, and where that ends."""
-    done = told = silent = 0
-    printed = deque(_persons(text) if level != "light" and "(" in text else ())
+    # What is private from medium up only hides no name of what always is: a quote may be missing, or too much.
+    sure = done = told = silent = 0
+    printed = deque(_printed(text) if level != "light" and "(" in text else ())
+    persons: list[Span] = []
     for match in _NAME.finditer(text):
-        if match.start() < done:
+        start, at = match.start(), match.end()
+        if start < sure:
             continue
+        while printed and printed[0][0] < start:
+            persons.append(printed.popleft())
+        while persons and persons[-1][1] <= start:
+            persons.pop()
         sort = sort_of(match["name"])
-        while printed and printed[0][0] < match.start():
-            told = max(told, printed.popleft()[1])
-        if sort is None and level != "light" and match.start() < told:
-            # By the same rule as the event that the line tells of.
-            sort = _TRAIT if private_name(match["name"], level, True) else None
-        before = text[match.start() - 1 : match.start()]
+        if sort is None and level != "light":
+            # By the same rules as the event that the line tells of.
+            whose = start < told and private_name(match["name"], level, True)
+            if whose or (persons and names_person(match["name"]) and _is_right_in(text, persons[-1], start)):
+                sort = _TRAIT
+        before = text[start - 1 : start]
         if sort is None and before in ("%", "\\"):
             # The name begins behind an escape.
             sort = sort_of(match["name"][2 if before == "%" else 1 :])
         if sort is None:
-            opens = match.end() >= told and level != "light" and text.startswith(("{", "["), match.end())
-            if opens and is_person(match["name"]):
-                told = max(told, _closed(text, match.end()))
+            if level != "light" and text.startswith(("{", "["), at):
+                if match["name"] == "traits" and at >= told:
+                    told = _closed(text, at)
+                elif is_person(match["name"]) and len(persons) < MAX_PERSONS:
+                    persons.append((at, _closed(text, at)))
             continue
-        if not (sort.always or level != "light"):
-            continue
-        if opened := _OPENS.match(text, match.end()):
-            if sort.common and opened.end() < silent:
-                continue
-            closed = _closed(text, opened.end() - 1)
-            if not sort.common or _SPEAKS.search(text, opened.end(), closed):
-                done = closed
-                yield match.start(), match.end(), done
-            else:
-                silent = closed
+        if not (sort.always or (level != "light" and start >= done)):
             continue
         form = _VALUE_IN_FORM if sort.common else _VALUE if sort.always else _VALUE_AT_MEDIUM
-        value = form.match(text, match.end())
-        if value is not None and value[0] not in _NOTHING:
-            done = _end(value, sort, match)
-            yield match.start(), value.start(), done
+        value = form.match(text, at)
+        opened = _OPENS.match(text, at)
+        # A header's line may hold brackets of its own.
+        if opened and (sort.reach != "line" or len(opened[0]) == 1):
+            gesture = sort.common and opened[0] == "{" and "=" not in match[0] and start >= told
+            if gesture and at < silent:
+                continue
+            closed = _closed(text, opened.end() - 1)
+            if gesture and not _SPEAKS.search(text, opened.end(), closed):
+                silent = closed
+                continue
+            rest = _GOES_ON.match(text, closed)
+            end = max(closed if rest is None else rest.end(), _end(value, sort, match) if value is not None else 0)
+            yield start, at, end
+        elif value is not None and value[0] not in _NOTHING:
+            end = _end(value, sort, match)
+            yield start, value.start(), end
+        else:
+            continue
+        sure, done = end if sort.always else sure, max(done, end)
 
 
 def _paired(text: str, lower: str) -> Iterator[tuple[str, int, int]]:
     """Names that stand as values, each with where the value that belongs to it stands."""
-    pairs = _PAIR.finditer(text) if "[" in text and "," in text else ()
-    entries = _ENTRY.finditer(text) if "value" in lower or "text" in lower or "content" in lower or ">" in text else ()
-    for match in itertools.chain(pairs, entries):
+    for match in _ENTRY.finditer(text) if "value" in lower or ">" in text else ():
         tagged = text[match.end() - 1] == ">"
         value = (_BETWEEN_TAGS if tagged else _VALUE_AT_MEDIUM).match(text, match.end())
         if value is not None and value[0] not in _NOTHING:
             yield match["name"], *value.span()
+    for match in _PAIR.finditer(text) if "[" in text and "," in text else ():
+        value = _VALUE_AT_MEDIUM.match(text, match.end())
+        closed = value is not None and _CLOSES.match(text, value.end())
+        if value is not None and closed and _is_pair(match["name"], value[0], within=match["within"] is not None):
+            yield match["name"], *value.span()
+
+
+def _is_pair(name: str, value: str, *, within: bool) -> bool:
+    """Whether two texts in a list are a name and its value: two in a list of such pairs are, and else where the value
+    is no plain word. Lists of words that name private fields are many."""
+    sort = sort_of(name)
+    return within or (sort is not None and not sort.common and any(c.isdigit() for c in value))
 
 
 def _end(value: re.Match[str], sort: Sort, named: re.Match[str]) -> int:
-    """Where what is assigned to a private name ends."""
-    text, start = value.string, value.start()
+    """Where what is assigned to a private name ends: before the next such name at the latest."""
+    text, start, end = value.string, value.start(), value.end()
     if _QUOTE.match(value[0]):
-        return value.end()
-    longer = [value, _NUMBERS.match(text, start)]
+        return end
+    longer = [_NUMBERS.match(text, start)]
     if ":" in text[named.end("name") : start]:
         if not sort.common:
             longer.append(_REACHES[sort.reach].match(text, start))
     elif sort.reach == "phrase" or _LISTED.search(text, max(0, named.start() - 2), named.start()):
         longer.append(_FIELD.match(text, start))
-    return max(match.end() for match in longer if match is not None)
+    furthest = max((match.end() for match in longer if match is not None), default=end)
+    for other in _NAME.finditer(text, end) if furthest > end and sort.reach != "line" else ():
+        if other.start() >= furthest:
+            break
+        if private_name(other["name"], "light" if sort.always else "medium"):
+            return max(end, other.start())
+    return max(end, furthest)
 
 
-def _persons(text: str) -> Iterator[Span]:
+def _printed(text: str) -> Iterator[Span]:
     """Where what tells of a person stands, as Kotlin prints an object."""
     done = 0
     for match in _PRINTED.finditer(text):
         if match.end() >= done and is_person(match["name"]):
             done = _closed(text, match.end())
             yield match.end(), done
+
+
+def _is_right_in(text: str, person: Span, at: int) -> bool:
+    """Whether what stands there is a field of a person itself, and of nothing else in it; of a list's, of one in it."""
+    begin = person[0] + 1
+    if at - begin > MAX_PERSON:
+        return True
+    deep = sum(text.count(sign, begin, at) for sign in "{[(") - sum(text.count(sign, begin, at) for sign in "}])")
+    return deep == (text[person[0]] == "[")
 
 
 def _closed(text: str, start: int) -> int:

@@ -32,7 +32,7 @@ def test_names_that_are_private_from_medium_up(name: str) -> None:
         "myApiKey", "private_key", "clientSecret", "fcmtoken", "credential", "pan", "account_number",
         "passphrase", "passwort",
         "DB_PASSWORD", "contraseña", "contrasen\u0303a", "senha", "motDePasse", "Пароль", "密码", "비밀번호",
-        "iphone_pin", "pass", "user_pass", "socialSecurityNumber", "routing_number", "sortCode", "bank_account",
+        "iphone_pin", "user_pass", "dbPass", "socialSecurityNumber", "routing_number", "sortCode", "bank_account",
         "accountNo", "totp", "mfa", "csc", "cvn", "security_answer", "nino",
     ],
 )  # fmt: skip

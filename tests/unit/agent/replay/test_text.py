@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import orjson
 import pytest
 from hypothesis import example, given
@@ -18,6 +20,7 @@ from agent.replay.text import (
     reaching,
     scrub,
     secrets_in,
+    spans,
     without_torn,
 )
 
@@ -397,6 +400,20 @@ def test_a_name_may_be_told_from_its_value_in_many_ways(text: str, clean: str) -
         ("User(pin=12 34, token=ab cd)", f"User(pin={STARS}, token={STARS})"),
         ("Address(address=Elm Street 5, city=San Francisco, n=1)", f"Address(address={STARS}, city={STARS}, n=1)"),
         ("ip=10.0.0.1 connected, next", f"ip={STARS} connected, next"),
+        ("Cookie: cart[0]=abc; user[mail]=anna; sid=s3cr3t", f"Cookie: {STARS}"),
+        ("Set-Cookie: session[id]=4f3a9c; Path=/", f"Set-Cookie: {STARS}"),
+        ("Authorization: Digest(realm) response=8b1c token", f"Authorization: {STARS}"),
+        ("password=abc(def)ghi jkl", f"password={STARS} jkl"),
+        ('dob: 1990-01-02 password: "hunter2" x', f'dob: {STARS}password: "{STARS}" x'),
+        ("birthday: 1990-01-02 token='abcdef'", f"birthday: {STARS}token='{STARS}'"),
+        ('user: {name: Anna password: "hunter2"}', f'user: {{name: {STARS}password: "{STARS}"}}'),
+        ('Form dob: 01.02.1990 card: "4829"', f'Form dob: {STARS}card: "{STARS}"'),
+        ("{city=[Berlin], phone=[030 123], email=[anna at home]}", f"{{city={STARS}, phone={STARS}, email={STARS}}}"),
+        ("user city=Optional[Berlin] ip=[10.0.0.1]", f"user city={STARS} ip={STARS}"),
+        ("at lat=(52.5) lng=(13.4)", f"at lat={STARS} lng={STARS}"),
+        ("traits={phone=(030) 123}", f"traits={{phone={STARS}}}"),
+        ('{"traits":{"address":[12,7]}}', f'{{"traits":{{"address":{STARS}}}}}'),
+        ("card=[482 913]", f"card={STARS}"),
     ],
 )
 def test_all_of_what_is_private_is_starred(text: str, clean: str) -> None:
@@ -460,6 +477,32 @@ def test_the_name_of_a_person_is_private_wherever_it_stands(who: str) -> None:
     event = {"properties": {who: [{"name": "Anna Bell", "plan": "gold"}], "name": "Shoe"}}
     cleaned = clean_event(event, "medium", Secrets())
     assert cleaned == {"properties": {who: [{"name": STARS, "plan": "gold"}], "name": "Shoe"}}
+    assert private_values(event, "medium") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"user":{"plan":{"name":"Gold"},"componentName":"Header","fileName":"a.js"}}',
+        "linking: { config: { screens: { profile: { screens: { name: 'me' } } } } }",
+        'Hermes: profile: {"frames":[{"name":"render"}]}', 'required fields: ["email","phone","name"]',
+        'emit ["address","change"]', '["card","Checkout screen opened"]', "Render pass: 2 took 14 ms",
+        'i18n missing key: "login.password.label", value: "Password"',
+        "backtrace: addr: 0x7f addr=0x7f3a1234 size=4096",
+    ],
+)  # fmt: skip
+def test_ordinary_log_lines_stay(text: str) -> None:
+    assert scrub(text, "medium") == text
+
+
+def test_what_events_name_beside_private_fields_is_no_secret() -> None:
+    properties = {
+        "channels": ["email", "push"], "pay": ["card", "paypal"], "button": {"name": "add_address", "text": "Continue"},
+        "user": {"screenName": "Settings", "planName": "Premium", "name": "Anna"},
+    }  # fmt: skip
+    assert private_values({"properties": properties}, "medium") == []
+    cleaned = clean_event({"properties": properties}, "medium", Secrets())["properties"]
+    assert cleaned == {**properties, "user": {**properties["user"], "name": STARS}}  # type: ignore[dict-item]
 
 
 PIECES = st.lists(
@@ -469,6 +512,29 @@ PIECES = st.lists(
          '555-123-4567']
     ), max_size=14,
 ).map("".join)  # fmt: skip
+
+
+FIELDS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["dob", "given_name", "password", "card", "token", "user", "city", "note", "name", "cookie", "pin"]
+        ),
+        st.sampled_from([": ", "=", "='", ': "', "={", ": [", ": {", "("]),
+        st.sampled_from(["1990-01-02", "Anna Bell", "4829", "x", "a b c", "name=Bob", "12 34"]),
+        st.sampled_from([" ", ", ", "'", '"', "} ", "], ", ") ", "; ", "\n"]),
+    ),
+    max_size=6,
+).map(lambda fields: "".join(itertools.chain(*fields)))  # fmt: skip
+
+
+@given(FIELDS)
+@example('dob: 1990-01-02 password: "hunter2"')
+@example("user: {given_name: Anna token='x'}")
+def test_what_a_level_stars_a_stricter_one_stars_too(text: str) -> None:
+    def starred(level: MaskLevel) -> set[int]:
+        return {i for start, end in spans(text, level) for i in range(start, end) if text[i].isalnum()}
+
+    assert starred("light") <= starred("medium")
 
 
 @given(st.text(max_size=400) | PIECES, st.sampled_from(["light", "medium"]))
@@ -689,10 +755,19 @@ def test_a_field_that_comes_as_its_name_and_its_value_is_judged_by_its_name() ->
     ("properties", "clean"),
     [
         ({"field_name": "first_name", "field_value": "Anna"}, {"field_name": "first_name", "field_value": STARS}),
-        ({"label": "Password", "text": "hunter2"}, {"label": "Password", "text": STARS}),
+        (
+            {"label": "Enter here", "name": "cvv", "value": "123"},
+            {"label": "Enter here", "name": "cvv", "value": STARS},
+        ),
+        ({"key": "row-1", "name": "password", "value": "x"}, {"key": "row-1", "name": "password", "value": STARS}),
+        ({"name": "row-1", "field": "pin", "value": 1}, {"name": "row-1", "field": "pin", "value": STARS}),
         ({"pairs": [["Authorization", "Token abc"], ["a", "b"]]}, {"pairs": [["Authorization", STARS], ["a", "b"]]}),
-        ({"list": ["mail", "sms"]}, {"list": ["mail", STARS]}),
+        ({"pair": ["password", "hunter2"]}, {"pair": ["password", STARS]}),
+        ({"list": ["mail", "sms"]}, {"list": ["mail", "sms"]}),
+        ({"list": ["card", "paypal"]}, {"list": ["card", "paypal"]}),
+        ({"list": ["pin", "fingerprint"]}, {"list": ["pin", "fingerprint"]}),
         ({"list": ["mail", "sms", "push"]}, {"list": ["mail", "sms", "push"]}),
+        ({"name": "add_address", "text": "Continue"}, {"name": "add_address", "text": "Continue"}),
     ],
 )
 def test_names_and_values_apart_belong_together(properties: dict[str, object], clean: dict[str, object]) -> None:
