@@ -55,12 +55,15 @@ def undo(smart: SmartSocket, notebook: Notebook, serial: str, traces: tuple[Trac
 
 
 def lives(local: str) -> bool:
-    """Whether somebody listens at an address of this host; one that we cannot try counts as living."""
+    """Whether somebody listens at an address of this host; one of another kind counts as living. Raises
+    TooManyFiles."""
     kind, _, port = local.rpartition(":")
     if kind != "tcp" or not port.isdigit():
         return True
     try:
         socket.create_connection(("127.0.0.1", int(port)), PROBE_SECONDS).close()
     except OSError as error:
-        return too_many_files("", "", error) is not None
+        if (full := too_many_files("", f"try {local}", error)) is not None:
+            raise full from error
+        return False
     return True

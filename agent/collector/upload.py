@@ -79,8 +79,8 @@ def decompress(data: bytes, encoding: str, limit: int, take: Callable[[int], obj
     return bytes(text)
 
 
-def parse(data: bytes) -> list[bytes]:
-    """The rrweb events of a body, each a JSON text without newlines.
+def parse(data: bytes, take: Callable[[int], object] = lambda size: None) -> list[bytes]:
+    """The rrweb events of a body, each a JSON text without newlines; `take` hears how many bytes they are.
 
     An event may be plain or packed (zlib of its JSON as latin-1 characters: @amplitude/rrweb-packer). Raises Refused.
     """
@@ -95,6 +95,7 @@ def parse(data: bytes) -> list[bytes]:
     for index, item in enumerate(items):
         events.append(_event(item, index))
         size += len(events[-1])
+        take(len(events[-1]))
         if size > UNPACKED_BYTES:
             raise Refused(413, "the unpacked events are too large")
     return events

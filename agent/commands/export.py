@@ -118,6 +118,7 @@ def _write(
     title: str = "",
 ) -> Iterator[dict[str, Any]]:
     """Write the files, and say of each what it is."""
+    from agent.commands.console import say
     from agent.errors import ConfigError, RecordingError
     from agent.export import bug, eventlist, video
     from agent.export.output import check_free, whole
@@ -174,8 +175,11 @@ def _write(
                 with aside.open("wb") as target:
                     count = eventlist.write(stream, part, target, tell)
             if not count:
-                raise RecordingError(f"Nothing of session {part.session_id} can be read: {stream.problems[0]}")
+                why = next(iter(stream.problems), "no picture and no event is in it.")
+                raise RecordingError(f"Nothing of session {part.session_id} can be read: {why}")
         problems += stream.problems
+        for note in stream.notes:
+            say(note)
         yield {
             "file": str(file),
             "format": form.value,

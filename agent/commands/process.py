@@ -101,7 +101,7 @@ class Process:
             return False
         except PermissionError:
             # macOS says so, too, of a group of which only dead processes are left.
-            return _runs(self.pid, unknown=not ended)
+            return not ended or _runs(self.pid, unknown=False)
         return _runs(self.pid, unknown=True)
 
     def _gone(self, seconds: float) -> None:

@@ -194,7 +194,7 @@ def _redact_bundle(
     import orjson
 
     from agent.commands.console import say
-    from agent.export.output import whole
+    from agent.export.output import check_free, whole
     from agent.outbox.waiting import spools, waiting
     from agent.store.bundle import pack
 
@@ -211,6 +211,9 @@ def _redact_bundle(
                 aside.write_bytes(orjson.dumps(receipt, option=orjson.OPT_INDENT_2))
                 receipt["receipt"] = str(_receipt(out))
             pack(stored, stack.enter_context(whole(out, over)))
+            for file in (out, _receipt(out)):
+                # Both or none: what came meanwhile is in the way of the second, too.
+                check_free(file, over)
         receipt["file"] = str(out)
     _told(receipt, path, spool, count, "would be" if out is None else "were", as_json)
     if out is not None:

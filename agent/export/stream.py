@@ -30,7 +30,7 @@ class Stream:
 
     Every segment brings its Meta and its full snapshot; one that begins while another still lasts begins after it. A
     segment that cannot be read leaves a `gap` event in its place and a sentence in `problems`. Events that are none of
-    rrweb are left out, and a `gap` event of no length behind their segment says so.
+    rrweb are left out, and a `gap` event of no length behind their segment says so, as a sentence in `notes` does.
     """
 
     def __init__(self, recording: Recording, part: Part) -> None:
@@ -40,13 +40,14 @@ class Stream:
         self._before: dict[str, Picture] = {}
         self._last_ms = 0
         self.problems: list[str] = []
+        self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[Event]:
         part = self._part
         missing: list[Event] = []
         end: Event | None = None
         opened = False
-        self._last_ms, self.problems = 0, []
+        self._last_ms, self.problems, self.notes = 0, [], []
         seen = Seen()
         for manifest in part.segments:
             try:
@@ -56,6 +57,7 @@ class Stream:
                 missing.append(_gap(manifest, part))
             else:
                 if strange:
+                    self.notes.append(f"{len(strange)} events of segment {manifest.id} are left out ({strange[0]}).")
                     missing.append(_left_out(manifest, part, strange))
                 self._before, self._pictures = self._pictures, pictures
                 for event in self._cut(events, seen):
@@ -100,13 +102,13 @@ class Stream:
             wrong = misshapen(event)
             if not wrong:
                 events.append(event)
-            elif isinstance(event, dict) and event.get("type") == 2:
-                # Its changes would be played on the document before.
-                raise RecordingError(f"Segment {manifest.id}: its document, event {number}, cannot be read ({wrong}).")
             else:
                 strange.append(f"event {number}: {wrong}")
         if not events:
             raise RecordingError(f"Segment {manifest.id}: no event in it is one of rrweb.")
+        if strange and [event["type"] for event in events[:2]] != [4, 2]:
+            # Its changes would be played on the document before.
+            raise RecordingError(f"Segment {manifest.id}: its document cannot be read ({strange[0]}).")
         return events, pictures, strange
 
     def _cut(self, events: Iterable[Event], seen: Seen) -> Iterator[Event]:

@@ -566,6 +566,7 @@ def _merged(event: Event, mask: Mapping[str, Any], covers: Sequence[Cover], stat
     if screen is None and not rects:
         # Nothing says how many pixels there are: the window's own measure does.
         screen = state.width, state.height
+    if screen is not None:
         payload["screen"] = list(screen)
     for cover in covers:
         counted[cover.rule] = counted.get(cover.rule, 0) + 1

@@ -152,12 +152,12 @@ def test_a_log_that_is_scrolled_while_it_plays_stays_there_and_tells_the_line(pa
     page.mouse.wheel(0, -5000)
     page.wait_for_function("() => document.querySelector('#log').scrollTop === 0")
     page.keyboard.press("Space")
-    expect(current(page, "#log")).to_contain_text(re.compile(r"line 0\.(8[2-9]|9)"))
+    expect(current(page, "#log")).to_contain_text(re.compile(r"line (0\.(8[2-9]|9)|1\.)"))
     page.keyboard.press("Space")
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
-    expect(page.locator("#line")).to_contain_text(re.compile(r"line 0\.[89]"))
+    expect(page.locator("#line")).to_contain_text(re.compile(r"line (0\.[89]|1\.)"))
     assert box.evaluate("box => box.scrollTop") == 0
-    expect(box).to_have_attribute("aria-activedescendant", re.compile(r"^line-[89]\d$"))
+    expect(box).to_have_attribute("aria-activedescendant", re.compile(r"^line-([89]|1\d)\d$"))
 
 
 def test_the_log_is_sifted_by_text_and_level(page: Page) -> None:

@@ -70,7 +70,8 @@ export function merged(notices, starts, duration) {
       }
       // Every segment tells what covers it; that nothing does is news only where something did.
       if (!last && notice.bare) continue;
-      if (last) last.end = Math.min(last.end, notice.t - 1);
+      if (last?.t === notice.t) list.splice(list.indexOf(last), 1);
+      else if (last) last.end = Math.min(last.end, notice.t - 1);
       open.cover = notice;
       notice.end = untilNext(notice.t);
     }

@@ -8,7 +8,7 @@ import pytest
 from fakes.adb_server import FakeAdbServer, says
 
 from bridge.deadline import Deadline
-from bridge.errors import DeviceGone, ServiceRefused
+from bridge.errors import DeviceGone, ServiceRefused, TooManyFiles
 from bridge.smartsocket import AdbServer, SmartSocket
 from bridge.traces import Unnoted, lives, undo
 from bridge.types import Trace
@@ -64,7 +64,7 @@ def test_what_a_device_does_not_answer_stays_noted(server: FakeAdbServer) -> Non
     assert notes.ours("SERIAL") == (Trace("file", "/data/x"),)
 
 
-def test_an_address_that_cannot_be_tried_counts_as_living(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_cannot_be_tried_is_no_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lives("localabstract:x")
     assert not lives("tcp:1")
 
@@ -72,4 +72,5 @@ def test_an_address_that_cannot_be_tried_counts_as_living(monkeypatch: pytest.Mo
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(socket, "create_connection", refuse)
-    assert lives("tcp:1")
+    with pytest.raises(TooManyFiles, match="tcp:1"):
+        lives("tcp:1")

@@ -390,7 +390,11 @@ def test_a_file_that_came_meanwhile_is_not_written_over(shop: Recording, tmp_pat
     out = tmp_path / "new.replay"
     out.write_text("another's")
     asked = _Asked(None, [rule("mask", "text=Anna Bell", "--text")], (), (None, None))
-    with pytest.raises(ConfigError, match="came while"):
-        _redact_bundle(shop.path, shop, asked, tmp_path / "spool", out, over=False, as_json=False)
-    assert out.read_text() == "another's"
-    assert list(tmp_path.glob("new*")) == [out]
+    receipt = tmp_path / "new.replay.receipt.json"
+    for there, absent in ((out, receipt), (receipt, out)):
+        absent.unlink(missing_ok=True)
+        there.write_text("another's")
+        with pytest.raises(ConfigError, match="is there already"):
+            _redact_bundle(shop.path, shop, asked, tmp_path / "spool", out, over=False, as_json=False)
+        assert there.read_text() == "another's"
+        assert list(tmp_path.glob("new*")) == [there]

@@ -191,11 +191,27 @@ def test_what_a_foreign_sender_stored_that_is_no_event_is_left_out_and_named(
     events = list(made)
     assert validate(events, batch=False) == []
     assert made.problems == []
+    assert made.notes == [f"3 events of segment {foreign.manifest.id} are left out (event 0: {lacks})."]
     assert [payload["detail"] for payload in left_out(events)] == [
         f"3 of {foreign.manifest.id} that are none of rrweb, the first is event 0: {lacks}"
     ]
     assert number(made, events, events[-1]["timestamp"]) == patterned.picture(1).digest
     assert sum(event["type"] == 6 for event in events) == 400
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("broken", [{"data": []}, {"type": 9}, {"type": None}])
+def test_a_segment_without_its_document_is_damaged(recording: Recording, lost: int, broken: dict[str, Any]) -> None:
+    before = list(stream(recording))
+    foreign = patterned.segment(9, START + 800_000, [1])
+    events = list(foreign.events)
+    events[lost] = orjson.dumps(orjson.loads(events[lost]) | broken)
+    recording.write(replace(foreign, events=tuple(events)))
+    made = stream(recording)
+    told = list(made)
+    assert validate(told, batch=False) == []
+    assert [foreign.manifest.id in problem for problem in made.problems] == [True]
+    assert sum(event["type"] == 2 for event in told) == sum(event["type"] == 2 for event in before)
 
 
 @pytest.mark.parametrize(

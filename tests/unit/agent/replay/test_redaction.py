@@ -227,6 +227,16 @@ def test_a_stricter_level_stars_what_events_tell_of_persons_also_in_the_log() ->
     assert [word for word in ("Bell", "bell", "Acme", "Elm", "gold", "Shoe") if word in text] == ["gold", "Shoe"]
 
 
+def test_what_was_redacted_once_can_be_redacted_by_places_too() -> None:
+    made = sealed([*opened(A, box(100, (0, 0, 50, 20), "12,50", **{"data-res": "com.x:id/total"}))], A)
+    found = redacted(made, "mask id=total")
+    assert found is not None
+    masks = [e["data"]["payload"] for e in found[0] if e["type"] == 5 and e["data"]["tag"] == "mask"]
+    assert [each["screen"] for each in masks] == [[300, 600]] * len(masks)
+    again = redacted(sealed(found[0][:-1], *found[1].values()), rects=(Bounds(0, 0, 150, 60),))
+    assert again is not None
+
+
 def test_words_that_were_logged_in_two_pieces_are_found() -> None:
     begun = "x" * 1_100 + " to Anna"
     events = [

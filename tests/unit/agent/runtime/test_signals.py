@@ -107,15 +107,23 @@ def test_a_loop_is_steered_and_leaves_no_signal_that_ends_the_program() -> None:
     asked: list[str] = []
 
     async def work() -> None:
-        with steered_by(lambda: asked.append("first"), lambda: asked.append("second")):
+        heard = asyncio.Event()
+
+        def hears(which: str) -> Callable[[], None]:
+            return lambda: (asked.append(which), heard.set())[1]
+
+        with steered_by(hears("first"), hears("second")):
             for number in STEERING:
-                os.kill(os.getpid(), number)
                 # The loop that sleeps is woken.
-                await asyncio.sleep(0.05)
+                threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+                await asyncio.wait_for(heard.wait(), 30)
+                heard.clear()
 
     unsteered()
     before = [signal.getsignal(number) for number in STEERING]
+    began = time.monotonic()
     asyncio.run(work())
+    assert time.monotonic() - began < 20
     assert asked == ["first", "second"]
     assert [signal.getsignal(number) for number in STEERING] == before
 

@@ -227,8 +227,9 @@ def test_that_nothing_is_covered_is_told_where_something_was(run: Run) -> None:
         """import { maskNotice, merged } from "./notices.js";
         const [none, field] = [{ count: 0 }, { count: 1, rules: { password: 1 } }];
         const starts = [0, 10_000, 20_000].map((t) => ({ t }));
-        const all = [[0, none], [10_000, none], [15_000, field], [20_000, none]].map(([t, p]) => maskNotice(t, p));
-        tell(merged(all, starts, 30_000).map(({ t, end, text }) => [t, end, text]));"""
+        const all = [[0, none], [10_000, none], [15_000, field], [20_000, field], [20_000, none]];
+        const notices = all.map(([t, payload]) => maskNotice(t, payload));
+        tell(merged(notices, starts, 30_000).map(({ t, end, text }) => [t, end, text]));"""
     )
     assert told == [[15_000, 19_999, "1 area covered: password"], [20_000, 30_000, "Nothing covered from here"]]
 
