@@ -19,6 +19,8 @@ from agent.outbox.wire import Barred
 
 log = logging.getLogger(__name__)
 
+# A network that comes and goes may refuse one twice.
+OTHERS = 3
 IDLE_SECONDS = 60.0
 JOIN_SECONDS = 5.0
 
@@ -85,7 +87,8 @@ class _Lane:
 
     Nobody begins to send before `resume_at` (monotonic; `asked` = the server's wish), and after `failures` in a row one
     thread at a time does. `barred` = how often in a row it took nothing at all, `told` what was said of that, `refused`
-    the segments at which it did, with how many it had taken before. `hurried` counts the calls of `drain`.
+    the segments at which it did: how many it had taken by then, and how often it has taken others between two of these
+    refusals. `hurried` counts the calls of `drain`.
     """
 
     sink: Sink
@@ -96,7 +99,7 @@ class _Lane:
     failures: int = 0
     barred: int = 0
     told: str = ""
-    refused: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, tuple[int, int]] = field(default_factory=dict)
     resume_at: float = 0.0
     asked: bool = False
     hurried: int = 0
@@ -350,9 +353,12 @@ class Uploader:
 
 
 def _took_others(lane: _Lane, segment: str) -> bool:
-    """Whether a sink that would take nothing has taken other segments since it first refused this one."""
+    """Whether a sink that would take nothing at this segment has taken others again and again meanwhile."""
     with lane.changed:
-        return lane.stats.delivered > lane.refused.setdefault(segment, lane.stats.delivered)
+        before, times = lane.refused.get(segment, (lane.stats.delivered, 0))
+        times += lane.stats.delivered > before
+        lane.refused[segment] = lane.stats.delivered, times
+        return times >= OTHERS
 
 
 def _send(sink: Sink, sealed: SealedSegment) -> Delivery:
