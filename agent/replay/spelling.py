@@ -38,7 +38,7 @@ _BETWEEN = rf"(?:[\s\-_./()+]|{_BETWEEN_ESCAPES}){{0,4}}+"
 _BETWEEN_ESCAPED = re.compile(_BETWEEN_ESCAPES)
 # Before a number: what the world calls its country by; of a long one also without a sign of that.
 _PREFIX = r"(?:(?:\+|00)?[0-9]{1,4}(?:[\s\-_./()]|%20){1,2}|(?:\+|00)[0-9]{1,4})?"
-_LONG_PREFIX = rf"(?:\+|00)?[0-9]{{0,4}}{_BETWEEN}"
+_LONG_PREFIX = rf"(?:(?:\+|00)?[0-9]{{1,4}}{_BETWEEN}|\+)?"
 _DROPPED = {c: None for c in range(128) if not chr(c).isalnum()}
 # The letters of scripts that put no spaces between words, and those of Korean, which ties its particles to them: such a
 # letter beside a word says nothing of where that ends.
@@ -190,6 +190,14 @@ class Signs(NamedTuple):
 
     ways: tuple[tuple[str, ...], ...]
     core: str
+
+
+def may_stand(signs: Signs, text: str) -> bool:
+    """Whether `alone` of the text that these are the signs of may match in `text`."""
+    low = lowered(text)
+    if any(all(sign in low for sign in way) for way in signs.ways):
+        return True
+    return bool(signs.core) and signs.core in squeezed(text)
 
 
 def signs_of(text: str) -> Signs:

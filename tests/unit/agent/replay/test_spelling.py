@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -16,6 +17,7 @@ from agent.replay.spelling import (
     everywhere,
     fold,
     lowered,
+    may_stand,
     plain,
     signs_of,
     squeezed,
@@ -64,6 +66,16 @@ def test_what_is_found_by_its_core_is_looked_for(text: str, between: list[str]) 
         return
     assert signs.core in squeezed(written)
     assert alone(text).fullmatch(written)
+
+
+@given(
+    st.text(st.sampled_from("aB1 0-é\u0308ßক\u09bc王'&"), min_size=1, max_size=12),
+    st.text(st.sampled_from("aB1 0-é\u0308ßক\u09bc王'&+%2D\\u"), max_size=8),
+    st.sampled_from([str, str.upper, str.lower, quote, json.dumps, lambda s: s.replace(" ", "-"), lambda s: s[::-1]]),
+)
+def test_where_a_text_is_found_it_was_looked_for(text: str, beside: str, write: Callable[[str], str]) -> None:
+    for written in (write(text), beside + write(text), write(text) + beside, beside):
+        assert alone(text).search(written) is None or may_stand(signs_of(text), written)
 
 
 def test_the_core_of_a_text_is_what_it_is_known_by() -> None:
