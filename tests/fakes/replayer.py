@@ -80,7 +80,8 @@ class Replayer:
         return {int(name): tuple(box) for name, box in self.page.evaluate(_VIEWS).items()}
 
     def played(self, from_ms: float, to_ms: float, speed: float = 4.0) -> list[NDArray[np.uint8]]:
-        """Play a stretch; the window in every frame that the browser composited within it."""
+        """Play a stretch; the window in every frame that the browser composited within it, but for the first two: as it
+        starts the player builds its document anew, which on a busy machine may be seen, whatever the list."""
         shots: list[tuple[float, bytes]] = []
         session = self._context.new_cdp_session(self.page)
 
@@ -89,9 +90,9 @@ class Replayer:
             session.send("Page.screencastFrameAck", {"sessionId": shot["sessionId"]})
 
         self.seek(from_ms)
+        began = self.page.evaluate(_PLAY, [from_ms, speed])
         session.on("Page.screencastFrame", took)
         session.send("Page.startScreencast", {"format": "jpeg", "quality": 80, "everyNthFrame": 1})
-        began = self.page.evaluate(_PLAY, [from_ms, speed])
         # The player is stopped a little late, on a busy machine rather late; its clock begins within `play`, so that a
         # time taken after it would let in what comes next.
         ends = began / 1000 + (to_ms - from_ms) / speed / 1000
@@ -131,10 +132,11 @@ _VIEWS = """() => Object.fromEntries([...replayer.iframe.contentDocument.querySe
   const box = view.getBoundingClientRect();
   return [replayer.getMirror().getId(view), [box.left, box.top, box.width, box.height]];
 }))"""
-_PLAY = """([from, speed]) => {
+_PLAY = """async ([from, speed]) => {
   replayer.setConfig({ speed });
   const began = Date.now();
   replayer.play(from);
+  await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
   return began;
 }"""
 _SIZE = "() => [replayer.iframe.clientWidth, replayer.iframe.clientHeight]"
