@@ -189,8 +189,7 @@ def test_no_private_pixel_in_any_picture(demo: Demo) -> None:
             if part.size:
                 assert part.std(axis=(0, 1)).max() < FLAT, (code, secret)
                 checked += 1
-    # How many show one depends on how late other programs make dumps; test_leaks holds that, where there are none.
-    assert checked
+    assert checked > 5
 
 
 def test_what_is_not_private_is_seen(demo: Demo) -> None:

@@ -42,16 +42,21 @@ def limits() -> Iterator[tuple[int, int]]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_rack_of_phones_may_have_more_files_open_than_a_shell_allows(
-    limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    hard = limits[1]
+def begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A rig is made, as far as that goes where there is no phone."""
     with FakeAdbServer() as server:
         server.states = {}
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
         monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path))
         with pytest.raises(NoDevice), rigged(load({}).settings, Wanted(sinks=(f"dir:{tmp_path / 'replays'}",))):
             pass
+
+
+def test_a_rack_of_phones_may_have_more_files_open_than_a_shell_allows(
+    limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hard = limits[1]
+    begin(monkeypatch, tmp_path)
     most = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, hard)
 
@@ -89,12 +94,7 @@ def test_a_recorder_is_not_ended_by_what_steers_it_before_and_after_it_can_be_st
 
     asked: list[bool] = []
     try:
-        with FakeAdbServer() as server:
-            server.states = {}
-            monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
-            monkeypatch.setenv("ANDROID_REPLAY_SPOOL", str(tmp_path))
-            with pytest.raises(NoDevice), rigged(load({}).settings, Wanted(sinks=(f"dir:{tmp_path / 'replays'}",))):
-                pass
+        begin(monkeypatch, tmp_path)
         assert survived()
         asyncio.run(until_stopped(Steered(), None))  # type: ignore[arg-type]
         assert asked == [False, True]

@@ -116,20 +116,25 @@ def test_the_host_waits_for_what_is_under_way(replays: Path, tmp_path: Path) -> 
         connection.ended.wait(1.0)
         connection.send(taking.answer(posts[-1]))
 
-    ended = threading.Event()
     courier = _courier(tmp_path, 0.1)
     with raw_server(slow, parallel=True) as url:
         assert "2 deliveries wait" in courier(replays, "0-abc", [f"collector:{url}"])[1]
         posts.clear()
-        host = threading.Thread(target=courier.drain, args=(ended, 0.05))
-        host.start()
-        try:
-            until(lambda: not _pending(tmp_path / "spool" / "1"), "what waited")
-        finally:
-            ended.set()
-            host.join(10)
-    assert not host.is_alive()
+        _drained(courier, tmp_path / "spool" / "1")
     assert len(posts) == 2
+
+
+def _drained(courier: SinkCourier, place: Path) -> None:
+    """The host goes on offering what waits in a spool until nothing does."""
+    ended = threading.Event()
+    host = threading.Thread(target=courier.drain, args=(ended, 0.05))
+    host.start()
+    try:
+        until(lambda: not _pending(place), "what waited")
+    finally:
+        ended.set()
+        host.join(10)
+    assert not host.is_alive()
 
 
 def _pending(place: Path) -> int:
@@ -162,15 +167,7 @@ def test_what_no_segment_is_to_blame_for_is_said_and_offered_again_by_the_host(
         assert places == [f"amplitude:{server.url}"]
         assert f"took not all: {answer}" in problem
         assert "2 deliveries wait in" in problem
-        ended = threading.Event()
-        host = threading.Thread(target=courier.drain, args=(ended, 0.05))
-        host.start()
-        try:
-            until(lambda: not _pending(tmp_path / "spool" / "1"), "what waited")
-        finally:
-            ended.set()
-            host.join(10)
-        assert not host.is_alive()
+        _drained(courier, tmp_path / "spool" / "1")
         assert len(server.taken) == 2 * len(segment().events)
 
 

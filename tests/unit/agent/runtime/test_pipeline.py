@@ -465,11 +465,9 @@ def test_stop_while_waiting_for_the_device() -> None:
     assert bench.opened == []
 
 
-def test_a_stop_while_the_device_is_opened_is_no_loss_of_it(caplog: pytest.LogCaptureFixture) -> None:
-    bench = Bench()
+def _stopped_while_opening(bench: Bench) -> None:
     stopped = threading.Event()
     bench.opening = lambda: stopped.wait(20)
-    bench.refusals = [DeviceGone("fake-1", "open", "closed by us")]
 
     async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
         pipeline.attached.set()
@@ -478,21 +476,18 @@ def test_a_stop_while_the_device_is_opened_is_no_loss_of_it(caplog: pytest.LogCa
         stopped.set()
 
     bench.run(script)
+
+
+def test_a_stop_while_the_device_is_opened_is_no_loss_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.refusals = [DeviceGone("fake-1", "open", "closed by us")]
+    _stopped_while_opening(bench)
     assert (bench.status.state, bench.status.problem, caplog.messages) == ("stopped", "", [])
 
 
 def test_a_device_that_is_open_when_it_is_too_late_is_closed() -> None:
     bench = Bench()
-    stopped = threading.Event()
-    bench.opening = lambda: stopped.wait(20)
-
-    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
-        pipeline.attached.set()
-        await until_async(lambda: bench.status.state == "opening", "the opening")
-        stop.set()
-        stopped.set()
-
-    bench.run(script)
+    _stopped_while_opening(bench)
     assert [device.closed for device in bench.opened] == [True]
     assert bench.status.package == ""
 
