@@ -137,7 +137,6 @@ class Rules:
         """Raises ConfigError for more than MAX_RULES: every view of every dump is held against each."""
         if len(rules) > MAX_RULES:
             raise ConfigError(f"There are {len(rules)} privacy rules.", f"Join some: up to {MAX_RULES} are taken.")
-        self.given = tuple(rules)
         ordered = sorted(rules, key=lambda rule: ACTIONS.index(rule.action))
         self._rules = [
             (rule, [_Pattern(name, text, whole=rule.action == "unmask") for name, text in rule.conditions])

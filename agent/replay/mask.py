@@ -14,11 +14,13 @@ from agent.privacy import Rules, Span, starred, torn
 from agent.replay.behind import Behind
 from agent.replay.canvas import covered
 from agent.replay.changes import altered, lively, moved, unsettled
+from agent.replay.dots import Dots
 from agent.replay.fingers import Fingers, moves
 from agent.replay.motion import AWAY_NS, LATE_NS, Motion, enclosed, passed, returned, slowed, still
+from agent.replay.properties import clean_event, private_values
 from agent.replay.secrets import Secrets
 from agent.replay.survey import Survey, survey
-from agent.replay.text import STARS, clean_event, may_be_cut, private_values, reaching, spans
+from agent.replay.text import STARS, may_be_cut, reaching, spans
 from agent.replay.windows import is_keyboard, outside, owner
 from bridge.buffers import Buffers
 from bridge.types import Bounds, Hierarchy, Rotation, Size, Stamp, Touch
@@ -27,6 +29,8 @@ GROW = 2
 # Which share of a picture changes when a screen slides, and not when a cursor blinks or a wheel turns.
 WIDE = 0.02
 MAX_PASSWORDS = 4096
+# At conservative all that stood on the screens counts, and what was logged may be placed many screens later.
+MORE_TEXTS = 384
 # Touches are judged as they are written: late by the time that uploads take through a relay, or by that before a
 # session is known.
 HISTORY_NS = 120_000_000_000
@@ -79,8 +83,10 @@ class Masker:
         self._hard = Secrets()
         # What was seen and hidden without having been typed: plenty, so it must not crowd out what was.
         self._texts = Secrets()
+        self._texts.widen(MORE_TEXTS if level == "conservative" else 0)
         self._ruled = Secrets()
         self._passwords: dict[str, None] = {}
+        self._dots = Dots()
         # Whether dumps leave out a keyboard that the window manager tells of, when it did, and which dumps had one.
         self._left_out = False
         self._typing_ns: int | None = None
@@ -104,6 +110,7 @@ class Masker:
         stricter = _LEVELS.index(level) > _LEVELS.index(self.level)
         if stricter:
             self.level = level
+            self._texts.widen(MORE_TEXTS if level == "conservative" else 0)
             self._surveys.clear()
             self._touched = None
             self._behind.forget()
@@ -214,17 +221,26 @@ class Masker:
         """What is known of a dump on a screen of this size, view by view: what `snapshot` goes by."""
         return self._survey(tree, size, dpi)
 
-    def text(self, s: str, before: str = "", *, cut: bool = False) -> str:
+    def text(self, s: str, before: str = "", *, cut: bool = False, at: Stamp | None = None) -> str:
         """`s` without private patterns and without what stood in masked fields so far.
 
-        `before` is the line that `s` goes on from, when a long text was logged in pieces. `cut` says that the end of
-        `s` may be missing: its last word is starred, which may be half of something.
+        `before` is the line that `s` goes on from, when a long text was logged in pieces; it ends with a line break
+        when it holds the lines of an object so far. `cut` says that the end of `s` may be missing: its last word is
+        starred, which may be half of something. `at` is when it was logged, for what only shows as dots by then.
         """
-        begun = max(reaching(before, s, self.level), self._rules.reaching(before, s)) if before else 0
+        # What is no more than the end of an object shows nothing.
+        before = before if any(map(str.isalnum, s)) else ""
+        above = before.removesuffix("\n")
+        begun = max(reaching(above, s, self.level), self._rules.reaching(above, s)) if above else 0
         every = self._secrets, self._hard, self._told, self._ruled, self._named, self._texts
-        if may_be_cut(before):
-            begun = max(begun, *(known.reaching(before, s) for known in every))
+        if may_be_cut(above):
+            begun = max(begun, *(known.reaching(above, s) for known in every))
         found = [*spans(s, self.level), *self._secrets.spans(s), *self._also(s, False)]
+        if at is not None:
+            found += self._dots.spans(s, at.mono_ns)
+        if before.endswith("\n"):
+            edge = len(before)
+            found += [(max(0, start - edge), end - edge) for start, end in spans(before + s, self.level) if end > edge]
         # Of what only stood on the screen a single word is more likely a name of the app's than anybody's.
         found += self._texts.spans(s, telling=True)
         if begun:
@@ -271,13 +287,16 @@ class Masker:
         typed = (*self._hard.spans(s, telling=name), *self._told.spans(s, telling=name))
         return (*typed, *self._ruled.spans(s), *self._ordered(s))
 
-    def event(self, event: Mapping[str, object]) -> dict[str, object]:
-        """A deep copy with private values starred, by the name of the field and by what they look like; ids stay."""
+    def event(self, event: Mapping[str, object], at: Stamp | None = None) -> dict[str, object]:
+        """A deep copy with private values starred, by the name of the field and by what they look like; ids stay. `at`
+        is when it was sent, as in `text`."""
 
         def also(text: str, name: bool) -> Iterator[Span]:
             yield from self._also(text, name)
             if not name:
                 yield from self._texts.spans(text, telling=True)
+                if at is not None:
+                    yield from self._dots.spans(text, at.mono_ns)
 
         return clean_event(event, self.level, self._secrets, also)
 
@@ -397,6 +416,8 @@ class Masker:
         self._surveys[key] = found
         while len(self._surveys) > KEPT_SURVEYS:
             del self._surveys[next(iter(self._surveys))]
+        if found.dots:
+            self._dots.note(tree.stamp.mono_ns, found.dots)
         if not self._silent or self._silent[-1].mono_ns < tree.stamp.mono_ns:
             self._hush(_Silent(tree.stamp.mono_ns, found.silent, rotation=tree.rotation, inked=found.inked))
         return found

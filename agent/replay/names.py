@@ -88,6 +88,12 @@ _COMPOUND = re.compile(
 _PERSONS = frozenset((
     "user", "profile", "customer", "contact", "recipient", "patient", "person", "passenger", "cardholder",
 ))  # fmt: skip
+# Whose name is called by both words, `customerName`, and by what else a person is then.
+_NAMED = _PERSONS - {"user", "profile"} | {
+    "holder", "sender", "beneficiary", "payee", "guest", "traveler", "traveller", "employee", "student", "doctor",
+}  # fmt: skip
+# What tells of somebody may be called so after them.
+_FACTS = frozenset(("info", "data", "detail", "details"))
 _PERSONS_NAMES = frozenset((("name",), ("display", "name"), ("legal", "name"), ("preferred", "name")))
 # What these count or describe is not the thing itself.
 _MEASURES = frozenset((
@@ -108,6 +114,8 @@ def sort_of(name: str) -> Sort | None:
     near = (*map("".join, itertools.pairwise(words)), *map("".join, zip(words, words[1:], words[2:], strict=False)))
     found = [_TABLE[form] for word in (*near, joined) for form in _singulars(word) if form in _TABLE]
     found += [sort for word in words if (sort := _sort_of_word(word)) is not None]
+    if len(words) > 1 and "name" in _singulars(words[-1]) and not _NAMED.isdisjoint(_singulars(words[-2])):
+        found.append(_TABLE["fullname"])
     return min(found, key=_RANKS.__getitem__, default=None)
 
 
@@ -132,8 +140,10 @@ def private_name(name: str, level: MaskLevel, traits: bool = False) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_person(name: str) -> bool:
-    """Whether what stands under this name tells of a person: `currentUser`, `contacts`."""
+    """Whether what stands under this name tells of a person: `currentUser`, `contacts`, `userInfo`."""
     words = words_of(name[-MAX_NAME:])
+    if len(words) > 1 and words[-1] in _FACTS:
+        words = words[:-1]
     return bool(words) and not _PERSONS.isdisjoint(_singulars(words[-1]))
 
 

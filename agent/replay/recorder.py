@@ -30,7 +30,7 @@ from agent.replay.picture import PictureEncoder
 from agent.replay.reports import Reports
 from agent.replay.rrweb import Event
 from agent.replay.segment import Origin, SegmentWriter, Shown
-from agent.replay.text import may_be_cut
+from agent.replay.text import is_open, may_be_cut
 from agent.replay.timeline import GapRuns, Interval, PreRoll, Reorder, Sessions
 from agent.replay.touches import TouchWriter
 from agent.replay.tree import NodeIds
@@ -68,6 +68,8 @@ MAX_MARKER_CHARS = 200
 UNTOLD_NS = 2_000_000_000
 # How soon a piece of a long text follows the one before.
 PIECES_NS, PIECES_CHARS = 100_000_000, 16_384
+# How much of an object that is printed line by line is kept for its next line: less than a line that was cut.
+OPEN_CHARS = 900
 MAX_WRITERS = 64
 MAX_PROOF_CHARS = 600
 MAX_MARKED = 512
@@ -285,7 +287,7 @@ class Recorder:
         found = [writer.draft(*(told if key == self._current else ((),))) for key, writer in self._open.items()]
         return [draft for draft in found if draft is not None]
 
-    def finish(self, reason: SealReason = "stop") -> list[SealedSegment]:
+    def finish(self) -> list[SealedSegment]:
         """Release and seal everything; what never got a session is counted as lost."""
         for gap in self._gaps.over():
             self._reorder.put(gap.end, gap)
@@ -298,7 +300,7 @@ class Recorder:
         for key in list(self._open):
             closing = self._closing.get(key)
             if closing is None:
-                self._seal(key, reason, end_ms)
+                self._seal(key, "stop", end_ms)
             else:
                 self._seal(key, "session", closing[1])
         return self._take()
@@ -436,7 +438,7 @@ class Recorder:
             own = self._sessions.of(key) or Interval(item.stamp, key, item.session_from, item.device_from)
         if self._refuses(own, item.stamp):
             return
-        masked = self._masker.event(item.event)
+        masked = self._masker.event(item.event, item.stamp)
         properties = masked.get("properties", masked.get("traits", {}))
         payload = {
             "event": self._masker.name(item.name),
@@ -451,7 +453,7 @@ class Recorder:
             "bound_ms": self._bound_ms(own.key, item.stamp),
             "properties": properties,
         }
-        user = masked.get("userId")
+        user = self._masker.event({"userId": item.event.get("userId")})["userId"]
         if isinstance(user, str | int) and not isinstance(user, bool) and user == item.event.get("userId"):
             # Whose replay it is: people ask for theirs, or for its end, by this id. A starred one names nobody.
             payload["userId"] = str(user)
@@ -489,7 +491,8 @@ class Recorder:
         if writer is not None and writer.counts.logs >= MAX_LOGS:
             self._lose("logs", "over the limit of a segment")
             return
-        message = self._masker.text(item.message, before, cut=item.cut or may_be_cut(item.message))
+        cut = item.cut or may_be_cut(item.message)
+        message = self._masker.text(item.message, before, cut=cut, at=item.stamp)
         text = f"{item.level}/{self._masker.text(item.tag)}: {message}"
         at = item.stamp.wall_ms
         self._append(interval, item.stamp, [rrweb.log(at, _LEVELS[item.level], text[:MAX_LOG_CHARS])], logs=1)
@@ -501,8 +504,11 @@ class Recorder:
         last_ns, before = self._last_logs.pop(writer_of_it, (item.stamp.mono_ns + 1, ""))
         if not 0 <= item.stamp.mono_ns - last_ns < PIECES_NS:
             before = ""
-        # What begins in one piece may end two pieces on.
-        so_far = before + item.message if may_be_cut(before) else item.message
+        message = item.message.rstrip("\r\n")
+        # What begins in one piece may end two pieces on, and an object lines on.
+        so_far = before + message if may_be_cut(before) or before.endswith("\n") else message
+        if not may_be_cut(message):
+            so_far = f"{so_far[-OPEN_CHARS:]}\n" if is_open(so_far) else message
         self._last_logs[writer_of_it] = item.stamp.mono_ns, so_far[-PIECES_CHARS:]
         while len(self._last_logs) > MAX_WRITERS:
             del self._last_logs[next(iter(self._last_logs))]
@@ -519,11 +525,11 @@ class Recorder:
         payload = {
             "rule": item.rule,
             "severity": item.severity,
-            "saw": self._masker.text(item.saw),
+            "saw": self._masker.text(item.saw, at=item.stamp),
             "meaning": item.meaning,
             "fix": item.fix,
             # Cut last: half a secret is no pattern any more.
-            "proof": self._masker.text(item.proof, cut=may_be_cut(item.proof))[:MAX_PROOF_CHARS],
+            "proof": self._masker.text(item.proof, cut=may_be_cut(item.proof), at=item.stamp)[:MAX_PROOF_CHARS],
             "pid": item.pid,
         }
         self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, "doctor", payload)])
@@ -532,7 +538,8 @@ class Recorder:
         payload = {"name": item.name, **item.facts}
         if item.text:
             # Cut last: half a secret is no pattern any more.
-            payload["text"] = self._masker.text(item.text, cut=may_be_cut(item.text))[:MAX_LOG_CHARS]
+            cut = may_be_cut(item.text)
+            payload["text"] = self._masker.text(item.text, cut=cut, at=item.stamp)[:MAX_LOG_CHARS]
         self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, item.kind, payload)])
 
     def _place_marker(self, interval: Interval, item: Marker) -> None:

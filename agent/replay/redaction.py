@@ -24,10 +24,11 @@ from agent.replay.canvas import COVER
 from agent.replay.composite import UNREADABLE
 from agent.replay.mask import Masker
 from agent.replay.playback import OPENING_MS, Box, Change, Playback, State, View, mappings, ms_of
-from agent.replay.recorder import MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS
+from agent.replay.properties import private_values
+from agent.replay.recorder import MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS, OPEN_CHARS
 from agent.replay.rrweb import Event
 from agent.replay.secrets import secrets_in
-from agent.replay.text import STARS, private_values
+from agent.replay.text import STARS, is_open, may_be_cut
 from bridge.types import Bounds, Node, NodeFlag
 
 SEEN = Change.VIEWS | Change.PICTURE | Change.MASK
@@ -368,7 +369,10 @@ class Redaction:
         head, sign, message = line.partition(": ")
         last_ms, before = self._said.get(head, (at_ms, ""))
         goes_on = 0 <= at_ms - last_ms < PIECES_MS
-        self._said[head] = at_ms, message
+        said = message.rstrip("\r\n")
+        so_far = before + said if goes_on and before.endswith("\n") else said
+        opened = is_open(so_far) and not may_be_cut(said)
+        self._said[head] = at_ms, f"{so_far[-OPEN_CHARS:]}\n" if opened else said
         cut = len(line) == MAX_LOG_CHARS
         if not sign:
             return self._masker.text(line, cut=cut)

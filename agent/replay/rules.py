@@ -155,6 +155,12 @@ def keyboard_letter(node: Node) -> str:
     return label.lower() if len(label) == 1 and label.isalpha() and not node.flags.has(NodeFlag.PASSWORD) else ""
 
 
+def late_day(node: Node) -> str:
+    """The day in a cell of a calendar, from the tenth on, "" for any other node: no key says more than one digit."""
+    label = (node.text or node.desc).strip()
+    return label if len(label) == 2 and label.isascii() and label.isdigit() and "10" <= label <= "31" else ""
+
+
 def operator_key(node: Node) -> str:
     """The sign on a key of a calculator, whose digits are no secret, "" for any other node. One sign makes none: a
     cross closes things and takes back digits."""

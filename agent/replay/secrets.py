@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from agent.privacy import Span, starred
 from agent.replay.spelling import (
+    MAX_BEGINNING,
     REACH,
     RUNS,
     SHORT,
@@ -157,6 +158,7 @@ class Secrets:
             pattern = by or beginning(typed, MIN_SECRET)
             self._grown[typed] = pattern
             for at in everywhere(pattern, text):
+                at = at[0], _further(typed, text, at)
                 # Signs at its end tell nothing: every address begins alike.
                 if is_telling(_TRAILING.sub("", text[slice(*at)])) or (not telling and _ends(typed, text, at)):
                     yield at
@@ -187,6 +189,15 @@ class Secrets:
         """Whether a name is made of a secret, in whatever case and with whatever between its words."""
         folded = fold(name)
         return any(word in folded for word in self._folded.values())
+
+
+def _further(typed: str, text: str, at: Span) -> int:
+    """Where a long beginning ends of which a pattern matches the first part only."""
+    start, end = at
+    if end - start > MAX_BEGINNING // 2 and lowered(typed).startswith(lowered(text[start:end])):
+        pairs = zip(lowered(typed[end - start :]), lowered(text[end:]), strict=False)
+        end += sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return end
 
 
 def _ends(typed: str, text: str, at: Span) -> bool:

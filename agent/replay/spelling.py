@@ -26,6 +26,12 @@ MIN_DIGITS, MAX_DIGITS = 6, 32
 # without its first zeros; dates are shorter.
 MIN_CORE, MAX_CORE, MIN_PREFIXED, MIN_LONG = 6, 48, 9, 10
 DIGIT_RUNS = re.compile("[0-9]+")
+# With its currency, before it or behind.
+_CURRENCY = r"\W{0,3}[^\W\d_]{0,3}\W{0,3}"
+_AMOUNT = re.compile(
+    rf"{_CURRENCY}(?P<whole>[0-9]{{1,3}}(?:[.,'\s][0-9]{{3}})+|[0-9]{{4,}})(?:[.,](?P<cents>[0-9]{{1,2}}))?{_CURRENCY}"
+)
+MIN_AMOUNT = 4
 RUNS = re.compile("[A-Za-z0-9]+")
 # White space between two words, in all the ways in which a character may be written.
 _GAP = (
@@ -168,9 +174,16 @@ def _base64(text: str) -> tuple[str, ...]:
 
 
 def _number(text: str) -> tuple[str, ...]:
-    """The digits alone of a text with enough of them: a number is written in one form and logged in another."""
-    digits = "".join(DIGIT_RUNS.findall(plain(text)))
-    return (digits,) if MIN_DIGITS <= len(digits) <= MAX_DIGITS and digits != text else ()
+    """The digits alone of a text with enough of them: a number is written in one form and logged in another. Of an
+    amount the forms that a program gives it, with its decimals and without."""
+    written = plain(text)
+    digits = "".join(DIGIT_RUNS.findall(written))
+    forms = [digits] if MIN_DIGITS <= len(digits) <= MAX_DIGITS else []
+    if (amount := _AMOUNT.fullmatch(written)) is not None:
+        whole = "".join(DIGIT_RUNS.findall(amount["whole"]))
+        if MIN_AMOUNT <= len(whole) <= MAX_DIGITS and (amount["cents"] or whole != amount["whole"]):
+            forms += [*([f"{whole}.{amount['cents']}"] if amount["cents"] else ()), whole]
+    return tuple(form for form in dict.fromkeys(forms) if form != text)
 
 
 def everywhere(pattern: re.Pattern[str], text: str) -> Iterator[Span]:

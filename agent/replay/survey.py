@@ -13,6 +13,7 @@ import xxhash
 from agent.model import MaskedNode, MaskLevel, MaskRect
 from agent.privacy import Rules, own_words
 from agent.replay import rules
+from agent.replay.dots import dots
 from agent.replay.secrets import MIN_SECRET, is_telling, secrets_in
 from agent.replay.spelling import alone, fold, may_stand, signs_of
 from agent.replay.text import STARS
@@ -22,7 +23,10 @@ from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 MIN_KEYS, MIN_OPERATORS = 9, 2
 # On how many keys of a keypad the same letters may stand.
 MAX_ALIKE = 2
-MIN_LETTERS = 20
+# A keyboard has some letters beside one another, the index of a list each in a line of its own.
+MIN_LETTERS, MIN_BESIDE = 20, 3
+# As many days as a calendar shows of any month: its first nine look like keys.
+MIN_DAYS = 10
 MAX_FRAME = 8
 # Beside how many views a container's words are looked for, and in how many pieces.
 MAX_TOLD, MAX_PARTS = 32, 24
@@ -57,7 +61,8 @@ class Survey:
     its having been typed, `ruled` what a user's rule does. `drawn` is where
     words and pictures are for sure, `frames` tells the kinds of windows apart. `rows` are the app's
     views, judged. `inked` is where a pen begins to write into private inputs, `buttons` whether the navigation bar has
-    some. `over` are those of `covers` that are windows'; `screen` is what all of it is on.
+    some. `over` are those of `covers` that are windows'; `screen` is what all of it is on. `dots` is how many
+    characters the longest password has that shows as dots, 0 for none.
     """
 
     package: str
@@ -81,6 +86,7 @@ class Survey:
     buttons: bool
     over: tuple[MaskRect, ...]
     screen: Size
+    dots: int
 
 
 @dataclass(slots=True)
@@ -136,9 +142,11 @@ def survey(
     hard: dict[str, None] = {}
     keys: dict[int, list[int]] = {}
     operators: dict[int, set[str]] = {}
+    days: dict[int, set[str]] = {}
     texts: dict[str, None] = {}
     ruled: dict[str, None] = {}
     barred: list[Bounds] = []
+    hidden = 0
     label = ""
     for i, row in enumerate(rows):
         node = row.node
@@ -152,12 +160,15 @@ def survey(
         label = "" if rules.editable(node) else node.text or node.desc or label
         if sort == "password":
             passwords.update(_names(row))
+            hidden = max(hidden, dots(node.text) if node.text != node.hint else 0)
         # Where one types is no less silent for being hidden as well.
         if rules.keypad_digit(node) or rules.keyboard_letter(node):
             if not rules.editable(node):
                 keys.setdefault(_root_of(rows, i), []).append(i)
         elif sign := rules.operator_key(node):
             operators.setdefault(_root_of(rows, i), set()).add(sign)
+        elif not rules.editable(node) and (day := rules.late_day(node)):
+            days.setdefault(_root_of(rows, i), set()).add(day)
         inherited = above is not None and bool(above.hidden)
         if above is not None and inherited:
             row.hidden, row.kind, row.covered = above.hidden, above.kind, above.covered
@@ -210,9 +221,11 @@ def survey(
         # A key may say what it is in several views.
         alike = Counter(letters for _, letters in set(signs.values()) if letters)
         digits = {i: digit for i, (digit, letters) in signs.items() if digit and alike[letters] <= MAX_ALIKE}
-        if len({rules.keyboard_letter(rows[i].node) for i in members} - {""}) < MIN_LETTERS:
+        if _letters([rows[i] for i in members]) < MIN_LETTERS:
             calculates = len(operators.get(root, ())) >= MIN_OPERATORS
-            members = list(digits) if len(set(digits.values())) >= MIN_KEYS and not calculates else []
+            dates = len(days.get(root, ())) >= MIN_DAYS and "0" not in digits.values()
+            typed = len(set(digits.values())) >= MIN_KEYS and not calculates and not dates
+            members = list(digits) if typed else []
         if members:
             keypads += hull(_keys([rows[i].bounds for i in members if not rows[i].bounds.empty], whole))
             for i in members:
@@ -248,6 +261,7 @@ def survey(
         buttons=windows.buttons,
         over=windows.covers,
         screen=screen,
+        dots=hidden,
     )
 
 
@@ -304,6 +318,20 @@ def _step(places: list[int], least: int) -> int:
     """How far apart the columns or rows are that stand at these places, 0 for one alone."""
     ordered = sorted(set(places))
     return min((b - a for a, b in pairwise(ordered) if b - a >= max(1, least)), default=0)
+
+
+def _letters(keys: list[Row]) -> int:
+    """How many letters there are on keys that stand beside others."""
+    lettered = [(row.bounds, letter) for row in keys if (letter := rules.keyboard_letter(row.node))]
+    lines: list[list[str]] = []
+    last = 0
+    for bounds, letter in sorted(lettered, key=lambda key: key[0].top + key[0].bottom):
+        middle = bounds.top + bounds.bottom
+        if not lines or middle - last > bounds.height:
+            lines.append([])
+            last = middle
+        lines[-1].append(letter)
+    return len({letter for line in lines if len(line) >= MIN_BESIDE for letter in line})
 
 
 def _within(inner: Bounds, outer: Bounds | None) -> bool:

@@ -6,21 +6,16 @@ import base64
 import itertools
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Literal, TypeGuard
 
 from agent import privacy
 from agent.model import MaskLevel
 from agent.privacy import Span, starred, torn
-from agent.replay.names import Sort, is_person, names_person, private_name, sort_of, words_of
-from agent.replay.secrets import Secrets, secrets_in
+from agent.replay.names import Sort, is_person, names_person, private_name, sort_of
 from agent.replay.spelling import DIGIT_RUNS, REACH, SHORT, plain, seen_through
 
 STARS = privacy.STARS
-Also = Callable[[str, bool], Iterable[Span]]
-MAX_DEPTH = 64
 
 _ATS = ("@", "＠", "%40", "%2540", r"\u0040", "&#64;", "&#x40;")
 _LETTER = r"[\w.+'\u0300-\u036f-]|%2[BbEe]|\\u0[0-3][0-9A-Fa-f]{2}"
@@ -77,6 +72,12 @@ _KEY = re.compile(
     r"|AIza[\w-]{30,}|ya29\.[\w-]{16,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|x(?:ox[a-z]|app)-[\w-]{10,})"
 )
 _LOGIN = re.compile(r"""://(?:[^\s/?#@:"'<>]*:)?(?P<password>[^\s/?#"'<>]+)@""")
+# What lets in whoever follows a link: a code of OAuth or of a mail, what a link is signed with.
+_LINK_CODE = re.compile(
+    r"(?:[?&#]|%3F|%26|\\u0026)(?:oobCode|code|ticket|sig|signature|X-Amz-Signature|magic|invite)(?:=|%3D)"
+    r"(?P<code>(?:[\w.~+/:!*()-]|%(?!26|23)[0-9A-F]{2}){8,})",
+    re.IGNORECASE,
+)
 # As Android and GeoJSON write where somebody is; a pair of numbers by itself may be anything.
 _PLACE = re.compile(
     r"(?:lat/lng: ?\(|Location\[\w+ |\bgeo:|\bcoordinates\W{1,8})(?P<place>-?\d{1,3}[.,]\d+, ?-?\d{1,3}[.,]\d+)"
@@ -109,8 +110,8 @@ _VALUE = re.compile(rf"""(?:bearer|basic)\s+[^\s"',;]+|{_QUOTED}|{_BARE}""", re.
 _VALUE_AT_MEDIUM = re.compile(rf"{_QUOTED}|{_BARE}", re.DOTALL)
 # After a common word.
 _VALUE_IN_FORM = re.compile(rf"""{_QUOTED}|(?:(?<==)|(?<=%3[Dd]))(?!0x){_BARE}|[-+]?\d(?!x)[\d.]*""", re.DOTALL)
-# A list or an object ends with its own bracket; Kotlin prints one behind the name of its class.
-_PRINTED = re.compile(r"(?<![\w.-])(?P<name>[A-Z]\w*+)(?=\(\w+=)")
+# A list or an object ends with its own bracket; Kotlin, Java and Dart print one behind the name of its class.
+_PRINTED = re.compile(r"(?<![\w.-])(?P<name>[A-Z]\w*+)(?=\(\w+(?:=|: )|\{\w+=)")
 _OPENS = re.compile(r"(?:[A-Za-z_][\w.$]*+)?[\[{(]")
 # Of a value that a bracket is part of.
 _GOES_ON = re.compile(rf"(?:{_BARE}|(?:[ -]\d[\d.-]*+)+)")
@@ -141,16 +142,6 @@ CUT = 1_000
 _SPAN = re.Match.span
 _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16, 17, 18, 19), "6": (16, 17, 18, 19)}
 _LONGEST_CARD = 19
-# The ids that join a replay with its events stay whole, since a 13-digit session id is no card number. Only an address
-# is starred even there: an app that takes one for an id has it in the segment's own key, and nowhere else.
-_IDS = frozenset((
-    "messageid", "anonymousid", "sessionid", "previoussessionid", "eventsessionid", "deviceid", "timestamp",
-    "originaltimestamp",
-))  # fmt: skip
-_NAMES = frozenset(("event", "type"))
-# As `words_of` joins them.
-_FIELD_NAMES = frozenset(("name", "key", "field", "label", "fieldname", "fieldkey", "inputname"))
-_FIELD_VALUES = frozenset(("value", "values", "fieldvalue", "inputvalue"))
 
 
 def scrub(text: str, level: MaskLevel = "light") -> str:
@@ -206,6 +197,9 @@ def _found(text: str, level: MaskLevel) -> Iterator[Span]:
     if "://" in text and "@" in text:
         for match in _LOGIN.finditer(text):
             yield match.span("password")
+    if ("=" in text or "%3" in text) and any(sign in text for sign in ("?", "&", "#", "%3", "%26", "u0026")):
+        for match in _LINK_CODE.finditer(text):
+            yield match.span("code")
     yield from map(_SPAN, _KEY.finditer(apart))
     if _digits(text) >= 8:
         for match in _IBAN.finditer(apart):
@@ -272,7 +266,8 @@ def _addresses(text: str) -> Iterator[re.Match[str]]:
             yield match
 
 
-def _without_addresses(text: str) -> str:
+def without_addresses(text: str) -> str:
+    """`text` with e-mail addresses starred, and nothing else."""
     return starred(text, map(_SPAN, _addresses(text)))
 
 
@@ -286,6 +281,11 @@ def may_be_cut(text: str) -> bool:
     return len(text) >= CUT or (
         4 * len(text) >= CUT and not text.isascii() and len(text.encode(errors="replace")) >= CUT
     )
+
+
+def is_open(text: str) -> bool:
+    """Whether an object or a list in it goes on in the next line, as where one is printed line by line."""
+    return text.count("{") + text.count("[") > text.count("}") + text.count("]")
 
 
 def without_torn(text: str) -> str:
@@ -307,126 +307,6 @@ def is_card(text: str) -> bool:
 def looks_private(text: str) -> bool:
     """Whether `text` holds something that `scrub` would replace."""
     return scrub(text) != text
-
-
-def _nothing(text: str, name: bool) -> Iterable[Span]:
-    return ()
-
-
-def clean_event(
-    event: Mapping[str, object], level: MaskLevel, secrets: Secrets, also: Also = _nothing
-) -> dict[str, object]:
-    """A deep copy of an event with private values starred; ids, event name and type stay.
-
-    `also` finds more in a text, which is a name or a value. Values that JSON cannot hold come back as text. Deeper
-    than MAX_DEPTH comes back as STARS.
-    """
-    clean = _Cleaner(level, secrets, [], also)
-    out: dict[str, object] = {}
-    for key, value in event.items():
-        if key in _NAMES and isinstance(value, str):
-            out[key] = clean.name(value)
-        else:
-            out[clean.name(key)] = clean.value(key, value, "", 1)
-    return out
-
-
-def private_values(event: Mapping[str, object], level: MaskLevel) -> list[str]:
-    """What `clean_event` stars for the name of its field, where it is worth remembering; lines one by one, too."""
-    clean = _Cleaner(level, Secrets(), [])
-    for key, value in event.items():
-        clean.value(key, value, "", 1)
-    return [line for text in clean.starred for line in secrets_in(text)]
-
-
-_Who = Literal["", "person", "traits"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Cleaner:
-    level: MaskLevel
-    secrets: Secrets
-    starred: list[str]
-    also: Also = _nothing
-
-    def name(self, text: object) -> str:
-        name = str(text)
-        return starred(name, (*spans(name), *self.also(name, True), *self.secrets.spans(name, telling=True)))
-
-    def _pair(self, pair: Sequence[Any], who: _Who, depth: int) -> list[object]:
-        """A name and its value; not remembered, for it may be two words of a list."""
-        name, value = pair
-        private = private_name(name, self.level) and value is not None and not isinstance(value, bool)
-        return [self.value("", name, who, depth + 1), STARS if private else self.value(name, value, who, depth + 1)]
-
-    def value(self, name: str, value: object, who: _Who, depth: int) -> object:
-        """`who` the fields around this one are about: a person, whose `name` is right there, or a user in all."""
-        folded = "".join(words_of(name))
-        if value is None or isinstance(value, bool):
-            return value
-        if depth > MAX_DEPTH:
-            return STARS
-        if folded not in _IDS and private_name(name, self.level, who == "traits"):
-            self.starred.extend(_leaves(value))
-            return STARS
-        if who == "person" and self.level != "light" and names_person(name) and not isinstance(value, Mapping):
-            # Not remembered: many that are called so are no person's, and log lines are full of such words.
-            return STARS
-        if isinstance(value, Mapping):
-            # A form's field may come as its name and its value.
-            folds = {k: "".join(words_of(str(k))) for k in value}
-            titles = [value[k] for k, fold in folds.items() if fold in _FIELD_NAMES]
-            field = next((x for x in titles if isinstance(x, str) and private_name(x, self.level)), "")
-            return {
-                self.name(k): _id(v)
-                if k == "id" and folded == "device" and isinstance(v, str | int)
-                else self.value(
-                    field if field and folds[k] in _FIELD_VALUES else str(k), v, _about(who, name), depth + 1
-                )
-                for k, v in value.items()
-            }
-        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-            if _is_two(value) and _is_pair(value[0], str(value[1]), within=False):
-                return self._pair(value, who, depth)
-            pairs = len(value) > 1 and all(map(_is_two, value))
-            return [self._pair(v, who, depth + 1) if pairs else self.value(name, v, who, depth + 1) for v in value]
-        if folded in _IDS:
-            return _id(value)
-        if isinstance(value, int | float):
-            text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-            return STARS if is_card(text) or any((*self.also(text, False), *self.secrets.spans(text))) else value
-        text = str(value)
-        return starred(text, (*spans(text, self.level), *self.also(text, False), *self.secrets.spans(text)))
-
-
-def _about(who: _Who, name: str) -> _Who:
-    """Whom the fields below one of this name are about, where those around it are about `who`."""
-    if who == "traits" or name == "traits":
-        return "traits"
-    return "person" if is_person(name) else ""
-
-
-def _is_two(value: object) -> TypeGuard[Sequence[Any]]:
-    """Whether it is a list of a text and something else."""
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        return False
-    return len(value) == 2 and isinstance(value[0], str)
-
-
-def _leaves(value: object) -> Iterator[str]:
-    stack = [value]
-    while stack:
-        x = stack.pop()
-        if isinstance(x, Mapping):
-            stack.extend(x.values())
-        elif isinstance(x, Sequence) and not isinstance(x, str | bytes):
-            stack.extend(x)
-        elif isinstance(x, str | int | float) and not isinstance(x, bool):
-            yield str(x)
-
-
-def _id(value: object) -> object:
-    return value if isinstance(value, int | float) else _without_addresses(str(value))
 
 
 def _cards(text: str, at: int) -> Iterator[Span]:
@@ -479,7 +359,7 @@ def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, int, int]]:
     """What `text` assigns to private names: where the name begins, the value, and where that ends."""
     # What is private from medium up only hides no name of what always is: a quote may be missing, or too much.
     sure = done = told = silent = 0
-    printed = deque(_printed(text) if level != "light" and "(" in text else ())
+    printed = deque(_printed(text) if level != "light" and ("(" in text or "{" in text) else ())
     persons: list[Span] = []
     for match in _NAME.finditer(text):
         start, at = match.start(), match.end()
@@ -541,11 +421,11 @@ def _paired(text: str, lower: str) -> Iterator[tuple[str, int, int]]:
     for match in _PAIR.finditer(text) if "[" in text and "," in text else ():
         value = _VALUE_AT_MEDIUM.match(text, match.end())
         closed = value is not None and _CLOSES.match(text, value.end())
-        if value is not None and closed and _is_pair(match["name"], value[0], within=match["within"] is not None):
+        if value is not None and closed and is_pair(match["name"], value[0], within=match["within"] is not None):
             yield match["name"], *value.span()
 
 
-def _is_pair(name: str, value: str, *, within: bool) -> bool:
+def is_pair(name: str, value: str, *, within: bool) -> bool:
     """Whether two texts in a list are a name and its value: two in a list of such pairs are, and else where the value
     is no plain word. Lists of words that name private fields are many."""
     sort = sort_of(name)
@@ -573,7 +453,7 @@ def _end(value: re.Match[str], sort: Sort, named: re.Match[str]) -> int:
 
 
 def _printed(text: str) -> Iterator[Span]:
-    """Where what tells of a person stands, as Kotlin prints an object."""
+    """Where what tells of a person stands, as Kotlin, Java and Dart print an object."""
     done = 0
     for match in _PRINTED.finditer(text):
         if match.end() >= done and is_person(match["name"]):

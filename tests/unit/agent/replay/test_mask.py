@@ -431,6 +431,35 @@ def test_a_keypad_is_blocked_and_a_calculator_is_not() -> None:
     assert all(visible(calculator, key) for key in keys)
 
 
+def test_the_days_of_a_calendar_are_no_keypad() -> None:
+    days = [
+        view(40 + 140 * (i % 7), 600 + 120 * (i // 7), 160 + 140 * (i % 7), 700 + 120 * (i // 7), text=str(i + 1))
+        for i in range(30)
+    ]
+    shown = masked(app(TITLE, *days), status_bar())
+    assert all(visible(shown, day) for day in days)
+    # Where there is a zero, too, somebody may type.
+    zero = view(40, 1800, 160, 1900, text="0")
+    assert covered(masked(app(TITLE, *days, zero), status_bar()), days[0])
+
+
+def test_a_keyboard_of_the_app_is_blocked_and_the_index_of_a_list_is_not() -> None:
+    letters = "qwertyuiopasdfghjklzxcvbnm"
+    rows = [letters[:10], letters[10:19], letters[19:]]
+    keys = [
+        view(10 + 105 * x, 1800 + 150 * y, 110 + 105 * x, 1940 + 150 * y, text=letter)
+        for y, row in enumerate(rows)
+        for x, letter in enumerate(row)
+    ]
+    index = [view(1020, 200 + 60 * i, 1060, 250 + 60 * i, text=c) for i, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ")]
+    heads = [view(40, 200 + 300 * i, 80, 260 + 300 * i, text=c) for i, c in enumerate("ABCDE")]
+    shown = masked(app(TITLE, *index, *heads), status_bar())
+    assert all(visible(shown, view) for view in (*index, *heads))
+    for beside in ([], heads):
+        hidden = masked(app(TITLE, *beside, *keys), status_bar())
+        assert all(covered(hidden, key) for key in keys)
+
+
 @pytest.mark.parametrize("boxed", [False, True])
 @pytest.mark.parametrize("flag", [NodeFlag.FOCUSED, NodeFlag.SELECTED, NodeFlag.CHECKED])
 @pytest.mark.parametrize("level", get_args(MaskLevel))
@@ -565,6 +594,15 @@ def test_a_password_is_known_longer_than_other_fields() -> None:
     assert masker.text("login failed for correcthorse9") == "login failed for *****"
     assert masker.event({"properties": {"a": "correcthorse9"}}) == {"properties": {"a": "*****"}}
     assert masker.name("login failed for correcthorse9") == "login failed for *****"
+
+
+def test_what_stood_on_the_screen_some_screens_ago_is_starred_at_conservative() -> None:
+    masker = Masker("conservative", APP)
+    for n in range(8):
+        rows = (view(0, 50 * i, 900, 50 * i + 40, text=f"Result {n}-{i} of the test") for i in range(40))
+        masker.tree(tree(app(*rows), seconds=n), SCREEN, DPI)
+    assert masker.text("shown: Result 0-3 of the test") == "shown: *****"
+    assert masker.event({"properties": {"title": "Result 0-3 of the test"}}) == {"properties": {"title": "*****"}}
 
 
 @pytest.mark.parametrize("name", ["row-anna-bell", "annaBellRow", "RowAnna Bell"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.replay.names import private_name, sort_of
+from agent.replay.names import is_person, private_name, sort_of
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,7 @@ def test_compounds_and_plurals_are_private_at_every_level(name: str) -> None:
         "phonenumber", "emailaddress", "homeaddress", "dateOfBirth", "date_of_birth", "birthYear", "zipCode",
         "userphone", "emails", "addresses", "billing_street", "ipAddress", "contactPhone", "given_name", "family_name",
         "middleName", "recipient_name", "drivers_license", "tel", "addr", "town",
+        "customerName", "contact_name", "passengerNames", "holderName", "beneficiary-name", "sender_name",
     ],
 )  # fmt: skip
 def test_compounds_and_plurals_are_private_from_medium_up(name: str) -> None:
@@ -64,11 +65,21 @@ def test_names_that_are_not_private(name: str) -> None:
         "shipping", "spinner", "pinned", "company", "companyName", "tokenized", "tokenizer", "key", "keyCode",
         "public_key", "screenName", "secretary", "cardinal", "iPhone", "iphoneModel", "postcard", "japan",
         "opinion", "discarded", "deviceId", "sessionId", "anonymous_id", "token_count", "card_type",
-        "emailVerified", "passed", "compass",
+        "emailVerified", "passed", "compass", "profileName", "className", "stakeholder", "customerNameLength",
     ],
 )  # fmt: skip
 def test_words_that_only_hold_one_of_them_are_not_private(name: str) -> None:
     assert not private_name(name, "conservative")
+
+
+def test_what_is_always_private_stays_so_beside_a_person() -> None:
+    assert private_name("cardHolderName", "light")
+    assert private_name("bank_account_holder_name", "light")
+
+
+def test_what_tells_of_a_person_may_be_called_so() -> None:
+    assert all(map(is_person, ("user", "userInfo", "customer_data", "contactDetails", "currentUser")))
+    assert not any(map(is_person, ("info", "data", "appInfo", "userInterface")))
 
 
 def test_a_name_is_a_persons_in_traits_alone() -> None:

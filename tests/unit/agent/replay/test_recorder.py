@@ -805,6 +805,47 @@ def test_a_text_that_was_logged_in_pieces_is_masked_as_one() -> None:
     ]
 
 
+def test_an_object_that_is_logged_line_by_line_is_masked_as_one() -> None:
+    lines = [
+        '"user": {', '  "name": "Anna Bell",', '  "plan": "gold"', "},", '"name": "Shoe",',
+        '"address": {', '  "line1": "12 Main St",', '  "line2": "Apt 4B"', "}", 'done "line2"',
+    ]  # fmt: skip
+    items = [log(3 + n / 100, line) for n, line in enumerate(lines)]
+    (sealed,) = run([picture(2, 10), event(2.5, ONE), *items, picture(6, 20)], until=10)
+    said = [line.removeprefix("I/ReactNativeJS: ") for line in logs(sealed)]
+    assert said[:5] == ['"user": {', '  "name": "*****",', '  "plan": "gold"', "},", '"name": "Shoe",']
+    assert said[5:] == ['"address": {', "*****", "*****", "}", 'done "line2"']
+
+
+def test_a_text_in_pieces_within_an_object_is_one_too() -> None:
+    pieces = [log(3, '{"to":"anna@exam'), log(3.01, 'ple.com","n":1}'), log(4, "odd\n"), log(4.01, "name: Shoe")]
+    (sealed,) = run([picture(2, 10), event(2.5, ONE), *pieces, picture(6, 20)], until=10)
+    assert [line.removeprefix("I/ReactNativeJS: ") for line in logs(sealed)] == [
+        '{"to":"anna@exam', '*****","n":1}', "odd\n", "name: Shoe"
+    ]  # fmt: skip
+
+
+def test_who_the_user_is_is_told_beside_a_password_of_about_the_same_length() -> None:
+    masker = Masker("medium", APP)
+    field = view(40, 900, 1040, 1020, EDIT, "\u2022" * 8, flags=NodeFlag.PASSWORD | NodeFlag.VISIBLE)
+    masker.tree(tree(app(field), seconds=3), SCREEN, DPI)
+    who = event(4, ONE, message_id="m2", event={"type": "track", "userId": "user-20417", "properties": {}})
+    (sealed,) = run([picture(2, 10), event(2.5, ONE), who, picture(6, 20)], recorder(masker), until=10)
+    assert tagged(sealed, "segment:track")[1]["userId"] == "user-20417"
+
+
+def test_what_is_logged_while_a_password_shows_as_dots_is_starred_by_its_length() -> None:
+    masker = Masker("medium", APP)
+    field = view(40, 900, 1040, 1020, EDIT, "\u2022" * 8, flags=NodeFlag.PASSWORD | NodeFlag.VISIBLE)
+    masker.tree(tree(app(field), seconds=3), SCREEN, DPI)
+    typed = event(4, ONE, message_id="m2", event={"type": "track", "properties": {"cmd": "hunter22", "plan": "gold"}})
+    lines = [log(4, "'signIn', 'anna', 'hunter22'"), log(20, "order-4711 placed")]
+    (sealed,) = run([picture(2, 10), event(2.5, ONE), typed, *lines, picture(21, 20)], recorder(masker), until=30)
+    assert "hunter22" not in repr(sealed.events)
+    assert logs(sealed) == ["I/ReactNativeJS: 'signIn', 'anna', '*****'", "I/ReactNativeJS: order-4711 placed"]
+    assert b'"plan":"gold"' in b"".join(sealed.events)
+
+
 def test_the_proof_of_a_fault_is_cleaned_and_bounded() -> None:
     long = "x" * (MAX_PROOF_CHARS - 5) + " nora@quill.example " + "y" * 5000
     sealed = run([picture(1, 1), event(2, ONE), fault(3, "plugin-order", long)], until=9)

@@ -84,6 +84,15 @@ def test_what_was_logged_between_two_dumps_of_what_is_typed_is_starred(full: str
     assert secrets.scrub(full[:-1]) == STARS
 
 
+def test_what_was_logged_of_a_long_draft_is_starred_to_its_end() -> None:
+    draft = " ".join(f"word{n} of a letter" for n in range(20))
+    secrets = Secrets()
+    for length in (5, 20, len(draft)):
+        secrets.remember([draft[:length]])
+    for length in (60, 95, 150, 230):
+        assert secrets.scrub(f"onChangeText {draft[:length]}") == f"onChangeText {STARS}", length
+
+
 def test_a_word_of_a_line_is_no_beginning_of_what_was_typed() -> None:
     secrets = Secrets()
     for full in ("https://bank.example/a", "error in the cart page", "Main Street 5"):
@@ -276,6 +285,14 @@ def test_other_texts_of_like_letters_stay(text: str) -> None:
     secrets = Secrets()
     secrets.remember(["Anna Bell", "9876543", "12345", "01.02.1990", "98765431", "100 200"])
     assert secrets.scrub(text) == text
+
+
+def test_an_amount_is_found_as_a_program_writes_it() -> None:
+    secrets = Secrets()
+    secrets.remember(["85,000", "\u20ac 1.250,50", "4200.00"])
+    text = "salary 85000, sent 1250.50 of 1250 and 4200; 850 and 12505 and 42000 stay"
+    stars = f"salary {STARS}, sent {STARS} of {STARS} and {STARS}; 850 and 12505 and 42000 stay"
+    assert secrets.scrub(text) == stars
 
 
 @pytest.mark.parametrize(
