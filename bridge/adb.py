@@ -176,22 +176,6 @@ class AdbShell:
             return uid
         return dumpsys.package_uid(self.text(f"dumpsys package {name}", deadline), package)
 
-    def tap(self, x: int, y: int, deadline: Deadline) -> None:
-        """Touch a point for a moment."""
-        self.shell(f"input tap {x} {y}", deadline, check=True)
-
-    def swipe(self, x: int, y: int, to_x: int, to_y: int, duration_ms: int, deadline: Deadline) -> None:
-        """Drag a finger from one point to another."""
-        self.shell(f"input swipe {x} {y} {to_x} {to_y} {duration_ms}", deadline, check=True)
-
-    def type(self, text: str, deadline: Deadline) -> None:
-        """Type into the focused field. `input text` takes `%s` for a space and ASCII only (AOSP InputShellCommand)."""
-        self.shell(f"input text {shlex.quote(text.replace(' ', '%s'))}", deadline, check=True)
-
-    def key(self, code: int | str, deadline: Deadline) -> None:
-        """Press a key by number or name, such as KEYCODE_BACK."""
-        self.shell(f"input keyevent {shlex.quote(str(code))}", deadline, check=True)
-
     def push(self, source: Path, target: str, deadline: Deadline) -> None:
         """Copy a file of this host to the device, for everybody to read and run. Raises ServiceRefused in the device's
         words when it cannot be there, in this host's when it cannot be read."""

@@ -138,6 +138,9 @@ class Screenrecord:
                 continue
             self._hand_over(current)
             for run in list(self._runs):
+                if not any(run is each for each in self._runs):
+                    # Damage in the one before it ended it, too.
+                    continue
                 try:
                     self._take(run, WAIT_SECONDS if len(self._runs) == 1 else TURN_SECONDS)
                 except _Ended:

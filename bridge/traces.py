@@ -43,7 +43,10 @@ def undo(smart: SmartSocket, notebook: Notebook, serial: str, traces: tuple[Trac
         if trace.kind == "reverse":
             remote, _, local = trace.what.partition(" ")
             # It may lead to somebody else by now, or to another run of ours.
-            if smart.reverses(serial, deadline).get(remote) == local and not lives(local):
+            if smart.reverses(serial, deadline).get(remote) == local:
+                if lives(local):
+                    # Whoever listens there takes it away; until then it stays noted.
+                    continue
                 smart.remove_reverse(serial, remote, deadline)
         elif trace.kind == "file":
             smart.exec(serial, f"rm -f {shlex.quote(trace.what)}", deadline)

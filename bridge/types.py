@@ -318,6 +318,3 @@ class DeviceInfo:
     rotation: Rotation
     boot_id: str
     animations: float = 1.0
-
-
-Fact = Frame | Hierarchy | LogEntry | Touch | Foreground | Gap | ClockFix

@@ -126,10 +126,13 @@ class Pipeline:
             gap = self._outage()
             if gap is not None:
                 left.append(gap)
-            await loop.run_in_executor(self._workers, self._stage.process, left)
-            await loop.run_in_executor(self._workers, self._stage.finish)
-            await self._leave()
-            self._status.state = "stopped"
+            try:
+                await loop.run_in_executor(self._workers, self._stage.process, left)
+                await loop.run_in_executor(self._workers, self._stage.finish)
+            finally:
+                # Also when nothing can be stored any more: the device is there.
+                await self._leave()
+                self._status.state = "stopped"
 
     async def _leave(self) -> None:
         """Undo what was changed on the device; what cannot be, the next run does."""
@@ -177,9 +180,11 @@ class Pipeline:
         run = _Run(device, channel, self._clock, self._settings, self._last_entry, self._stage)
         consumer: asyncio.Task[None] | None = None
         stopping = asyncio.create_task(stop.wait())
+        begun: list[asyncio.Future[Any]] = []
         try:
             # It asks the device: one that hangs must not hold a worker that all devices share.
             attaching = start_lane(f"attach:{self._serial}", lambda: self._stage.attach(device))
+            begun.append(attaching)
             asked: list[asyncio.Future[Any]] = [attaching, stopping]
             await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
             if not attaching.done():
@@ -210,6 +215,7 @@ class Pipeline:
                     ("context", run.context),
                 )
             ]
+            begun += lanes
             ends: list[asyncio.Future[Any]] = [*lanes, stopping, consumer]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             broke = self._clock.now()
@@ -228,6 +234,8 @@ class Pipeline:
             stopping.cancel()
             run.stop()
             channel.close()
+            # Whoever is cancelled has not asked yet how they ended.
+            await asyncio.gather(*begun, return_exceptions=True)
             if consumer is not None:
                 await consumer
             self._last_entry = run.last_entry

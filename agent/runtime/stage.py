@@ -32,7 +32,6 @@ from agent.model import (
     ParseFailure,
     Relayed,
     SealedSegment,
-    SealReason,
     SegmentEvent,
     Snapshot,
 )
@@ -283,7 +282,7 @@ class Stage:
         self._kept(self._recorder.advance(now))
         self._draft()
 
-    def finish(self, reason: SealReason = "stop") -> None:
+    def finish(self) -> None:
         """Seal what is open and account for what never found a session."""
         if self._recorder is None or self._sniffer is None:
             return
@@ -295,7 +294,7 @@ class Stage:
         if self._lifecycle is not None:
             self._happened(self._lifecycle.flush())
         self._count_cost()
-        self._kept(self._recorder.finish(reason))
+        self._kept(self._recorder.finish())
         # What is sealed last cannot tell what it takes itself.
         self._status.cost = replace(self._status.cost, written=self._written)
         self._tell_losses()

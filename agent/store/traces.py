@@ -96,7 +96,11 @@ class Traces:
             return
         try:
             with guarded(file):
-                found = _read(file.read_bytes())
+                try:
+                    found = _read(file.read_bytes())
+                except FileNotFoundError:
+                    # Another process took it over since it was listed, or its own ended in order.
+                    return
             for serial, traces in found.items():
                 book = self._left.setdefault(serial, [])
                 book.extend(trace for trace in traces if trace not in book)

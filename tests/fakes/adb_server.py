@@ -90,6 +90,7 @@ class FakeAdbServer:
         self.greeting: bytes | None = None
         self.requests: list[str] = []
         self._changed = threading.Condition()
+        self._listings: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._peers: list[socket.socket] = []
@@ -115,9 +116,10 @@ class FakeAdbServer:
             peer.close()
 
     def set_states(self, states: dict[str, str]) -> None:
-        """Change what the trackers see."""
+        """Change what the trackers see: each such change, as adb tells each."""
         with self._changed:
             self.states = states
+            self._listings.append(self.listing())
             self._changed.notify_all()
 
     def listing(self, separator: str = "\t") -> str:
@@ -154,12 +156,17 @@ class FakeAdbServer:
 
     def _track(self, peer: Peer) -> None:
         peer.okay()
-        shown = ""
-        while not self._closed:
+        with self._changed:
+            told = len(self._listings)
+            later = [self.listing()]
+        while later:
+            for listing in later:
+                peer.send(peer.block(listing))
             with self._changed:
-                peer.send(peer.block(shown := self.listing()))
-                while self.listing() == shown and not self._closed:
+                while len(self._listings) == told and not self._closed:
                     self._changed.wait()
+                later = self._listings[told:]
+                told += len(later)
 
     def _transport(self, peer: Peer, serial: str) -> None:
         state = self.states.get(serial)

@@ -305,7 +305,7 @@ def test_injected_touches_are_not_of_the_glass(lab: Lab, world: World, device: A
     touch = device.touch()
     reader = read(touch.touches())
     until(lambda: lab.call(lambda: bool(world.on_touch)), "getevent")
-    device.shell.tap(10, 20, soon())
+    device.shell.shell("input tap 10 20", soon(), check=True)
     lab.call(lambda: world.touch("down", 0, 30, 40, injected=False))
     found = reader.next()
     assert isinstance(found, Touch)
@@ -348,7 +348,8 @@ def test_foreground_and_uid(lab: Lab, world: World, device: AndroidDevice) -> No
     assert device.package_uid("com.example.absent", soon()) is None
     box = lab.call(lambda: world.find("email"))
     assert box is not None
-    device.shell.tap((box.left + box.right) // 2, (box.top + box.bottom) // 2, soon())
+    x, y = (box.left + box.right) // 2, (box.top + box.bottom) // 2
+    device.shell.shell(f"input tap {x} {y}", soon(), check=True)
     until(lambda: device.foreground(soon()).keyboard_shown, "the keyboard")
 
 

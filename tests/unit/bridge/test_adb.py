@@ -204,20 +204,6 @@ def test_package_uid(server: FakeAdbServer, shell: AdbShell) -> None:
     assert server.requests[-1] == "exec:dumpsys package 'x'\"'\"'; reboot'"
 
 
-def test_input(server: FakeAdbServer, shell: AdbShell) -> None:
-    server.services["shell,v2,raw:input"] = ends(0)
-    shell.tap(1, 2, soon())
-    shell.swipe(1, 2, 3, 4, 50, soon())
-    shell.type("it's me", soon())
-    shell.key("KEYCODE_BACK", soon())
-    assert [request.partition(":")[2] for request in server.requests if request.startswith("shell")] == [
-        "input tap 1 2",
-        "input swipe 1 2 3 4 50",
-        "input text 'it'\"'\"'s%sme'",
-        "input keyevent KEYCODE_BACK",
-    ]
-
-
 def test_screencap(server: FakeAdbServer, shell: AdbShell) -> None:
     pixels = bytes(range(200))
     server.services["exec:screencap"] = says(struct.pack("<4I", 10, 5, 1, 1) + pixels)

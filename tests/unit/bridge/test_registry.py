@@ -198,10 +198,12 @@ def test_watch_follows_devices_and_ends_with_close(
     assert events.events.empty()
 
 
-def test_watch_coalesces_flaps(server: FakeAdbServer, registry: Registry, watch: Callable[[], Watch]) -> None:
+def test_watch_coalesces_flaps(
+    server: FakeAdbServer, registry: Registry, watch: Callable[[], Watch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.registry.FLAP_NS", 60 * 10**9)
     events = watch()
     assert events.next() == Attached("SERIAL")
-    server.set_states({"SERIAL": "offline"})
     server.set_states({})
     server.set_states({"SERIAL": "device"})
     server.set_states({"SERIAL": "device", "OTHER": "device"})

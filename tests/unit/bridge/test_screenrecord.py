@@ -330,6 +330,36 @@ def test_a_lost_picture_is_named_and_a_new_run_brings_the_next(tool: Tool) -> No
         assert len(tool.lines) == 2
 
 
+def test_a_lost_picture_while_the_next_run_begins_is_no_loss_of_the_device(tool: Tool) -> None:
+    begun = threading.Event()
+
+    def act(number: int, peer: Peer) -> None:
+        if number == 0:
+            peer.send(UNITS[0])
+            assert begun.wait(10)
+            for unit in UNITS[5:7]:
+                peer.send(unit)
+        if number > 1:
+            peer.send(encoded([drawn(9)])[0])
+        peer.gone()
+
+    tool.act = act
+    with recording(tool, limit=1.5) as (made, _, running):
+        captured(made, shows(0))
+        made._short_runs = -5
+        until(lambda: len(tool.lines) == 2, "the next run")
+        begun.set()
+
+        def next_one() -> bool:
+            try:
+                return shows(9)(made.capture(soon()))
+            except (FrameMalformed, StreamRestarting):
+                return False
+
+        until(next_one, "the picture of a fresh run")
+        assert not running.done()
+
+
 def test_an_encoder_that_only_gives_broken_streams_fails(tool: Tool) -> None:
     tool.act = lambda number, peer: tool.film(peer, 9, UNITS[1:])
     with recording(tool) as (made, _, running):

@@ -308,7 +308,7 @@ def test_a_device_that_never_opens_rests_and_goes_on_when_it_is_plugged_in_anew(
 ) -> None:
     monkeypatch.setattr("agent.runtime.restarts.FIRST_SECONDS", 0.0)
     monkeypatch.setattr("agent.runtime.restarts.BUDGET", 5)
-    monkeypatch.setattr("agent.runtime.pipeline.REPLUGGED_SECONDS", 0.1)
+    monkeypatch.setattr("agent.runtime.pipeline.REPLUGGED_SECONDS", 60.0)
     monkeypatch.setattr("agent.runtime.pipeline.REST_STEP_SECONDS", 0.01)
     bench = Bench()
     bench.refusals = [DeviceGone("fake-1", "open", "no screen") for _ in range(5)]
@@ -325,8 +325,9 @@ def test_a_device_that_never_opens_rests_and_goes_on_when_it_is_plugged_in_anew(
         pipeline.attached.set()
         await asyncio.sleep(0.1)
         assert bench.status.state == "resting"
+        monkeypatch.setattr("agent.runtime.pipeline.REPLUGGED_SECONDS", 0.0)
         pipeline.attached.clear()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.1)
         pipeline.attached.set()
         await until_async(lambda: bench.status.frames >= 1, "a picture")
         assert bench.status.problem == ""
@@ -412,6 +413,8 @@ def test_a_full_disk_stops_the_recording_with_its_error() -> None:
 
     with pytest.raises(StorageFull):
         bench.run(script)
+    # The device is there, whatever the disk says.
+    assert bench.left == ["fake-1"]
 
 
 def test_a_disk_that_turns_out_to_be_full_while_the_lanes_end_lets_them_end() -> None:

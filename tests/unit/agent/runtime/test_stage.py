@@ -519,7 +519,7 @@ def test_while_stopped_nothing_is_kept_but_the_ids() -> None:
     bench.stage.advance(at(14))
     gate.stop()
     assert bench.stage.paused() == "stopped"
-    touch = Touch(at(15), 0, "down", 5, 5)
+    touch = Touch(at(15), "down", 0, 5, 5)
     bench.stage.process(
         [event_line(at(15), SESSION + 1, "device-b", "m-2", name="Hidden"), bench.snapshot(15.2), touch]
     )
@@ -534,6 +534,7 @@ def test_while_stopped_nothing_is_kept_but_the_ids() -> None:
     assert b'"stopped"' in told
     assert bench.status.frames == 2
     assert bench.status.losses == {"events: stopped": 1}
+    assert sum(sealed.manifest.counts.touches for sealed in bench.kept) == 0
     assert {sealed.manifest.session_id for sealed in bench.kept} == {SESSION, SESSION + 1}
 
 

@@ -103,7 +103,6 @@ def test_a_listener_that_somebody_took_away_is_made_again(lab: Lab, begin) -> No
     begin(lab.port)
     until(lambda: led(lab, 0), "the listener")
     SmartSocket(AdbServer("127.0.0.1", lab.port)).remove_reverse(lab.serials[0], f"tcp:{PORT}", Deadline(5))
-    assert led(lab, 0) is None
     until(lambda: led(lab, 0), "the listener again")
 
 
@@ -178,7 +177,7 @@ def rows(local: str) -> Callable[[Peer], None]:
 
 def test_phones_that_hang_are_waited_for_together(begin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CALL_SECONDS", 1.0)
-    monkeypatch.setattr(module, "STOP_SECONDS", 1.0, raising=False)
+    monkeypatch.setattr(module, "STOP_SECONDS", 1.0)
     serials = ("A", "B", "C", "D")
     with FakeAdbServer() as server:
         server.states = dict.fromkeys(serials, "device")
@@ -187,9 +186,10 @@ def test_phones_that_hang_are_waited_for_together(begin, monkeypatch: pytest.Mon
         tunnels, _ = begin(server.port)
         until(lambda: set(tunnels.serials) == set(serials), "the listeners")
         server.services["reverse:list-forward"] = stalls
-        began = time.monotonic()
+        asked = len(server.requests)
         tunnels.stop()
-        assert time.monotonic() - began < 2.5
+        # Whoever waited for one after the other would have no time left for the last ones.
+        assert {f"host:transport:{serial}" for serial in serials} <= set(server.requests[asked:])
 
 
 def test_a_phone_that_hangs_while_it_is_looked_at_keeps_nobody_waiting(begin) -> None:

@@ -53,6 +53,14 @@ def test_what_a_living_run_has_changed_is_its_own(tmp_path: Path) -> None:
     last.close()
 
 
+def test_a_note_that_another_run_took_over_meanwhile_is_no_fault(tmp_path: Path) -> None:
+    # Listed, and gone when it is read.
+    (tmp_path / "7.json").symlink_to(tmp_path / "gone")
+    notes = Traces(tmp_path)
+    assert notes.left("phone") == ()
+    notes.close()
+
+
 @pytest.mark.parametrize(
     "text", [b"", b"[1]", b'{"phone": [["file"]]}', b'{"phone": 3}', b"\xff\xfe", b'{"a": [["dd", "x"]]}']
 )
