@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from agent.commands.masking import Block, Mask, Unmask, rules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from agent.commands.beside import Beside
     from agent.commands.rig import Rig, Wanted
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from agent.runs.shelf import Shelf
     from agent.runs.table import Facts, Row
     from agent.settings import Settings
+
+T = TypeVar("T")
 
 INTERRUPTED = 130
 # So many recordings take a moment.
@@ -180,9 +182,9 @@ def _run(
             if unheard := rig.unheard:
                 notes.append(unheard)
             sent = rig.flush()
-            missing = _missing(rig.spool, rig.uploader.names[0])
-            notes += missing
-            stored = not missing
+            missing = _tried(notes, lambda: _missing(rig.spool, rig.uploader.names[0]))
+            notes += missing or ()
+            stored = missing == []
             if stored and not sent:
                 waiting = f"it waits in {found.settings.spool} for `android-replay upload`"
                 notes.append(f"Not all of it could be sent to {', '.join(wish.sinks)}: {waiting}.")
@@ -196,13 +198,14 @@ def _run(
         reports, joined = _joined(junit, before, beside, notes)
         rows, whole = _rows(shelf, beside, keep, serials, notes)
         if not rows:
-            _tell_nothing(shelf, keep, code, notes)
+            _tried(notes, lambda: _tell_nothing(shelf, keep, code, notes))
         if guessed and rows and not any(row.sessions for row in rows):
             notes.append(f"Recorded was {', '.join(guessed)}, the app in front at the start: --app PKG names another.")
         for file, report in reports.items():
             _enrich(file, report, joined, rows, shelf, notes)
         spare = stored and whole and not beside.failure and not beside.interrupted
-        if not spare and shelf.holds():
+        empty = _tried(notes, lambda: not shelf.holds())
+        if not spare and not empty:
             notes.append(f"The whole recording is kept: `android-replay view {quote(str(shelf.working))}` opens it.")
         facts = Facts(
             # An argument need not be UTF-8.
@@ -218,10 +221,13 @@ def _run(
             gates=tuple(_shut(gate, findings, gaps, failed, beside.failure)),
             notes=tuple(notes),
         )
-        _write(facts, rows, shelf)
+        late: list[str] = []
+        _tried(late, lambda: _write(facts, rows, shelf))
         _tell_github(facts, rows, as_json)
-        if spare or not shelf.holds():
-            shelf.clear()
+        if empty or (spare and not late):
+            _tried(late, shelf.clear)
+        for line in late:
+            say(line)
     except BaseException:
         with suppress(StorageError):
             if shelf.holds():
@@ -230,6 +236,18 @@ def _run(
                 shelf.clear()
         raise
     return facts, rows
+
+
+def _tried(notes: list[str], step: Callable[[], T]) -> T | None:
+    """What a step after the command's end comes to. A disk that fails by then is noted, and the command's own exit code
+    stays; then None."""
+    from agent.errors import StorageError
+
+    try:
+        return step()
+    except StorageError as error:
+        notes.append(f"{error.message} {error.hint}")
+        return None
 
 
 def _missing(spool: Spool, folder: str) -> list[str]:

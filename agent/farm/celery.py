@@ -111,6 +111,8 @@ def application(url: str) -> Celery:
             "visibility_timeout": UNCLAIMED_SECONDS,
             "priority_steps": [0],
             "socket_connect_timeout": CONNECT_SECONDS,
+            # Else what is published waits for ever on a dead connection; queues are asked for a second at a time.
+            "socket_timeout": ANSWER_SECONDS,
             "socket_keepalive": True,
         },
     )

@@ -111,7 +111,9 @@ class Consumer:
                 self._claims[task] = ""
                 return True
         except FarmError:
-            # It comes back when the broker does, to us or to others.
+            # It comes back when the broker does, to us or to others. Not to this engine, which takes no other before it
+            # has an answer to this one: it is started anew.
+            self.end(None, "the broker did not answer")
             return False
         except StorageError as error:
             self._claims[task] = f"{error} {error.hint}"

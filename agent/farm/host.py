@@ -22,6 +22,7 @@ from agent.farm.process import ConsumerProcess, Spec
 from agent.farm.rack import Devices, Rack, Say
 from agent.farm.status import HostFacts
 from agent.farm.work import now_ms
+from agent.store.disk import alive
 
 log = logging.getLogger(__name__)
 
@@ -225,15 +226,7 @@ class Host:
 def _gone(pid: int) -> bool:
     """Whether no other process of this machine has the number: enough to begin again after a crash, for a host that is
     elsewhere has another name. In a container each life of a host has the same."""
-    if pid == os.getpid():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return pid == os.getpid() or not alive(pid)
 
 
 def abandoned(job: Job, host: str, serial: str, began_ms: int) -> JobReport:

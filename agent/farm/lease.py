@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 
 from agent.errors import StorageDenied, StorageError
-from agent.store.disk import guarded, make_folder
+from agent.store.disk import alive, guarded, make_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -93,7 +93,7 @@ class Lease:
         while not self._locked(path):
             said = self._said()
             holder = said.get("pid")
-            if not isinstance(holder, int) or holder == os.getpid() or _alive(holder) or time.monotonic() > until:
+            if not isinstance(holder, int) or holder == os.getpid() or alive(holder) or time.monotonic() > until:
                 raise LeaseTaken(
                     f"{self.serial} is leased by process {holder or 'unknown'} of this host.", "Stop that process."
                 )
@@ -186,19 +186,6 @@ def _is_anothers(path: Path) -> bool:
     with contextlib.suppress(OSError):
         return sys.platform != "win32" and path.stat().st_uid != os.getuid()
     return False
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    with contextlib.suppress(OSError):
-        # Dead, and not yet fetched by its parent.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return True
 
 
 def _private(path: str, flags: int) -> int:

@@ -153,7 +153,7 @@ class Rack:
         for worker in self._workers():
             worker.kill()
 
-    def serve(self, reason: str = "the host was stopped") -> None:
+    def serve(self) -> None:
         """Run until `stop`; then jobs end with the outcome "stopped", and all workers with them."""
         watcher = threading.Thread(target=self._watch, name="farm:watch", daemon=True)
         watcher.start()
@@ -166,7 +166,7 @@ class Rack:
             self._devices.close()
             workers = self._workers()
             for worker in workers:
-                worker.end("stopped", reason)
+                worker.end("stopped", "the host was stopped")
             until = time.monotonic() + END_SECONDS
             for worker in workers:
                 if not worker.join(max(0.0, until - time.monotonic())):

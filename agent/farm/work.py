@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,6 @@ class Bench:
     now_ms: Callable[[], int]
     courier: Courier
     seal_seconds: float = SEAL_SECONDS
-    variables: Mapping[str, str] = field(default_factory=dict)
 
     def work(self, job: Job, lease: Lease, ending: Ending) -> JobReport:
         """Do a job on the leased device. Whatever happens, there is a report, and nothing of the job runs any more."""
@@ -204,7 +203,6 @@ class Bench:
         own = {name: value for name, value in os.environ.items() if not name.upper().startswith(OWN_VARIABLES)}
         return {
             **own,
-            **self.variables,
             "ANDROID_SERIAL": serial,
             "ANDROID_REPLAY_SHARD_INDEX": str(job.index),
             "ANDROID_REPLAY_SHARD_COUNT": str(job.count),

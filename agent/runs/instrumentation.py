@@ -15,7 +15,6 @@ from bridge.types import LogEntry
 
 TAG = "TestRunner"
 _LINE = re.compile(r"(started|finished|failed|assumption failed|ignored): (\S[^\n]*\([\w.$]+\))")
-# A skipped test has no length: that it is skipped is all there is.
 _MEANING: dict[str, tuple[Event, Outcome]] = {
     "started": ("started", ""),
     # What went wrong is told before.

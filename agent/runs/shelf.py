@@ -23,13 +23,12 @@ from agent.errors import RecordingError
 from agent.runs.ledger import Attempt
 from agent.runs.table import Row, met
 from agent.store.bundle import SUFFIX, pack
-from agent.store.disk import guarded, make_folder, new_part, sync_folder, take
+from agent.store.disk import alive, guarded, make_folder, new_part, sync_folder, take
 from agent.store.excerpt import excerpt
 from agent.store.recording import HEADER, Recording
 
 _WORKING = re.compile(r"\.run-\d{8}-\d{6}-(\d+)-[0-9a-f]{4}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-# What file systems say that have no hard links.
 
 
 class Shelf:
@@ -54,7 +53,7 @@ class Shelf:
             if match is not None
             and folder != self.working
             and (folder / HEADER).is_file()
-            and (int(match[1]) == os.getpid() or not _alive(int(match[1])))
+            and (int(match[1]) == os.getpid() or not alive(int(match[1])))
         ]
 
     def recording(self) -> Recording | None:
@@ -90,7 +89,7 @@ class Shelf:
             return Row(attempt, (), "", f"{attempt.serial} is not recorded by this run")
         if wanted or recording is None or not sessions:
             return Row(attempt, sessions, "", wanted if sessions else "no session was recorded while it ran")
-        with tempfile.TemporaryDirectory(prefix=".cut-", dir=self.out) as base:
+        with guarded(self.out), tempfile.TemporaryDirectory(prefix=".cut-", dir=self.out) as base:
             into = Path(base) / "recording"
             written = [
                 manifest
@@ -144,13 +143,3 @@ def write_back(file: Path, data: bytes) -> None:
 def _pack(folder: Path, file: Path) -> None:
     if not pack(Recording.open(folder), file):
         raise RecordingError(f"{folder}: nothing is in it.")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -252,6 +252,29 @@ def test_a_sink_that_is_away_is_told_of_and_the_table_is_whole(tmp_path: Path) -
     assert not any(name.startswith(".run") for name in left)
 
 
+def test_a_folder_that_cannot_be_written_any_more_leaves_the_command_its_exit_code(tmp_path: Path) -> None:
+    command = "import os, sys; os.rename('replays', 'aside'); open('replays', 'w').close(); sys.exit(3)"
+    with Lab(1, profile="small", scenario="shop") as lab:
+        ended = subprocess.run(
+            [
+                sys.executable, "-P", "-m", "agent.cli", "run", "--device", lab.serials[0],
+                "--app", "com.northbay.shop", "--json", "--", sys.executable, "-c", command,
+            ],
+            cwd=tmp_path,
+            env={
+                **os.environ, **lab.environment, "ANDROID_REPLAY_SPOOL": str(tmp_path / "spool"),
+                "ANDROID_REPLAY_UPLOAD__FLUSH_SECONDS": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )  # fmt: skip
+    assert ended.returncode == 3, ended.stderr
+    assert json.loads(ended.stdout)["exit_code"] == 3
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAdbServer]:
     with FakeAdbServer() as server:

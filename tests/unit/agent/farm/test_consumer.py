@@ -140,8 +140,8 @@ def test_without_a_broker_nothing_is_begun_and_nothing_acknowledged(bed: Bed) ->
     bed.board.away = True
     assert not bed.deliver(job)
     assert bed.ledger.entry(job.id) is None
-    bed.board.away = False
-    assert bed.deliver(job)
+    # Its engine would take no other before this one: the rack starts another.
+    assert bed.consumer.stopping
 
 
 def test_a_report_that_the_broker_does_not_take_waits(bed: Bed) -> None:
