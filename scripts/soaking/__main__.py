@@ -13,6 +13,7 @@ import json
 import os
 import queue
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import orjson
 from agent.runtime.control import SOCKET, ask
 from agent.store.recording import Recording
 from soaking.process import Sample, look
-from soaking.verdict import Found, Truth, faults, missed, slope, warm
+from soaking.verdict import Found, Truth, faults, memory, missed, slope, warm
 
 SHOP = "com.northbay.shop"
 READY_SECONDS = 120.0
@@ -170,7 +171,7 @@ def _soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         asked, lines = missed(truths, _found(folder / place), between)
         wrong += [f"{place}: {line}" for line in lines]
     judged = warm(samples)
-    rate = slope(judged)
+    rate, points = slope(judged), memory(judged)
     losses: dict[str, int] = {}
     for device in summary["devices"]:
         for name, count in device["losses"].items():
@@ -180,8 +181,8 @@ def _soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {
         "devices": options.devices,
         "seconds": samples[-1].at if samples else 0.0,
-        "rss_first": judged[0].rss if judged else 0,
-        "rss_last": judged[-1].rss if judged else 0,
+        "rss_first": points[0][1] if points else 0,
+        "rss_last": points[-1][1] if points else 0,
         "slope_bytes_hour_device": None if rate is None else rate / options.devices,
         "cpu_seconds_device_minute": _cpu(samples, options.devices),
         "events": asked,
@@ -212,13 +213,17 @@ def _watch(options: argparse.Namespace, recorder: Child, spool: Path) -> Iterato
     """Look at the recorder until the time is over, and say a line a minute."""
     began = time.monotonic()
     said = 0
+    minute: list[Sample] = []
     while (at := time.monotonic() - began) < options.duration:
         if recorder.ended:
             raise SystemExit("The recorder ended by itself.")
         sample = look(recorder.pid, at)
         yield sample
+        minute.append(sample)
         if at // 60 >= said:
             said = int(at // 60) + 1
+            sample = replace(sample, rss=round(statistics.median(each.rss for each in minute)))
+            minute.clear()
             devices = _devices(spool)
             figures = {
                 name: sum(device[name] for device in devices) for name in ("frames", "events", "segments", "gaps")
@@ -286,7 +291,7 @@ def _minute_line(sample: Sample, figures: dict[str, int], states: list[str]) -> 
 
 def _verdict_line(verdict: dict[str, Any]) -> str:
     per_hour = verdict["slope_bytes_hour_device"]
-    memory = "too short for a slope" if per_hour is None else f"{per_hour / 1e6:+.2f} MB an hour a device"
+    growing = "too short for a slope" if per_hour is None else f"{per_hour / 1e6:+.2f} MB an hour a device"
     wrong = verdict["faults"]
     more = [f"  {line}" for line in wrong[:SHOWN_WRONG]]
     if len(wrong) > SHOWN_WRONG:
@@ -294,7 +299,7 @@ def _verdict_line(verdict: dict[str, Any]) -> str:
     return "\n".join(
         (
             f"{verdict['devices']} devices, {verdict['seconds'] / 60:.1f} min: memory {verdict['rss_first'] / 1e6:.1f} "
-            f"to {verdict['rss_last'] / 1e6:.1f} MB, {memory}; {verdict['cpu_seconds_device_minute']:.2f} s CPU a "
+            f"to {verdict['rss_last'] / 1e6:.1f} MB, {growing}; {verdict['cpu_seconds_device_minute']:.2f} s CPU a "
             f"device-minute; {verdict['events']} events looked for, {verdict['frames']} frames, "
             f"{verdict['segments']} segments, {verdict['gaps']} gaps: {f'{len(wrong)} faults' if wrong else 'holds'}",
             *more,

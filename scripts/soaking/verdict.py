@@ -48,19 +48,24 @@ def warm(samples: Sequence[Sample]) -> list[Sample]:
     return [sample for sample in samples if sample.at >= since]
 
 
-def slope(samples: Sequence[Sample]) -> float | None:
-    """Bytes an hour by which the memory grows: the median of the slopes between the minutes' medians (Theil and Sen),
-    which a spike does not move. None when the samples span less than SLOPE_SECONDS."""
-    if len(samples) < 2 or samples[-1].at - samples[0].at < SLOPE_SECONDS:
-        return None
+def memory(samples: Sequence[Sample]) -> list[tuple[float, float]]:
+    """The memory of each minute: its middle in hours, and the median in bytes. All phones seal at once, so that within
+    a minute it goes up and down by much more than it grows in hours."""
     minutes: dict[int, list[Sample]] = {}
     for sample in samples:
         minutes.setdefault(int(sample.at // MINUTE), []).append(sample)
-    points = [
+    return [
         (statistics.fmean(s.at for s in inside) / 3600, statistics.median(s.rss for s in inside))
         for inside in minutes.values()
     ]
-    return statistics.median((y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(points, 2))
+
+
+def slope(samples: Sequence[Sample]) -> float | None:
+    """Bytes an hour by which the memory grows: the median of the slopes between the minutes (Theil and Sen), which a
+    spike does not move. None when the samples span less than SLOPE_SECONDS."""
+    if len(samples) < 2 or samples[-1].at - samples[0].at < SLOPE_SECONDS:
+        return None
+    return statistics.median((y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(memory(samples), 2))
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, int]:
