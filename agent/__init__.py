@@ -1,6 +1,7 @@
 """Meaning for device facts: identity, masking, replay segments, delivery, viewer, command line.
 
-This package has never heard of adb; it sees devices through the protocols of `bridge.ports`.
+It sees devices through the protocols of `bridge.ports`; only `agent.commands` and `agent.runtime` know that there is an
+adb server.
 """
 
 OWNER = "android-replay-agent"

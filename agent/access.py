@@ -13,6 +13,7 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
+import os
 import secrets
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agent.errors import ConfigError
 
 COOKIE = "android-replay"
 TOKEN = "token"  # noqa: S105 - the name of the query key
@@ -85,6 +88,14 @@ class Lock:
         answer = RedirectResponse(path, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
         answer.set_cookie(COOKIE, self._cookie, path="/", httponly=True, samesite="strict")
         return answer
+
+
+def from_environment(name: str, what: str = "token") -> str:
+    """The secret that an environment variable holds. Raises ConfigError when it holds none."""
+    secret = os.environ.get(name, "")
+    if not secret:
+        raise ConfigError(f"There is no {what} in the environment variable {name}.", "Set it, or leave it out.")
+    return secret
 
 
 def new_token() -> str:

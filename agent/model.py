@@ -345,6 +345,11 @@ class SegmentManifest:
     supersedes: str = ""
     cost: Cost = NO_COST
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """The replay that it is a part of: its device id and session id."""
+        return self.device_id, self.session_id
+
 
 @dataclass(frozen=True, slots=True)
 class SealedSegment:

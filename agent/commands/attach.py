@@ -88,8 +88,8 @@ def attach(
     Example: android-replay attach --app com.example.shop --sink dir:replays --duration 60
     """
     from agent.commands.console import logged, put_json
-    from agent.commands.rig import Wanted, check_choice
-    from agent.errors import ConfigError, StorageFull
+    from agent.commands.rig import Wanted, check_choice, check_stored
+    from agent.errors import ConfigError
     from agent.settings import load
 
     check_choice(device, every)
@@ -118,11 +118,7 @@ def attach(
         summary = record(settings, wanted, duration)
         if as_json:
             put_json(summary)
-        if summary["unstored"]:
-            raise StorageFull(
-                f"{summary['unstored']} segments are lost: the disk of {settings.spool} took nothing more.",
-                "Free some space. What was stored before is kept.",
-            )
+        check_stored(summary["unstored"], settings.spool)
 
 
 def _plugin_config(file: Path) -> dict[str, object]:

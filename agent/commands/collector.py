@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +30,7 @@ def collector(
     Example: android-replay collector --folder sessions, then android-replay attach --sink collector:http://127.0.0.1:8377
     """
     from agent import log
+    from agent.access import from_environment
     from agent.collector.app import make_app
     from agent.collector.server import Server, serve
     from agent.commands.console import put_json, say
@@ -39,11 +39,7 @@ def collector(
     from agent.store.recording import Recording
     from agent.viewer.app import routes
 
-    api_key = os.environ.get(api_key_env, "") if api_key_env else ""
-    if api_key_env and not api_key:
-        raise ConfigError(
-            f"There is no key in the environment variable {api_key_env}.", "Set it, or leave --api-key-env out."
-        )
+    api_key = from_environment(api_key_env, "key") if api_key_env else ""
     local = is_loopback(host)
     if not local and not api_key:
         raise ConfigError(

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-READY_SECONDS = 60
+END_SECONDS = 60
 SHOP = "com.northbay.shop"
 
 
@@ -104,7 +104,7 @@ def child(*command: str) -> Iterator[dict[str, Any]]:
     try:
         line = process.stdout.readline() if process.stdout else ""
         if not line:
-            code = process.wait(READY_SECONDS)
+            code = process.wait(END_SECONDS)
             raise AgentError(
                 f"`android-replay {command[0]}` ended with {code} before it was ready.", "Its message stands above."
             )
@@ -112,7 +112,7 @@ def child(*command: str) -> Iterator[dict[str, Any]]:
     finally:
         process.terminate()
         try:
-            process.wait(READY_SECONDS)
+            process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

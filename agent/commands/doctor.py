@@ -38,7 +38,7 @@ LISTENING = "instrumentation"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The outcome of one check; `fix` is the next step when it is not ok."""
+    """The outcome of one check; `fix` is the next step, always there when it is not ok."""
 
     name: str
     ok: bool
@@ -139,8 +139,9 @@ def _packages() -> Check:
 
     folders = {Path(module.__file__ or "").parent.parent for module in (agent, bridge)}
     ours = {getattr(module, "OWNER", "") for module in (agent, bridge)} == {"android-replay-agent"}
+    ok = ours and len(folders) == 1
     fix = "Install android-replay-agent in an environment of its own."
-    return Check("packages", ours and len(folders) == 1, ", ".join(str(f) for f in folders), "" if ours else fix)
+    return Check("packages", ok, ", ".join(map(str, sorted(folders))), "" if ok else fix)
 
 
 def _spool(folder: Path) -> Check:

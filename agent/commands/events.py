@@ -99,7 +99,7 @@ def events(
             if len(sessions) < MAX_SESSIONS:
                 sessions.add(hash((str(found.session_id), found.device_id)))
             if as_json:
-                put_json(_fact(found, reading.text_of(found.stamp)))
+                put_json(fact(found, reading.text_of(found.stamp)))
             else:
                 put(_line(found, reading.text_of(found.stamp)))
     say(
@@ -349,7 +349,8 @@ def _opened(log: str) -> BufferedReader:
         ) from error
 
 
-def _fact(found: SegmentEvent, time: str) -> dict[str, Any]:
+def fact(found: SegmentEvent, time: str) -> dict[str, Any]:
+    """What `--json` says of an event; `time` as its source wrote it."""
     return {
         "time": time or None,
         "pid": found.pid or None,

@@ -121,8 +121,7 @@ def holdings(found: Iterable[Place], who: Who) -> tuple[dict[Key, Holding], list
             holding.users |= replay.users
             unread += (Unread(place, problem, key) for problem in replay.unread)
         for draft in _drafts(place, unread) if place.is_spool else ():
-            key = draft.manifest.device_id, draft.manifest.session_id
-            holding = held.setdefault(key, Holding(key))
+            holding = held.setdefault(draft.manifest.key, Holding(draft.manifest.key))
             holding.drafts.append(draft)
             holding.users |= users(draft.events)
         for event in collected.events(place.folder, Who(), held.keys()):
@@ -144,8 +143,8 @@ def _drafts(place: Place, unread: list[Unread]) -> Iterator[Draft]:
             size = sum(map(len, opened.events)) + sum(len(shown.data) for shown in opened.pictures.values())
             manifest = replace(opened.manifest, id=file.stem, bytes=size)
             if opened.damaged:
-                key = manifest.device_id, manifest.session_id
-                unread.append(Unread(place, Problem(file.name, "Damaged: the end of it cannot be read."), key))
+                problem = Problem(file.name, "Damaged: the end of it cannot be read.")
+                unread.append(Unread(place, problem, manifest.key))
             yield Draft(place, manifest, opened.events)
     except RecordingError as error:
         unread.append(Unread(place, Problem(journal.FOLDER, error.message)))

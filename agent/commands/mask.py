@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from agent.replay.verdicts import Verdict
     from bridge.types import Frame, Hierarchy, Size
 
-MAX_SIDE = 16_384
-MAX_PIXELS = 1 << 26
 MAX_PICTURE_BYTES = 100_000_000
 NARROW_DP = 411
 FORMS = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -138,9 +136,10 @@ def _extent(tree: Hierarchy, dump: str) -> Size:
     width, height = max(r.bounds.right for r in tree.roots), max(r.bounds.bottom for r in tree.roots)
     if width <= 0 or height <= 0:
         raise ConfigError(f"{dump} has no view on the screen.", "Dump again while the app is in front.")
-    if width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
+    screen = Size(width, height)
+    if not screen.possible:
         raise ConfigError(f"{dump} tells of a screen of {width}x{height}, which none is.", "Dump again.")
-    return Size(width, height)
+    return screen
 
 
 def _drawn(tree: Hierarchy, screen: Size) -> tuple[Frame, Canvas]:

@@ -94,9 +94,9 @@ def record(
 
     from agent.commands.console import logged, put_json, say
     from agent.commands.phones import phones
-    from agent.commands.rig import Wanted
+    from agent.commands.rig import Wanted, check_stored
     from agent.commands.view import opened
-    from agent.errors import ConfigError, StorageFull
+    from agent.errors import ConfigError
     from agent.export import bug
     from agent.export.steps import page
     from agent.settings import load
@@ -117,7 +117,7 @@ def record(
         working = prepared(out, bundle, force)
         with phones(settings, device or ()) as there:
             sinks = (f"dir:{working.absolute()}", *(sink or ()))
-            wanted = Wanted(there.specs, False, app or there.app, sinks, relay, False)
+            wanted = Wanted(there.specs, app=app or there.app, sinks=sinks, relay=relay, alone=False)
             told, summary = recorded(there.settings, wanted, out, force, working, last, duration, http, token)
         say(f"\n{out}: {summary.seconds:.0f} s, {out.stat().st_size:,} bytes")
         for line in page(summary):
@@ -129,28 +129,19 @@ def record(
             say(f"{bundle}: the bug bundle; {bug.TICKET} in it is the text for the tracker.")
         if as_json:
             put_json(told)
-        if told["recorder"]["unstored"]:
-            raise StorageFull(
-                f"{told['recorder']['unstored']} segments are lost: the disk of {settings.spool} took nothing more.",
-                "Free some space. What was stored before is kept.",
-            )
+        check_stored(told["recorder"]["unstored"], settings.spool)
         say(f"Watch it: android-replay view {shlex.quote(str(out))}")
 
 
 def _token(http: int | None, name: str) -> str:
-    import os
-
-    from agent.access import new_token
+    from agent.access import from_environment, new_token
     from agent.errors import ConfigError
 
     if http is None:
         if name:
             raise ConfigError("--token-env is for --http.", "Give --http, too, or leave it away.")
         return ""
-    token = os.environ.get(name, "") if name else new_token()
-    if not token:
-        raise ConfigError(f"There is no token in the environment variable {name}.", "Set it, or leave it out.")
-    return token
+    return from_environment(name) if name else new_token()
 
 
 def prepared(out: Path, bundle: Path | None, force: bool) -> Path:

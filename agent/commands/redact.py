@@ -130,9 +130,9 @@ def _check_out(path: Path, out: Path | None, force: bool, dry_run: bool) -> bool
     """Whether `path` is a .replay file. Raises ConfigError when what was said of the new one does not fit."""
     from agent.errors import ConfigError
     from agent.export.output import check_free
-    from agent.store.bundle import SUFFIX
+    from agent.store.bundle import SUFFIX, is_bundle
 
-    if not (path.is_file() and path.suffix == SUFFIX):
+    if not is_bundle(path):
         if out is not None:
             raise ConfigError(f"{path} is no .replay file: it is redacted in its place.", "Leave -o away.")
         return False

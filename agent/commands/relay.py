@@ -196,25 +196,10 @@ def summary(server: RelayServer) -> str:
 def _fact(door: str, event: Mapping[str, object], clock: Any) -> dict[str, object]:
     """The fields of `events --json`, with the device that the event came from."""
     from agent.analytics import relayed
+    from agent.commands.events import fact
     from agent.model import ParseFailure, Relayed
 
     found = relayed.read(Relayed(clock.now(), event), None, None)
     if isinstance(found, ParseFailure):
         return {"serial": door, "problem": found.reason}
-    return {
-        "time": found.event.get("timestamp"),
-        "serial": door,
-        "pid": None,
-        "uid": None,
-        "stage": found.stage,
-        "complete": found.complete,
-        "type": found.kind,
-        "name": found.name,
-        "message_id": found.message_id,
-        "event": found.event,
-        "session_id": found.session_id,
-        "device_id": found.device_id,
-        "session_from": found.session_from,
-        "device_from": found.device_from,
-        "missing": list(found.missing),
-    }
+    return {**fact(found, str(found.event.get("timestamp") or "")), "serial": door}

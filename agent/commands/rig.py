@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from agent.analytics.gate import Gate
 from agent.commands.console import say
-from agent.errors import AddressTaken, AgentError, ConfigError, NoDevice, SinkError, StorageDenied
+from agent.errors import AddressTaken, AgentError, ConfigError, NoDevice, SinkError, StorageDenied, StorageFull
 from agent.model import Draft, Marker, Relayed, SealedSegment
 from agent.outbox.exchange import trust
 from agent.outbox.pace import Pace
@@ -125,9 +126,7 @@ class Rig:
     """A recorder that is set up. `statuses` by serial; `serials` is empty when every device is recorded."""
 
     settings: Settings
-    wanted: Wanted
     serials: tuple[str, ...]
-    registry: Registry
     supervisor: Supervisor
     gate: Gate
     spool: Spool
@@ -351,9 +350,7 @@ def rigged(
                 say(f"Figures for Prometheus: {door.url}{PATH}")
         yield Rig(
             settings,
-            wanted,
             serials,
-            registry,
             supervisor,
             gate,
             spool,
@@ -447,6 +444,15 @@ def check_choice(specs: Sequence[str] | None, every: bool) -> None:
     """Raises ConfigError when both some devices and all are asked for."""
     if specs and every:
         raise ConfigError("--all takes every device, and -s names some.", "Leave one of them away.")
+
+
+def check_stored(lost: int, spool: Path) -> None:
+    """Raises StorageFull when a spool's disk did not take `lost` segments."""
+    if lost:
+        raise StorageFull(
+            f"{lost} segments are lost: the disk of {spool} took nothing more.",
+            "Free some space. What was stored before is kept.",
+        )
 
 
 def choose(registry: Registry, specs: tuple[str, ...]) -> tuple[str, ...]:

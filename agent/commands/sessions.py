@@ -92,9 +92,9 @@ def _places(path: Path, verb: str, stack: ExitStack) -> list[Place]:
     """What a path means; a bundle is unpacked until the stack ends."""
     from agent.commands.holdings import Place, places
     from agent.errors import ConfigError
-    from agent.store.bundle import SUFFIX, unpacked
+    from agent.store.bundle import is_bundle, unpacked
 
-    if not (path.suffix == SUFFIX and path.is_file()):
+    if not is_bundle(path):
         return places(path)
     if verb == "delete":
         raise ConfigError(

@@ -57,11 +57,10 @@ def view(
         return
     if as_json:
         raise ConfigError("--json tells what --check finds.", "Leave it away, or give --check.")
-    import os
     import webbrowser
     from urllib.parse import urlencode
 
-    from agent.access import TOKEN, new_token
+    from agent.access import TOKEN, from_environment, new_token
     from agent.collector.server import Server, serve
     from agent.commands.console import put, say
     from agent.outbox.exchange import is_loopback
@@ -69,9 +68,7 @@ def view(
     from agent.viewer.assets import check_build
 
     check_build()
-    token = os.environ.get(token_env, "") if token_env else ""
-    if token_env and not token:
-        raise ConfigError(f"There is no token in the environment variable {token_env}.", "Set it, or leave it out.")
+    token = from_environment(token_env) if token_env else ""
     if not is_loopback(host):
         token = token or new_token()
 
@@ -106,10 +103,10 @@ def _check(path: Path, as_json: bool) -> None:
     """Print every problem. Raises InvalidReplay when there is one."""
     from agent.export import check
     from agent.export.part import check_filled
-    from agent.store.bundle import SUFFIX
+    from agent.store.bundle import is_bundle
 
     # What is a file and no bundle can only be a list.
-    if path.is_file() and path.suffix != SUFFIX:
+    if path.is_file() and not is_bundle(path):
         _tell(check.event_list(path), "event list", as_json)
     else:
         with opened(path) as shown:
@@ -145,9 +142,9 @@ def opened(path: Path) -> Iterator[Recording]:
 
     Raises RecordingError that says what is there instead, StorageError.
     """
-    from agent.store.bundle import SUFFIX, unpacked
+    from agent.store.bundle import is_bundle, unpacked
 
-    if path.is_file() and path.suffix == SUFFIX:
+    if is_bundle(path):
         with unpacked(path) as shown:
             yield shown
     else:

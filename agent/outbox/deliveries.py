@@ -70,11 +70,6 @@ class Entries(dict[str, Entry]):
         super().__delitem__(name)
 
 
-def session_of(manifest: SegmentManifest) -> tuple[str, int]:
-    """What its deliveries must not overtake each other in."""
-    return manifest.device_id, manifest.session_id
-
-
 def replay(rows: Iterable[Row], stored: Mapping[str, SegmentManifest], now_ms: int) -> tuple[Entries, set[str]]:
     """The entries that a ledger's rows leave, and the segments that nobody needs any more."""
     entries = Entries()
@@ -87,7 +82,7 @@ def replay(rows: Iterable[Row], stored: Mapping[str, SegmentManifest], now_ms: i
 def _replay(row: Row, entries: Entries, stored: Mapping[str, SegmentManifest], finished: set[str], now_ms: int) -> None:
     if row.op == "put":
         manifest = stored.get(row.segment)
-        session = ("", 0) if manifest is None else session_of(manifest)
+        session = ("", 0) if manifest is None else manifest.key
         finished.discard(row.segment)
         at_ms = row.at_ms if row.at_ms >= _EARLIEST_MS else now_ms
         sinks = {sink: Delivery() for sink in row.sinks}

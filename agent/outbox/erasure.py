@@ -48,7 +48,7 @@ def _whose(file: Path) -> tuple[Key, set[str]] | None:
     opened = journal.read(file)
     if opened is None:
         return None
-    return (opened.manifest.device_id, opened.manifest.session_id), users(opened.events)
+    return opened.manifest.key, users(opened.events)
 
 
 def erase_rows(folder: Path, segment_ids: Set[str]) -> tuple[int, int]:

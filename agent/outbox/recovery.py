@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.errors import StorageFull
 from agent.outbox import journal
-from agent.outbox.deliveries import Delivery, Entries, Entry, replay, rows_of, session_of
+from agent.outbox.deliveries import Delivery, Entries, Entry, replay, rows_of
 from agent.outbox.journal import Journal
 from agent.outbox.ledger import Row, cut_torn, read_ledger, write_ledger
 from agent.replay.segment import draft_id
@@ -57,7 +57,7 @@ def recover(folder: Path, queue: Recording, drafted: Journal, now_ms: int) -> Fo
         opened = journal.read(drafts[draft]) if draft in drafts else None
         if opened is not None:
             sinks = {sink: Delivery() for sink in opened.sinks}
-            entries[manifest.id] = Entry(session_of(manifest), manifest.bytes, sinks, now_ms)
+            entries[manifest.id] = Entry(manifest.key, manifest.bytes, sinks, now_ms)
             named.append((draft, manifest.id))
     # Whatever became of the segment: what is in its draft is in the segment.
     closed = {row.draft for row in read.rows} | {draft_id(manifest) for manifest in manifests}
@@ -88,7 +88,7 @@ def recover(folder: Path, queue: Recording, drafted: Journal, now_ms: int) -> Fo
         for draft, _ in named:
             drafted.discard(draft)
     for manifest in sorted(orphans, key=lambda manifest: manifest.start_ms):
-        entries[manifest.id] = Entry(session_of(manifest), manifest.bytes, at_ms=now_ms)
+        entries[manifest.id] = Entry(manifest.key, manifest.bytes, at_ms=now_ms)
     for name in sorted(unknown):
         entries[name] = Entry(("", 0), queue.weight(name), at_ms=now_ms)
     queue.sweep()

@@ -153,11 +153,11 @@ def _coming(recording: Recording, found: Mapping[Path, Scan], taken: Mapping[Pat
     def here(one: Waiting) -> bool:
         return any(is_here(sink, recording.path) for sink in one.sinks or ())
 
-    keys = {(manifest.device_id, manifest.session_id) for manifest in manifests}
-    keys |= {one.key for each, _ in found.values() for one in each if here(one)}
+    keys = {manifest.key for manifest in manifests}
+    keys |= {one.manifest.key for each, _ in found.values() for one in each if here(one)}
     for place, error in taken.items():
         theirs, problems = scan(place)
-        what = "more of these sessions" if any(here(one) or one.key in keys for one in theirs) else ""
+        what = "more of these sessions" if any(here(one) or one.manifest.key in keys for one in theirs) else ""
         for problem in problems:
             what = what or f"{problem.stem}, which cannot be read and may be of these sessions"
         if what:
@@ -169,7 +169,7 @@ def _coming(recording: Recording, found: Mapping[Path, Scan], taken: Mapping[Pat
                 continue
             if here(one):
                 coming[one.manifest.id] = one
-            elif one.key in keys:
+            elif one.manifest.key in keys:
                 raise StorageError(
                     f"Segment {one.manifest.id} of one of these sessions waits in {place} for "
                     f"{', '.join(one.sinks or ()) or 'nobody'} alone: it would be sent as it is.",

@@ -34,7 +34,7 @@ from pathlib import Path
 from agent.errors import RecordingError, StorageDenied, StorageError, StorageFull
 from agent.model import Draft, Loss, SealedSegment
 from agent.outbox import journal
-from agent.outbox.deliveries import Delivery, Entry, due, next_due, rows_of, session_of, waits
+from agent.outbox.deliveries import Delivery, Entry, due, next_due, rows_of, waits
 from agent.outbox.journal import Journal
 from agent.outbox.ledger import Ledger, Row
 from agent.outbox.receipts import Receipt, Receipts
@@ -327,7 +327,7 @@ class Spool:
                 self._ledger.append(Row("put", name, left, size, at_ms=entry.at_ms), sync=True)
             self._queue.write(copy)
             sinks = {sink: Delivery() for sink in left}
-            self._entries[name] = Entry(session_of(copy.manifest), size, sinks, entry.at_ms)
+            self._entries[name] = Entry(copy.manifest.key, size, sinks, entry.at_ms)
             del self._entries[segment]
             for sink in left:
                 self._ledger.append(Row("ack", segment, (sink,)), sync=sink == left[-1])
@@ -479,7 +479,7 @@ class Spool:
                     self._untidy = True
                     self._trouble(error)
                 sinks = {sink: Delivery() for sink in wanted}
-                self._entries[name] = Entry(session_of(sealed.manifest), size, sinks, row.at_ms, since=_steady())
+                self._entries[name] = Entry(sealed.manifest.key, size, sinks, row.at_ms, since=_steady())
                 self._planned.pop(name, None)
                 self._changed.notify_all()
         except StorageError:

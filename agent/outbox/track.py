@@ -115,7 +115,7 @@ class TrackSink(ABC):
 
     def send(self, sealed: SealedSegment) -> Delivery:
         manifest = sealed.manifest
-        session = (manifest.device_id, manifest.session_id)
+        session = manifest.key
         if manifest.device_id == "" or manifest.session_id <= 0:
             delivery: Delivery = Rejected("no session id or device id")
         elif session in self._ended:

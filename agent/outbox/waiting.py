@@ -13,7 +13,6 @@ from agent.outbox.ledger import read_ledger, undelivered
 from agent.replay.segment import draft_id, recovered
 from agent.store.disk import FolderLock, FolderTaken
 from agent.store.recording import HEADER, LOCK, Problem, Recording
-from agent.store.replays import Key
 
 QUEUE = "queue"
 
@@ -29,10 +28,6 @@ class Waiting:
     sinks: tuple[str, ...] | None
     sealed: Callable[[], SealedSegment]
     open: Path | None = None
-
-    @property
-    def key(self) -> Key:
-        return self.manifest.device_id, self.manifest.session_id
 
 
 def spools(folder: Path) -> list[Path]:

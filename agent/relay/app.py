@@ -20,7 +20,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from email.utils import parsedate_to_datetime
 from functools import partial
 
 import orjson
@@ -34,6 +33,7 @@ from starlette.routing import Route
 
 from agent.access import OwnPages
 from agent.errors import AgentError, StorageError
+from agent.outbox.wire import retry_after
 from agent.relay.batch import BODY_BYTES, KEY, Enrich, Event, Unreadable, basic_key, enriched, read
 from agent.relay.queue import Parcel, Queue
 from agent.relay.upstream import Answer, Outcome, Unreached, Upstream, onward
@@ -203,8 +203,7 @@ class Relay:
             log.error("Segment refused a batch (%d) that the app believes sent; it is kept as %s", status, where)
             self.counts["refused"] += 1
             return 0.0
-        asked = retry_after(outcome.header("retry-after")) if isinstance(outcome, Answer) else None
-        if asked is not None:
+        if isinstance(outcome, Answer) and (asked := retry_after(dict(outcome.headers), time.time_ns() // 1_000_000)):
             return max(min(asked, LONGEST_ASKED), 0.1)
         return float(min(FIRST_WAIT * 2 ** min(failures, 10), LONGEST_WAIT) * random.uniform(1.0, 1.1))  # noqa: S311
 
@@ -219,18 +218,6 @@ def make_app(relay: Relay, door: str, hosts: Sequence[str] = ()) -> Starlette:
     app = Starlette(routes=routes, middleware=[*guard, Middleware(OwnPages)])
     app.router.redirect_slashes = False
     return app
-
-
-def retry_after(value: str) -> float | None:
-    """The seconds that a Retry-After header asks for; None when it says nothing that can be read."""
-    value = value.strip()
-    if value.isascii() and value.isdigit() and len(value) < 10:
-        return float(value)
-    try:
-        at = parsedate_to_datetime(value)
-    except (ValueError, IndexError, TypeError, OverflowError):
-        return None
-    return max(0.0, at.timestamp() - time.time_ns() / 1e9)
 
 
 async def _body(request: Request) -> bytes | None:

@@ -36,6 +36,11 @@ _PLAIN = re.compile(r"\w[\w.-]*")
 _HINT = "Have it made again by `android-replay export PATH --format replay`."
 
 
+def is_bundle(path: Path) -> bool:
+    """Whether a path is a .replay file, by its name."""
+    return path.suffix == SUFFIX and path.is_file()
+
+
 def pack(recording: Recording, file: Path) -> int:
     """Write the recording into an empty file as a zip; the number of segments in it. Pictures are stored as they are.
 

@@ -394,6 +394,19 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def alive(pid: int) -> bool:
+    """Whether a process of this machine runs that has this number; one that ended and was not fetched yet does not."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return True
+
+
 class Closing(Protocol):
     """What holds a folder until it is closed."""
 

@@ -31,8 +31,7 @@ def begun(recording: Recording) -> set[Key]:
     found: set[Key] = set()
     for name in recording.condemned():
         with suppress(RecordingError):
-            manifest = recording.manifest(name)
-            found.add((manifest.device_id, manifest.session_id))
+            found.add(recording.manifest(name).key)
     return found
 
 

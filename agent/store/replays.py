@@ -51,7 +51,7 @@ def replays(recording: Recording) -> dict[Key, Replay]:
     """The replays of the readable segments. A segment whose events are damaged shows no users. Raises StorageError."""
     found: dict[Key, Replay] = {}
     for manifest in recording.manifests():
-        replay = found.setdefault((manifest.device_id, manifest.session_id), Replay(_key(manifest)))
+        replay = found.setdefault(manifest.key, Replay(manifest.key))
         replay.segments.append(manifest)
         try:
             replay.users |= users(recording.events(manifest.id))
@@ -88,7 +88,3 @@ def tracked_in(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
         except (KeyError, TypeError, ValueError):
             # Another client's event: whatever it says, it is none of ours.
             continue
-
-
-def _key(manifest: SegmentManifest) -> Key:
-    return manifest.device_id, manifest.session_id

@@ -1,4 +1,4 @@
-"""Both ids against the plugin's rules: a table written by hand, and the rules run in real JavaScript when Node is here.
+"""Both ids against the plugin's rules: a table written by hand, and the rules run in real JavaScript.
 
 The expected numbers are those of amplitude/Amplitude-TypeScript, `segment-session-replay-plugin.ts`.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import subprocess
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from fakes.node import program
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -241,11 +241,10 @@ def _events() -> list[str]:
     return rows
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
 def test_javascript_agrees() -> None:
     rows = _events()
     done = subprocess.run(
-        ["node", "-e", ORACLE], input=json.dumps(rows), capture_output=True, text=True, timeout=60, check=True
+        [program(), "-e", ORACLE], input=json.dumps(rows), capture_output=True, text=True, timeout=60, check=True
     )
     for text, (session, device) in zip(rows, json.loads(done.stdout), strict=True):
         event: Mapping[str, Any] = js(text)

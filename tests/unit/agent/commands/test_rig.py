@@ -184,7 +184,7 @@ def test_segments_that_were_given_up_before_the_end_are_told_in_the_end(
         spool._reserve = 0
         idle = SimpleNamespace(statuses={}, stats=dict, sent=0)
         keeping = _Keeping(Replay(), spool, ("dir:/x",))
-        rig = Rig(None, None, (), None, idle, None, spool, idle, None, idle, keeping)  # type: ignore[arg-type]
+        rig = Rig(None, (), idle, None, spool, idle, None, idle, keeping)  # type: ignore[arg-type]
         assert rig.summary()["unstored"] == spool.dropped > 0
         assert spool.unstored() == 0
 
@@ -194,7 +194,7 @@ def test_a_relay_that_ended_by_itself_is_told_in_the_end(tmp_path: Path, capsys:
         idle = SimpleNamespace(statuses={}, stats=dict, sent=0)
         relay = SimpleNamespace(counts={"batches": 2}, queue=SimpleNamespace(batches=0), fault="Too many open files")
         keeping, settings = _Keeping(Replay(), spool, ()), load({}).settings
-        rig = Rig(settings, None, (), None, idle, None, spool, idle, None, idle, keeping, relay)  # type: ignore[arg-type]
+        rig = Rig(settings, (), idle, None, spool, idle, None, idle, keeping, relay)  # type: ignore[arg-type]
         summary = rig.summary()
         rig.tell(summary)
     assert summary["relay"] == {"batches": 2, "waiting": 0, "fault": "Too many open files"}

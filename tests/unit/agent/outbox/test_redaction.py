@@ -64,6 +64,25 @@ def test_what_waits_is_replaced_once(tmp_path: Path) -> None:
         check(tmp_path)
 
 
+def test_what_was_redacted_twice_while_it_waited_becomes_the_last_copy(tmp_path: Path) -> None:
+    said = segment(extra=[custom(START + 5000 + n, "note", {"text": text}) for n, text in enumerate(("Anna", "Nora"))])
+    recording = Recording.create(tmp_path / "shop")
+    recording.write(said)
+    with closing(Spool(tmp_path / "spool/1")) as spool:
+        spool.put(said, [SINK])
+    for n, name in enumerate(("Anna", "Nora"), 1):
+        order = Order(None, Rules([rule("mask", f"text={name}", "--text")]), (), 0, 2**62)
+        redact(recording, order, {}, n, dry_run=False, tell=lambda what, share: None)
+    with ExitStack() as stack:
+        assert replace(hold(tmp_path / "spool", recording, stack), recording) == 1
+    (last,) = Recording.open(tmp_path / "shop").manifests()
+    with closing(Spool(tmp_path / "spool/1")) as spool:
+        assert spool.segments() == {last.id: (SINK,)}
+    held = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert b"Anna" not in held
+    assert b"Nora" not in held
+
+
 def damage(file: Path, fault: str) -> None:
     if fault == "the disk":
         # A link to itself is there and cannot be read.

@@ -290,7 +290,7 @@ def test_what_is_under_way_when_a_server_begins_to_take_nothing_makes_no_longer_
     for n in range(6):
         spool.put(segment(0, SESSION + n), ["a"])
     with uploading(spool, sink, backoff=Backoff()) as uploader:
-        until(lambda: uploader.stats()["a"].retries == 3, "the answers")
+        until(lambda: uploader.stats()["a"].retries == 3 and not uploader.sending, "the answers")
         assert uploader.stats()["a"].state == "waiting 60 s"
     assert len(sink.sent) == 3
 

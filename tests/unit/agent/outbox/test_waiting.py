@@ -35,7 +35,7 @@ def test_what_waits_is_told_as_the_spool_has_it(tmp_path: Path) -> None:
             orphan.manifest.id: None,
         }
         (left,) = [one for one in found if one.open is not None]
-        assert (left.sinks, left.key) == (SINKS[1:], found[0].key)
+        assert (left.sinks, left.manifest.key) == (SINKS[1:], found[0].manifest.key)
     assert {file: file.read_bytes() for file in place.rglob("*") if file.is_file()} == before
     with closing(Spool(place)) as spool:
         assert spool.sealed(left.manifest.id) == left.sealed()

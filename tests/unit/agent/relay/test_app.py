@@ -8,8 +8,6 @@ import gzip
 import json
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,10 @@ from agent.analytics.enrichment import REPLAY_ID, enrich
 from agent.errors import StorageError
 from agent.relay import app as module
 from agent.relay import upstream as client
-from agent.relay.app import retry_after
 from agent.relay.queue import Parcel, open_queue
 from agent.relay.server import RelayServer
 from agent.relay.upstream import Answer, Outcome, Upstream
 from agent.store import disk
-from bridge.clock import HostClock
 
 
 def event(number: int, **more: Any) -> dict[str, Any]:
@@ -389,18 +385,6 @@ def test_two_phones_on_one_relay(relay, segment: SegmentApi, start: Callable[...
     httpx.post(f"http://localhost:{other}/v1/b", content=batch(2))
     relay.post(batch(1))
     assert [(door, event["messageId"]) for door, event in relay.told] == [("OTHER", "m2"), ("PHONE", "m1")]
-
-
-def test_retry_after_values() -> None:
-    assert retry_after("7") == 7
-    assert retry_after(" 0 ") == 0
-    soon = format_datetime(datetime.fromtimestamp(HostClock().now().wall_ms / 1000 + 30, UTC), usegmt=True)
-    seconds = retry_after(soon)
-    assert seconds is not None
-    assert 25 < seconds <= 30
-    assert retry_after("Thu, 01 Jan 1970 00:00:00 GMT") == 0
-    for text in ("", "soon", "-1", "9" * 30, "\u0663", "Thu, 99 Foo 2020"):
-        assert retry_after(text) is None
 
 
 @pytest.mark.parametrize("header", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
