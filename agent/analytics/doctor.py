@@ -7,7 +7,7 @@ enough was heard, or by `conclude`.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -68,7 +68,7 @@ class Doctor:
         self._package = package
         self._api_key = api_key
         self._keys: OrderedDict[str, None] = OrderedDict()
-        self._lines: OrderedDict[tuple[int, int], deque[LogEntry]] = OrderedDict()
+        self._lines: OrderedDict[tuple[int, int], list[LogEntry]] = OrderedDict()
         self._processes: OrderedDict[int, Process] = OrderedDict()
         self._apps: OrderedDict[int, App] = OrderedDict()
         self._owners: OrderedDict[object, None] = OrderedDict()
@@ -96,7 +96,9 @@ class Doctor:
         item = _bounded(item)
         if item.tag in (TAG, "chatty") or item.message.startswith("SegmentReplay/"):
             here = (item.pid, item.stamp.mono_ns)
-            remember(self._lines, here, deque(maxlen=MAX_SAME), MAX_LINES).append(item)
+            lines = remember(self._lines, here, [], MAX_LINES)
+            lines.append(item)
+            del lines[:-MAX_SAME]
         return self._take(self._line(item), item.stamp, item.pid, item)
 
     def advance(self, now: Stamp) -> None:
