@@ -9,7 +9,6 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.buffers import Memory
 from bridge.types import Bounds, Frame, Hierarchy, NodeFlag, Rotation, Size, Stamp
 
 NO_SESSION = -1
@@ -177,7 +176,7 @@ class Canvas(Protocol):
         """Whether a part of the screen is of one colour."""
         ...
 
-    def masked(self, covers: Iterable[Bounds], width: int, room: Callable[[int], Memory] = bytearray) -> Canvas:
+    def masked(self, covers: Iterable[Bounds], width: int, room: Callable[[int], bytearray] = bytearray) -> Canvas:
         """A copy with the covers burnt in, about `width` pixels wide. `room` gives so many bytes for it."""
         ...
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from bridge.buffers import Pages
+from bridge.buffers import Buffers
 from bridge.errors import FrameMalformed
 from bridge.h264 import KEY_SLICE, PPS, SLICE, SPS, START, Continuity, nals
 from bridge.types import Bounds, Size
@@ -37,7 +37,7 @@ def available() -> bool:
 class Picture:
     """One decoded picture. Its pixels stay the decoder's, which reads them for later pictures: `planes` copies."""
 
-    def __init__(self, frame: Any, buffers: Pages) -> None:
+    def __init__(self, frame: Any, buffers: Buffers) -> None:
         self._frame = frame
         self._buffers = buffers
         self.size = Size(frame.width, frame.height)
@@ -81,7 +81,7 @@ class Decoder:
         self._continuity = Continuity()
         self._context: Any = None
         self._sound = False
-        self._buffers = Pages(KEPT_BUFFERS)
+        self._buffers = Buffers(KEPT_BUFFERS)
 
     def decode(self, unit: bytes, key: bool, broken: bool = False) -> Picture | None:
         """The picture of an access unit; None while the decoder waits for more.

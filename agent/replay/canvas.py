@@ -22,7 +22,6 @@ from PIL import Image
 
 from agent.model import Canvas
 from bridge import picture
-from bridge.buffers import Memory
 from bridge.errors import FrameMalformed
 from bridge.types import Bounds, Frame, Size
 
@@ -60,7 +59,7 @@ SKETCHED = 5
 # One picture more costs some hundred bytes, its node and a call of the encoder: as much as so many pixels more.
 APART_PIXELS = 9_000
 MAX_BOXES = 8
-Room = Callable[[int], Memory]
+Room = Callable[[int], bytearray]
 _COVER_WORD = 0xFF000000 | COVER << 16 | COVER << 8 | COVER
 
 

@@ -22,7 +22,7 @@ from agent.replay.secrets import Secrets
 from agent.replay.survey import Survey, survey
 from agent.replay.text import STARS, may_be_cut, reaching, spans
 from agent.replay.windows import is_keyboard, outside, owner
-from bridge.buffers import Pages
+from bridge.buffers import Buffers
 from bridge.types import Bounds, Hierarchy, Rotation, Size, Stamp, Touch
 
 GROW = 2
@@ -96,7 +96,7 @@ class Masker:
         self._behind = Behind()
         self._motion = Motion()
         self._fingers = Fingers()
-        self._buffers = Pages(KEPT_BUFFERS)
+        self._buffers = Buffers(KEPT_BUFFERS)
         self._shown: Canvas | None = None
         self._looked: Canvas | None = None
         self._steady: Canvas | None = None

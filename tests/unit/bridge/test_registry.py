@@ -204,6 +204,8 @@ def test_watch_coalesces_flaps(
     monkeypatch.setattr("bridge.registry.FLAP_NS", 60 * 10**9)
     events = watch()
     assert events.next() == Attached("SERIAL")
+    server.set_states({"SERIAL": "offline"})
+    assert _state(events.next()) == ("SERIAL", "offline")
     server.set_states({})
     server.set_states({"SERIAL": "device"})
     server.set_states({"SERIAL": "device", "OTHER": "device"})

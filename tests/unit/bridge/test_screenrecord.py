@@ -114,6 +114,14 @@ def shows(number: int) -> Callable[[Frame], bool]:
     return look
 
 
+def goes_on(made: Screenrecord) -> bool:
+    """Whether picture 9 is there, that of a fresh run."""
+    try:
+        return shows(9)(made.capture(soon()))
+    except (FrameMalformed, StreamRestarting):
+        return False
+
+
 def test_the_last_picture_is_shown_although_no_other_follows(tool: Tool) -> None:
     tool.act = lambda number, peer: tool.film(peer, 3)
     before_ns = time.monotonic_ns()
@@ -320,13 +328,7 @@ def test_a_lost_picture_is_named_and_a_new_run_brings_the_next(tool: Tool) -> No
                 assert any(shows(number)(frame) for number in range(3))
         told.set()
 
-        def next_one() -> bool:
-            try:
-                return shows(9)(made.capture(soon()))
-            except (FrameMalformed, StreamRestarting):
-                return False
-
-        until(next_one, "the picture after that")
+        until(lambda: goes_on(made), "the picture after that")
         assert len(tool.lines) == 2
 
 
@@ -350,13 +352,7 @@ def test_a_lost_picture_while_the_next_run_begins_is_no_loss_of_the_device(tool:
         until(lambda: len(tool.lines) == 2, "the next run")
         begun.set()
 
-        def next_one() -> bool:
-            try:
-                return shows(9)(made.capture(soon()))
-            except (FrameMalformed, StreamRestarting):
-                return False
-
-        until(next_one, "the picture of a fresh run")
+        until(lambda: goes_on(made), "the picture of a fresh run")
         assert not running.done()
 
 

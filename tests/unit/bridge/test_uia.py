@@ -199,8 +199,9 @@ def test_stalled_server_ends_with_the_deadline(uia: Uia, rig: Rig) -> None:
     began = time.monotonic()
     with pytest.raises(BridgeTimeout):
         rig.tree.dump(Deadline(0.2))
-    assert time.monotonic() - began < 10
+    took = time.monotonic() - began
     over.set()
+    assert took < 0.9
 
 
 def test_screenshot(uia: Uia, rig: Rig) -> None:

@@ -227,14 +227,12 @@ def spans(recording: Recording) -> list[tuple[int, int]]:
     return [(each.start_ms, each.end_ms) for each in recording.manifests()]
 
 
-def test_a_sink_that_is_away_is_told_of_and_the_table_is_whole(tmp_path: Path) -> None:
+def ended(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`run` beside a phone of its own, which gives up soon on what is not sent."""
     with Lab(1, profile="small", scenario="shop") as lab:
-        ended = subprocess.run(
-            [
-                sys.executable, "-P", "-m", "agent.cli", "run", "--device", lab.serials[0],
-                "--app", "com.northbay.shop", "--sink", "collector:http://127.0.0.1:9", "--json",
-                "--", sys.executable, "-c", "",
-            ],
+        device = ("--device", lab.serials[0], "--app", "com.northbay.shop", "--json")
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "agent.cli", "run", *device, *words],
             cwd=tmp_path,
             env={
                 **os.environ, **lab.environment, "ANDROID_REPLAY_SPOOL": str(tmp_path / "spool"),
@@ -245,8 +243,12 @@ def test_a_sink_that_is_away_is_told_of_and_the_table_is_whole(tmp_path: Path) -
             text=True,
             timeout=100,
         )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    assert sum("sent to collector:http://127.0.0.1:9" in note for note in json.loads(ended.stdout)["notes"]) == 1
+
+
+def test_a_sink_that_is_away_is_told_of_and_the_table_is_whole(tmp_path: Path) -> None:
+    done = ended(tmp_path, "--sink", "collector:http://127.0.0.1:9", "--", sys.executable, "-c", "")
+    assert done.returncode == 0, done.stderr
+    assert sum("sent to collector:http://127.0.0.1:9" in note for note in json.loads(done.stdout)["notes"]) == 1
     left = {path.name for path in (tmp_path / "replays").iterdir()}
     assert {"run.json", "run.md", "index.html"} < left
     assert not any(name.startswith(".run") for name in left)
@@ -254,25 +256,10 @@ def test_a_sink_that_is_away_is_told_of_and_the_table_is_whole(tmp_path: Path) -
 
 def test_a_folder_that_cannot_be_written_any_more_leaves_the_command_its_exit_code(tmp_path: Path) -> None:
     command = "import os, sys; os.rename('replays', 'aside'); open('replays', 'w').close(); sys.exit(3)"
-    with Lab(1, profile="small", scenario="shop") as lab:
-        ended = subprocess.run(
-            [
-                sys.executable, "-P", "-m", "agent.cli", "run", "--device", lab.serials[0],
-                "--app", "com.northbay.shop", "--json", "--", sys.executable, "-c", command,
-            ],
-            cwd=tmp_path,
-            env={
-                **os.environ, **lab.environment, "ANDROID_REPLAY_SPOOL": str(tmp_path / "spool"),
-                "ANDROID_REPLAY_UPLOAD__FLUSH_SECONDS": "1",
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )  # fmt: skip
-    assert ended.returncode == 3, ended.stderr
-    assert json.loads(ended.stdout)["exit_code"] == 3
-    assert "Traceback" not in ended.stderr
+    done = ended(tmp_path, "--", sys.executable, "-c", command)
+    assert done.returncode == 3, done.stderr
+    assert json.loads(done.stdout)["exit_code"] == 3
+    assert "Traceback" not in done.stderr
 
 
 @pytest.fixture
