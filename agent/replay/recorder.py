@@ -507,7 +507,7 @@ class Recorder:
         message = item.message.rstrip("\r\n")
         # What begins in one piece may end two pieces on, and an object lines on.
         so_far = before + message if may_be_cut(before) or before.endswith("\n") else message
-        if not may_be_cut(message):
+        if not (may_be_cut(before) or may_be_cut(message)):
             so_far = f"{so_far[-OPEN_CHARS:]}\n" if is_open(so_far) else message
         self._last_logs[writer_of_it] = item.stamp.mono_ns, so_far[-PIECES_CHARS:]
         while len(self._last_logs) > MAX_WRITERS:

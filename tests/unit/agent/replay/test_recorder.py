@@ -782,6 +782,12 @@ def test_what_begins_in_one_piece_may_end_two_pieces_on() -> None:
     assert logs(sealed)[2].endswith('*****,"x":1}')
 
 
+def test_a_short_piece_between_two_of_a_long_text_parts_nothing() -> None:
+    pieces = [log(3, "x" * 1_000 + ' token="' + "a1" * 50), log(3.01, "b2b2"), log(3.02, 'c3c3" x=1')]
+    (sealed,) = run([picture(2, 10), event(2.5, ONE), *pieces, picture(6, 20)], until=10)
+    assert not any(half in repr(logs(sealed)) for half in ("a1", "b2", "c3"))
+
+
 def test_of_a_line_that_is_known_to_be_cut_the_last_word_is_starred() -> None:
     whole, cut = log(3, "mail anna.bell@exam"), replace(log(4, "mail anna.bell@exam"), cut=True)
     (sealed,) = run([picture(2, 10), event(2.5, ONE), whole, cut, picture(6, 20)], until=10)
