@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.errors import AgentError, StorageError, worded
 from agent.log import about
+from agent.runtime.heap import give_back
 from agent.runtime.lane import Workers, start_lane
 from agent.runtime.pipeline import Pipeline
 from agent.runtime.stage import Posted, Stage
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 REWATCH_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 # A watch that lasted for longer was a good one.
 LASTED_NS = 5_000_000_000
+TIDY_SECONDS = 60.0
 # States of a listed device that say why it is away, and the reason that its gap gets; the others pass by themselves.
 TELLING = {
     "unauthorized": DeviceUnauthorized.__name__,
@@ -101,6 +103,7 @@ class Supervisor:
                 def tell(event: Attached | Detached | Listed) -> None:
                     loop.call_soon_threadsafe(changed, event)
 
+                group.create_task(_tidy(stop, workers), name="tidy")
                 await self._watch(stop, tell)
 
     async def _contained(self, pipeline: Pipeline, status: DeviceStatus, stop: asyncio.Event) -> None:
@@ -158,3 +161,13 @@ def _tell_end(status: DeviceStatus, error: Exception) -> None:
         log.error("the recording of %s has ended: %s", status.serial, worded(error))
     else:
         log.error("the recording of %s has failed", status.serial, exc_info=error)
+
+
+async def _tidy(stop: asyncio.Event, workers: Workers) -> None:
+    """Once in a while, memory that is free goes back to the system."""
+    while not stop.is_set():
+        try:
+            async with asyncio.timeout(TIDY_SECONDS):
+                await stop.wait()
+        except TimeoutError:
+            await asyncio.get_running_loop().run_in_executor(workers, give_back)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from agent.runtime import heap
-from agent.runtime.heap import keep_heap
+from agent.runtime.heap import give_back, keep_heap
 
 # Forty threads at once hold memory that is too small to be mapped by itself; then the heaps of threads are counted.
 COUNT = """
@@ -69,6 +69,26 @@ def test_what_pictures_took_is_given_back() -> None:
     assert pages("kept") < 500 < pages("own")
 
 
+# What is free lies below something that stays.
+HOLES = """
+from agent.runtime.heap import give_back, keep_heap
+assert keep_heap()
+def pages():
+    return int(open("/proc/self/statm").read().split()[1])
+held = [bytearray(100_000) for _ in range(1000)]
+del held[:-1]
+before = pages()
+assert give_back()
+print(before - pages())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the call is glibc's")
+def test_what_is_free_goes_back_to_the_system() -> None:
+    ended = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) > 12_000
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("MALLOC_ARENA_MAX", "4"), ("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=1")]
 )
@@ -80,3 +100,4 @@ def test_the_user_s_word_counts_first(monkeypatch: pytest.MonkeyPatch, name: str
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heap.ctypes, "CDLL", lambda name: object())
     assert not keep_heap()
+    assert not give_back()

@@ -14,6 +14,7 @@ from fakes.wait import until_async
 from agent.errors import AgentError, ConfigError, StorageFull
 from agent.log import shown
 from agent.model import SealedSegment
+from agent.runtime import supervisor as module
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
 from agent.runtime.supervisor import Supervisor
@@ -141,6 +142,18 @@ def test_what_is_logged_says_of_which_device_and_session(capsys: pytest.CaptureF
     assert opened["serial"] == "a"
     sealed = next(record for record in records if "sealed" in record["message"])
     assert (sealed["serial"], sealed["recording"]) == ("a", "device-a/1760000000000")
+
+
+def test_free_memory_goes_back_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bool] = []
+    monkeypatch.setattr(module, "TIDY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "give_back", lambda: given.append(True))
+    bench = Bench()
+
+    async def script() -> None:
+        await until_async(lambda: len(given) >= 2, "the second time")
+
+    bench.run(script)
 
 
 def test_only_wanted_devices_are_recorded() -> None:
