@@ -70,12 +70,14 @@ def find(serial: str, environment: Mapping[str, str], home: Path | None) -> Endp
 
 
 def endpoint(text: str, console: int) -> Endpoint | None:
-    """The endpoint in a discovery file, if it is that of the emulator with this console port."""
+    """The endpoint in a discovery file, if it is that of the emulator with this console port and takes the token there
+    or none: one that has keys alone takes tokens that are signed with them."""
     facts = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())}
     port = facts.get("grpc.port", "")
     if facts.get("port.serial") != str(console) or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         return None
-    return Endpoint(int(port), facts.get("grpc.token", ""))
+    token = facts.get("grpc.token", "")
+    return Endpoint(int(port), token) if token or not facts.get("grpc.jwks") else None
 
 
 def _folders(environment: Mapping[str, str], home: Path | None) -> Iterator[Path]:

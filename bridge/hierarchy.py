@@ -20,6 +20,8 @@ from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Rotation, Stamp
 
 MAX_BYTES = 5_000_000
 MAX_DEPTH = 512
+# Dumps of apps hold up to some hundred views in a handful of windows.
+MAX_VIEWS, MAX_WINDOWS = 10_000, 64
 ROOT = "hierarchy"
 NODE = "node"
 
@@ -48,17 +50,26 @@ _OP = "read the view tree"
 
 def parse(xml: bytes, stamp: Stamp, bound_ns: int, serial: str = "", display: int = 0) -> Hierarchy:
     """The hierarchy of a dump in UTF-8 or UTF-16; text before and after the XML is skipped. Windows that say that they
-    are on another display than `display` are left out.
+    are on another display than `display` are left out; who tells of no display tells of the default one (uiautomator2's
+    server below Android 11, `uiautomator dump`).
 
     Raises HierarchyEmpty when it has no view. Raises HierarchyMalformed when it is cut off or is no hierarchy, is
-    larger than 5 MB, deeper than 512 views, or declares a document type (the way to entities).
+    larger than 5 MB, has more than 10,000 views or 64 windows, is deeper than 512 views, or declares a document type
+    (the way to entities).
     """
     if len(xml) > MAX_BYTES:
         raise HierarchyMalformed(serial, _OP, f"{len(xml)} bytes, more than {MAX_BYTES}")
     reader = _Reader(serial, display)
-    reader.read(_document(xml, serial))
+    document = _document(xml, serial)
+    # No value has this sign.
+    views = document.count(b"<") - document.count(b"</") - document.count(b"<?") - 1
+    if views > MAX_VIEWS:
+        raise HierarchyMalformed(serial, _OP, f"{views} views, more than {MAX_VIEWS}")
+    reader.read(document)
     if not reader.roots:
         raise HierarchyEmpty(serial, _OP, "the dump holds no view")
+    if len(reader.roots) > MAX_WINDOWS:
+        raise HierarchyMalformed(serial, _OP, f"{len(reader.roots)} windows, more than {MAX_WINDOWS}")
     return Hierarchy(stamp, bound_ns, reader.rotation, tuple(reader.roots), xxhash.xxh3_64_intdigest(xml))
 
 
@@ -114,7 +125,7 @@ class _Reader:
             return
         children = self._nodes
         name, attributes, self._nodes = self._open.pop()
-        if not self._open and attributes.get("display-id", self._display) != self._display:
+        if not self._open and attributes.get("display-id", "0") != self._display:
             return
         try:
             edges, cls, resource_id, text, desc, hint, package = _EVERY_WORD(attributes)

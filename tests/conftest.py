@@ -38,6 +38,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: not any(map(item.path.is_relative_to, folders)))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    """Say what brings the same order and the same chance back, which -q leaves out."""
+    if exitstatus and config.pluginmanager.hasplugin("randomly"):
+        terminalreporter.write_line(f"The same again: --randomly-seed={config.getoption('randomly_seed')}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A HOME with nothing in it, and nothing of the user's settings, adb server or proxies in the environment."""

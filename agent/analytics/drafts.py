@@ -32,7 +32,7 @@ SESSION_EVENTS = ("session_start", "session_end")
 class Draft:
     """`stage` None means: before or after the session plugin, decided by what the log still tells until `due`.
 
-    `weight` is the characters of the text that shows it. `sources` are the logging calls that have shown the event,
+    `device` is that of the process as it came. `weight` is the characters of the text that shows it. `sources` are the logging calls that have shown the event,
     `told` = no longer held; two reports of one event have the same `titles`.
     """
 
@@ -45,6 +45,7 @@ class Draft:
     due: Due
     weight: int
     inferred: tuple[int, str] = (NO_SESSION, "")
+    device: str | None = None
     waits: bool = False
     told: bool = False
     sources: frozenset[str] = field(init=False)
@@ -70,7 +71,10 @@ class Draft:
             return 1 if self.shown.value.keys() & _BODY else 0
         if self.stage != "after":
             return 2
-        return 3 if self.shown.gaps else 4
+        if integration_id(self.shown) in (ABSENT, UNKNOWN):
+            # Maybe from before the session plugin all the same, by a call that looks like one from after it.
+            return 3
+        return 4 if self.shown.gaps else 5
 
     @property
     def fullness(self) -> tuple[int, bool]:
@@ -213,7 +217,7 @@ def _device(draft: Draft, stage: EventStage, *, strict: bool) -> tuple[str | Non
         if held is not UNKNOWN and (held not in (ABSENT, None) or shown.look("anonymousId") is not UNKNOWN):
             value = device_id(shown.value)
             return value if isinstance(value, str) else None, device_from(shown.value)
-    device = None if strict else draft.app.process(draft.entry.pid).device
+    device = None if strict else draft.device or draft.app.process(draft.entry.pid).device
     return device, FROM_PROCESS if device is not None else ""
 
 

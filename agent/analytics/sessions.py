@@ -14,6 +14,7 @@ from agent.model import NO_SESSION
 IDLE_NS = 300_000_000_000
 MAX_PROCESSES = 8
 MAX_STYLES = 32
+MAX_PERSONS = 16
 
 FROM_LINE = "inferred: session plugin line"
 FROM_EVENT = "inferred: other events of the session"
@@ -44,6 +45,7 @@ class App:
     evidence: bool = False
     with_ids: set[str] = field(default_factory=set)
     processes: OrderedDict[int, Process] = field(default_factory=OrderedDict)
+    persons: OrderedDict[str, int | None] = field(default_factory=OrderedDict)
 
     def process(self, pid: int) -> Process:
         """The process `pid`, made when new."""
@@ -53,12 +55,21 @@ class App:
                 self.processes.popitem(last=False)
         return self.processes[pid]
 
-    def started(self, session_id: int, pid: int, now_ns: int, source: str) -> None:
-        """A session began, by a line or by its `session_start` event."""
+    def since(self, anonymous: str, now_ns: int) -> int | None:
+        """When this anonymous id took the place of another one; None for the first. With a reset, and when the app's
+        data is deleted, a new one comes and the session goes, but an app may also choose one."""
+        if anonymous not in self.persons:
+            self.persons[anonymous] = now_ns if self.persons else None
+            if len(self.persons) > MAX_PERSONS:
+                self.persons.popitem(last=False)
+        return self.persons[anonymous]
+
+    def started(self, session_id: int, pid: int, now_ns: int, source: str, *, now: bool = False) -> None:
+        """A session began, by a line or by its `session_start` event. `now` says that it is told as it happens."""
         self.evidence = True
         self.process(pid).plugin_off = False
-        # Ids are times of day: a smaller one is an older session that is mentioned again.
-        if self.current is None or session_id >= self.current:
+        # Ids are times of day: a smaller one is an older session that is mentioned again, or the clock was set back.
+        if now or self.current is None or session_id >= self.current:
             self.current, self.source, self.current_pid, self.holed = session_id, source, pid, False
         self.last_ns = max(self.last_ns, now_ns)
 

@@ -206,7 +206,7 @@ class Sniffer:
     def _session_line(self, entry: LogEntry, uid: int | None, app: App, line: SessionLine) -> list[Found]:
         app.prints_lines = True
         if line.kind == "start":
-            app.started(line.session_id, entry.pid, entry.stamp.mono_ns, FROM_LINE)
+            app.started(line.session_id, entry.pid, entry.stamp.mono_ns, FROM_LINE, now=True)
             self._resolve(app, entry.pid, line.session_id)
         else:
             app.ended(line.session_id)
@@ -253,8 +253,14 @@ class Sniffer:
         if not event.saved and event.look("context", "device", "id") is not UNKNOWN:
             device = device_id(event.value)
             process.device = device if isinstance(device, str) else process.device
+        draft.device = process.device
         draft.inferred = app.at(entry.pid, now_ns)
         draft.waits = draft.inferred[0] == NO_SESSION
+        anonymous = event.value.get("anonymousId")
+        if isinstance(anonymous, str) and not event.saved:
+            since_ns = app.since(anonymous, now_ns)
+            # The line of its session comes just behind its first event.
+            draft.waits |= since_ns is not None and now_ns - since_ns <= self._hold_ns
         effective = effective_session(session)
         if effective != NO_SESSION and draft.name != "session_end":
             app.shown(effective, entry.pid, now_ns, event.style)
@@ -268,7 +274,7 @@ class Sniffer:
             app.last_ns = max(app.last_ns, now_ns)
         if not self._is_news(draft):
             return []
-        if draft.stage == "after" and message_id:
+        if draft.stage == "after" and message_id and (effective != NO_SESSION or event.style == "parts"):
             return [self._tell(draft)]
         self._held.append(draft)
         return []

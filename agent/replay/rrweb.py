@@ -131,6 +131,12 @@ def untold(at_ms: int) -> Event:
     return _plugin(at_ms, TOUCH, {"kind": UNTOLD})
 
 
+def scroll(at_ms: int) -> Event:
+    """The page goes to where it is. To stock players that is somebody's doing, which the change of a picture is not,
+    and by default they pass quickly over what is nobody's (rrweb: Replayer, isUserInteraction)."""
+    return _incremental(at_ms, {"source": 3, "id": BODY_ID, "x": 0, "y": 0})
+
+
 def log(at_ms: int, level: str, text: str) -> Event:
     return _plugin(at_ms, CONSOLE, {"level": level, "payload": [text], "trace": []})
 

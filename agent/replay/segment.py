@@ -31,6 +31,11 @@ from bridge.types import Rotation, Size, Stamp
 # A picture inlined as a data URI: base64, its prefix, and the escape of both quotes.
 _INLINED = 4 / 3
 
+# Stock players pass over ten seconds and more without anybody's doing.
+ACTIVE_MS = 5_000
+# Of rrweb's incremental events those of somebody's doing: what moves, is touched, scrolls, is resized, is typed.
+_DOINGS = range(1, 6)
+
 KILLED = "ended without closing the segment"
 TAIL = "what came after its last append is missing"
 
@@ -120,6 +125,7 @@ class SegmentWriter:
         self._shown = shown
         self._pictures: dict[str, Picture] = {}
         self._events: list[tuple[int, bytes]] = []
+        self._active_ms = start_ms
         self._drafted = self._drafted_pictures = 0
         self._drafted_losses: tuple[Loss, ...] = ()
         width, height = shown.window
@@ -179,6 +185,8 @@ class SegmentWriter:
                     None if views.empty else shown.read_ms,
                 )
             )
+            if at - self._active_ms >= ACTIVE_MS and (new is None or old != new):
+                events.append(rrweb.scroll(at))
         if (shown.covers, shown.blocked) != (self._shown.covers, self._shown.blocked):
             events.append(mask_event(at, shown))
         size = sum(_cost(rrweb.dumps(event)) for event in events)
@@ -269,6 +277,8 @@ class SegmentWriter:
         data = rrweb.dumps(event)
         self._events.append((event["timestamp"], data))
         self.last_ms = max(self.last_ms, event["timestamp"])
+        if event["type"] == 3 and event["data"]["source"] in _DOINGS:
+            self._active_ms = max(self._active_ms, event["timestamp"])
         self.size += _cost(data)
         for picture in pictures:
             self.size += round(len(picture.data) * _INLINED)

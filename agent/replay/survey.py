@@ -17,7 +17,7 @@ from agent.replay.dots import dots
 from agent.replay.secrets import MIN_SECRET, is_telling, secrets_in
 from agent.replay.spelling import alone, fold, may_stand, signs_of
 from agent.replay.text import STARS
-from agent.replay.windows import PICTURES, hull, outside, reach, split
+from agent.replay.windows import PICTURES, few, hull, outside, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 
 MIN_KEYS, MIN_OPERATORS = 9, 2
@@ -31,6 +31,8 @@ MAX_FRAME = 8
 # Beside how many views a container's words are looked for, and in how many pieces.
 MAX_TOLD, MAX_PARTS = 32, 24
 OUTERMOST = 2
+# In how many scrolling views a view is known to be; what it says is noted for each of them.
+MAX_SCROLLS = 16
 # A pen writes into a field from where it comes down so near to it (AOSP InputMethod handwriting bounds), in dp.
 PEN_DP = 40
 _NO_RULES = Rules()
@@ -281,7 +283,7 @@ def _rows(roots: tuple[Node, ...], package: str, whole: Bounds) -> tuple[list[Ro
         key = xxhash.xxh3_64_hexdigest(f"{seed}/{node.cls}/{node.resource_id}".encode("utf-8", "replace"))
         me = len(rows)
         rows.append(Row(node, parent, key, bounds, scrolls, own=own_words(node)))
-        if node.flags.has(NodeFlag.SCROLLABLE):
+        if node.flags.has(NodeFlag.SCROLLABLE) and len(scrolls) < MAX_SCROLLS:
             scrolls = (*scrolls, (key, bounds))
         # Counting only alike siblings keeps a key when another sibling comes or goes.
         alike: dict[tuple[str, str], int] = {}
@@ -291,7 +293,7 @@ def _rows(roots: tuple[Node, ...], package: str, whole: Bounds) -> tuple[list[Ro
             alike[name] = alike.get(name, 0) + 1
             below.append((child, me, f"{key}{alike[name]}", scrolls))
         stack.extend(reversed(below))
-    return rows, blocked
+    return rows, few(blocked)
 
 
 def _names(row: Row) -> tuple[str, ...]:

@@ -108,6 +108,12 @@ class Sessions:
             start = self._began(event, session_id)
         self._seen[key] = None
         at = bisect_right(self._intervals, start.mono_ns, key=lambda i: i.start.mono_ns)
+        if last is not None and _beside(start, session_id, last):
+            # Its end may be the first that is heard of the session before: after more than 300 s without an event.
+            if session_id < last.key.session_id:
+                start, at = min(start, last.start), min(at, len(self._intervals) - 1)
+            else:
+                start, at = max(start, last.start), len(self._intervals)
         self._intervals.insert(at, Interval(start, key, event.session_from, event.device_from))
         while len(self._intervals) > MAX_INTERVALS:
             del self._intervals[0]
@@ -132,6 +138,13 @@ class Sessions:
             age_ms = event.event_ms - session_id
             start = min(start, Stamp(event.stamp.mono_ns - age_ms * 1_000_000, event.stamp.wall_ms - age_ms))
         return start
+
+
+def _beside(start: Stamp, session_id: int, last: Interval) -> bool:
+    """Whether two sessions meet there that say by their ids which of them is the later one."""
+    ids = session_id, last.key.session_id
+    near = abs(start.mono_ns - last.start.mono_ns) <= ROLLOVER_NS
+    return near and min(ids) > EPOCH_LIKE and ids[0] != ids[1]
 
 
 def _made_before(event: SegmentEvent, session_id: int) -> bool:

@@ -52,7 +52,11 @@ def validate(
     check = _Check(pictures)
     total = 0
     for index, event in enumerate(events):
-        data = event if isinstance(event, bytes) else orjson.dumps(event)
+        try:
+            data = event if isinstance(event, bytes) else orjson.dumps(event)
+        except orjson.JSONEncodeError as error:
+            problems.append(Problem(index, "json", str(error)))
+            continue
         total += len(data)
         if len(data) > MAX_EVENT_BYTES:
             problems.append(Problem(index, "event-size", f"{len(data)} bytes"))

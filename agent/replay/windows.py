@@ -27,6 +27,8 @@ _KEYBOARD_DP = 420
 # A key that is down shows its letter above the keyboard, in a window of which no tree tells (AOSP LatinIME draws it
 # 80 dp high, over the key).
 _PREVIEW_DP = 72
+# What is covered is cut out of all that is left, piece by piece.
+MAX_COVERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def split(tree: Hierarchy, package: str | None, screen: Size, dpi: int, *, keybo
             silent.append(keys)
         covers.append(MaskRect(Bounds(0, 0, screen.width, strip), "block", "status-bar"))
         covers.append(MaskRect(below, "block", "navigation-bar"))
-    return Windows(target if own else "", own, tuple(covers), tuple(silent), buttons)
+    return Windows(target if own else "", own, tuple(few(covers)), tuple(silent), buttons)
 
 
 def _typing(own: tuple[Node, ...]) -> bool:
@@ -181,6 +183,16 @@ def hull(parts: list[Bounds]) -> list[Bounds]:
         return []
     left, top = min(b.left for b in parts), min(b.top for b in parts)
     return [Bounds(left, top, max(b.right for b in parts), max(b.bottom for b in parts))]
+
+
+def few(covers: list[MaskRect]) -> list[MaskRect]:
+    """The covers as they are, or of too many one for each rule around all of its."""
+    if len(covers) <= MAX_COVERS:
+        return covers
+    parts: dict[str, list[Bounds]] = {}
+    for cover in covers:
+        parts.setdefault(cover.rule, []).append(cover.bounds)
+    return [MaskRect(b, "block", rule) for rule, each in parts.items() for b in hull(each)]
 
 
 def reach(view: Node, whole: Bounds) -> list[Bounds]:

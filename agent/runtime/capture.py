@@ -17,12 +17,14 @@ from agent.runtime.outage import Outages, Patience
 from agent.settings import Capture
 from bridge.errors import BridgeError, BridgeTimeout, CaptureFailed, DeviceBusy
 from bridge.ports import Clock, HierarchySource, ScreenSource
-from bridge.types import Frame, Gap, Hierarchy, Stamp
+from bridge.types import Frame, Gap, Hierarchy, Stamp, Touch
 
 log = logging.getLogger(__name__)
 
 PAUSED_SECONDS = 0.2
 TOUCH_TAIL_NS = 1_000_000_000
+# A finger that rests tells nothing; so long after its last word it is taken for one whose end was missed.
+HELD_NS = 30_000_000_000
 # A screen that changes much by itself goes on: looked at less often it would be covered again.
 SETTLING_TAIL_NS = 2_000_000_000
 # What a finger hides is seen so long after it and what its window does then: a pen's ink for longest, and one of which
@@ -122,6 +124,7 @@ class CaptureLoop:
         self._looked = looked
         self._settling_ns = settling_ns
         self._touched_ns = -TOUCH_TAIL_NS
+        self._down: frozenset[int] = frozenset()
         self._looked_ns = 0
         self._unsettled_ns = -SETTLING_TAIL_NS
         self._hidden = False
@@ -133,8 +136,14 @@ class CaptureLoop:
         self._patience = {"screen": Patience(), "hierarchy": Patience()}
         self._dumps = Dumps(int(settings.tree_interval * 1.25e9))
 
-    def touched(self) -> None:
-        """A finger is on the glass: go to the touch rate for a second."""
+    def touched(self, item: Touch | Gap) -> None:
+        """A finger does something, or may have: go to the touch rate until a second after the last one is up."""
+        if isinstance(item, Gap):
+            self._down = frozenset()
+        elif item.kind in ("up", "cancel"):
+            self._down -= {item.pointer}
+        else:
+            self._down |= {item.pointer}
         self._touched_ns = self._clock.now().mono_ns
         self._wake.set()
 
@@ -349,7 +358,8 @@ class CaptureLoop:
             now_ns = now.mono_ns
             interval_ns = int(1e9 / self._settings.rate)
             opening = now_ns - self._unsettled_ns < SETTLING_TAIL_NS
-            if opening or now_ns - self._touched_ns < TOUCH_TAIL_NS or self._outages.recent(now):
+            tail_ns = HELD_NS if self._down else TOUCH_TAIL_NS
+            if opening or now_ns - self._touched_ns < tail_ns or self._outages.recent(now):
                 interval_ns = int(1e9 / self._settings.touch_rate)
             elif costly and now_ns - self._changed_ns > IDLE_NS:
                 interval_ns = max(interval_ns, int(self._settings.tree_interval * 1e9))

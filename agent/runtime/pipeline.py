@@ -74,6 +74,7 @@ class Pipeline:
         self._workers = workers
         self._status = status
         self._last_entry: LogEntry | None = None
+        self._drivers = Drivers()
         self._lost: tuple[Stamp, str, str] | None = None
         self._cause: tuple[Stamp, str, str] | None = None
         self._boot_id = ""
@@ -177,7 +178,9 @@ class Pipeline:
     async def _record(self, device: Device, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         channel: Channel[StageItem] = Channel(loop, CHANNEL_ITEMS)
-        run = _Run(device, channel, self._clock, self._settings, self._last_entry, self._stage)
+        if self._boot_id and device.info.boot_id != self._boot_id:
+            self._drivers = Drivers()
+        run = _Run(device, channel, self._clock, self._settings, self._last_entry, self._drivers, self._stage)
         consumer: asyncio.Task[None] | None = None
         stopping = asyncio.create_task(stop.wait())
         begun: list[asyncio.Future[Any]] = []
@@ -238,7 +241,7 @@ class Pipeline:
             await asyncio.gather(*begun, return_exceptions=True)
             if consumer is not None:
                 await consumer
-            self._last_entry = run.last_entry
+            self._last_entry, self._drivers = run.last_entry, run.drivers
 
     async def _consume(self, channel: Channel[StageItem]) -> None:
         loop = asyncio.get_running_loop()
@@ -291,7 +294,10 @@ class Pipeline:
 
 
 class _Run:
-    """The lanes' work on one open device; `stop` makes all of them return."""
+    """The lanes' work on one open device; `stop` makes all of them return.
+
+    `since` is the last log entry that an earlier one heard, `drivers` who was at work on the device then.
+    """
 
     def __init__(
         self,
@@ -300,6 +306,7 @@ class _Run:
         clock: Clock,
         settings: Settings,
         since: LogEntry | None,
+        drivers: Drivers,
         stage: Stage,
     ) -> None:
         self._paused = stage.paused
@@ -318,10 +325,12 @@ class _Run:
             looked=lambda began: channel.put(Looked(began)), settling_ns=slowed(device.info.animations),
         )  # fmt: skip
         self._clock = clock
-        self._began = clock.now()
-        self._drivers = Drivers()
+        # What the log says of before the first run is over and done with; what it said while the device was away is not.
+        self._began = clock.now() if since is None else None
         self._aside = ""
+        self.drivers = drivers
         self.last_entry = since
+        self._give_way()
 
     def stop(self) -> None:
         """Wake every lane; idempotent, any thread."""
@@ -342,12 +351,16 @@ class _Run:
 
     def _make_way(self, item: LogEntry | Gap) -> None:
         """Step aside for a test runner that begins, before it asks for what we hold; who began before us has had it."""
-        if isinstance(item, Gap):
+        if isinstance(item, LogEntry):
+            if self._began is None or item.stamp >= self._began:
+                self.drivers.hear(item)
+        elif item.stage == "log":
             # Who is at work may have said goodbye in it.
-            self._drivers = Drivers()
-        elif item.stamp >= self._began:
-            self._drivers.hear(item)
-        whom = ", ".join(self._drivers.holders)
+            self.drivers = Drivers()
+        self._give_way()
+
+    def _give_way(self) -> None:
+        whom = ", ".join(self.drivers.holders)
         if whom != self._aside:
             self._aside = whom
             self._device.step_aside(whom)
@@ -360,7 +373,7 @@ class _Run:
             paused = bool(self._paused())
             unheard = item if paused and isinstance(item, Gap) else None
             if not paused:
-                self._capture.touched()
+                self._capture.touched(item)
             self._channel.put(item)
         # A device without a touch panel is recorded all the same. It says so once: in a pause that is counted, and no
         # part of a recording, which is told when it begins.

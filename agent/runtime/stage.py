@@ -154,7 +154,7 @@ class Stage:
         info = device.info
         self._dpi = info.density
         self._size = info.size
-        self._status.screen = device.screen().name
+        self._status.screen = "none" if self._wireframe else device.screen().name
         if self._recorder is None:
             package = self._package or _in_front(device)
             uid = device.package_uid(package, Deadline(CALL_SECONDS))
@@ -201,6 +201,9 @@ class Stage:
             # Nobody knows what is on the screen before the first dump.
             self._masker.away(self._started)
         elif self._install is not None and self._masker is not None:
+            if self._recorder is not None:
+                # Whatever gave pictures when the device was lost, another source begins.
+                self._recorder.describe(screen=self._status.screen)
             self._masker.pace(info.animations)
             uid = device.package_uid(self._install.package, Deadline(CALL_SECONDS))
             if uid is not None:

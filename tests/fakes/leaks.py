@@ -258,8 +258,9 @@ class Handset:
 
     def _touched(self, kind: str, pointer: int, x: float, y: float) -> None:
         if self.stage is not None and self.loop is not None:
-            self.stage.process([Touch(self.now(), cast(TouchKind, kind), pointer, x, y)])
-            self.loop.touched()
+            touch = Touch(self.now(), cast(TouchKind, kind), pointer, x, y)
+            self.stage.process([touch])
+            self.loop.touched(touch)
 
 
 def marks(level: MaskLevel) -> paint.Marks:

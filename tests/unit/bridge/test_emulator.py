@@ -254,6 +254,10 @@ def test_a_file_that_names_no_port(text: str) -> None:
 
 def test_without_a_token() -> None:
     assert endpoint("grpc.port = 8554\r\nport.serial = 5554\r\n", 5554) == Endpoint(8554, "")
+    # One that takes signed tokens alone is recorded as a phone is.
+    keys = "grpc.jwks=/run/avd/jwks\ngrpc.jwk_active=/run/avd/jwks/active.jwk\n"
+    assert endpoint("grpc.port=8554\nport.serial=5554\n" + keys, 5554) is None
+    assert endpoint(INI + keys, 5554) == Endpoint(8554, "secret==")
 
 
 def test_an_emulator_s_device_takes_its_pictures_there(

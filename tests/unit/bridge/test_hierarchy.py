@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import HierarchyEmpty, HierarchyMalformed
-from bridge.hierarchy import MAX_BYTES, MAX_DEPTH, parse
+from bridge.hierarchy import MAX_BYTES, MAX_DEPTH, MAX_VIEWS, MAX_WINDOWS, parse
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Stamp
 
 FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures" / "hierarchies"
@@ -153,10 +153,18 @@ def test_size() -> None:
         read(full + " ")
 
 
-def test_many_views() -> None:
-    node = '<node class="a" bounds="[0,0][1,1]"/>'
-    count = (MAX_BYTES - 100) // len(node)
-    assert len(read(f'<hierarchy rotation="0">{node * count}</hierarchy>').roots) == count
+def test_more_views_or_windows_than_any_app_has() -> None:
+    node = '<node class="a" text="3 &lt; 4" bounds="[0,0][1,1]"/>'
+
+    def dump(views: int, windows: int) -> str:
+        first = f'<node class="b" bounds="[0,0][9,9]">{node * (views - windows)}</node>'
+        return f"<?xml version='1.0' ?><hierarchy rotation=\"0\">{first}{node * (windows - 1)}</hierarchy> dumped to: x"
+
+    tree = read(dump(MAX_VIEWS, MAX_WINDOWS))
+    assert (len(tree.roots), len(tree.roots[0].children)) == (MAX_WINDOWS, MAX_VIEWS - MAX_WINDOWS)
+    for views, windows in ((MAX_VIEWS + 1, 1), (MAX_VIEWS, MAX_WINDOWS + 1)):
+        with pytest.raises(HierarchyMalformed, match="more than"):
+            read(dump(views, windows))
 
 
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\ufffe\uffff") | st.sampled_from(
@@ -254,7 +262,7 @@ def test_windows_of_another_display_are_left_out() -> None:
 
     xml = f"""<hierarchy rotation="0">{window("a", 'display-id="0"')}{window("b", 'display-id="2"')}{window("c", "")}
     </hierarchy>""".encode()
-    for display, expected in ((0, ["a", "c"]), (2, ["b", "c"])):
+    for display, expected in ((0, ["a", "c"]), (2, ["b"])):
         tree = parse(xml, Stamp(0, 0), 0, display=display)
         assert [root.text for root in tree.roots] == expected
         assert all(len(root.children) == 1 for root in tree.roots)

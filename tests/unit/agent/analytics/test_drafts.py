@@ -79,10 +79,11 @@ def test_the_fuller_report_has_the_higher_rank() -> None:
         draft({"type": "track", "event": "x"}, "raw").rank,
         draft({"type": "track", "properties": {}}, "raw").rank,
         draft(None, "before").rank,
+        draft(without("integrations"), "after").rank,
         draft(None, "after", ("context",)).rank,
         draft(None, "after").rank,
     ]
-    assert ranks == [0, 1, 2, 3, 4]
+    assert ranks == [0, 1, 2, 3, 4, 5]
     assert draft(None, None).rank == draft(None, "before").rank
 
 

@@ -8,6 +8,7 @@ from agent.analytics.sessions import (
     FROM_EVENT,
     FROM_LINE,
     IDLE_NS,
+    MAX_PERSONS,
     MAX_PROCESSES,
     MAX_STYLES,
     App,
@@ -50,6 +51,23 @@ def test_an_older_session_that_is_mentioned_again_is_not_the_current_one() -> No
     assert app.at(1, 6) == (S2, FROM_LINE)
     app.started(S2 + 1, 1, 7, FROM_EVENT)
     assert app.at(1, 8) == (S2 + 1, FROM_EVENT)
+
+
+def test_a_session_that_is_told_as_it_begins_is_the_current_one_though_the_clock_was_set_back() -> None:
+    app = App()
+    app.started(S2, 1, 0, FROM_LINE)
+    app.started(S1, 1, 5, FROM_LINE, now=True)
+    assert app.at(1, 6) == (S1, FROM_LINE)
+
+
+def test_another_anonymous_id_is_dated_and_the_first_is_not() -> None:
+    app = App()
+    assert app.since("one", 5) is None
+    assert app.since("two", 7) == app.since("two", 9) == 7
+    assert app.since("one", 11) is None
+    for n in range(MAX_PERSONS):
+        app.since(f"more {n}", 12)
+    assert len(app.persons) == MAX_PERSONS
 
 
 def test_a_session_outlives_its_process() -> None:

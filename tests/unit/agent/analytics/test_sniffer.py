@@ -562,6 +562,46 @@ def test_a_fuller_report_within_the_hold_takes_the_place_of_the_lesser() -> None
     assert [event.stage for event in opened] == ["after"]
 
 
+def test_a_call_that_looks_alike_before_and_after_the_session_plugin_hides_no_id() -> None:
+    entries, ns = [], 0
+    for n in range(4):
+        for session in (None, S1):
+            ns += 1_000_000
+            entries.append(entry("EVENT " + json.dumps(body(f"E{n}", f"m-{n}", session)), ns=ns))
+    assert [(event.name, event.session_id) for event in events(entries)] == [(f"E{n}", S1) for n in range(4)]
+
+
+@pytest.mark.parametrize("pid", [4242, 5555], ids=["reset", "data deleted"])
+def test_the_first_events_of_another_person_have_the_session_that_begins_with_them(pid: int) -> None:
+    def before(name: str, person: str, ns: int, pid: int) -> LogEntry:
+        one = body(name, name, None, anonymousId=person, context={"device": {"id": person}})
+        return entry("before " + json.dumps(one), ns=ns, pid=pid)
+
+    entries = [
+        line(f"startNewSession -> {S1}"),
+        before("Old", "d1", SECOND, 4242),
+        before("Installed", "d2", 20 * SECOND, pid),
+        before("Opened", "d2", 20 * SECOND + 1_000_000, pid),
+        line(f"startNewSession -> {S2}", ns=20 * SECOND + 2_000_000, pid=pid),
+        before("Later", "d2", 30 * SECOND, pid),
+    ]
+    found = {event.name: (event.session_id, event.device_id) for event in events(entries) if event.stage == "before"}
+    assert found == {"Old": (S1, "d1"), "Installed": (S2, "d2"), "Opened": (S2, "d2"), "Later": (S2, "d2")}
+    # An app may choose an id of its own, and keeps its session.
+    kept = {event.name: event.session_id for event in events(entries[:4]) if event.stage == "before"}
+    assert kept == {"Old": S1, "Installed": S1, "Opened": S1}
+
+
+def test_an_event_whose_line_was_cut_keeps_the_device_of_its_time() -> None:
+    one = big("Signed Out", anonymousId="d1", context={"device": {"id": "d1"}})
+    two = body("Opened", "m-2", S2, anonymousId="d2", context={"device": {"id": "d2"}})
+    first = body("First", "m-0", S1, anonymousId="d1", context={"device": {"id": "d1"}})
+    texts = ["EVENT " + json.dumps(each) for each in (first, two)]
+    entries = [entry(texts[0], ns=1), cut(one, ns=2), entry(texts[1], ns=SECOND)]
+    found = {event.name: (event.session_id, event.device_id) for event in events(entries)}
+    assert found == {"First": (S1, "d1"), "Signed Out": (S1, "d1"), "Opened": (S2, "d2")}
+
+
 def test_pruned_lines_are_told_for_the_app_that_is_looked_at() -> None:
     pruned = entry("uid=10123(com.example.shop) expire 7 lines", tag="chatty", uid=10_123)
     (failure,) = sniff([pruned], uid=10_123)

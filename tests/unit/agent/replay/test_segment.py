@@ -259,3 +259,15 @@ def test_a_snapshot_under_no_cover_says_so() -> None:
     nothing = {"count": 0, "kinds": {}, "rules": {}, "blocked": "", "rects": [], "screen": [1080, 2400]}
     told, _ = (event["data"]["payload"] for event in events_of(writer(shown(0, 10))) if event["type"] == 5)
     assert told == nothing
+
+
+def test_stock_players_are_told_that_something_goes_on_where_no_finger_does() -> None:
+    to = writer(shown(0, 10))
+    for second in range(1, 28):
+        if second == 12:
+            to.append([rrweb.touch(EPOCH + 12_000, "down", 5, 5, 0), rrweb.touch(EPOCH + 12_050, "up", 5, 5, 0)])
+        # From then on the picture stands still, and only views change.
+        show(to, shown(second, min(10 + second, 30), f"{second}"))
+    told = [event for event in events_of(to) if event["type"] == 3 and event["data"]["source"] == 3]
+    assert [event["timestamp"] - EPOCH for event in told] == [5000, 10_000, 18_000]
+    assert {(event["data"]["id"], event["data"]["x"], event["data"]["y"]) for event in told} == {(rrweb.BODY_ID, 0, 0)}

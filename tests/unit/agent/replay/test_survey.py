@@ -5,7 +5,7 @@ from dataclasses import replace
 from fakes.views import APP, DPI, EDIT, SCREEN, SCROLL, app, status_bar, tree, view
 
 from agent.model import MaskLevel
-from agent.replay.survey import Survey, survey
+from agent.replay.survey import MAX_SCROLLS, Survey, survey
 from bridge.types import Bounds, Node, NodeFlag
 
 
@@ -98,6 +98,14 @@ def test_deep_trees_are_fine() -> None:
     for _ in range(3000):
         node = view(0, 0, 1080, 2400, "android.view.ViewGroup", children=[node])
     assert len(survey_of_root(node).private) == 1
+
+
+def test_what_is_in_very_many_scrolling_views_is_noted_for_the_outermost() -> None:
+    node = view(0, 100, 900, 200, EDIT, "typed", flags=NodeFlag.VISIBLE)
+    for _ in range(3 * MAX_SCROLLS):
+        node = view(0, 0, 1080, 2400, SCROLL, children=[node], flags=NodeFlag.SCROLLABLE)
+    found = surveyed(app(node))
+    assert len(found.scrolling) == len(found.private[0].scrolls) == MAX_SCROLLS
 
 
 def survey_of_root(node: Node) -> Survey:

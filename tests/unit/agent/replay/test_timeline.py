@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 from fakes.views import EPOCH, at, event
@@ -101,6 +102,15 @@ def test_the_lines_of_a_rollover_in_any_order_give_the_same() -> None:
         sessions = noted(*order)
         assert ruler(sessions, 59) == ONE
         assert ruler(sessions, 61) == TWO
+
+
+def test_a_session_of_which_only_the_end_is_heard_does_not_rule_after_it() -> None:
+    old = SessionKey(TWO.session_id - 400_000, "d")
+    for n, order in enumerate(permutations([(60.2, TWO), (60.25, old), (60.3, TWO)])):
+        sessions = noted(*(of(seconds, key.session_id) for seconds, key in order))
+        assert ruler(sessions, 59) == old, n
+        assert ruler(sessions, 60.3) == ruler(sessions, 75) == TWO, n
+        assert sessions.of(old) is not None
 
 
 def test_a_session_without_an_id_never_cuts() -> None:

@@ -245,3 +245,9 @@ def test_the_limit_of_an_upload_is_no_limit_of_a_list() -> None:
     events = change(8, lambda e: e["data"].update(payload="x" * 6_000_000))
     assert rules(events) == {"batch-size"}
     assert validate(events, batch=False) == []
+
+
+@pytest.mark.parametrize("value", ["\ud83d", 2**64])
+def test_what_no_json_of_ours_can_say_is_told(value: object) -> None:
+    events = [*good()[:-1], rrweb.custom(1008, "note", {"value": value}), good()[-1]]
+    assert rules(events) == {"json"}

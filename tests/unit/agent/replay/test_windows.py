@@ -4,7 +4,7 @@ from fakes.views import APP, DPI, EDIT, SCREEN, app, keyboard, status_bar, tree,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.replay.windows import hull, is_keyboard, outside, owner, split
+from agent.replay.windows import MAX_COVERS, hull, is_keyboard, outside, owner, split
 from bridge.types import Bounds, Node, NodeFlag
 
 RECT = st.builds(
@@ -138,3 +138,10 @@ def test_the_owner_of_a_window() -> None:
 def test_hull() -> None:
     assert hull([]) == []
     assert hull([Bounds(0, 0, 1, 1), Bounds(5, 5, 6, 7)]) == [Bounds(0, 0, 6, 7)]
+
+
+def test_what_foreign_windows_draw_in_very_many_places_is_covered_as_one() -> None:
+    dots = [view(500, 3 * n, 502, 3 * n + 2, text="x", package="com.android.systemui") for n in range(MAX_COVERS + 1)]
+    shade = view(0, 0, 1080, 2400, children=dots, package="com.android.systemui")
+    covers = split(tree(app(), shade), APP, SCREEN, DPI).covers
+    assert [cover.bounds for cover in covers if cover.rule == "system-ui"] == [Bounds(500, 0, 502, 3 * MAX_COVERS + 2)]

@@ -12,7 +12,7 @@ from agent.runtime.capture import HIDDEN_NS, CaptureLoop, Dumps
 from agent.settings import Capture
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError, BridgeTimeout, CaptureFailed, DeviceBusy, FrameMalformed
-from bridge.types import Bounds, Frame, Gap, Hierarchy, Node, Size, Stamp
+from bridge.types import Bounds, Frame, Gap, Hierarchy, Node, Size, Stamp, Touch, TouchKind
 
 
 class Clock:
@@ -357,7 +357,7 @@ def test_while_fingers_come_each_look_that_is_over_is_told_after_what_it_found()
 
     def capture(deadline: Deadline) -> Frame:
         if len(script.pictures) == 30:
-            loop.touched()
+            loop.touched(Touch(script.clock.now(), "cancel", 0, 0, 0))
         return taken(deadline)
 
     script.capture = capture  # type: ignore[method-assign]
@@ -390,6 +390,28 @@ def test_while_a_screen_opens_it_is_looked_at_at_the_touch_rate() -> None:
     gaps_ms = [round((after - before) / 1e6, -1) for before, after in pairwise(taken)][:12]
     # The second was not settled: for two seconds more.
     assert gaps_ms == [200] * 11 + [2000]
+
+
+def test_a_finger_that_rests_keeps_the_touch_rate_until_a_second_after_it_is_up() -> None:
+    script = Script(list(range(1, 82)), [10])
+    script.clock.step_ns = 1000
+    loop = CaptureLoop(script, script, script.clock, Capture(rate=0.5, touch_rate=5), lambda item: taken(item))
+    loop._wake = script.clock
+    script.stop = loop.stop
+    at_ns: list[int] = []
+
+    def taken(item: Snapshot | Hierarchy | Gap) -> None:
+        if isinstance(item, Snapshot):
+            at_ns.append(item.frame.stamp.mono_ns)
+            if len(at_ns) in (2, 30, 40):
+                kind: TouchKind = "down" if len(at_ns) == 2 else "up"
+                loop.touched(Touch(script.clock.now(), kind, 0 if len(at_ns) < 40 else 1, 0, 0))
+
+    loop.run()
+    gaps_ms = [round((after - before) / 1e6, -1) for before, after in pairwise(at_ns)]
+    assert gaps_ms[:1] == [2000]
+    assert set(gaps_ms[1:29]) == {200}
+    assert gaps_ms[29:39].count(2000) == 5
 
 
 @pytest.mark.parametrize(("hidden", "again"), [("settling", True), ("dragged", True), ("unstable", False)])

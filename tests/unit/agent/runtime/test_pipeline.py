@@ -337,12 +337,13 @@ def test_a_device_that_never_opens_rests_and_goes_on_when_it_is_plugged_in_anew(
     assert "plug it in again" in problems[0]
 
 
+def manager(stamp: Stamp, what: str) -> LogEntry:
+    text = f"Force stopping {APP} appid=10123 user=0: {what}"
+    return entry(stamp, text, "ActivityManager", 1000)
+
+
 def test_it_makes_way_for_a_test_runner_that_begins_and_not_for_one_of_before() -> None:
     bench = Bench()
-
-    def manager(stamp: Stamp, what: str) -> LogEntry:
-        text = f"Force stopping {APP} appid=10123 user=0: {what}"
-        return entry(stamp, text, "ActivityManager", 1000)
 
     async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
         before = bench.clock.now()
@@ -360,6 +361,35 @@ def test_it_makes_way_for_a_test_runner_that_begins_and_not_for_one_of_before() 
 
     bench.run(script)
     assert bench.opened[0].aside == ["an instrumented test", "", "an instrumented test", ""]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_test_runner_is_made_way_for_until_it_ends_however_often_the_device_was_away(restarted: bool) -> None:
+    bench = Bench()
+
+    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
+        pipeline.attached.set()
+        await until_async(lambda: bench.opened and bench.status.frames >= 1, "a picture")
+        first = bench.opened[0]
+        first.say(manager(bench.clock.now(), "start instr"))
+        await until_async(lambda: first.aside, "the way to be made")
+        # The clock of the phone is set: no line is missing.
+        first.say(Gap(bench.clock.now(), bench.clock.now(), "clock", "clock set"))
+        first.say(entry(bench.clock.now(), "something else"))
+        await until_async(lambda: bench.status.logs, "the line")
+        assert first.aside == ["an instrumented test"]
+        if restarted:
+            bench.boot_id = "another"
+        first.lose()
+        await until_async(lambda: len(bench.opened) == 2 and bench.status.state == "recording", "the device")
+        second = bench.opened[1]
+        if not restarted:
+            assert second.aside == ["an instrumented test"]
+            second.say(manager(bench.clock.now(), "finished inst"))
+            await until_async(lambda: len(second.aside) == 2, "the end of it")
+
+    bench.run(script)
+    assert bench.opened[1].aside == ([] if restarted else ["an instrumented test", ""])
 
 
 def test_single_failures_are_gaps_and_capture_goes_on() -> None:

@@ -452,6 +452,18 @@ def test_the_manifest_names_the_source_and_the_clock_of_its_time() -> None:
     assert after["clock_drift_ppm"] == "0.0"
 
 
+def test_a_device_that_is_back_is_recorded_by_the_source_that_it_begins_with() -> None:
+    bench = Bench(settings=Settings(replay=Replay(segment_seconds=5)))
+    bench.stage.attach(bench.device)
+    snapshot, free = bench.snapshot(11.5)
+    other = replace(snapshot.frame, source="another")
+    bench.stage.process([event_line(at(11), SESSION, "device-a", "m-1"), (replace(snapshot, frame=other), free)])
+    bench.stage.attach(bench.device)
+    bench.stage.process([bench.snapshot(22)])
+    bench.stage.finish()
+    assert [sealed.manifest.device["screen"] for sealed in (bench.kept[0], bench.kept[-1])] == ["fake, another", "fake"]
+
+
 def test_a_clock_that_was_set_is_a_gap_and_a_segment_of_its_own() -> None:
     bench = Bench()
     bench.stage.attach(bench.device)
