@@ -69,7 +69,7 @@ class AdbShell:
         """The device's facts, in one round trip. Raises CommandFailed when it has no screen size."""
         boot_id = "cat /proc/sys/kernel/random/boot_id"
         # One call: before Android 8 each starts a Java program.
-        scales = "settings list global | grep _scale"
+        scales = "settings list global | grep _scale; settings list secure | grep enabled_accessibility_services"
         answer = self.text(f"; echo {MARK}; ".join(("getprop", "wm size", "wm density", boot_id, scales)), deadline)
         parts = [part.strip() for part in answer.split(MARK)]
         if len(parts) != 5:
@@ -90,6 +90,7 @@ class AdbShell:
             rotation=0,
             boot_id=parts[3] if len(parts[3]) == 36 else "",
             animations=dumpsys.animations(parts[4]),
+            services=dumpsys.services(parts[4]),
         )
 
     def foreground(self, clock: HostClock, display: Display, deadline: Deadline) -> Foreground:

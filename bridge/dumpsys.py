@@ -56,6 +56,7 @@ _DENSITY = re.compile(r"(Physical|Override) density: (\d{1,5})")
 ANIMATIONS = "window_animation_scale", "transition_animation_scale", "animator_duration_scale"
 MAX_SCALE = 20.0
 _SCALE = re.compile(r"^(\w+_scale)=(\d{1,4}(?:\.\d{1,9})?)\s*$", re.MULTILINE | re.ASCII)
+_SERVICES = re.compile(r"^enabled_accessibility_services=(\S+)\s*$", re.MULTILINE)
 _NUMBER = re.compile(r"\d{1,9}")
 _PROPERTY = re.compile(r"^\[([^\]\n]+)\]: \[(.*?)\]\r?$", re.MULTILINE | re.DOTALL)
 _BATTERY = re.compile(r"^ +(level|scale|temperature): (-?\d{1,9})\r?$", re.MULTILINE)
@@ -233,6 +234,13 @@ def animations(text: str) -> float:
     """The greatest of the scales in `settings list global`, up to MAX_SCALE; one that is not set is 1."""
     told = {found[1]: min(float(found[2]), MAX_SCALE) for found in _SCALE.finditer(text)}
     return max(told.get(name, 1.0) for name in ANIMATIONS)
+
+
+def services(text: str) -> tuple[str, ...]:
+    """The packages in `enabled_accessibility_services` of `settings list secure`, a list of `package/class`."""
+    found = _SERVICES.search(text)
+    names = found[1].split(":") if found else []
+    return tuple(dict.fromkeys(name.partition("/")[0] for name in names if "/" in name))
 
 
 def properties(text: str) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 What is known of it (AOSP cmds/screenrecord; seen, not promised: `--output-format=h264` is not in its help): raw bytes
 of annex B without times; one run lasts 180 s at most; the picture keeps the size it began with, so a screen that turns
-is shrunk into a band between black bars; an encoder that refuses the size asked for gives 1280x720, letterboxed too.
+is shrunk into a band between black bars. An encoder that refuses the size that `--size` names ends it with words (only
+without one it falls back to 1280x720): some take sides in steps of 8 or 16 alone, and get those then.
 
 So a picture's time is that of its arrival, less what the encoder and the way take: `LATENCY_NS` at most, a few frames
 on phones. `stamp` ± `bound_ns` covers all of that. An encoder that keeps a picture back until the next one comes would
@@ -51,6 +52,9 @@ FIRST_SECONDS = 5.0
 # Runs that end this soon, one after the other, are no way to see the screen.
 SHORT_NS = 2_000_000_000
 SHORT_RUNS = 3
+# What the sides of a video are multiples of: no encoder takes odd ones, a macroblock is 16 wide.
+EVEN, MACROBLOCK = 2, 16
+REFUSED = "unable to configure"
 
 
 @dataclass(slots=True)
@@ -91,6 +95,7 @@ class Screenrecord:
         self._runs: list[_Run] = []
         self._short_runs = 0
         self._single = False
+        self._step = EVEN
         self._bars_ns = 0
 
     def run(self) -> None:
@@ -150,7 +155,7 @@ class Screenrecord:
 
     def _begin(self) -> None:
         screen = screen_size(self._display)
-        video = video_size(screen, self._settings.width, self._display)
+        video = video_size(screen, self._settings.width, self._display, self._step)
         command = (
             f"screenrecord --output-format=h264 --size {video.width}x{video.height} "
             f"--bit-rate {self._settings.bit_rate} --time-limit {max(1, round(self._settings.limit_seconds))} -"
@@ -196,7 +201,9 @@ class Screenrecord:
         if self._runs:
             return
         detail = words or "the recording ended"
-        if not run.pictures and words:
+        if not run.pictures and REFUSED in words and self._step == EVEN:
+            self._step = MACROBLOCK
+        elif not run.pictures and words:
             raise CaptureFailed(self._shell.serial, self.name, detail)
         self._held.put(StreamRestarting(self._shell.serial, self.name, detail))
         self._count(run, detail)
@@ -275,12 +282,14 @@ class _Ended(Exception):
     """The process behind a stream is gone."""
 
 
-def video_size(screen: Size, width: int, display: Display) -> Size:
-    """The size of video to ask for: the upright screen's width becomes `width`, never more than it is; even sides."""
+def video_size(screen: Size, width: int, display: Display, step: int = EVEN) -> Size:
+    """The size of video to ask for: the upright screen's width becomes `width`, never more than it is; sides are
+    multiples of `step`."""
     natural = display.natural
     shorter = min(natural.width, natural.height)
     scale = min(1.0, width / shorter)
-    return Size(max(2, round(screen.width * scale / 2) * 2), max(2, round(screen.height * scale / 2) * 2))
+    sides = (max(step, round(side * scale / step) * step) for side in (screen.width, screen.height))
+    return Size(*sides)
 
 
 def _words(run: _Run) -> str:

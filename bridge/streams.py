@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,8 +13,8 @@ from bridge import eventlog
 from bridge.clock import JUMP_NS, DeviceClock
 from bridge.deadline import Deadline
 from bridge.dumpsys import touch_displays
-from bridge.errors import BridgeTimeout, DeviceGone
-from bridge.getevent import Panel, TouchReader, newest_ns, parse_panels
+from bridge.errors import BridgeError, BridgeTimeout, DeviceGone
+from bridge.getevent import OVERRUN, Panel, TouchReader, newest_ns, parse_panels
 from bridge.logbinary import BinaryReader
 from bridge.picture import Display
 from bridge.smartsocket import Stream, never
@@ -41,6 +43,11 @@ HISTORY_NS = 300_000_000_000
 QUIET_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
 
+# A process of ours on the phone may be ended by somebody, and logd ends a logcat that takes too long to read. Where the
+# phone answers, it is begun again after a rest; one that ended soon, after twice as long, and so many times.
+ECHO_SECONDS = 1.0
+REST_SECONDS, SOON_NS, TIMES = 0.2, 5_000_000_000, 5
+
 OpenStream = Callable[[str, Deadline], Stream]
 
 
@@ -52,10 +59,13 @@ class _Tail:
         self._open_stream = open_stream
         self._stream: Stream | None = None
         self._closed = False
+        self._woken = threading.Event()
+        self._soon = 0
 
     def close(self) -> None:
         """End the stream and wake its reader."""
         self._closed = True
+        self._woken.set()
         if self._stream is not None:
             self._stream.close()
 
@@ -81,6 +91,21 @@ class _Tail:
         if not self._closed:
             raise DeviceGone(self._serial, command, "the stream ended")
 
+    def _begins_again(self, began_ns: int) -> bool:
+        """Whether a process that began then and has ended is to be begun again: the device answers. Rests before."""
+        self._soon = self._soon + 1 if time.monotonic_ns() - began_ns < SOON_NS else 0
+        if self._closed or self._soon > TIMES:
+            return False
+        deadline = Deadline(ECHO_SECONDS)
+        try:
+            with self._open_stream("exec:echo", deadline) as stream:
+                self._stream = stream
+                if self._closed or not stream.read_all(deadline):
+                    return False
+        except BridgeError:
+            return False
+        return not self._woken.wait(REST_SECONDS * 2**self._soon)
+
 
 class Logcat(_Tail):
     """The device's log from five minutes ago on, or from `since` on without a repeat. One thread; `close` from any."""
@@ -99,7 +124,19 @@ class Logcat(_Tail):
         self._since = since
 
     def entries(self) -> Iterator[LogEntry | Gap]:
-        """Blocks. Ends when closed; raises DeviceGone when the log ended by itself."""
+        """Blocks. Ends when closed; raises DeviceGone when the log ended by itself and the device does not answer."""
+        while True:
+            began_ns = time.monotonic_ns()
+            try:
+                yield from self._entries()
+            except DeviceGone:
+                if not self._begins_again(began_ns):
+                    raise
+            else:
+                return
+
+    def _entries(self) -> Iterator[LogEntry | Gap]:
+        """Those of one logcat."""
         clock = self._clock
         device_now_ns = clock.host.now().mono_ns + clock.fix.offset_ns
         since = self._since
@@ -148,6 +185,8 @@ class Logcat(_Tail):
                     entry = replace(entry, stamp=clock.wall(entry.time_ns))
                 last = entry.stamp
                 yield from resume.sift(entry, ahead)
+                if not resume.waits:
+                    self._since = entry
             if resume.waits:
                 patience = patience or Deadline(PATIENCE_SECONDS)
                 if not chunk or patience.passed:
@@ -166,11 +205,26 @@ class Getevent(_Tail):
         self._display = display
 
     def touches(self) -> Iterator[Touch | Gap]:
-        """Blocks. Ends when closed; raises DeviceGone when the stream ended by itself, BridgeTimeout when the device
-        does not list its panels, CommandFailed when it lists without end.
+        """Blocks. Ends when closed; raises DeviceGone when the stream ended by itself and the device does not answer,
+        BridgeTimeout when the device does not list its panels, CommandFailed when it lists without end.
 
         A device without a touch panel that may be read gives one Gap and no more.
         """
+        while True:
+            began_ns = time.monotonic_ns()
+            try:
+                yield from self._touches()
+            except DeviceGone:
+                since = self._clock.host.now()
+                if not self._begins_again(began_ns):
+                    raise
+            else:
+                return
+            # A finger that was down may be up by now.
+            yield Gap(since, self._clock.host.now(), "touch", OVERRUN, "getevent ended on the phone")
+
+    def _touches(self) -> Iterator[Touch | Gap]:
+        """Those of one getevent."""
         panels = self._panels()
         if self._closed:
             return

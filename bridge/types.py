@@ -306,7 +306,8 @@ class Trace:
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
     """What is known of a device at open. `size` is the natural (rotation 0) size in pixels, `density` in dpi.
-    `animations` is how many times as long as they are made the slowest of its animations last, 0 for none."""
+    `animations` is how many times as long as they are made the slowest of its animations last, 0 for none. `services`
+    are the packages of the accessibility services that are switched on."""
 
     serial: str
     model: str
@@ -318,3 +319,4 @@ class DeviceInfo:
     rotation: Rotation
     boot_id: str
     animations: float = 1.0
+    services: tuple[str, ...] = ()

@@ -56,6 +56,10 @@ MAX_DEPTH = hierarchy.MAX_DEPTH + 1
 MAX_BODY = 64 << 20
 HEAD_BYTES = 1 << 16
 _LENGTH = re.compile(r"[0-9]{1,19}")
+# A server that runs answers this at once; one that hangs, whosever it is, never does.
+ALIVE_SECONDS = 2.0
+# A phone that took no jar has no room for it, nor the app under test while it is tried.
+UNPUSHED_SECONDS = 60.0
 # How long the next start waits after one that failed, by how long none has helped: the other tool may be gone in a
 # moment, or hold on for hours.
 RETRY_SECONDS = ((8.0, 0.2), (20.0, 1.0), (60.0, 3.0), (180.0, 8.0), (600.0, 15.0), (math.inf, 30.0))
@@ -92,17 +96,18 @@ class UiaServer:
 
     def start(self, deadline: Deadline) -> None:
         """Make the server answer. Raises DeviceBusy when another tool holds UiAutomation, CaptureFailed when it does
-        not start; after a failure the next attempts fail alike for a while, because each costs the phone a process."""
+        not start, BridgeTimeout; after a failure the next attempts fail alike for a while, because each costs the phone
+        a process."""
         self._make_way(START)
         now_ns = self._clock.now().mono_ns
         if self._refused is not None and now_ns < self._refused[0]:
             raise self._refused[1]
-        if not self._alive(deadline):
-            try:
+        try:
+            if not self._alive(Deadline(min(ALIVE_SECONDS, deadline.remaining()))):
                 self._launch(deadline)
-            except (DeviceBusy, CaptureFailed) as error:
-                self._wait(error)
-                raise
+        except (DeviceBusy, CaptureFailed, BridgeTimeout) as error:
+            self._wait(error)
+            raise
         self._refused, self._down, self._proved = None, False, False
 
     def step_aside(self, whom: str) -> None:
@@ -134,9 +139,10 @@ class UiaServer:
             if self._timeouts:
                 self._http(b"GET", "/ping", b"", Deadline(min(PING_SECONDS, deadline.remaining())))
             result = self._rpc(method, params, deadline)
-        except BridgeTimeout:
+        except BridgeTimeout as error:
             self._timeouts += 1
             if self._timeouts >= TIMEOUTS and self._clock.now().mono_ns - self._answered_ns > HANGS_NS:
+                self._wait(error)
                 self._end(down=True)
             raise
         except (ServiceRefused, _Lost) as error:
@@ -167,6 +173,8 @@ class UiaServer:
         self._failing_ns = self._failing_ns or now_ns
         age = (now_ns - self._failing_ns) / 1e9
         seconds = next(wait for limit, wait in RETRY_SECONDS if age < limit)
+        if isinstance(error, _Unpushed):
+            seconds = max(seconds, UNPUSHED_SECONDS)
         self._refused = (now_ns + int(seconds * 1e9), error)
 
     def _alive(self, deadline: Deadline) -> bool:
@@ -209,7 +217,10 @@ class UiaServer:
         # that could not take it away has left it.
         self._notebook.made(self._serial, Trace("file", JAR))
         if digest not in self._shell.text(f"md5sum {JAR}", deadline):
-            self._shell.push(jar, JAR, Deadline(min(PUSH_SECONDS, deadline.remaining())))
+            try:
+                self._shell.push(jar, JAR, Deadline(min(PUSH_SECONDS, deadline.remaining())))
+            except ServiceRefused as error:
+                raise _Unpushed(self._serial, START, error.detail) from error
 
     def _run(self, deadline: Deadline) -> None:
         """Start the process and wait until it answers."""
@@ -267,6 +278,10 @@ class UiaServer:
 
 class _Lost(CaptureFailed):
     """The server answers, but its UiAutomation is gone."""
+
+
+class _Unpushed(CaptureFailed):
+    """The jar could not be put on the phone."""
 
 
 class UiaHierarchy:

@@ -132,6 +132,8 @@ class CaptureLoop:
         self._changed_ns = 0
         self._told: int | None = None
         self._moved_ns = 0
+        # What the dumps of this look took: the app's own thread gathers the views.
+        self._dumped_ns = 0
         self._outages = Outages(emit)
         self._patience = {"screen": Patience(), "hierarchy": Patience()}
         self._dumps = Dumps(int(settings.tree_interval * 1.25e9))
@@ -315,6 +317,7 @@ class CaptureLoop:
             return None
         # Not since the call began: that may have started the device's server first.
         patience.took(2 * tree.bound_ns / 1e9)
+        self._dumped_ns += 2 * tree.bound_ns
         self._outages.over("hierarchy", tree.stamp)
         self._dumps.add(tree)
         if tree.digest != self._told:
@@ -348,10 +351,12 @@ class CaptureLoop:
         return now_ns - tree.stamp.mono_ns >= self._settings.tree_interval * 1e9
 
     def _pause(self, started: Stamp, *, costly: bool) -> None:
-        """Wait for the next look. A screen that stands still is asked rarely, if asking costs the device something.
+        """Wait for the next look. A screen that stands still is asked rarely, if asking costs the device something, and
+        none is dumped for more than half of the time.
 
         A finger ends a long wait, but the touch rate stays the ceiling however many moves a second it makes.
         """
+        least_ns, self._dumped_ns = 2 * self._dumped_ns, 0
         while not self._stopped:
             self._wake.clear()
             now = self._clock.now()
@@ -363,7 +368,7 @@ class CaptureLoop:
                 interval_ns = int(1e9 / self._settings.touch_rate)
             elif costly and now_ns - self._changed_ns > IDLE_NS:
                 interval_ns = max(interval_ns, int(self._settings.tree_interval * 1e9))
-            left_ns = started.mono_ns + interval_ns - now_ns
+            left_ns = started.mono_ns + max(interval_ns, least_ns) - now_ns
             if left_ns <= 0 or self._stopped or not self._wake.wait(left_ns / 1e9):
                 return
 

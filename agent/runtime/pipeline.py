@@ -200,6 +200,8 @@ class Pipeline:
                 "recording %s: %s %s, Android %s, by %s",
                 self._status.package, info.manufacturer, info.model, info.android, self._status.screen,
             )  # fmt: skip
+            if info.services:
+                log.warning("recorded with UiAutomation, which keeps %s from working", ", ".join(info.services))
             gap = self._outage(info.boot_id)
             if gap is not None:
                 seconds = (gap.end.mono_ns - gap.start.mono_ns) / 1e9
@@ -325,7 +327,7 @@ class _Run:
             looked=lambda began: channel.put(Looked(began)), settling_ns=slowed(device.info.animations),
         )  # fmt: skip
         self._clock = clock
-        # What the log says of before the first run is over and done with; what it said while the device was away is not.
+        # What the log says of before the first run is over and done with; what it said while the device was away, not.
         self._began = clock.now() if since is None else None
         self._aside = ""
         self.drivers = drivers

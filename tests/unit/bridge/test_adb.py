@@ -63,15 +63,17 @@ def facts(properties: str, size: str, density: str, boot_id: str, scales: str = 
 
 def test_info_in_one_round_trip(server: FakeAdbServer, shell: AdbShell) -> None:
     size, density = "Physical size: 1080x2400\nOverride size: 720x1600", "Physical density: 420"
-    scales = "animator_duration_scale=5.0\ntransition_animation_scale=0.5\nwindow_animation_scale=1"
+    scales = "animator_duration_scale=5.0\ntransition_animation_scale=0.5\nwindow_animation_scale=1\n"
+    scales += "enabled_accessibility_services=com.some.reader/.Service"
     server.services["exec:getprop"] = facts(PROPERTIES, size, density, BOOT_ID, scales)
     info = shell.info(soon())
     assert (info.serial, info.model, info.manufacturer, info.android) == ("SERIAL", "Pixel 7", "Google", "14")
     assert (info.api_level, info.size, info.density, info.boot_id) == (34, Size(720, 1600), 420, BOOT_ID)
-    assert info.animations == 5
+    assert (info.animations, info.services) == (5, ("com.some.reader",))
     assert server.requests == ["host:transport:SERIAL", f"exec:getprop; echo {MARK}; wm size; echo {MARK}; "
                                f"wm density; echo {MARK}; cat /proc/sys/kernel/random/boot_id; echo {MARK}; "
-                               "settings list global | grep _scale"]  # fmt: skip
+                               "settings list global | grep _scale; "
+                               "settings list secure | grep enabled_accessibility_services"]  # fmt: skip
 
 
 def test_the_mark_means_nothing_to_a_shell() -> None:

@@ -1,3 +1,4 @@
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -212,6 +213,22 @@ def test_probe_finds_the_offset(server: FakeAdbServer, phone: Callable[[bytes], 
         assert abs(fix.boot_offset_ns - BOOT_NS) <= fix.boot_bound_ns < 15_000_000
     # One shell serves all probes.
     assert sum(request.startswith("exec:") for request in server.requests) == 1
+    measured.close()
+
+
+def test_over_a_slow_way_fewer_answers_must_do(server: FakeAdbServer) -> None:
+    way = threading.Event()
+
+    def slow(line: bytes) -> bytes:
+        way.wait(0.1)
+        return device(line)
+
+    server.services["exec:while"] = shell(slow)
+    measured, _ = probe(server)
+    # For all of them it would take 2 s.
+    fix = measured.measure(Deadline(1.6))
+    assert abs(fix.offset_ns - OFFSET_NS) <= fix.bound_ns
+    assert abs(fix.boot_offset_ns - BOOT_NS) <= fix.boot_bound_ns
     measured.close()
 
 

@@ -329,6 +329,14 @@ def test_how_slow_animations_are(text: str, scale: float) -> None:
     assert dumpsys.animations(text) == scale
 
 
+def test_accessibility_services() -> None:
+    talkback = "com.google.android.marvin.talkback/com.google.android.marvin.talkback.TalkBackService"
+    text = f"x_scale=1\nenabled_accessibility_services={talkback}:a.b/.C:a.b/.D\n"
+    assert dumpsys.services(text) == ("com.google.android.marvin.talkback", "a.b")
+    for text in ("", "enabled_accessibility_services=null", "enabled_accessibility_services=", "usage: settings"):
+        assert dumpsys.services(text) == ()
+
+
 def test_numbers_of_properties() -> None:
     assert [dumpsys.number(text) for text in ("34", "", "REL", "-1", "\u00b2", "9" * 5000)] == [34, *[None] * 5]
 

@@ -307,6 +307,33 @@ def test_an_encoder_that_gives_another_size_is_cut_to_the_screen(tool: Tool) -> 
         assert shows(3)(frame)
 
 
+def test_an_encoder_that_refuses_the_size_is_asked_for_whole_macroblocks(tool: Tool) -> None:
+    tool.size = Size(WIDTH + 4, HEIGHT + 2)
+
+    def act(number: int, peer: Peer) -> None:
+        size = re.search(r"--size (\d+)x(\d+)", tool.lines[number])
+        assert size is not None
+        if int(size[1]) % 16 or int(size[2]) % 16:
+            peer.send(
+                b"ERROR: unable to configure video/avc codec at %sx%s (err=-22)\n"
+                % (size[1].encode(), size[2].encode())
+            )
+        else:
+            tool.film(peer, 1)
+
+    tool.act = act
+    shell = AdbShell(SmartSocket(AdbServer(port=tool.server.port)), "SERIAL")
+    made = Screenrecord(shell, HostClock(), Display(tool.size), VideoSettings(width=WIDTH + 4), Unnoted())
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(made.run)
+        try:
+            captured(made)
+        finally:
+            made.close()
+            running.exception(5)
+    assert len(tool.lines) == 2
+
+
 def test_a_lost_picture_is_named_and_a_new_run_brings_the_next(tool: Tool) -> None:
     told = threading.Event()
 
@@ -395,3 +422,5 @@ def test_sizes_are_even_and_never_grown() -> None:
     assert video_size(Size(1080, 2401), 541, Display(Size(1080, 2401))) == Size(540, 1202)
     assert video_size(Size(320, 481), 540, Display(Size(320, 481))) == Size(320, 480)
     assert video_size(Size(2560, 1600), 540, Display(Size(2560, 1600))) == Size(864, 540)
+    assert video_size(Size(1080, 2400), 540, upright, 16) == Size(544, 1200)
+    assert video_size(Size(20, 20), 540, Display(Size(20, 20)), 16) == Size(16, 16)

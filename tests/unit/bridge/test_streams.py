@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from bridge.clock import DeviceClock, HostClock, Reading
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError, BridgeTimeout, DeviceGone
+from bridge.getevent import OVERRUN
 from bridge.picture import Display
 from bridge.smartsocket import AdbServer, SmartSocket, Stream
-from bridge.streams import HISTORY_NS, SLEEP_WINDOW_NS, Getevent, Logcat, Resume, Uptime
+from bridge.streams import HISTORY_NS, SLEEP_WINDOW_NS, TIMES, Getevent, Logcat, Resume, Uptime
 from bridge.types import ClockFix, Gap, LogEntry, Size, Stamp, Touch
 
 SECOND = 1_000_000_000
@@ -217,6 +218,49 @@ def test_log_that_ends_by_itself_is_an_error(server: FakeAdbServer, smart: Smart
     assert next(entries).message == "last"
     with pytest.raises(DeviceGone, match="ended"):
         next(entries)
+
+
+def test_a_log_whose_process_was_ended_goes_on_after_the_last_entry_as_long_as_the_phone_answers(
+    server: FakeAdbServer, smart: SmartSocket, clock: DeviceClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.streams.REST_SECONDS", 0.001)
+    at_ns = now_ns()
+    one, two = entry(at_ns, "one"), entry(at_ns + 1000, "two")
+    sent = [one, one + two]
+    server.services["exec:logcat"] = lambda peer: peer.send(sent.pop(0) if sent else one + two)
+    server.services["exec:echo"] = lambda peer: peer.send(b"\n")
+    entries = logcat(smart, clock).entries()
+    assert [texts([next(entries)]) for _ in range(2)] == [["one"], ["two"]]
+    # It ends at once each time: no more than a few are begun.
+    with pytest.raises(DeviceGone, match="ended"):
+        next(entries)
+    assert 3 <= sum(request.startswith("exec:logcat") for request in server.requests) <= TIMES + 1
+
+
+def test_touches_whose_process_was_ended_go_on_and_what_the_fingers_did_meanwhile_is_unknown(
+    server: FakeAdbServer, smart: SmartSocket, clock: DeviceClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.streams.REST_SECONDS", 0.001)
+    ends = [True]
+
+    def stream(peer: Peer) -> None:
+        if ends:
+            ends.clear()
+            return
+        peer.send(tap(time.monotonic_ns() + BOOT_OFFSET_NS))
+        peer.gone()
+
+    server.services["exec:getevent -lp"] = lambda peer: peer.send(LISTING)
+    server.services["exec:getevent -lt"] = stream
+    server.services["exec:echo"] = lambda peer: peer.send(b"\n")
+    touch = getevent(smart, clock)
+    reader = Reader(touch.touches())
+    gap, first, *_ = reader.wait(3)
+    assert isinstance(gap, Gap)
+    assert (gap.stage, gap.reason) == ("touch", OVERRUN)
+    assert isinstance(first, Touch)
+    touch.close()
+    reader.end()
 
 
 @pytest.mark.parametrize("state", ["offline", "unauthorized"])

@@ -27,6 +27,7 @@ from bridge.errors import (
     HierarchyEmpty,
     HierarchyMalformed,
     ScreenBlocked,
+    ServiceRefused,
     TooManyFiles,
 )
 from bridge.picture import Display
@@ -341,6 +342,60 @@ def test_the_longer_starts_are_refused_the_longer_the_next_one_waits(
             rig.tree.dump(soon())
     # One that had begun, and the one that found out that it is to wait.
     assert launcher.launched <= launched + 2
+
+
+def test_a_server_of_somebody_else_that_hangs_is_asked_for_a_moment_and_then_not_for_a_while(
+    server: FakeAdbServer, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.uia.ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr("bridge.uia.RETRY_SECONDS", ((math.inf, 60.0),))
+    asked = []
+
+    def hang(peer: Peer) -> None:
+        asked.append(1)
+        peer.gone()
+
+    server.services["tcp:9008"] = hang
+    began = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(BridgeTimeout):
+            rig.server.start(Deadline(20))
+    assert time.monotonic() - began < 5
+    assert len(asked) == 1
+    assert not [request for request in server.requests if request.startswith("shell:")]
+
+
+def test_a_server_of_ours_that_hangs_again_and_again_is_started_after_longer_and_longer(
+    server: FakeAdbServer, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.uia.HANGS_NS", 0)
+    monkeypatch.setattr("bridge.uia.RETRY_SECONDS", ((math.inf, 60.0),))
+    launcher = Launcher(server)
+    rig.server.start(soon())
+    server.services["tcp:9008"] = lambda peer: peer.gone()
+    for _ in range(4):
+        with pytest.raises(BridgeTimeout):
+            rig.tree.dump(Deadline(0.1))
+    # The fourth would have started the next one.
+    assert launcher.launched == 1
+
+
+def test_a_phone_without_room_for_the_jar_is_left_alone_for_a_minute(
+    server: FakeAdbServer, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.uia.RETRY_SECONDS", ((math.inf, 0.0),))
+    pushed = []
+
+    def full(*_: object) -> None:
+        pushed.append(1)
+        raise ServiceRefused("SERIAL", "push", "No space left on device")
+
+    server.services["exec:md5sum"] = lambda peer: peer.send(b"md5sum: no such file\n")
+    monkeypatch.setattr(AdbShell, "push", full)
+    for _ in range(3):
+        with pytest.raises(CaptureFailed, match="No space left"):
+            rig.server.start(soon())
+    assert len(pushed) == 1
 
 
 def test_a_tool_that_leaves_is_noticed_and_the_waits_begin_anew(

@@ -327,7 +327,7 @@ def test_a_moving_finger_brings_the_touch_rate_and_no_more() -> None:
     loop = CaptureLoop(script, script, script.clock, Capture(rate=0.1, touch_rate=5), script.emitted.append)
     fingers = Fingers(script.clock)
     loop._wake = fingers  # type: ignore[assignment]
-    fingers.moves = loop.touched
+    fingers.moves = lambda: loop.touched(Touch(script.clock.now(), "move", 0, 0, 0))
     script.stop = loop.stop
     loop.run()
     taken = [item.frame.stamp.mono_ns for item in script.emitted if isinstance(item, Snapshot)]
@@ -431,6 +431,26 @@ def test_what_was_hidden_for_a_while_is_told_again_until_it_is_seen(hidden: str,
     last = [item.frame.stamp.mono_ns for item in script.emitted if isinstance(item, Snapshot)][-1]
     assert (last >= shown_ns) == again
     assert last < shown_ns + 1_500_000_000
+
+
+def test_a_phone_is_not_dumped_for_more_than_half_of_the_time() -> None:
+    script = Script(list(range(1, 42)), [10])
+    script.clock.step_ns = 1000
+    loop = CaptureLoop(script, script, script.clock, Capture(rate=30, touch_rate=30), lambda item: None)
+    loop._wake = script.clock
+    script.stop = loop.stop
+    taken_ns = 0
+
+    def dump(deadline: Deadline) -> Hierarchy:
+        nonlocal taken_ns
+        # As with 250 views.
+        script.clock.ns += 310_000_000
+        taken_ns += 310_000_000
+        return replace(Script.dump(script, deadline), bound_ns=155_000_000)
+
+    script.dump = dump  # type: ignore[method-assign]
+    loop.run()
+    assert 0.45 < taken_ns / script.clock.ns <= 0.52
 
 
 def test_what_stays_hidden_is_not_looked_for_without_end() -> None:
