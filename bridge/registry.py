@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -52,6 +53,9 @@ RECONNECT_SECONDS = 1.0
 RECONNECTS = 60
 RARELY_SECONDS = 5.0
 CONNECT_SECONDS = 0.5
+# Another tool's adb that ends a server of another version begins its own within this time; begun by us meanwhile, either
+# would end the other's.
+REPLACED_SECONDS, LOOK_SECONDS = 0.6, 0.1
 OWN_VARIABLES = "ANDROID_REPLAY_"
 # What adb 29 to 36 say they are.
 SERVER_VERSION = 41
@@ -140,6 +144,7 @@ class Registry:
         self._opened: set[str] = set()
         self._opening: set[SmartSocket] = set()
         self._version = SERVER_VERSION
+        self._met = False
         self._closed = False
 
     def list(self, deadline: Deadline) -> tuple[Listed, ...]:
@@ -348,8 +353,20 @@ class Registry:
         except AdbServerError:
             if not self._start or self._closed or self._server.host not in LOOPBACK:
                 raise
-            start_server(self._server, deadline)
-            self._version = self._socket.version(deadline)
+            if not (self._met and self._replaced(deadline)):
+                start_server(self._server, deadline)
+                self._version = self._socket.version(deadline)
+        self._met = True
+
+    def _replaced(self, deadline: Deadline) -> bool:
+        """Whether another server comes in the place of the one that is gone."""
+        patience, pause = Deadline(min(REPLACED_SECONDS, deadline.remaining())), threading.Event()
+        while not patience.passed and not self._closed:
+            pause.wait(LOOK_SECONDS)
+            with contextlib.suppress(AdbServerError):
+                self._version = self._socket.version(deadline)
+                return True
+        return False
 
     @contextlib.contextmanager
     def _spoken(self) -> Iterator[None]:

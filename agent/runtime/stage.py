@@ -142,6 +142,8 @@ class Stage:
         self._last: tuple[object, Canvas] | None = None
         self._merge = relayed.Merge() if relay else None
         self._offset_ns: int | None = None
+        # What came before the phone's clock was known: an upload of now, or of what the app kept for days.
+        self._early: list[Relayed] = []
         self._bound_ns = 0
         self._fixed: Stamp | None = None
         self._host: Stamp | None = None
@@ -246,7 +248,10 @@ class Stage:
             elif isinstance(item, LogEntry):
                 self._entry(item)
             elif isinstance(item, Relayed):
-                self._relayed(item)
+                if self._offset_ns is None:
+                    self._early.append(item)
+                else:
+                    self._relayed(item)
             elif isinstance(item, ClockFix):
                 self._clock(item)
             elif isinstance(item, Gap | Marker) or not self._gate.closed:
@@ -290,6 +295,7 @@ class Stage:
         """Seal what is open and account for what never found a session."""
         if self._recorder is None or self._sniffer is None:
             return
+        self._early_ones()
         for found in self._sniffer.flush():
             self._event(found)
         for event in self._merge.flush() if self._merge is not None else ():
@@ -399,6 +405,7 @@ class Stage:
         if fix.jump_ns:
             gap = fix.gap(fix.stamp if since is None else since)
             self._feed(gap)
+        self._early_ones()
 
     def _mind_host(self) -> None:
         """Tell when the host's clock was set, which all phones' stages learn of by what it says."""
@@ -415,6 +422,7 @@ class Stage:
             return
         if self._offset_ns is None:
             self._offset_ns, self._bound_ns = entry.time_ns - entry.stamp.mono_ns, entry.stamp.bound_ns
+            self._early_ones()
         if self._gate.closed:
             self._shut = entry.stamp
         if entry.stamp >= self._started:
@@ -492,6 +500,11 @@ class Stage:
             return
         for event in [found] if self._merge is None else self._merge.log(found):
             self._feed_event(event)
+
+    def _early_ones(self) -> None:
+        early, self._early = self._early, []
+        for item in early:
+            self._relayed(item)
 
     def _relayed(self, item: Relayed) -> None:
         """An upload of the app: of this app, as far as it says whose it is."""

@@ -83,7 +83,7 @@ class FakeAdbServer:
     maps a service's prefix to the FAIL text it gets instead. `greeting` replaces the answer to every request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.states: dict[str, str] = {"SERIAL": "device"}
         self.services: dict[str, Service] = {}
         self.refused: dict[str, str] = {}
@@ -91,7 +91,7 @@ class FakeAdbServer:
         self.requests: list[str] = []
         self._changed = threading.Condition()
         self._listings: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self._peers: list[socket.socket] = []
         self._closed = False

@@ -286,6 +286,25 @@ def test_adb_that_fails_to_start_speaks(server: FakeAdbServer, monkeypatch: pyte
         Registry(AdbServer(port=server.port), HostClock(), start=True).list(soon())
 
 
+def test_a_server_that_another_tool_puts_in_the_place_of_one_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.registry.REPLACED_SECONDS", 10.0)
+    monkeypatch.setattr("bridge.registry.start_server", lambda *_: pytest.fail("a server was started"))
+    began: list[FakeAdbServer] = []
+    with FakeAdbServer() as first:
+        port = first.port
+        registry = Registry(AdbServer(port=port), HostClock(), start=True)
+        registry.list(soon())
+    later = threading.Timer(0.3, lambda: began.append(FakeAdbServer(port)))
+    later.start()
+    try:
+        registry.list(soon())
+    finally:
+        later.join()
+        registry.close()
+        for server in began:
+            server.close()
+
+
 @pytest.mark.parametrize(("number", "kind"), [(errno.EMFILE, TooManyFiles), (errno.EIO, AdbServerError)])
 def test_a_host_that_cannot_start_programs_is_told(
     monkeypatch: pytest.MonkeyPatch, number: int, kind: type[BridgeError]

@@ -120,6 +120,7 @@ def test_a_keyboard_that_only_the_window_manager_tells_of_is_covered(shown: bool
         front = Foreground(at(seconds + 0.5), APP, f"{APP}.Main", shown, 0)
         bench.stage.process([bench.device.trees.dump(Deadline(1)), front])
     bench.stage.finish()
+    assert bench.kept[0].manifest.device["screen"] == "none"
     assert (b'"keyboard"' in b"".join(e for e in bench.kept[0].events if b'"rects"' in e)) is shown
 
 
@@ -458,10 +459,12 @@ def test_a_device_that_is_back_is_recorded_by_the_source_that_it_begins_with() -
     snapshot, free = bench.snapshot(11.5)
     other = replace(snapshot.frame, source="another")
     bench.stage.process([event_line(at(11), SESSION, "device-a", "m-1"), (replace(snapshot, frame=other), free)])
+    bench.stage.advance(at(15))
     bench.stage.attach(bench.device)
-    bench.stage.process([bench.snapshot(22)])
+    bench.stage.advance(at(20))
+    bench.stage.process([bench.snapshot(22), event_line(at(22), SESSION, "device-a", "m-2")])
     bench.stage.finish()
-    assert [sealed.manifest.device["screen"] for sealed in (bench.kept[0], bench.kept[-1])] == ["fake, another", "fake"]
+    assert [sealed.manifest.device["screen"] for sealed in (bench.kept[0], bench.kept[-1])] == ["another, fake", "fake"]
 
 
 def test_a_clock_that_was_set_is_a_gap_and_a_segment_of_its_own() -> None:
@@ -639,13 +642,17 @@ def upload(number: int, milliseconds: int, **more: object) -> Relayed:
     return Relayed(at(40), event)
 
 
-def relaying() -> Bench:
+def relaying(*, timed: bool = True) -> Bench:
     bench = Bench()
     bench.stage = Stage(APP, Settings(), lambda sealed: bench.keep(sealed), bench.status, bench.now, relay=True)
     bench.stage.attach(bench.device)
-    offset_ns = at(0).wall_ms * 1_000_000 - at(0).mono_ns
-    bench.stage.process([ClockFix(at(10), offset_ns, 0, 0, 0)])
+    if timed:
+        bench.stage.process([clock_fix()])
     return bench
+
+
+def clock_fix() -> ClockFix:
+    return ClockFix(at(10), at(0).wall_ms * 1_000_000 - at(0).mono_ns, 0, 0, 0)
 
 
 def event_names(bench: Bench) -> list[tuple[str, int]]:
@@ -692,6 +699,17 @@ def test_uploads_of_another_app_and_of_another_day_are_nobody_s() -> None:
     (sealed,) = bench.kept
     assert sealed.manifest.session_id == SESSION
     assert event_names(bench) == []
+
+
+def test_uploads_of_before_the_phone_s_clock_is_known_wait_for_it() -> None:
+    bench = relaying(timed=False)
+    old = upload(1, -86_400_000, integrations={"Actions Amplitude": {"session_id": SESSION - 86_400_000}})
+    bench.stage.process([bench.snapshot(11.0), old, upload(2, 12_000), Gap(at(12), at(12), "touch", "x")])
+    bench.stage.process([clock_fix()])
+    bench.stage.advance(at(60))
+    bench.stage.finish()
+    assert {sealed.manifest.session_id for sealed in bench.kept} == {SESSION}
+    assert event_names(bench) == [("Uploaded 2", 12_000)]
 
 
 def test_an_upload_that_is_no_event_is_counted() -> None:
