@@ -262,13 +262,15 @@ class Foreground:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Known missing data: from `start` to `end`, which stage, and why (a fixed word or two, see `reason`)."""
+    """Known missing data: from `start` to `end`, which stage, and why (a fixed word or two, see `reason`). `calls` is how
+    many calls failed in it."""
 
     start: Stamp
     end: Stamp
     stage: str
     reason: str
     detail: str = ""
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)

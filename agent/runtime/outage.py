@@ -44,7 +44,7 @@ class Outages:
         last = self._last.pop(stage, None)
         self._began_ns.pop(stage, None)
         if last is not None and at > last.end:
-            self._emit(Gap(last.end, at, stage, last.reason, last.detail))
+            self._emit(Gap(last.end, at, stage, last.reason, last.detail, calls=0))
 
     def recent(self, now: Stamp) -> bool:
         """Whether something is missing that was there a moment ago, and may be there again any moment."""

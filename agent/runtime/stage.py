@@ -543,7 +543,8 @@ class Stage:
         if self._recorder is not None:
             self._hear(item)
             self._kept(self._recorder.feed(item))
-            self._missed += isinstance(item, Gap) and item.stage == "screen"
+            if isinstance(item, Gap) and item.stage == "screen":
+                self._missed += item.calls
             if isinstance(item, Gap) and self._recorder.gaps > self._status.gaps:
                 # A run of them counts once, under the reason of its first.
                 name, reasons = f"{item.stage}: {item.reason}", self._status.gap_reasons

@@ -16,7 +16,8 @@ class Kept:
     def __init__(self, seconds: float) -> None:
         self.items: list[SealedSegment | Draft] = []
         self.short = 0
-        self.least = Least(seconds, self.items.append, self.items.append, self._short)
+        self.seconds = seconds
+        self.least = Least(lambda: self.seconds, self.items.append, self.items.append, self._short)
 
     def _short(self) -> None:
         self.short += 1
@@ -51,6 +52,16 @@ def test_what_a_sealed_segment_repeats_is_not_held_twice() -> None:
     assert held == [[draft(second), draft(second), first], [draft(other), draft(other)]]
     kept.least.keep(second)
     assert next(iter(kept.least._waiting.values())).items == [first, second]
+
+
+def test_what_is_asked_for_may_change() -> None:
+    kept = Kept(3600)
+    first, second = segment(0), segment(1)
+    kept.least.keep(first)
+    assert kept.items == []
+    kept.seconds = 40
+    kept.least.keep(second)
+    assert kept.items == [first, second]
 
 
 def test_a_short_session_is_left_out_and_counted() -> None:

@@ -32,6 +32,7 @@ def test_an_outage_is_told_from_its_first_failure_to_the_next_success_without_a_
         (2010, 2500, "screen", "CaptureFailed"),
         (1610, 2600, "hierarchy", "CaptureFailed"),
     ]
+    assert [gap.calls for gap in gaps] == [1, 1, 1, 0, 0]
 
 
 def test_what_is_missing_for_a_moment_is_asked_for_often_and_what_stays_away_is_not() -> None:
