@@ -3,13 +3,12 @@
 - A Host that is a foreign name is refused (421): a web site could point its name at this machine (DNS rebinding).
 - What changes something is refused (403) when a page of another origin sends it (cross-site request forgery).
 - A token is taken as `Authorization: Bearer`, as the password of HTTP Basic, or once as `?token=` from a person's
-  browser, which gets a cookie for it (HttpOnly, SameSite=Strict) and an address without the token.
+  browser, which gets a cookie for it (HttpOnly, SameSite=Lax) and an address without the token.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import ipaddress
@@ -24,7 +23,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.errors import ConfigError
 
-COOKIE = "android-replay"
+# What a cookie's name begins with.
+COOKIE = "android-replay-"
 TOKEN = "token"  # noqa: S105 - the name of the query key
 SAFE = ("GET", "HEAD", "OPTIONS")
 _ASKED = {"WWW-Authenticate": 'Basic realm="The password is the token", charset="UTF-8"'}
@@ -65,6 +65,8 @@ class Lock:
         self._token = token.encode()
         # The browser keeps what opens this door, not the token itself.
         self._cookie = hmac.digest(self._token, b"cookie", hashlib.sha256).hex()
+        # Cookies know no ports: each door of a host needs a name of its own.
+        self._name = COOKIE + hmac.digest(self._token, b"name", hashlib.sha256).hex()[:8]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,7 +78,7 @@ class Lock:
         if shown and request.method in SAFE and hmac.compare_digest(shown.encode(), self._token):
             app = self._let_in(request)
         elif hmac.compare_digest(given(request), self._token) or hmac.compare_digest(
-            request.cookies.get(COOKIE, "").encode(), self._cookie.encode()
+            request.cookies.get(self._name, "").encode(), self._cookie.encode()
         ):
             app = self._app
         await app(scope, receive, send)
@@ -86,7 +88,8 @@ class Lock:
         # Of this server, whatever the path looks like: "//other.example" would be another's.
         path = "/" + left.path.lstrip("/\\") + (f"?{left.query}" if left.query else "")
         answer = RedirectResponse(path, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
-        answer.set_cookie(COOKIE, self._cookie, path="/", httponly=True, samesite="strict")
+        # A browser that a file or another site's link leads here would send a strict one not even after the redirect.
+        answer.set_cookie(self._name, self._cookie, path="/", httponly=True, samesite="lax")
         return answer
 
 
@@ -137,5 +140,5 @@ def given(request: Request) -> bytes:
         return b""
     try:
         return base64.b64decode(value, validate=True).partition(b":")[2]
-    except binascii.Error:
+    except ValueError:
         return b""

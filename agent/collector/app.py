@@ -37,6 +37,7 @@ from agent.collector.ingest import Ingest
 from agent.collector.upload import (
     BODY_BYTES,
     Key,
+    Reader,
     Refused,
     decompress,
     parse,
@@ -45,7 +46,7 @@ from agent.collector.upload import (
     seal,
     write,
 )
-from agent.errors import RecordingError, StorageError, StorageFull
+from agent.errors import StorageError, StorageFull
 from agent.model import SegmentManifest
 from agent.outbox.exchange import sending_seconds
 from agent.outbox.wire import OUT_OF_RANGE, SKIP_HEADER, TRACK_PATH
@@ -57,7 +58,8 @@ log = logging.getLogger(__name__)
 HTTPAPI_BYTES = 1_000_000
 BATCH_BYTES = 20_000_000
 PARTS_BYTES = 200_000_000
-# Of all bodies that are read or worked on, as they came and as the texts they are: whoever has no key may send, too.
+# Of all bodies that are read or worked on, as they came, as the texts they are and as the values in these: whoever has
+# no key may send, too.
 HELD_BYTES = 256_000_000
 ROOM_SECONDS = 2
 INTERACTIONS = "interactions.jsonl"
@@ -197,34 +199,39 @@ class Collector:
     def _receive(self, upload: Upload, body: bytes, take: Callable[[int], object]) -> dict[str, Any]:
         """Store an upload; durable on return. Raises Refused, StorageError."""
         data = decompress(body, upload.encoding, BODY_BYTES, take)
+        reader = Reader(take)
         if upload.interaction:
-            items = parse_interactions(data)
+            items = parse_interactions(data, reader)
             place = {"device_id": upload.device_id, "session_id": upload.session_id}
-            rows = [write({**place, "interaction": item}, f"event {index}") for index, item in enumerate(items)]
+            rows: list[bytes] = []
+            for index, item in enumerate(items):
+                rows.append(write({**place, "interaction": item}, f"event {index}") + b"\n")
+                take(len(rows[-1]))
             with self._appending:
-                self._interactions.append(b"".join(row + b"\n" for row in rows), sync=True)
+                self._interactions.append(b"".join(rows), sync=True)
             return {"code": 200, "interactions": len(items)}
-        events = parse(data, take)
+        events = parse(data, reader)
         if upload.key is not None and upload.key.parts > 1:
             gathered = self._parts.add(upload.key, events)
             if gathered is None:
                 return {"code": 200, "part": upload.key.part}
             events = gathered
-        sealed = seal(upload.device_id, upload.session_id, None if upload.key is None else upload.key.segment, events)
-        try:
-            self._recording.write(sealed)
-            kept = self._recording.manifest(sealed.manifest.id, keep=False)
-        except RecordingError as error:
-            raise Refused(400, error.message) from error
-        if _place(kept) != _place(sealed.manifest):
-            raise Refused(422, "the Idempotency-Key was used for another upload")
-        return {"code": 200, "segment": sealed.manifest.id, "events": len(sealed.events)}
+        segment = None if upload.key is None else upload.key.segment
+        sealed = seal(upload.device_id, upload.session_id, segment, events, reader)
+        name = sealed.manifest.id
+        self._recording.write(sealed)
+        # What was redacted since it came is not written again, and is done with for its sender.
+        if self._recording.holds(name):
+            kept = self._recording.manifest(name, keep=False)
+            if _place(kept) != _place(sealed.manifest):
+                raise Refused(422, "the Idempotency-Key was used for another upload")
+        return {"code": 200, "segment": name, "events": len(sealed.events)}
 
     def _ingested(
         self, body: bytes, encoding: str, limit: int, take: Callable[[int], object]
     ) -> tuple[int, dict[str, Any]]:
         """Status and answer for events; durable on return. Raises Refused, StorageError."""
-        return self._ingest.take(decompress(body, encoding, limit, take), self._api_key)
+        return self._ingest.take(decompress(body, encoding, limit, take), self._api_key, take)
 
     def _accepts(self, given: str) -> bool:
         return not self._api_key or hmac.compare_digest(given.encode(), self._api_key.encode())

@@ -6,17 +6,20 @@ import hashlib
 import hmac
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from agent.collector.upload import VALUE_BYTES, values
 from agent.store.disk import AppendFile, guarded
 
 FILE = "events.jsonl"
 EVENTS = 2000
+# In all events of a body, keys among them: what may be held of those that come without a key has room for them.
+VALUES = 300_000
 # Within so many days Amplitude takes an insert id for a repeat.
 REPEAT_DAYS = 7
 _DAY_MS = 86_400_000
@@ -41,6 +44,8 @@ JUNK_IDS = {
     "[]",
 }
 JUNK_IDS |= {"00000000-0000-0000-0000-000000000000", "lmy47d", "user", "unset"}
+_IDS = ("user_id", "device_id")
+_TOO_LARGE = {"code": 413, "error": "Payload too large"}
 
 
 class Ingest:
@@ -63,9 +68,16 @@ class Ingest:
                 self._seen.add(key, at_ms)
         self._file = AppendFile(path)
 
-    def take(self, data: bytes, api_key: str) -> tuple[int, dict[str, Any]]:
+    def take(
+        self, data: bytes, api_key: str, room: Callable[[int], object] = lambda size: None
+    ) -> tuple[int, dict[str, Any]]:
         """Status and answer for a body; `api_key` is the one it must carry, "" for any. A body is taken
-        whole or not at all, and is durable on return. Raises StorageError."""
+        whole or not at all, and is durable on return. Before it is read `room` is told how many bytes that takes up.
+        Raises StorageError, and what `room` raises."""
+        count = values(data)
+        if count > VALUES:
+            return 413, _TOO_LARGE
+        room(count * VALUE_BYTES)
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -80,10 +92,11 @@ class Ingest:
         if not isinstance(events, list) or not events:
             return _bad("Request missing required field", "events")
         if len(events) > EVENTS:
-            return 413, {"code": 413, "error": "Payload too large"}
+            return 413, _TOO_LARGE
         options = body.get("options")
         shortest = options.get("min_id_length") if isinstance(options, dict) else None
-        missing, invalid = _faults(events, shortest if isinstance(shortest, int) else MIN_ID_LENGTH)
+        _drop_short(events, shortest if isinstance(shortest, int) else MIN_ID_LENGTH)
+        missing, invalid = _faults(events)
         if missing or invalid:
             status, answer = _bad("Invalid field values on some events", None)
             return status, answer | {"events_with_missing_fields": missing, "events_with_invalid_fields": invalid}
@@ -142,7 +155,16 @@ def _bad(error: str, field: str | None) -> tuple[int, dict[str, Any]]:
     return 400, {"code": 400, "error": error, "missing_field": field}
 
 
-def _faults(events: list[Any], shortest: int) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+def _drop_short(events: list[Any], shortest: int) -> None:
+    """Remove ids of fewer than `shortest` characters, as Amplitude does; those that it refuses stay."""
+    for event in events:
+        for name in _IDS if isinstance(event, dict) else ():
+            value = event.get(name)
+            if isinstance(value, str) and len(value) < shortest and value.lower() not in JUNK_IDS:
+                del event[name]
+
+
+def _faults(events: list[Any]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
     """The indexes of events at fault, by field: what is missing, what is invalid."""
     missing: dict[str, list[int]] = {}
     invalid: dict[str, list[int]] = {}
@@ -152,9 +174,9 @@ def _faults(events: list[Any], shortest: int) -> tuple[dict[str, list[int]], dic
             continue
         if not isinstance(event.get("event_type"), str) or not event["event_type"]:
             missing.setdefault("event_type", []).append(index)
-        ids = {name: event[name] for name in ("user_id", "device_id") if event.get(name) is not None}
+        ids = {name: event[name] for name in _IDS if event.get(name) is not None}
         for name, value in ids.items():
-            if not isinstance(value, str) or value.lower() in JUNK_IDS or len(value) < shortest:
+            if not isinstance(value, str) or value.lower() in JUNK_IDS:
                 invalid.setdefault(name, []).append(index)
         if not ids:
             missing.setdefault("user_id", []).append(index)

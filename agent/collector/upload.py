@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,9 @@ EVENT_BYTES = 10_000_000
 # Packed events may grow once more; together to no more than this.
 UNPACKED_BYTES = 64_000_000
 PIECE_BYTES = 1 << 20
+# What a value of JSON takes up once it is read, however few characters it has, and how many one text may hold.
+VALUE_BYTES = 100
+VALUES = 2_000_000
 PARTS = 1000
 
 _DATA_URI = re.compile(rb'"data:(image/(?:webp|jpeg|png));base64,([A-Za-z0-9+/]+={0,2})"')
@@ -43,6 +47,34 @@ class Refused(Exception):
         self.status = status
         self.words = words
         self.after_s = after_s
+
+
+class Reader:
+    """Reads the JSON texts of one upload, one after the other: `take` is told how many bytes the largest takes up, as
+    it is found. What is read of an event is let go of before the next, and what a plain one holds was counted with the
+    body."""
+
+    def __init__(self, take: Callable[[int], object] = lambda size: None) -> None:
+        self.take = take
+        self._most = 0
+
+    def read(self, text: bytes, what: str) -> Any:
+        """Raises Refused: 400 when it is no JSON, 413 when it holds too many values; and what `take` raises."""
+        count = values(text)
+        if count > VALUES:
+            raise Refused(413, f"{what} holds more than {VALUES} values")
+        if count > self._most:
+            self.take((count - self._most) * VALUE_BYTES)
+            self._most = count
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise Refused(400, f"{what} is not JSON: {error}") from error
+
+
+def values(text: bytes) -> int:
+    """How many values and keys a JSON text holds at most, without reading it."""
+    return sum(map(text.count, (b",", b":", b"[", b"{")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +111,13 @@ def decompress(data: bytes, encoding: str, limit: int, take: Callable[[int], obj
     return bytes(text)
 
 
-def parse(data: bytes, take: Callable[[int], object] = lambda size: None) -> list[bytes]:
-    """The rrweb events of a body, each a JSON text without newlines; `take` hears how many bytes they are.
+def parse(data: bytes, reader: Reader | None = None) -> list[bytes]:
+    """The rrweb events of a body, each a JSON text without newlines; the reader's `take` hears their bytes, too.
 
     An event may be plain or packed (zlib of its JSON as latin-1 characters: @amplitude/rrweb-packer). Raises Refused.
     """
-    document = _json(data, "the body")
+    reader = reader or Reader()
+    document = reader.read(data, "the body")
     if not isinstance(document, dict) or document.get("version") not in (1, 2):
         raise Refused(400, "the body is not an upload of version 1 or 2")
     items = document.get("events")
@@ -93,17 +126,17 @@ def parse(data: bytes, take: Callable[[int], object] = lambda size: None) -> lis
     events: list[bytes] = []
     size = 0
     for index, item in enumerate(items):
-        events.append(_event(item, index))
+        events.append(_event(item, index, reader))
         size += len(events[-1])
-        take(len(events[-1]))
+        reader.take(len(events[-1]))
         if size > UNPACKED_BYTES:
             raise Refused(413, "the unpacked events are too large")
     return events
 
 
-def parse_interactions(data: bytes) -> list[object]:
+def parse_interactions(data: bytes, reader: Reader | None = None) -> list[object]:
     """The objects of an upload of type `interaction`. Raises Refused."""
-    document = _json(data, "the body")
+    document = (reader or Reader()).read(data, "the body")
     items = document.get("events") if isinstance(document, dict) else None
     if not isinstance(items, list) or not items:
         raise Refused(400, "there are no events")
@@ -118,15 +151,19 @@ def write(value: object, what: str) -> bytes:
         raise Refused(400, f"{what} is nested too deeply") from error
 
 
-def seal(device_id: str, session_id: int, segment: str | None, events: Sequence[bytes]) -> SealedSegment:
+def seal(
+    device_id: str, session_id: int, segment: str | None, events: Sequence[bytes], reader: Reader | None = None
+) -> SealedSegment:
     """The segment that an upload is: facts from its `end` event, else from what its events show. Raises Refused."""
+    reader = reader or Reader()
     pictures: dict[str, Picture] = {}
     lines = tuple(_keep_pictures(event, pictures) for event in events)
     size = sum(map(len, lines)) + sum(len(shown.data) for shown in pictures.values())
-    parsed = [orjson.loads(line) for line in lines]
-    ends = [payload for event in parsed if (payload := _custom(event, "end")) is not None]
-    if len(ends) != 1:
-        manifest = _synthesised(device_id, session_id, segment, lines, parsed, tuple(pictures), size)
+    tally = _Tally()
+    for index, line in enumerate(lines):
+        tally.add(reader.read(line, f"event {index}"))
+    if tally.end is None:
+        manifest = _synthesised(device_id, session_id, segment, lines, tally, tuple(pictures), size)
         return SealedSegment(manifest, lines, pictures)
     facts = {
         "schema": schema.SCHEMA,
@@ -136,7 +173,7 @@ def seal(device_id: str, session_id: int, segment: str | None, events: Sequence[
         "events_digest": "",
     }
     try:
-        manifest = schema.read_manifest({**ends[0], **facts}).manifest
+        manifest = schema.read_manifest({**tally.end, **facts}).manifest
     except RecordingError as error:
         raise Refused(400, f"the end event is not one: {error.message}") from error
     if (manifest.device_id, manifest.session_id) != (device_id, session_id) or segment not in (None, manifest.id):
@@ -144,7 +181,7 @@ def seal(device_id: str, session_id: int, segment: str | None, events: Sequence[
     return SealedSegment(manifest, lines, pictures)
 
 
-def _event(item: object, index: int) -> bytes:
+def _event(item: object, index: int, reader: Reader) -> bytes:
     if not isinstance(item, str):
         raise Refused(400, f"event {index} is not a text")
     data = item.encode("utf-8", "surrogatepass")
@@ -153,9 +190,9 @@ def _event(item: object, index: int) -> bytes:
     if item.startswith("x\x9c"):
         value: object = item
     else:
-        value = _json(data, f"event {index}")
+        value = reader.read(data, f"event {index}")
     if isinstance(value, str):
-        value = _json(_unpack(value, index), f"event {index}")
+        value = reader.read(_unpack(value, index), f"event {index}")
         if isinstance(value, dict):
             value.pop("v", None)
         data = write(value, f"event {index}")
@@ -195,13 +232,6 @@ def _inflated(data: bytes, wbits: int, limit: int) -> Iterator[bytes]:
         raise Refused(400, "the compressed data does not end where it should")
 
 
-def _json(data: bytes, what: str) -> object:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise Refused(400, f"{what} is not JSON: {error}") from error
-
-
 def _keep_pictures(event: bytes, pictures: dict[str, Picture]) -> bytes:
     """The event with its data URIs turned into references; their pictures are added to `pictures`."""
 
@@ -220,12 +250,34 @@ def _keep_pictures(event: bytes, pictures: dict[str, Picture]) -> bytes:
     return _DATA_URI.sub(kept, event)
 
 
-def _custom(event: dict[str, Any], tag: str) -> dict[str, Any] | None:
-    data = event["data"]
-    if event["type"] != 5 or not isinstance(data, dict) or data.get("tag") != tag:
-        return None
-    payload = data.get("payload")
-    return payload if isinstance(payload, dict) else None
+class _Tally:
+    """What the events of a segment show. Of the events themselves none is kept but the payload of the one `end`."""
+
+    def __init__(self) -> None:
+        # Of no event: no times either.
+        self.start_ms, self.end_ms = schema.END_OF_TIME_MS, -1
+        self.counted: Counter[str] = Counter()
+        self.end: dict[str, Any] | None = None
+        self._ends = 0
+
+    def add(self, event: dict[str, Any]) -> None:
+        kind, at, data = event["type"], int(event["timestamp"]), event["data"]
+        self.start_ms, self.end_ms = min(at, self.start_ms), max(at, self.end_ms)
+        self.counted["hierarchies"] += kind == 2
+        self.counted["logs"] += kind == 6
+        if not isinstance(data, dict):
+            return
+        if kind == 3:
+            self.counted["touches"] += data.get("source") in (2, 6)
+        if kind != 5:
+            return
+        tag, payload = data.get("tag"), data.get("payload")
+        self.counted["events"] += isinstance(tag, str) and tag.startswith("segment:")
+        self.counted["gaps"] += tag == "gap"
+        if tag == "end" and isinstance(payload, dict):
+            # Of two neither is to be believed.
+            self._ends += 1
+            self.end = payload if self._ends == 1 else None
 
 
 def _synthesised(
@@ -233,26 +285,15 @@ def _synthesised(
     session_id: int,
     segment: str | None,
     lines: Sequence[bytes],
-    parsed: Sequence[dict[str, Any]],
+    tally: _Tally,
     pictures: tuple[str, ...],
     size: int,
 ) -> SegmentManifest:
     """A manifest for another client's upload. The id comes from the content: a repeat is the same segment. Raises
     Refused."""
     name = segment or xxhash.xxh3_128_hexdigest(f"{device_id}\0{session_id}\0".encode() + b"\n".join(lines))
-    times = [int(event["timestamp"]) for event in parsed]
-    tags = [event["data"].get("tag") for event in parsed if event["type"] == 5 and isinstance(event["data"], dict)]
-    incremental = [event["data"] for event in parsed if event["type"] == 3 and isinstance(event["data"], dict)]
-    counts = Counts(
-        frames=len(pictures),
-        hierarchies=sum(event["type"] == 2 for event in parsed),
-        touches=sum(data.get("source") in (2, 6) for data in incremental),
-        events=sum(isinstance(tag, str) and tag.startswith("segment:") for tag in tags),
-        logs=sum(event["type"] == 6 for event in parsed),
-        gaps=tags.count("gap"),
-    )
     try:
-        start_ms, end_ms = schema.check_times(min(times), max(times))
+        start_ms, end_ms = schema.check_times(tally.start_ms, tally.end_ms)
     except RecordingError as error:
         raise Refused(400, f"the events have no times: {error.message}") from error
     return SegmentManifest(
@@ -264,7 +305,7 @@ def _synthesised(
         start_ms=start_ms,
         end_ms=end_ms,
         reason="time",
-        counts=counts,
+        counts=Counts(frames=len(pictures), **tally.counted),
         pictures=pictures,
         bytes=size,
     )

@@ -39,6 +39,7 @@ class Stream:
         self._pictures: dict[str, Picture] = {}
         self._before: dict[str, Picture] = {}
         self._last_ms = 0
+        self._absent: set[str] = set()
         self.problems: list[str] = []
         self.notes: list[str] = []
 
@@ -47,7 +48,7 @@ class Stream:
         missing: list[Event] = []
         end: Event | None = None
         opened = False
-        self._last_ms, self.problems, self.notes = 0, [], []
+        self._last_ms, self._absent, self.problems, self.notes = 0, set(), [], []
         seen = Seen()
         for manifest in part.segments:
             try:
@@ -78,19 +79,24 @@ class Stream:
             yield self._next(end or rrweb.custom(part.to_ms, "end", payload))
 
     def load(self, source: str) -> bytes:
-        """The encoded picture that a `src` of a recent event names. Raises RecordingError when it is no such name."""
+        """The encoded picture that a `src` of a recent event names. Empty when none is stored by that name, which
+        `problems` then say once."""
         picture = self.picture(source.removeprefix(_PICTURE))
-        if picture is None:
-            raise RecordingError(f"{self._recording.shown}: an event shows {source[:60]!r}, which is not stored.")
-        return picture.data
+        if picture is not None:
+            return picture.data
+        told = f"{self._recording.shown}: an event shows {source[:60]!r}, which is not stored."
+        if told not in self._absent:
+            self._absent.add(told)
+            self.problems.append(told)
+        return b""
 
     def picture(self, digest: str) -> Picture | None:
         """A picture of a recent event: of the segment that is played, or of the one before."""
         return self._pictures.get(digest) or self._before.get(digest)
 
     def _read(self, manifest: SegmentManifest) -> tuple[list[Event], dict[str, Picture], list[str]]:
-        """The segment's events and pictures, and of each event that is none of rrweb what it lacks. Raises
-        RecordingError."""
+        """The segment's events in order of time, as a player takes them, and its pictures, and of each event that is
+        none of rrweb what it lacks. Raises RecordingError."""
         pictures = {digest: self._recording.picture(digest) for digest in manifest.pictures}
         events: list[Event] = []
         strange: list[str] = []
@@ -106,6 +112,7 @@ class Stream:
                 strange.append(f"event {number}: {wrong}")
         if not events:
             raise RecordingError(f"Segment {manifest.id}: no event in it is one of rrweb.")
+        events.sort(key=lambda event: int(event["timestamp"]))
         if strange and [event["type"] for event in events[:2]] != [4, 2]:
             # Its changes would be played on the document before.
             raise RecordingError(f"Segment {manifest.id}: its document cannot be read ({strange[0]}).")

@@ -91,7 +91,7 @@ class Canvas:
 
 
 def canvas(stream: Stream) -> Canvas:
-    """A size in which every window of the part fits, as sharp as its sharpest picture. Raises RecordingError."""
+    """A size in which every window of the part fits, as sharp as its sharpest picture."""
     playback = Playback()
     width = height = 1
     scale = 0.0
@@ -115,7 +115,7 @@ def shots(events: Iterable[Event]) -> Iterator[Shot]:
 def write(stream: Stream, part: Part, file: Path, tell: Tell) -> int:
     """Write the video to `file`; the number of its frames. `tell` hears the share done.
 
-    Raises RecordingError, StorageError, BuildError without PyAV.
+    Raises StorageError, BuildError without PyAV.
     """
     try:
         import av

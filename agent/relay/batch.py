@@ -7,7 +7,6 @@ What cannot be read goes on as it came: Segment is the judge of it, not we.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 import zlib
@@ -114,7 +113,7 @@ def basic_key(header: str) -> str:
         return ""
     try:
         key = base64.b64decode(value.strip(), validate=True).partition(b":")[0].decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return ""
     return key if KEY.fullmatch(key) else ""
 

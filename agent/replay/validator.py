@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -276,7 +275,7 @@ class _Check:
             try:
                 # Enough for every magic number.
                 magic = base64.b64decode(body[:32], validate=True)
-            except binascii.Error:
+            except ValueError:
                 magic = b""
             if media_type(magic) != head and not head.startswith("video/"):
                 yield "picture-type", head

@@ -12,6 +12,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from agent.outbox import wire
 from agent.outbox.collector import CollectorSink
 from agent.outbox.track import Posting
 from agent.store import disk
-from agent.store.recording import Recording
+from agent.store.recording import REDACTIONS, Recording
 
 HEAD = {"Authorization": "Bearer key", "Content-Type": "application/json"}
 QUERY = {"device_id": DEVICE, "session_id": str(SESSION), "type": "replay"}
@@ -397,6 +398,40 @@ def test_a_disk_that_fails_is_500(track, monkeypatch: pytest.MonkeyPatch) -> Non
     assert track(body(META)).status_code == 500
 
 
+@pytest.mark.parametrize("note", [b"{", b"{}", None])
+def test_a_folder_that_cannot_be_read_is_500(collector: Collecting, track, note: bytes | None) -> None:
+    (collector.recording.path / REDACTIONS).mkdir()
+    file = collector.recording.path / "erasing.json"
+    if note is None:
+        file.mkdir()
+    else:
+        file.write_bytes(note)
+    assert track(body(META)).status_code == 500
+    if note is None:
+        file.rmdir()
+    else:
+        file.unlink()
+    assert track(body(META)).status_code == 200
+
+
+def test_what_was_redacted_here_is_done_with_when_it_comes_again(collector: Collecting) -> None:
+    sealed, recording = segment(), collector.recording
+    sink = CollectorSink(collector.url, Posting("key"))
+    try:
+        assert isinstance(sink.send(sealed), Delivered)
+        hidden = replace(sealed.manifest, id="ab" * 16, supersedes=sealed.manifest.id)
+        recording.write(replace(sealed, manifest=hidden))
+        (recording.path / REDACTIONS).mkdir()
+        recording.destroy()
+        again = sink.send(sealed)
+    finally:
+        sink.close()
+    assert isinstance(again, Delivered)
+    assert json.loads(again.answer.partition(" ")[2])["events"] == len(sealed.events)
+    assert [manifest.id for manifest in recording.manifests()] == [hidden.id]
+    assert not recording.holds(sealed.manifest.id)
+
+
 def test_a_slow_client_holds_up_nobody(collector: Collecting, track) -> None:
     sent = body(META)
     with raw(collector.port, len(sent)) as slow:
@@ -566,15 +601,15 @@ def test_bodies_together_take_a_bounded_room(
 ) -> None:
     # Where nobody need have a key, a quarter of it, and none of the others'.
     keyless = path == "/batch"
-    monkeypatch.setattr(module, "HELD_BYTES", 4000 if keyless else 1000)
+    monkeypatch.setattr(module, "HELD_BYTES", 40_000 if keyless else 10_000)
     client = serve()
     sent = body(META)
-    with raw(host.server.port, 1000, path=path) as held:
-        held.sendall(b" " * 950)
+    with raw(host.server.port, 10_000, path=path) as held:
+        held.sendall(b" " * 9950)
         assert host.app is not None
         collector = host.app.state.collector
         room = collector._keyless if keyless else collector._room
-        until(lambda: room._taken == 950, "what was sent to be held")
+        until(lambda: room._taken == 9950, "what was sent to be held")
         if keyless:
             assert client.post(wire.TRACK_PATH, params=QUERY, content=sent, headers=HEAD).status_code == 200
         answer = client.post(path, params=QUERY, content=sent, headers=HEAD)
@@ -601,6 +636,24 @@ def test_the_text_of_a_compressed_body_takes_room_too(
     for _ in range(30):
         assert client.post(wire.TRACK_PATH, params=QUERY, content=small, headers=head).status_code == 200
         assert client.post("/batch", content=gzip.compress(event), headers=head).status_code == 200
+
+
+def test_the_values_of_a_text_take_room_too(
+    serve: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES", 1_000_000)
+    client = serve()
+    head = {**HEAD, "Content-Encoding": "gzip"}
+    event = gzip.compress(b'{"api_key":"x","events":[%b{}]}' % (b"{}," * 1900))
+    dense = body({**META, "data": [{}] * 10_000})
+    place = {**QUERY, "type": "interaction", "device_id": "d" * 4000}
+    rows = json.dumps({"version": 1, "events": [{}] * 300}).encode()
+    for _ in range(3):
+        assert client.post("/batch", content=event, headers=head).status_code == 503
+        assert client.post(wire.TRACK_PATH, params=QUERY, content=dense, headers=HEAD).status_code == 503
+        assert client.post(wire.TRACK_PATH, params=place, content=rows, headers=HEAD).status_code == 503
+    short = {**place, "device_id": DEVICE}
+    assert client.post(wire.TRACK_PATH, params=short, content=rows, headers=HEAD).status_code == 200
 
 
 def test_scripted_answers_come_first(collector: Collecting, track) -> None:

@@ -175,13 +175,16 @@ def test_too_many_events(ingest: Ingest, tmp_path: Path) -> None:
         ({"device_id": "device-1", "event_type": 7}, {"event_type": [1]}, {}),
         ({"event_type": "tap"}, {"user_id": [1]}, {}),
         ({"event_type": "tap", "user_id": None, "device_id": None}, {"user_id": [1]}, {}),
-        ({"event_type": "tap", "user_id": "four"}, {}, {"user_id": [1]}),
+        ({"event_type": "tap", "user_id": "four"}, {"user_id": [1]}, {}),
+        ({"event_type": "tap", "user_id": "four", "device_id": "f"}, {"user_id": [1]}, {}),
+        ({"event_type": "tap", "user_id": "four", "device_id": "null"}, {}, {"device_id": [1]}),
+        ({"event_type": "tap", "user_id": 1234, "device_id": "device-1"}, {}, {"user_id": [1]}),
         ({"event_type": "tap", "device_id": 12345}, {}, {"device_id": [1]}),
         ({"event_type": "tap", "device_id": "UNDEFINED"}, {}, {"device_id": [1]}),
         ({"event_type": "tap", "device_id": "device-1", "time": "now"}, {}, {"time": [1]}),
         ({"event_type": "tap", "device_id": "device-1", "time": True}, {}, {"time": [1]}),
         ("text", {}, {"events": [1]}),
-        ({"user_id": "x"}, {"event_type": [1]}, {"user_id": [1]}),
+        ({"user_id": "x"}, {"event_type": [1], "user_id": [1]}, {}),
     ],
 )
 def test_events_at_fault_are_named(
@@ -202,6 +205,40 @@ def test_the_shortest_id_may_be_set(ingest: Ingest) -> None:
     assert ingest.take(post(event, options=[]), "")[0] == 400
     for junk in JUNK_IDS:
         assert ingest.take(post({**event, "user_id": junk}, options={"min_id_length": 1}), "")[0] == 400
+
+
+@pytest.mark.parametrize("short", ["user_id", "device_id"])
+def test_an_id_that_is_too_short_is_removed(ingest: Ingest, tmp_path: Path, short: str) -> None:
+    whole = {"event_type": "tap", "user_id": "nora-1", "device_id": "device-1"}
+    for value in ("bob", ""):
+        assert ingest.take(post({**whole, short: value}), "")[0] == 200
+    del whole[short]
+    assert kept(tmp_path) == [whole, whole]
+
+
+def test_room_is_asked_for_before_a_body_is_read(ingest: Ingest, tmp_path: Path) -> None:
+    class Full(Exception):
+        pass
+
+    def full(size: int) -> None:
+        raise Full
+
+    taken: list[int] = []
+    assert ingest.take(post(EVENT), "", taken.append)[0] == 200
+    assert 0 < sum(taken) < 10_000
+    taken.clear()
+    # Of no key, and of few bytes that would take up many.
+    sent = b'{"api_key":"x","events":[' + b"{}," * 100_000 + b"{}]}"
+    tracemalloc.start()
+    assert ingest.take(sent, "key", taken.append)[0] == 400
+    assert sum(taken) > tracemalloc.get_traced_memory()[1] > 5_000_000
+    tracemalloc.reset_peak()
+    with pytest.raises(Full):
+        ingest.take(sent, "key", full)
+    assert ingest.take(sent.replace(b"{},", b"{},{},"), "key")[0] == 413
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+    assert len(kept(tmp_path)) == 1
 
 
 def test_events_that_cannot_be_written_are_refused_whole(ingest: Ingest, tmp_path: Path) -> None:

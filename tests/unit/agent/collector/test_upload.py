@@ -3,8 +3,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,13 +18,16 @@ from hypothesis import strategies as st
 from agent.collector import upload
 from agent.collector.upload import (
     PIECE_BYTES,
+    VALUE_BYTES,
     Key,
+    Reader,
     Refused,
     decompress,
     parse,
     parse_interactions,
     parse_key,
     seal,
+    values,
     write,
 )
 from agent.model import Counts
@@ -197,6 +201,55 @@ def test_large_events_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(parse(body(text, text))) == 2
     with refused(413, "unpacked"):
         parse(body(text, text, text))
+
+
+def test_room_is_asked_for_the_values_of_the_largest_text() -> None:
+    large, small = {**META, "data": [{}] * 500}, {**META, "data": [{}] * 100}
+    for sent in (body(*map(json.dumps, (small, large, small))), body(packed(small), packed(large), packed(small))):
+        taken: list[int] = []
+        reader = Reader(taken.append)
+        events = parse(sent, reader)
+        most = max(values(sent), values(json.dumps(large).encode()))
+        assert sum(taken) == most * VALUE_BYTES + sum(map(len, events))
+        assert seal(DEVICE, SESSION, None, events, reader).events == tuple(events)
+        assert sum(taken) == most * VALUE_BYTES + sum(map(len, events))
+
+
+@pytest.mark.parametrize("read", [parse, parse_interactions])
+def test_what_takes_up_more_than_there_is_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[bytes, Reader], object]
+) -> None:
+    def full(size: int) -> None:
+        raise Refused(503, "full")
+
+    sent = b'{"version":1,"events":[' + b"{}," * 100_000 + b"{}]}"
+    tracemalloc.start()
+    with refused(503, "full"):
+        read(sent, Reader(full))
+    monkeypatch.setattr(upload, "VALUES", 100_000)
+    with refused(413, "the body holds more than 100000 values"):
+        read(sent, Reader())
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_an_unpacked_event_is_not_read_if_it_takes_up_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = packed({**META, "data": [{}] * 1000})
+    assert len(parse(body(event))) == 1
+    monkeypatch.setattr(upload, "VALUES", 1000)
+    with refused(413, "event 0 holds more than 1000 values"):
+        parse(body(event))
+
+
+def test_events_are_not_held_all_at_once_to_be_counted() -> None:
+    event = json.dumps({"type": 3, "timestamp": SESSION, "data": {"source": 0, "adds": [{}] * 4000}}).encode()
+    ended = json.dumps(custom(SESSION, "end", {"adds": [{}] * 4000})).encode()
+    for lines in ([event] * 40, [ended] * 40):
+        tracemalloc.start()
+        assert len(seal(DEVICE, SESSION, None, lines).events) == 40
+        # Of one alone 300 KB; the texts are there besides.
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+        tracemalloc.stop()
 
 
 def test_what_is_nested_too_deeply_cannot_be_written() -> None:

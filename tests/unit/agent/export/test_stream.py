@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from fakes.shown import state_at
 from fakes.views import APP, DPI, SCREEN
 from fakes.views import event as tracked
 
-from agent.errors import RecordingError
 from agent.export.part import parts
 from agent.export.stream import LONG_MS, SHORT_MS, Stream, is_end, shortened
 from agent.replay import rrweb
@@ -146,8 +146,13 @@ def test_pictures_of_a_recent_event_are_at_hand(recording: Recording) -> None:
         if event["type"] == 3 and event["data"]["source"] == 0:
             for change in event["data"]["attributes"]:
                 assert made.load(change["attributes"]["src"])[:4] == b"RIFF"
-    with pytest.raises(RecordingError, match="not stored"):
-        made.load("picture:00000000000000000000000000000000")
+    assert made.problems == []
+    absent = "picture:00000000000000000000000000000000"
+    for source in (absent, "data:image/gif;base64,R0lGODlh", absent):
+        assert made.load(source) == b""
+    assert [problem.partition("shows ")[2] for problem in made.problems] == [
+        f"'{absent}', which is not stored.", "'data:image/gif;base64,R0lGODlh', which is not stored.",
+    ]  # fmt: skip
 
 
 def test_a_long_pause_is_shortened_and_says_its_length(recording: Recording) -> None:
@@ -246,6 +251,25 @@ def test_a_time_with_a_fraction_is_a_time(recording: Recording) -> None:
     assert validate(events, batch=False) == []
     assert (made.problems, left_out(events)) == ([], [])
     assert [event["timestamp"] for event in events if event["type"] == 4][-1] == at
+
+
+@pytest.mark.parametrize("shuffle", [lambda lines: lines[::-1], lambda lines: [*lines[50:], *lines[:50]]])
+@pytest.mark.parametrize("times", [(None, None), ("3.5", "6")])
+def test_events_are_taken_in_order_of_time_whatever_their_order_in_the_file(
+    tmp_path: Path, shuffle: Callable[[list[bytes]], list[bytes]], times: tuple[str | None, str | None]
+) -> None:
+    sealed = patterned.segment(0, START, range(1, 11))
+    told = []
+    for name in ("sorted", "shuffled"):
+        recording = Recording.create(tmp_path / name)
+        lines = list(sealed.events)
+        recording.write(replace(sealed, events=tuple(shuffle(lines) if name == "shuffled" else lines)))
+        made = stream(recording, *times)
+        events = list(made)
+        assert validate(events, batch=False) == []
+        assert (made.problems, made.notes) == ([], [])
+        told.append(sorted(map(rrweb.dumps, events)))
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("data", [{}, {"tag": None}, {"source": []}, {"source": 0}])

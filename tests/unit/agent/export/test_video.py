@@ -312,6 +312,22 @@ def test_pauses_are_captioned(film: Path) -> None:
     assert band.mean() < 90
 
 
+def test_a_picture_that_is_not_stored_is_left_out_and_named(tmp_path: Path) -> None:
+    at = START + 1500
+    place = "left:0px;top:0px;width:9px;height:9px"
+    layer = rrweb.element(300, "img", {"class": "l", "style": place, "src": "https://x/y"})
+    adds = rrweb.mutation(at + 1000, layers=[(layer, None)])
+    recording = Recording.create(tmp_path / "shop")
+    recording.write(patterned.segment(0, START, range(1, 4), extra=[swap(at, f"picture:{'0' * 32}"), adds]))
+    (found,) = parts(recording, SESSION)
+    stream = Stream(recording, found)
+    file = tmp_path / "shop.mp4"
+    assert video.write(stream, found, file, lambda share: None) == len(frames(file)) > 3
+    assert [problem.partition("shows ")[2] for problem in stream.problems] == [
+        f"'picture:{'0' * 32}', which is not stored.", "'https://x/y', which is not stored.",
+    ]  # fmt: skip
+
+
 def test_without_pyav_the_step_is_named(
     recording: Recording, part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,7 @@ def test_an_unknown_encoding() -> None:
         ("Basic " + base64.b64encode(b"KEY:").decode(), "KEY"),
         ("basic  " + base64.b64encode(b"KEY:secret").decode(), "KEY"),
         ("Basic ###", ""),
+        ("Basic é", ""),
         ("Basic " + base64.b64encode(b"\xff:").decode(), ""),
         ("Basic " + base64.b64encode(b"a b:").decode(), ""),
         ("Bearer KEY", ""),

@@ -104,6 +104,7 @@ def change(index: int, edit: Callable[[dict[str, Any]], object]) -> list[dict[st
         (attribute("src", "x.webp"), "picture"),
         (attribute("src", DATA_URI.replace("webp", "png", 1)), "picture-type"),
         (attribute("src", "data:image/webp;base64,!"), "picture-type"),
+        (attribute("src", "data:image/webp;base64,é"), "picture-type"),
         (change(5, lambda e: e["data"]["adds"][0].update(parentId=500)), "add-parent"),
         (change(5, lambda e: e["data"]["adds"][0].update(nextId=500)), "add-next"),
         (change(5, lambda e: e["data"]["adds"][0].update(node=None)), "add-node"),
