@@ -51,6 +51,8 @@ class Gate:
         self._decisions: OrderedDict[int, str] = OrderedDict()
         self._met: OrderedDict[int, None] = OrderedDict()
         self.mask_level: MaskLevel | None = None
+        # How long a session must have been recorded to be kept, as the remote config has it.
+        self.min_seconds = 0.0
 
     @property
     def closed(self) -> str:
@@ -75,6 +77,7 @@ class Gate:
         self._off = remote.off
         self._rate = self._local_rate if remote.sample_rate is None else remote.sample_rate
         self.mask_level = remote.mask_level
+        self.min_seconds = remote.min_seconds
 
     def end(self, session_id: int, reason: str) -> None:
         """The server wants no more of this session."""

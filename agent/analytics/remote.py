@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from agent.model import MaskLevel, RemoteForm
 
 _MASK_LEVELS: tuple[MaskLevel, ...] = ("light", "medium", "conservative")
+# No session is held back for longer, whatever is asked for.
+LONGEST_MS = 60_000
 _PREFIX: Mapping[RemoteForm, str] = {"android": "sr_android_", "web": "sr_"}
 
 CAPTURE_OFF = "capture switched off by remote config"
@@ -24,12 +26,14 @@ UNAVAILABLE = "remote config not available"
 class Remote:
     """The decisions of a remote configuration; None = not decided there.
 
-    `off` is the reason why nothing may be captured, "" when capture is on.
+    `off` is the reason why nothing may be captured, "" when capture is on. Sessions shorter than `min_seconds` are left
+    out.
     """
 
     off: str = ""
     sample_rate: float | None = None
     mask_level: MaskLevel | None = None
+    min_seconds: float = 0.0
 
 
 def read(document: object, form: RemoteForm) -> Remote:
@@ -49,13 +53,19 @@ def read(document: object, form: RemoteForm) -> Remote:
         off = "" if enabled else CAPTURE_OFF
     elif sampling and form == "web":
         off = INCOMPLETE
-    rate = sampling.get("sample_rate")
     level = privacy.get("defaultMaskLevel")
+    # Only the browser SDK knows of a least length.
+    least_ms = _number(sampling.get("min_session_duration_ms")) or 0.0 if form == "web" else 0.0
     return Remote(
         off,
-        float(rate) if isinstance(rate, int | float) and not isinstance(rate, bool) and rate == rate else None,
+        _number(sampling.get("sample_rate")),
         next((known for known in _MASK_LEVELS if known == level), None),
+        min(max(least_ms, 0.0), LONGEST_MS) / 1000,
     )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value else None
 
 
 def _below(tree: object, name: str) -> Mapping[str, object] | None:

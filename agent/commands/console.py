@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -49,10 +49,10 @@ def saying(told: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def logged(settings: Settings, level: int | None = None) -> Iterator[None]:
-    """Our log goes where the settings say, without our secrets, and so does what is said if that is JSON on standard
-    error: then an error that ends the block is told there, too, and ends the program with its exit code. `level` counts
-    before that of the settings. In such a block another one changes nothing. Raises StorageDenied."""
+def logged(settings: Settings, level: int | None = None, hide: Iterable[str] = ()) -> Iterator[None]:
+    """Our log goes where the settings say, without our secrets and `hide`, and so does what is said if that is JSON on
+    standard error: then an error that ends the block is told there, too, and ends the program with its exit code.
+    `level` counts before that of the settings. In such a block another one changes nothing. Raises StorageDenied."""
     import logging
 
     from agent import log
@@ -63,7 +63,8 @@ def logged(settings: Settings, level: int | None = None) -> Iterator[None]:
         yield
         return
     broker = settings.farm.broker.get_secret_value()
-    secrets = [secret.get_secret_value() for secret in (settings.upload.api_key, settings.metrics.token)]
+    secrets = [*hide]
+    secrets += [secret.get_secret_value() for secret in (settings.upload.api_key, settings.metrics.token)]
     secrets += [broker, broker.partition("://")[2].rpartition("@")[0].partition(":")[2]]
     wanted = settings.log
     with ExitStack() as stack:

@@ -29,6 +29,8 @@ MIN_FREE_BYTES = 1 << 30
 PROBE_BYTES = 1 << 16
 # Of the time that a segment may wait: what has waited longer is in danger.
 LATE_SHARE = 0.75
+# Of what a spool may hold: a recorder takes a fuller one only where there is no other.
+FULL_SHARE = 0.9
 LISTEN_SECONDS = 20.0
 SAY_SECONDS = 5.0
 LEAVE_SECONDS = 3.0
@@ -165,11 +167,13 @@ def _spool(folder: Path) -> Check:
 
 
 def _waiting(folder: Path, keep_hours: float, now_s: float) -> Check:
-    """What earlier runs left to upload, and whether its time comes to an end."""
+    """What earlier runs left to upload, and whether its time, or the room for it, comes to an end."""
     from agent.errors import StorageError
-    from agent.outbox.waiting import left_open, spools
+    from agent.outbox.spool import BUDGET_BYTES
+    from agent.outbox.waiting import held, left_open, spools
 
     times: list[float] = []
+    sizes: dict[Path, int] = {}
     unclosed = 0
     try:
         found = spools(folder)
@@ -183,6 +187,7 @@ def _waiting(folder: Path, keep_hours: float, now_s: float) -> Check:
                 times.append(file.stat().st_mtime)
         with contextlib.suppress(StorageError):
             unclosed += left_open(place)
+            sizes[place] = held(place)
     limit = f"given up when a try fails after {keep_hours:g} h" if keep_hours else "never given up"
     if not times and not unclosed:
         return Check("waiting", True, f"nothing waits to be uploaded; what waits is {limit}")
@@ -191,8 +196,13 @@ def _waiting(folder: Path, keep_hours: float, now_s: float) -> Check:
     told = [f"{len(times)} segments, the oldest for {hours:.1f} h"] if times else []
     if unclosed:
         told.append(f"{unclosed} that were still open when their recorder was killed")
+    what = f"{', and '.join(told)}; {limit}"
+    fullest = max(sizes, key=lambda place: sizes[place], default=None)
+    if fullest is not None:
+        what += f"; {fullest} holds {sizes[fullest]:,} of at most {BUDGET_BYTES:,} bytes"
+    full = any(size > BUDGET_BYTES * FULL_SHARE for size in sizes.values())
     fix = "`android-replay upload` delivers it, and says what keeps it from being delivered."
-    return Check("waiting", not late, f"{', and '.join(told)}; {limit}", fix)
+    return Check("waiting", not late and not full, what, fix)
 
 
 def _access(loaded: Loaded, config: Path | None) -> Check:
@@ -368,6 +378,9 @@ def _opened(device: Device, app: str | None, listen: float, api_key: str, heard:
 
     info = device.info
     yield Check("device", True, f"{info.serial}: {info.manufacturer} {info.model}, Android {info.android}")
+    if info.services:
+        names = ", ".join(info.services)
+        yield Check("accessibility", True, f"while this phone is recorded, UiAutomation keeps {names} from working")
 
     def clock() -> str:
         fix = device.clock_fix(Deadline(5))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -77,9 +77,10 @@ class Unread:
 
 @dataclass(slots=True)
 class Erased:
-    """What went, or would go: replays, ids of segments, files, lines of ledgers, receipts and events, bytes."""
+    """What went, or would go: replays with the user ids known in them, ids of segments, files, lines of ledgers,
+    receipts and events, bytes."""
 
-    replays: set[Key]
+    replays: dict[Key, set[str]]
     segments: set[str]
     files: int = 0
     lines: int = 0
@@ -178,9 +179,9 @@ def erase(found: list[Place], who: Who, *, dry_run: bool, skipped: list[Path]) -
                 mine.append(place)
             except FolderTaken as error:
                 taken.append((place, error))
-        keys, ids = _meant([*mine, *(place for place, _ in taken)], who)
+        whose, ids = _meant([*mine, *(place for place, _ in taken)], who)
         for place, refusal in taken:
-            if place.asked or _has(place, keys, ids):
+            if place.asked or _has(place, whose.keys(), ids):
                 raise FolderTaken(refusal.message, "Stop that process, then delete.") from refusal
             skipped.append(place.folder)
         for place in mine:
@@ -194,7 +195,7 @@ def erase(found: list[Place], who: Who, *, dry_run: bool, skipped: list[Path]) -
         for sink, _ in {(r.sink, r.segment) for r in deliveries(mine, ids) if r.outcome == "delivered"}:
             if sink not in here:
                 elsewhere[sink] = elsewhere.get(sink, 0) + 1
-        erased = Erased(keys, ids)
+        erased = Erased(whose, ids)
         if not dry_run:
             _erase(mine, who, erased)
         return erased, elsewhere
@@ -213,23 +214,27 @@ def named(relay: Path, texts: Iterable[str | None]) -> int:
     return count
 
 
-def _meant(found: list[Place], who: Who) -> tuple[set[Key], set[str]]:
-    """The replays to erase and the ids of their segments, former ones included."""
+def _meant(found: list[Place], who: Who) -> tuple[dict[Key, set[str]], set[str]]:
+    """The replays to erase, with the user ids known in them, and the ids of their segments, former ones included."""
     held, _ = holdings(found, Who())
+    whose = {key: holding.users for key, holding in held.items()}
     keys = {key for key, holding in held.items() if who.means(key, holding.users)}
     ids: set[str] = set()
     for place in found:
         keys |= erasure.begun(place.recording)
         ids |= place.recording.condemned()
         if place.is_spool:
-            keys |= {key for key, users in spooled.still_open(place.folder) if who.means(key, users)}
+            for key, known in spooled.still_open(place.folder):
+                if who.means(key, known):
+                    keys.add(key)
+                    whose.setdefault(key, set()).update(known)
         if who.user is not None:
             keys |= {key for event in collected.events(place.folder, who, set()) if (key := _key(event)) is not None}
     for key in keys & held.keys():
         ids |= {manifest.id for _, replay in held[key].parts for manifest in replay.segments}
     for place in found:
         ids |= erasure.former(place.recording, ids)
-    return keys, ids
+    return {key: whose.get(key, set()) for key in keys}, ids
 
 
 def _erase(mine: list[Place], who: Who, erased: Erased) -> None:
@@ -245,7 +250,7 @@ def _erase(mine: list[Place], who: Who, erased: Erased) -> None:
             )
             erased.files, size = erased.files + files, size + more
         else:
-            lines, size = collected.erase(place.folder, who, erased.replays)
+            lines, size = collected.erase(place.folder, who, erased.replays.keys())
         erased.lines, erased.bytes = erased.lines + lines, erased.bytes + size
     for place in mine:
         for folder in {place.folder, place.recording.path}:
@@ -254,7 +259,7 @@ def _erase(mine: list[Place], who: Who, erased: Erased) -> None:
         erased.files, erased.bytes = erased.files + files, erased.bytes + size
 
 
-def _has(place: Place, keys: set[Key], ids: set[str]) -> bool:
+def _has(place: Place, keys: Set[Key], ids: set[str]) -> bool:
     if not keys.isdisjoint(replays(place.recording)):
         return True
     if not place.is_spool:

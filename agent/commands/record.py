@@ -90,6 +90,7 @@ def record(
 
     Example: android-replay record --app com.example.shop -o checkout.replay --bundle checkout-bug
     """
+    import os
     import shlex
 
     from agent.commands.console import logged, put_json, say
@@ -110,7 +111,7 @@ def record(
         "log.format": log_format,
     }
     settings = load(flags, config).settings
-    with logged(settings):
+    with logged(settings, hide=[os.environ.get(token_env, "")]):
         if title and bundle is None:
             raise ConfigError("A title is that of the bug bundle.", "Leave --title away, or give --bundle.")
         token = _token(http, token_env)
@@ -118,7 +119,9 @@ def record(
         with phones(settings, device or ()) as there:
             sinks = (f"dir:{working.absolute()}", *(sink or ()))
             wanted = Wanted(there.specs, app=app or there.app, sinks=sinks, relay=relay, alone=False)
-            told, summary = recorded(there.settings, wanted, out, force, working, last, duration, http, token)
+            told, summary = recorded(
+                there.settings, wanted, out, force, working, last, duration, http, token, token_env
+            )
         say(f"\n{out}: {summary.seconds:.0f} s, {out.stat().st_size:,} bytes")
         for line in page(summary):
             say(line)
@@ -192,6 +195,7 @@ def recorded(
     duration: float | None,
     http: int | None,
     token: str,
+    token_env: str,
 ) -> tuple[dict[str, Any], Summary]:
     """Record until it is stopped, and make the file, `over` one that is there. Gives the recorder's facts and what is
     in the file.
@@ -221,7 +225,7 @@ def recorded(
             with Progress(rig.statuses, rig.uploader) as progress:
                 session = Session(rig, progress, last)
                 if http is not None:
-                    stack.enter_context(session.door(http, token))
+                    stack.enter_context(session.door(http, token, token_env))
                 began = True
                 try:
                     asyncio.run(session.run(duration))
@@ -372,8 +376,11 @@ class Session:
         self._progress.note("stopping")
 
     @contextmanager
-    def door(self, port: int, token: str) -> Iterator[None]:
-        """Take markers over HTTP while the block runs, and say how to bring them. Raises AddressTaken, ConfigError."""
+    def door(self, port: int, token: str, token_env: str = "") -> Iterator[None]:
+        """Take markers over HTTP while the block runs, and say how to bring them. Raises AddressTaken, ConfigError.
+
+        A token that came from the variable `token_env` is told by its name alone.
+        """
         import shlex
 
         from agent.collector.server import Server
@@ -382,7 +389,8 @@ class Session:
 
         app = make_app(lambda name, note: self._mark(name, note, "http"), token)
         with Server(app, "127.0.0.1", port, "--http") as server:
-            asked = shlex.quote(f"Authorization: Bearer {token}")
+            bearer = "Authorization: Bearer "
+            asked = f'"{bearer}${token_env}"' if token_env else shlex.quote(bearer + token)
             say(f'Markers over HTTP: curl -H {asked} -d \'{{"name": "wrong total"}}\' {server.url}{PATH}')
             yield
 

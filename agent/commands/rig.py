@@ -66,10 +66,16 @@ class Wanted:
 
 
 class _Keeping:
-    """What is kept of what the stages seal: all of it, or what a ring and the least length of a session leave."""
+    """What is kept of what the stages seal: all of it, or what a ring and the least length of a session leave.
 
-    def __init__(self, replay: Replay, spool: Spool, sinks: tuple[str, ...]) -> None:
+    `asked` tells that length, in seconds, as the remote config has it; None where there is no such config.
+    """
+
+    def __init__(
+        self, replay: Replay, spool: Spool, sinks: tuple[str, ...], asked: Callable[[], float] | None = None
+    ) -> None:
         self._replay = replay
+        self._asked = asked
         self._triggers = Triggers.parse(replay.keep_on)
         self._spool = spool
         self._sinks = sinks
@@ -83,12 +89,12 @@ class _Keeping:
         """A device's way for sealed segments and for open ones, and who is told what is recorded."""
         keep: Callable[[SealedSegment], None] = partial(self._spool.keep, sinks=self._sinks)
         append: Callable[[Draft], object] = partial(self._spool.append, sinks=self._sinks)
-        if self._replay.min_seconds:
+        if self._replay.min_seconds or self._asked is not None:
 
             def short() -> None:
                 self._short[status.serial] = self._short.get(status.serial, 0) + 1
 
-            least = Least(self._replay.min_seconds, keep, append, short)
+            least = Least(self._least_seconds, keep, append, short)
             self._least.append(least)
             keep, append = least.keep, least.append
         if not self._replay.ring_seconds:
@@ -106,12 +112,15 @@ class _Keeping:
         for least in self._least:
             least.finish()
 
+    def _least_seconds(self) -> float:
+        return max(self._replay.min_seconds, self._asked() if self._asked is not None else 0.0)
+
     def told(self, status: DeviceStatus) -> DeviceStatus:
         """With the sessions that were too short among its losses, of which its stage knows nothing."""
         short = self._short.get(status.serial)
         if not short:
             return status
-        return replace(status, losses={**status.losses, f"session: shorter than {self._replay.min_seconds:g} s": short})
+        return replace(status, losses={**status.losses, f"session: shorter than {self._least_seconds():g} s": short})
 
     def facts(self) -> dict[str, Any]:
         return {"ring": {"triggered": sum(ring.triggered for ring in self._rings)}} if self._rings else {}
@@ -301,7 +310,7 @@ def rigged(
             stack.callback(remote.close)
             remote.start()
         meter = Meter(lambda: pace.sent)
-        keeping = _Keeping(settings.replay, spool, names)
+        keeping = _Keeping(settings.replay, spool, names, (lambda: gate.min_seconds) if plugin.remote_config else None)
 
         def make_stage(status: DeviceStatus) -> Stage:
             keep, append, hear = keeping.ways(status)

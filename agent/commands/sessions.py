@@ -264,6 +264,7 @@ def _delete(found: list[Place], who: Who, relay: Path, *, yes: bool, dry_run: bo
     erased, elsewhere = erase(found, who, dry_run=dry_run, skipped=skipped)
     texts = {who.device, who.user, *(device for device, _ in erased.replays)} - {None, ""}
     waiting = named(relay, texts)
+    users = sorted(set[str]().union([who.user] if who.user else [], *erased.replays.values()))
     if as_json:
         put_json(
             {
@@ -271,6 +272,7 @@ def _delete(found: list[Place], who: Who, relay: Path, *, yes: bool, dry_run: bo
                 "sessions": [
                     {"device_id": device, "session_id": session} for device, session in sorted(erased.replays)
                 ],
+                "users": users,
                 "segments": sorted(erased.segments),
                 "files": erased.files,
                 "lines": erased.lines,
@@ -296,11 +298,27 @@ def _delete(found: list[Place], who: Who, relay: Path, *, yes: bool, dry_run: bo
             say(f"{count} segments went to {sink}: delete them there, with this same command on its folder.")
         else:
             say(f"{count} segments went to {sink}.")
+    _say_remote(users, who, sum(not known for known in erased.replays.values()))
+
+
+def _say_remote(users: list[str], who: Who, nameless: int) -> None:
+    """What deleting these users' replays at Amplitude needs; of `nameless` sessions no user is known."""
+    import orjson
+
+    from agent.commands.console import say
+
+    ids = f'"user_ids": {orjson.dumps(users).decode()}' if users else '"amplitude_ids": ["..."]'
     say(
         "What Amplitude holds is deleted by its user privacy API alone, by user id or Amplitude id, not by device id:\n"
         f"  POST {DELETION} (EU: {DELETION_EU}), HTTP Basic API key:secret key,\n"
-        '  {"user_ids": ["..."], "requester": "..."}: all replays of the user, within 30 days. Future ones are kept.'
+        f'  {{{ids}, "requester": "..."}}, at most 100 ids at once: all replays of these users, within 30 days. '
+        "Future ones are kept.\n"
+        "Without that a replay ends there 30 days after its upload, or when the organization's retention says."
     )
+    if nameless:
+        say(f"In {nameless} sessions no user id is known: what Amplitude holds of these goes by Amplitude id.")
+    if who.user and len(users) > 1:
+        say(f"The others than {who.user} are of the same sessions: leave out whose other replays are to stay.")
 
 
 def _confirm(planned: Erased) -> None:

@@ -49,7 +49,7 @@ def upload(
     not delivered stays in the spool.
 
     Exit codes: 0 all is delivered; 2 no such spool or sink; 11 the disk, a newer version's spool; 12 something waits,
-    was refused or went undelivered; 130 stopped by Ctrl-C.
+    was refused, went undelivered or is missing; 130 stopped by Ctrl-C.
 
     Example: android-replay upload --sink collector:http://127.0.0.1:8377
     """
@@ -85,6 +85,13 @@ def _tell(settings: Settings, summary: Mapping[str, Any], problem: AgentError | 
         )
     if summary["expired"]:
         say(f"{summary['expired']} deliveries had waited for more than {settings.upload.keep_hours:g} hours: deleted.")
+    if summary["lost"]:
+        say(
+            f"{summary['lost']} segments that were queued are not there: they are lost, unless they were delivered "
+            "from a full disk."
+        )
+    if summary["discarded"]:
+        say(f"{summary['discarded']} segments that were still open are lost: nothing whole was left of them.")
     if summary["interrupted"]:
         raise KeyboardInterrupt
     if problem is not None:
@@ -101,6 +108,8 @@ def _tell(settings: Settings, summary: Mapping[str, Any], problem: AgentError | 
             if summary["expired"]
             else "The receipts say why; without --conformance strict nothing is dropped.",
         )
+    if summary["lost"] or summary["discarded"]:
+        raise SinkError("Not everything that was recorded is still there.", f"Check the disk of {settings.spool}.")
 
 
 def run(
@@ -114,12 +123,13 @@ def run(
     from agent.store.disk import FolderTaken
 
     began, cpu = time.monotonic(), time.process_time()
-    names = ("delivered", "skipped", "rejected", "dropped", "waiting", "bytes", "expired", "recovered")
+    names = ("delivered", "skipped", "rejected", "dropped", "waiting", "bytes", "expired")
+    found = ("recovered", "lost", "discarded")
     summary: dict[str, Any] = {
         "spools": 0,
         "in_use": 0,
         "undrained": 0,
-        **dict.fromkeys(names, 0),
+        **dict.fromkeys((*names, *found), 0),
         "interrupted": False,
     }
     places = _places(settings.spool)
@@ -131,6 +141,10 @@ def run(
         try:
             spool = Spool(place, keep_seconds=settings.upload.keep_hours * 3600)
             summary["spools"] += 1
+            # The next that opens it finds it in order.
+            summary["recovered"] += spool.recovery.sealed
+            summary["lost"] += spool.recovery.lost
+            summary["discarded"] += spool.recovery.discarded
             _drain(spool, settings, sinks, patience, summary, as_json)
         except FolderTaken as error:
             say(f"{error.message} What records or uploads there sends it.")
@@ -211,7 +225,6 @@ def _drain(
     summary["waiting"] += spool.pending() + len(drafts(spool.folder))
     summary["bytes"] += pace.sent
     summary["expired"] += len(spool.expired)
-    summary["recovered"] += spool.recovery.sealed
 
 
 def _watch(

@@ -41,7 +41,7 @@ def view(
 
     The page is served until Ctrl-C; its address is printed. Nothing leaves this machine, unless --host lets other
     machines in: then whoever watches needs the token in the printed address (which a browser keeps as a cookie), or
-    shows it as a bearer token or as the password.
+    shows it as a bearer token or as the password. The token of --token-env is not printed.
 
     --check reads every event and picture, of a recording or of an event list that `export --format rrweb` wrote, and
     prints each problem with its place: file, event, rule. Exit code 17 when there is one, 0 when there is none.
@@ -76,7 +76,7 @@ def view(
 
         def ready(server: Server) -> None:
             address = f"{server.url}/?{urlencode({TOKEN: token})}" if token else server.url
-            put(address)
+            put(server.url if token_env else address)
             there = open_browser and webbrowser.open(stack.enter_context(_door(address)) if token else address)
             say("Ctrl-C ends." if there or not open_browser else "Open the address in a browser. Ctrl-C ends.")
 

@@ -64,7 +64,7 @@ SPOOLS = 256
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """What `Spool` found at open: a torn last row, damaged rows, rows whose segment is gone, segments without a row;
-    open segments that it sealed, and those of which nothing whole was left."""
+    open segments that it sealed, those that it could not and that stay, and those of which nothing whole was left."""
 
     torn: bool = False
     damaged: int = 0
@@ -72,6 +72,7 @@ class Recovery:
     orphans: int = 0
     sealed: int = 0
     unsealed: int = 0
+    discarded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -592,17 +593,17 @@ class Spool:
 
     def _seal_drafts(self, found: Found) -> Recovery:
         """Seal what a recorder that is no more left open. Raises StorageError."""
-        sealed = unsealed = 0
+        sealed = unsealed = discarded = 0
         for name, file in journal.drafts(self.folder).items():
             if found.undone is not None and name in found.undone:
                 unsealed += 1
                 continue
             opened = journal.read(file)
             if opened is None:
-                unsealed += 1
+                discarded += 1
                 self._journal.discard(name)
                 continue
-            segment = recovered(opened.manifest, opened.events, opened.pictures)
+            segment = recovered(opened.manifest, opened.events, opened.pictures, opened.damaged)
             try:
                 self._enqueue(segment, opened.sinks, _size(segment))
             except RecordingError as error:
@@ -614,9 +615,15 @@ class Spool:
                 unsealed += 1
             else:
                 sealed += 1
-        recovery = Recovery(found.torn, found.damaged, found.lost, found.orphans, sealed, unsealed)
+        recovery = Recovery(found.torn, found.damaged, found.lost, found.orphans, sealed, unsealed, discarded)
+        if found.lost:
+            # Where a full disk took no row of a delivery, that is what it looks like.
+            self._losses["a queued segment that is gone, unless it was delivered from a full disk"] += found.lost
+        if discarded:
+            self._losses["an open segment of which nothing whole was left"] += discarded
         if recovery != Recovery():
-            log.info("the spool %s was not closed in order: %s", self.folder, recovery)
+            level = logging.WARNING if found.lost or found.damaged or unsealed or discarded else logging.INFO
+            log.log(level, "the spool %s was not closed in order: %s", self.folder, recovery)
         return recovery
 
 

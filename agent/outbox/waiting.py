@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from agent.outbox import journal
 from agent.outbox.journal import Opened
 from agent.outbox.ledger import read_ledger, undelivered
 from agent.replay.segment import draft_id, recovered
-from agent.store.disk import FolderLock, FolderTaken
+from agent.store.disk import FolderLock, FolderTaken, guarded
 from agent.store.recording import HEADER, LOCK, Problem, Recording
 
 QUEUE = "queue"
@@ -90,6 +91,16 @@ def left_open(folder: Path) -> int:
     return sum(1 for _, opened in still_open(folder) if opened is not None)
 
 
+def held(folder: Path) -> int:
+    """How many bytes of its budget a spool's segments and drafts take. Raises StorageError."""
+    size = sum(manifest.bytes for manifest in Recording.open(folder / QUEUE).manifests())
+    for file in journal.drafts(folder).values():
+        # Its recorder may have sealed it meanwhile.
+        with guarded(file), suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size
+
+
 def _gone(file: Path) -> bool:
     try:
         file.lstat()
@@ -101,4 +112,4 @@ def _gone(file: Path) -> bool:
 
 
 def _closed(opened: Opened) -> SealedSegment:
-    return recovered(opened.manifest, opened.events, opened.pictures)
+    return recovered(opened.manifest, opened.events, opened.pictures, opened.damaged)

@@ -15,6 +15,7 @@ import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 
 import orjson
@@ -133,7 +134,7 @@ def headers(api_key: str, sample_rate: float) -> dict[str, str]:
         "Authorization": f"Bearer {api_key}",
         "X-Client-Version": __version__,
         "X-Client-Library": f"segment/{__version__}",
-        "X-Client-Sample-Rate": repr(float(sample_rate)).removesuffix(".0"),
+        "X-Client-Sample-Rate": _number(sample_rate),
         "X-Sampling-Hash-Alg": "xxhash32",
     }
 
@@ -187,6 +188,14 @@ def retry_after(headers: Mapping[str, str], now_ms: int) -> float:
         return 0.0
     now = _http_date(headers.get("date", ""))
     return max(0.0, wanted - (now_ms / 1000 if now is None else now))
+
+
+def _number(value: float) -> str:
+    """A rate as JavaScript writes numbers: decimals down to 0.000001, below that an exponent without leading zeros."""
+    text = repr(float(value)).removesuffix(".0")
+    if "e" not in text:
+        return text
+    return f"{Decimal(text):f}" if value >= 1e-6 else text.replace("e-0", "e-")
 
 
 def _http_date(value: str) -> float | None:

@@ -38,6 +38,7 @@ _DOINGS = range(1, 6)
 
 KILLED = "ended without closing the segment"
 TAIL = "what came after its last append is missing"
+DAMAGED = "what came from a damaged append on is missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,16 +293,22 @@ def draft_id(manifest: SegmentManifest) -> str:
     return xxhash.xxh3_128_hexdigest(identity.encode("utf-8", "surrogatepass"))
 
 
-def recovered(manifest: SegmentManifest, events: Iterable[bytes], pictures: Mapping[str, Picture]) -> SealedSegment:
-    """The segment that drafts make whose recorder ended without sealing it; a gap and a loss in it say so."""
+def recovered(
+    manifest: SegmentManifest, events: Iterable[bytes], pictures: Mapping[str, Picture], damaged: bool = False
+) -> SealedSegment:
+    """The segment that drafts make whose recorder ended without sealing it; a gap and a loss in it say so.
+
+    `damaged` = the drafts end where one could not be read.
+    """
+    missing = DAMAGED if damaged else TAIL
     timed = [(int(orjson.loads(event)["timestamp"]), event) for event in events]
     end_ms = max(manifest.end_ms, *(at for at, _ in timed)) + 1
     payload = {
-        "stage": "recorder", "reason": KILLED, "detail": TAIL, "from_ms": end_ms, "to_ms": end_ms, "ms": 0,
+        "stage": "recorder", "reason": KILLED, "detail": missing, "from_ms": end_ms, "to_ms": end_ms, "ms": 0,
     }  # fmt: skip
     gap = rrweb.custom(end_ms, "gap", payload)
     counts = replace(manifest.counts, gaps=manifest.counts.gaps + 1)
-    losses = (*manifest.losses, Loss("recorder", f"{KILLED}, {TAIL}", 1))
+    losses = (*manifest.losses, Loss("recorder", f"{KILLED}, {missing}", 1))
     whole = replace(manifest, end_ms=end_ms + 1, reason="lost", counts=counts, losses=losses)
     return closed(whole, [*timed, (end_ms, rrweb.dumps(gap))], pictures)
 

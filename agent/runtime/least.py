@@ -19,7 +19,7 @@ class _Waiting:
 
 
 class Least:
-    """Hands on what belongs to sessions that were recorded for `seconds`, all of it and in order; the rest waits, in
+    """Hands on what belongs to sessions that were recorded for `seconds()`, all of it and in order; the rest waits, in
     memory, and is lost with this process. What an open segment told by and by goes when it is sealed.
 
     `short` hears how often a session was left out for good. One thread at a time, the stage's.
@@ -27,12 +27,12 @@ class Least:
 
     def __init__(
         self,
-        seconds: float,
+        seconds: Callable[[], float],
         keep: Callable[[SealedSegment], None],
         append: Callable[[Draft], object],
         short: Callable[[], None],
     ) -> None:
-        self._ms = round(seconds * 1000)
+        self._seconds = seconds
         self._keep = keep
         self._append = append
         self._short = short
@@ -63,7 +63,7 @@ class Least:
             # All that its drafts told is in it.
             held.items = [one for one in held.items if one.manifest.seq != m.seq]
         held.items.append(item)
-        if held.end_ms - held.start_ms >= self._ms:
+        if held.end_ms - held.start_ms >= round(self._seconds() * 1000):
             del self._waiting[key]
             self._long.add(key)
             for one in held.items:

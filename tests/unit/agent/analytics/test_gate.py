@@ -44,6 +44,15 @@ def test_the_remote_rate_beats_the_local_one_while_there_is_one() -> None:
     assert gate.refusal(SESSION + 1) == words.NOT_SAMPLED
 
 
+def test_the_least_length_of_a_session_is_the_remote_config_s() -> None:
+    gate = Gate()
+    assert gate.min_seconds == 0
+    gate.configure(Remote(min_seconds=5))
+    assert gate.min_seconds == 5
+    gate.configure(Remote())
+    assert gate.min_seconds == 0
+
+
 def test_nothing_is_captured_until_the_remote_config_has_come() -> None:
     gate = Gate(remote=True)
     assert gate.closed == words.NOT_LOADED

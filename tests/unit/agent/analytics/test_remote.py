@@ -62,13 +62,30 @@ def test_a_mask_level_that_is_none_is_absent(level: object) -> None:
     assert read(document("sr_", {}, {"defaultMaskLevel": level}), "web").mask_level is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [(5000, 5), (60_001, 60), (1e300, 60), (0, 0), (-5, 0), (None, 0), (True, 0), ("5000", 0), (float("nan"), 0)],
+)
+def test_the_browser_s_sessions_have_a_least_length(asked: object, seconds: float) -> None:
+    sampling = {"capture_enabled": True, "min_session_duration_ms": asked}
+    assert read(document("sr_", sampling), "web") == Remote(min_seconds=seconds)
+    assert read(document("sr_android_", sampling), "android") == Remote()
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["configs", "sessionReplay", "sr_sampling_config", "sr_android_sampling_config", "capture_enabled"]
+                [
+                    "configs",
+                    "sessionReplay",
+                    "sr_sampling_config",
+                    "sr_android_sampling_config",
+                    "capture_enabled",
+                    "min_session_duration_ms",
+                ]
             ),
             inner,
             max_size=4,

@@ -49,6 +49,12 @@ def test_a_command_s_log_goes_where_the_settings_say(capsys: pytest.CaptureFixtu
     assert json.loads(second)["message"] == "hello" if form == "json" else True
 
 
+def test_a_secret_of_the_command_s_own_is_hidden_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with logged(load({"log.format": "json"}).settings, hide=["canary-token"]):
+        say("curl -H 'Authorization: Bearer canary-token'")
+    assert json.loads(capsys.readouterr().err)["message"] == "curl -H 'Authorization: Bearer *****'"
+
+
 def test_words_of_json_logs_in_a_file_are_for_people(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     settings = load({"log.format": "json", "log.file": tmp_path / "log"}).settings
     with logged(settings):

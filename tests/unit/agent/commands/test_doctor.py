@@ -230,6 +230,23 @@ def test_what_waits_too_long_is_told(
     assert waiting()["ok"]
 
 
+def test_a_spool_without_room_is_told(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def waiting() -> dict[str, object]:
+        return checks(call("doctor", "--json").out)["waiting"]
+
+    size = segment().manifest.bytes
+    with closing(Spool(tmp_path / "spool" / "1")) as spool:
+        spool.put(segment(), ["dir:x"])
+    Spool(tmp_path / "spool" / "2").close()
+    monkeypatch.setattr("agent.outbox.spool.BUDGET_BYTES", 2 * size)
+    assert waiting()["ok"]
+    assert f"{tmp_path / 'spool' / '1'} holds {size:,} of at most {2 * size:,} bytes" in str(waiting()["found"])
+    monkeypatch.setattr("agent.outbox.spool.BUDGET_BYTES", size)
+    assert (waiting()["ok"], "android-replay upload" in str(waiting()["fix"])) == (False, True)
+
+
 def test_secrets_and_recordings_that_others_can_read_are_told(
     call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -302,7 +319,11 @@ def test_what_a_killed_recorder_left_open_waits_too(call, server: FakeAdbServer,
     # While its recorder runs that is nobody else's business.
     assert "nothing waits" in waiting()
     spool.close()
-    assert waiting() == "1 that were still open when their recorder was killed; given up when a try fails after 72 h"
+    (draft,) = (tmp_path / "spool/1/drafts").iterdir()
+    assert waiting() == (
+        "1 that were still open when their recorder was killed; given up when a try fails after 72 h; "
+        f"{tmp_path / 'spool/1'} holds {draft.stat().st_size:,} of at most 4,000,000,000 bytes"
+    )
     with closing(Spool(tmp_path / "spool" / "1")) as spool:
         spool.append(drafts(segment(1))[0], ["dir:x"])
     assert "1 segments, the oldest for 0.0 h, and 1 that were still open" in waiting()

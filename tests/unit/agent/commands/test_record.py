@@ -91,6 +91,26 @@ def test_a_port_that_is_taken_is_named_by_its_option() -> None:
     assert "--http" in told.value.hint
 
 
+@pytest.mark.parametrize("name", ["", "CI_TOKEN"])
+def test_a_token_from_the_environment_is_told_by_its_name(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    session = Session(None, None, None)  # type: ignore[arg-type]
+    with session.door(0, "canary-token", name):
+        said = capsys.readouterr().err
+    asked = shlex.split(said.partition("curl ")[2])[:2]
+    assert asked == ["-H", f"Authorization: Bearer {'$CI_TOKEN' if name else 'canary-token'}"]
+    # A shell puts the value into double quotes alone.
+    assert ('"Authorization: Bearer $CI_TOKEN"' in said) is bool(name)
+
+
+def test_a_token_from_the_environment_is_in_no_record(
+    call, server: FakeAdbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI_TOKEN", "canary-token")
+    words = ("-o", "canary-token.zip", "--http", "0", "--token-env", "CI_TOKEN", "--log-format", "json")
+    ended = call("record", *words)
+    assert (ended.code, "canary" in ended.err, "*****.zip is no name" in ended.err) == (2, False, True)
+
+
 def test_the_last_seconds_that_were_asked_for_are_those_of_the_key_too() -> None:
     rig = SimpleNamespace(clock=SimpleNamespace(now=lambda: Stamp(10**9, 1_000_000)))
     session = Session(rig, SimpleNamespace(note=lambda words: None), 300.0)  # type: ignore[arg-type]

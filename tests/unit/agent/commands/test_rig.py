@@ -174,6 +174,24 @@ def test_sessions_that_are_too_short_are_all_counted_whatever_a_stage_tells_of_i
         assert keeping.told(DeviceStatus("other")).losses == {}
 
 
+@pytest.mark.parametrize(("ours", "theirs", "kept"), [(0, 0, 2), (0, 60, 0), (60, 5, 0), (5, 0, 2)])
+def test_of_our_and_the_remote_config_s_least_length_the_larger_counts(
+    tmp_path: Path, ours: float, theirs: float, kept: int
+) -> None:
+    with closing(Spool(tmp_path)) as spool:
+        # It comes after the rig was made.
+        asked = [0.0]
+        keeping = _Keeping(Replay(min_seconds=ours), spool, ("dir:/x",), lambda: asked[0])
+        keep, _, _ = keeping.ways(status := DeviceStatus("one"))
+        asked[0] = theirs
+        for session in (SESSION, SESSION + 100_000):
+            keep(segment(0, session))
+        keeping.finish()
+        assert spool.pending() == kept
+        left_out = {} if kept else {f"session: shorter than {max(ours, theirs):g} s": 2}
+        assert keeping.told(status).losses == left_out
+
+
 def test_segments_that_were_given_up_before_the_end_are_told_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,10 +127,12 @@ def test_no_byte_is_left(call, host: Host, whose: tuple[str, ...]) -> None:
     told = json.loads(ended.out)
     assert told["sessions"] == [{"device_id": DEVICE, "session_id": SESSION}]
     assert told["segments"] == sorted(segment_id(seq=n) for n in (0, 1))
+    assert told["users"] == [USER]
     assert told["sent_to"] == {SINK: 2}
     assert told["files"] > 0
     assert f"2 segments went to {SINK}: delete them there" in ended.err
     assert "user privacy API" in ended.err
+    assert f'{{"user_ids": ["{USER}"], "requester": "..."}}' in ended.err
     check_gone(host)
 
 
@@ -148,6 +150,26 @@ def test_a_dry_run_changes_nothing(call, host: Host) -> None:
     assert ended.code == 0
     assert "1 sessions, 2 segments would be deleted" in ended.err
     assert host.bytes() == before
+
+
+def test_whom_amplitude_is_to_delete_is_said_before_and_after(call, host: Host) -> None:
+    known = call("sessions", "delete", str(host.recording), "--device", DEVICE, "--dry-run", "--json")
+    assert json.loads(known.out)["users"] == [USER]
+    assert f'"user_ids": ["{USER}"]' in known.err
+    assert "Amplitude id." not in known.err
+    assert "30 days after its upload" in known.err
+    unknown = call("sessions", "delete", str(host.recording), "--device", OTHER, "--dry-run", "--json")
+    assert json.loads(unknown.out)["users"] == []
+    assert '"amplitude_ids": ["..."]' in unknown.err
+    assert "In 1 sessions no user id is known: what Amplitude holds of these goes by Amplitude id." in unknown.err
+
+
+def test_another_user_of_the_same_session_is_told_apart(call, host: Host) -> None:
+    also = custom(SESSION + 62_000, "segment:identify", {"event": "", "userId": "user-2", "properties": {}})
+    Recording.open(host.recording).write(segment(2, extra=[also]))
+    ended = call("sessions", "delete", str(host.recording), "--user", USER, "--dry-run", "--json")
+    assert json.loads(ended.out)["users"] == ["user-2", USER]
+    assert f"The others than {USER} are of the same sessions" in ended.err
 
 
 def test_a_folder_that_was_sent_a_copy_is_named(call, host: Host) -> None:

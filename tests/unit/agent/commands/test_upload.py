@@ -123,6 +123,30 @@ def test_what_a_killed_recorder_left_open_is_sent_and_what_it_lacks_is_said(call
     assert len(Recording.open(place.parent / "out").manifests()) == 1
 
 
+def test_what_is_gone_from_the_queue_is_said_once_and_is_no_success(call, place: Path) -> None:
+    leave(place / "1", f"dir:{place.parent / 'out'}")
+    (place / "1/queue/segments" / f"{SEGMENTS[0].manifest.id}.json").unlink()
+    ended = call("upload", "--json")
+    assert ended.code == 12
+    assert "1 segments that were queued are not there" in ended.err
+    assert "Not everything that was recorded is still there." in ended.err
+    summary = json.loads(ended.out.splitlines()[-1])
+    assert (summary["lost"], summary["discarded"], summary["delivered"], summary["waiting"]) == (1, 0, 2, 0)
+    again = call("upload")
+    assert (again.code, "not there" in again.err) == (0, False)
+
+
+def test_an_open_segment_of_which_nothing_is_whole_is_said_and_is_no_success(call, place: Path) -> None:
+    leave(place / "1", f"dir:{place.parent / 'out'}", segments=[segment()])
+    (place / "1/drafts" / ("0" * 32 + ".draft")).write_bytes(b"nothing whole")
+    ended = call("upload", "--json")
+    assert ended.code == 12
+    assert "1 segments that were still open are lost" in ended.err
+    summary = json.loads(ended.out.splitlines()[-1])
+    assert (summary["lost"], summary["discarded"], summary["delivered"]) == (0, 1, 1)
+    assert call("upload").code == 0
+
+
 def test_what_a_server_refused_is_tried_again(call, place: Path) -> None:
     with refusing("400", "402", "400") as server:
         leave(place / "1", f"amplitude:{server.url}")

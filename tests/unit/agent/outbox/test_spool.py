@@ -633,6 +633,26 @@ def test_a_segment_whose_row_is_missing_goes_where_it_was_meant_to(tmp_path: Pat
     spool.close()
 
 
+def test_what_is_gone_is_told_in_the_next_manifest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "s"
+    with closing(Spool(folder)) as spool:
+        for sealed in SEGMENTS[:2]:
+            spool.put(sealed, [A])
+    (folder / "queue/segments" / f"{SEGMENTS[0].manifest.id}.json").unlink()
+    (folder / "drafts" / ("0" * 32 + ".draft")).write_bytes(b"nothing whole")
+    with closing(Spool(folder)) as spool:
+        assert spool.recovery == Recovery(lost=1, discarded=1)
+        assert spool.take_losses() == (
+            Loss("spool", "a queued segment that is gone, unless it was delivered from a full disk", 1),
+            Loss("spool", "an open segment of which nothing whole was left", 1),
+        )
+        assert spool.pending() == 1
+    (record,) = [record for record in caplog.records if "was not closed in order" in record.message]
+    assert record.levelname == "WARNING"
+    with closing(Spool(folder)) as spool:
+        assert (spool.recovery, spool.take_losses()) == (Recovery(), ())
+
+
 def test_what_was_planned_and_never_written_is_not_missed(tmp_path: Path) -> None:
     Spool(tmp_path / "s").close()
     write_ledger(tmp_path / "s", [Row("put", SEGMENTS[0].manifest.id, (A,), 9, planned=True)])

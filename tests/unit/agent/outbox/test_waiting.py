@@ -3,11 +3,12 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from fakes.drafts import drafts
+from fakes.drafts import OPEN, drafts
 from fakes.segments import SESSION, segment
 
-from agent.outbox.spool import Spool
-from agent.outbox.waiting import QUEUE, left_open, spools, still_open, waiting
+from agent.outbox.journal import encode
+from agent.outbox.spool import Recovery, Spool
+from agent.outbox.waiting import QUEUE, held, left_open, spools, still_open, waiting
 from agent.store.recording import Recording
 
 SINKS = ("collector:http://a", "dir:/b")
@@ -54,6 +55,31 @@ def test_what_of_drafts_is_no_segment(tmp_path: Path) -> None:
     (tmp_path / "1/drafts/torn.draft").write_bytes(kept[:100])
     assert list(still_open(tmp_path / "1")) == [(tmp_path / "1/drafts/torn.draft", None)]
     assert [one.open for one in waiting(tmp_path / "1")] == [None]
+
+
+def test_of_a_damaged_draft_it_is_not_said_that_only_its_end_is_missing(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "1")) as spool:
+        for draft in drafts(OPEN):
+            spool.append(draft, SINKS)
+    (file,) = (tmp_path / "1/drafts").iterdir()
+    data = bytearray(file.read_bytes())
+    data[sum(map(len, encode(drafts(OPEN)[0], SINKS))) + 40] ^= 1
+    file.write_bytes(data)
+    (left,) = waiting(tmp_path / "1")
+    assert left.manifest.losses[-1].reason.endswith("what came from a damaged append on is missing")
+    assert b"damaged append" in left.sealed().events[-2]
+    with closing(Spool(tmp_path / "1")) as spool:
+        assert spool.recovery == Recovery(sealed=1)
+        assert spool.sealed(left.manifest.id) == left.sealed()
+
+
+def test_what_is_held_of_the_budget_is_what_is_sealed_and_what_is_open(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "1")) as spool:
+        assert held(tmp_path / "1") == 0
+        spool.put(segment(0), SINKS)
+        spool.append(drafts(segment(1))[0], SINKS)
+        (file,) = (tmp_path / "1/drafts").iterdir()
+        assert held(tmp_path / "1") == segment(0).manifest.bytes + file.stat().st_size
 
 
 def test_what_a_running_recorder_has_open_is_not_left(tmp_path: Path) -> None:

@@ -74,6 +74,23 @@ def test_headers_are_those_of_the_contract() -> None:
     assert wire.idempotency("ab" * 16, 2, 3) == {"Idempotency-Key": f"{'ab' * 16};part=2;of=3"}
 
 
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (0, "0"),
+        (0.0001, "0.0001"),
+        (0.00001, "0.00001"),
+        (1.5e-6, "0.0000015"),
+        (1e-6, "0.000001"),
+        (1e-7, "1e-7"),
+        (2.5e-8, "2.5e-8"),
+        (1e-10, "1e-10"),
+    ],
+)
+def test_a_rate_is_written_as_javascript_writes_numbers(rate: float, text: str) -> None:
+    assert wire.headers("key", rate)["X-Client-Sample-Rate"] == text
+
+
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_success_is_delivered(status: int) -> None:
     assert wire.classify(Answer(status, {}, " success "), NOW_MS) == Delivered(f"{status} success")
