@@ -12,6 +12,7 @@ break the bound; none is known. The first picture of each run may have been on t
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import dataclass, field
 
@@ -52,6 +53,9 @@ FIRST_SECONDS = 5.0
 # Runs that end this soon, one after the other, are no way to see the screen.
 SHORT_NS = 2_000_000_000
 SHORT_RUNS = 3
+# By the last digits of the bit rate a run's processes are told from those of another on the same phone: what a run has
+# left is ended by its command line.
+OURS = secrets.randbelow(1000)
 # What the sides of a video are multiples of: no encoder takes odd ones, a macroblock is 16 wide.
 EVEN, MACROBLOCK = 2, 16
 REFUSED = "unable to configure"
@@ -156,9 +160,10 @@ class Screenrecord:
     def _begin(self) -> None:
         screen = screen_size(self._display)
         video = video_size(screen, self._settings.width, self._display, self._step)
+        rate, limit = self._settings.bit_rate // 1000 * 1000 + OURS, max(1, round(self._settings.limit_seconds))
         command = (
             f"screenrecord --output-format=h264 --size {video.width}x{video.height} "
-            f"--bit-rate {self._settings.bit_rate} --time-limit {max(1, round(self._settings.limit_seconds))} -"
+            f"--bit-rate {rate} --time-limit {limit} -"
         )
         # It ends with its stream. When the adb server dies with us, a phone on USB hears of it from the next one only.
         self._notebook.made(self._shell.serial, Trace("process", command))

@@ -104,7 +104,7 @@ def export(
             _report(row, as_json)
     if problems:
         shown = "; ".join(problems[:3]) + ("; ..." if len(problems) > 3 else "")
-        what = "segments or pictures" if form is Format.HTML else "segments"
+        what = "segments or pictures" if form in (Format.HTML, Format.MP4) else "segments"
         raise RecordingError(f"{len(problems)} damaged {what} were left out: {shown}", "The rest was written.")
 
 

@@ -19,7 +19,7 @@ from bridge.clock import HostClock
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError, CaptureFailed, DeviceGone, FrameMalformed, StreamRestarting
 from bridge.picture import Display
-from bridge.screenrecord import LATENCY_NS, Screenrecord, video_size
+from bridge.screenrecord import LATENCY_NS, OURS, Screenrecord, video_size
 from bridge.smartsocket import AdbServer, SmartSocket
 from bridge.traces import Unnoted
 from bridge.types import Frame, Rotation, Size
@@ -133,7 +133,7 @@ def test_the_last_picture_is_shown_although_no_other_follows(tool: Tool) -> None
         assert frame.bound_ns >= LATENCY_NS // 2
         # Silence is a screen that stands still.
         assert made.capture(soon()) is frame
-        assert re.search(rf"--size {WIDTH}x{HEIGHT} --bit-rate 2000000 --time-limit 180 -$", tool.lines[0])
+        assert re.search(rf"--size {WIDTH}x{HEIGHT} --bit-rate {2_000_000 + OURS} --time-limit 180 -$", tool.lines[0])
         made.close()
         running.result(5)
         with pytest.raises(DeviceGone):
