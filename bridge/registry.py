@@ -53,8 +53,8 @@ RECONNECT_SECONDS = 1.0
 RECONNECTS = 60
 RARELY_SECONDS = 5.0
 CONNECT_SECONDS = 0.5
-# Another tool's adb that ends a server of another version begins its own within this time; begun by us meanwhile, either
-# would end the other's.
+# Another tool's adb that ends a server of another version begins its own within this time; were one begun by us
+# meanwhile, each would end the other's.
 REPLACED_SECONDS, LOOK_SECONDS = 0.6, 0.1
 OWN_VARIABLES = "ANDROID_REPLAY_"
 # What adb 29 to 36 say they are.

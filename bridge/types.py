@@ -262,8 +262,10 @@ class Foreground:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Known missing data: from `start` to `end`, which stage, and why (a fixed word or two, see `reason`). `calls` is how
-    many calls failed in it."""
+    """Known missing data: from `start` to `end`, which stage, and why (a fixed word or two, see `reason`).
+
+    `calls` is how many calls to the device failed in it.
+    """
 
     start: Stamp
     end: Stamp

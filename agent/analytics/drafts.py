@@ -32,8 +32,8 @@ SESSION_EVENTS = ("session_start", "session_end")
 class Draft:
     """`stage` None means: before or after the session plugin, decided by what the log still tells until `due`.
 
-    `device` is that of the process as it came. `weight` is the characters of the text that shows it. `sources` are the logging calls that have shown the event,
-    `told` = no longer held; two reports of one event have the same `titles`.
+    `weight` is the characters of the text that shows it, `device` the process's as it came. `sources` are the logging
+    calls that have shown the event, `told` = no longer held; two reports of one event have the same `titles`.
     """
 
     entry: LogEntry
