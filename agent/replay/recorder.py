@@ -181,6 +181,10 @@ class Recorder:
         """An event from before the recording: it says whose session is under way and is no part of the replay."""
         self._sessions.note(event)
 
+    def follow(self, uid: int, at: Stamp) -> None:
+        """The app is that of another uid from `at` on: another user's, or installed anew."""
+        self._sessions.follow(uid, at)
+
     def feed(self, item: Item) -> list[SealedSegment]:
         """Take one item; gives back the segments that this closed."""
         if isinstance(item, Loss):
@@ -202,9 +206,7 @@ class Recorder:
             return self.advance(item.end)
         at = item.stamp
         if isinstance(item, SegmentEvent):
-            before = self._sessions.latest
-            self._sessions.note(item)
-            if self._sessions.latest != before:
+            if self._sessions.note(item):
                 # What another session showed is to lie beneath nothing of this one.
                 self._layers = Layers(self._encoder)
             self._masker.learn(item.event)
@@ -376,7 +378,7 @@ class Recorder:
     def _refuses(self, interval: Interval, at: Stamp) -> bool:
         """Whether a session is not recorded (any more). The first time that is counted, and said where it was open."""
         key = interval.key
-        reason = self._refusal(key.session_id)
+        reason = self._refusal(key.session_id) if key.known else "no session"
         if not reason:
             return False
         self._lose("session", f"{reason}, items left out")

@@ -17,6 +17,7 @@ T = TypeVar("T")
 ROLLOVER_NS = 10_000_000_000
 EPOCH_LIKE = 10**12
 MAX_INTERVALS = 1024
+MAX_UIDS = 64
 # A failure that is met again within this time is the same one; none is told as one for longer than the other.
 RUN_NS = 600_000_000
 MAX_RUN_NS = 60_000_000_000
@@ -46,7 +47,7 @@ class Reorder(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A session rules from `start` until the next interval's."""
+    """A session rules from `start` until the next interval's; nobody does where the key is not known."""
 
     start: Stamp
     key: SessionKey
@@ -69,23 +70,40 @@ class Sessions:
         self._intervals: list[Interval] = []
         self._announced: dict[int, Stamp] = {}
         self._seen: dict[SessionKey, None] = {}
+        self._uid: int | None = None
+        self._of_uid: dict[int, Interval] = {}
 
     @property
     def known(self) -> bool:
-        return bool(self._intervals)
+        """Whether somebody rules now."""
+        return bool(self._intervals) and self._intervals[-1].key.known
 
     @property
     def latest(self) -> int | None:
-        """The session that began last."""
-        return self._intervals[-1].key.session_id if self._intervals else None
+        """The session that began last; None when nobody's may be the app's now."""
+        return self._intervals[-1].key.session_id if self.known else None
 
     def key_of(self, event: SegmentEvent) -> SessionKey | None:
         """The event's own key, None when it does not have both ids."""
         key = SessionKey(self._effective(event.session_id), event.device_id)
         return key if key.known else None
 
-    def note(self, event: SegmentEvent) -> None:
-        """Learn from an event. Without a session id it says nothing, without a device id only when a session began."""
+    def follow(self, uid: int, at: Stamp) -> None:
+        """From `at` on the app is that of another uid, with data of its own: its last session rules, and nobody until
+        an event tells of one."""
+        self._uid = uid
+        if self._intervals:
+            known = self._of_uid.get(uid)
+            self._intervals.append(replace(known, start=at) if known else Interval(at, SessionKey(), "", ""))
+
+    def note(self, event: SegmentEvent) -> bool:
+        """Learn from an event; whether another session is the latest now. Without a session id it says nothing, without
+        a device id only when a session began."""
+        before = self.latest
+        self._note(event)
+        return self.latest != before
+
+    def _note(self, event: SegmentEvent) -> None:
         session_id = self._effective(event.session_id)
         if session_id <= 0:
             return
@@ -97,6 +115,15 @@ class Sessions:
                     del self._announced[next(iter(self._announced))]
             return
         last = self._intervals[-1] if self._intervals else None
+        if event.uid is not None:
+            self._of_uid[event.uid] = Interval(event.stamp, key, event.session_from, event.device_from)
+            while len(self._of_uid) > MAX_UIDS:
+                del self._of_uid[next(iter(self._of_uid))]
+        if last is not None and not last.key.known:
+            if event.uid in (None, self._uid):
+                self._seen[key] = None
+                self._intervals[-1] = Interval(last.start, key, event.session_from, event.device_from)
+            return
         if last is not None and key == last.key:
             return
         start = event.stamp

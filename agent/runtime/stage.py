@@ -269,7 +269,7 @@ class Stage:
                     if self._masker is not None:
                         self._masker.keyboard(item.keyboard_shown, item.stamp)
                     if self._install is not None and self._install.see(item):
-                        self._follow(self._install.uid)
+                        self._follow(self._install.uid, item.stamp)
                     self._happened(self._lifecycle.see(item))
                 if isinstance(item, Touch):
                     self._status.touches += item.kind == "down"
@@ -428,7 +428,7 @@ class Stage:
         if entry.stamp >= self._started:
             self._listen(entry)
         if self._install is not None and self._install.hear(entry):
-            self._follow(self._install.uid)
+            self._follow(self._install.uid, entry.stamp)
         if self._lifecycle is not None:
             self._happened(self._lifecycle.hear(entry))
         self._caught_up(entry.stamp)
@@ -445,10 +445,11 @@ class Stage:
             self._status.logs += 1
             self._feed(replace(entry, message=without_parts(entry.message)))
 
-    def _follow(self, uid: int) -> None:
+    def _follow(self, uid: int, at: Stamp) -> None:
         """The app's lines bear another uid from now on."""
-        if self._sniffer is not None and self._lifecycle is not None:
+        if self._sniffer is not None and self._lifecycle is not None and self._recorder is not None:
             self._sniffer.uid = self._lifecycle.uid = uid
+            self._recorder.follow(uid, at)
         log.info("the app was installed anew, or is another user's: its uid is %d now", uid)
 
     def _happened(self, told: list[Happening]) -> None:

@@ -113,6 +113,22 @@ def test_a_session_of_which_only_the_end_is_heard_does_not_rule_after_it() -> No
         assert sessions.of(old) is not None
 
 
+def test_another_user_s_app_has_a_session_of_its_own_and_until_it_tells_of_one_nobody_rules() -> None:
+    sessions = noted(of(30, ONE.session_id, uid=10_123))
+    assert sessions.known
+    sessions.follow(1_010_123, at(70))
+    assert (sessions.known, sessions.latest) == (False, None)
+    # A line that was held, of the one before.
+    assert not sessions.note(of(69, ONE.session_id, uid=10_123))
+    assert not sessions.known
+    other = SessionKey(TWO.session_id, "work")
+    assert sessions.note(of(75, other.session_id, "work", uid=1_010_123))
+    assert (ruler(sessions, 69), ruler(sessions, 71), sessions.known) == (ONE, other, True)
+    # Back again: that one's is known.
+    sessions.follow(10_123, at(80))
+    assert (ruler(sessions, 79), ruler(sessions, 81), sessions.latest) == (other, ONE, ONE.session_id)
+
+
 def test_a_session_without_an_id_never_cuts() -> None:
     sessions = noted(of(30, ONE.session_id), of(31, -1), of(32, 0), of(33, "x"))
     assert ruler(sessions, 34) == ONE

@@ -124,6 +124,22 @@ def test_a_keyboard_that_only_the_window_manager_tells_of_is_covered(shown: bool
     assert (b'"keyboard"' in b"".join(e for e in bench.kept[0].events if b'"rects"' in e)) is shown
 
 
+def test_what_is_shown_of_another_user_s_app_is_of_that_one_s_session() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(10.2), SESSION, "device-a", "m-1"), bench.snapshot(11)])
+    bench.stage.advance(at(15))
+    bench.stage.process([Foreground(at(20), APP, f"{APP}.Main", False, 0, user=10)])
+    bench.stage.process([bench.snapshot(21), bench.snapshot(23)])
+    bench.stage.advance(at(26))
+    assert bench.status.frames == 3
+    line = replace(event_line(at(27), SESSION + 9000, "device-b", "m-2"), uid=1_010_123)
+    bench.stage.process([line, bench.snapshot(28)])
+    bench.stage.finish()
+    frames = {sealed.manifest.device_id: sealed.manifest.counts.frames for sealed in bench.kept}
+    assert frames == {"device-a": 1, "device-b": 3}
+
+
 @pytest.mark.parametrize("heard", [True, False], ids=["by the log", "by the package manager"])
 def test_an_app_that_is_installed_anew_is_followed(heard: bool) -> None:
     """As test runners do between two tests: the system gives it another uid, and the app itself other ids."""
