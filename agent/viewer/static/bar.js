@@ -1,6 +1,6 @@
 // The transport: clocks, and the time line with its marks by kind, which the legend shows and hides.
 
-import { make } from "./element.js";
+import { arrange, make } from "./element.js";
 import { Film } from "./film.js";
 import { kindName } from "./kinds.js";
 import { drawn } from "./stack.js";
@@ -46,7 +46,7 @@ export class Bar {
     this.marks.replaceChildren(...this.build());
     const kinds = new Set([...this.marks.children].map((mark) => mark.dataset.kind));
     kinds.delete("segment");
-    this.legend.replaceChildren(...[...kinds].map((kind) => this.chip(kind)));
+    arrange(this.legend, kinds, (kind) => this.chip(kind));
     this.sift();
     this.film.load(session);
   }

@@ -17,6 +17,31 @@ export function piece(className, text) {
   return make("span", { className }, text);
 }
 
+const shown = new WeakMap();
+
+/**
+ * Let a list have one child for each item, in their order; `build(item)` makes those that it has not yet. What stays
+ * where it is keeps the focus.
+ */
+export function arrange(list, items, build) {
+  const focused = document.activeElement;
+  const wanted = new Set(items);
+  const kept = new Map();
+  for (const child of [...list.children]) {
+    const item = shown.get(child);
+    if (wanted.has(item)) kept.set(item, child);
+    else child.remove();
+  }
+  let next = list.firstElementChild;
+  for (const item of wanted) {
+    const child = kept.get(item) ?? build(item);
+    shown.set(child, item);
+    if (child === next) next = next.nextElementSibling;
+    else list.insertBefore(child, next);
+  }
+  if (list.contains(focused)) focused.focus({ preventScroll: true });
+}
+
 /** Bring a row into view within its box only: scrollIntoView would move the page, too. */
 export function reveal(box, row) {
   if (!row) {
@@ -77,11 +102,13 @@ export async function copy(text) {
     return true;
   } catch {
     // A page from disk or from another machine's address may have no clipboard of its own.
+    const focused = document.activeElement;
     const area = make("textarea", { value: text, className: "aside" });
     (document.querySelector("dialog[open]") ?? document.body).append(area);
     area.select();
     const done = document.execCommand("copy");
     area.remove();
+    focused?.focus({ preventScroll: true });
     return done;
   }
 }

@@ -1,6 +1,7 @@
 // The header's facts and the list of sessions.
 
 import { address } from "./address.js";
+import { arrange } from "./element.js";
 import { IN_ZONE, span, when } from "./time.js";
 
 /** Fill the header with what the manifests of a session say: who and when, and how much of what. */
@@ -44,26 +45,29 @@ export function showSessions(list, filter, sessions, current) {
     const words = filter.value.trim().toLowerCase();
     for (const item of list.children) item.hidden = !item.textContent.toLowerCase().includes(words);
   };
-  list.replaceChildren(
-    ...sessions.map((session) => {
-      const item = document.createElement("li");
-      const link = document.createElement("a");
-      link.href = address(session, 0);
-      if (session.key === current?.key) link.setAttribute("aria-current", "page");
-      const device = session.segments[0].device ?? {};
-      const began = text("strong", when(session.start));
-      began.title = `Time of day ${IN_ZONE}`;
-      link.append(
-        began,
-        text("span", `${span(session.end - session.start)} \u00b7 ${device.model ?? session.segments[0].serial}`),
-        text("span", session.sessionId, "mono"),
-        text("span", session.deviceId, "mono"),
-      );
-      item.append(link);
-      return item;
-    }),
-  );
+  arrange(list, sessions, entry);
+  for (const [index, { firstElementChild: link }] of [...list.children].entries()) {
+    if (sessions[index].key === current?.key) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
   filter.oninput();
+}
+
+function entry(session) {
+  const item = document.createElement("li");
+  const link = document.createElement("a");
+  link.href = address(session, 0);
+  const device = session.segments[0].device ?? {};
+  const began = text("strong", when(session.start));
+  began.title = `Time of day ${IN_ZONE}`;
+  link.append(
+    began,
+    text("span", `${span(session.end - session.start)} \u00b7 ${device.model ?? session.segments[0].serial}`),
+    text("span", session.sessionId, "mono"),
+    text("span", session.deviceId, "mono"),
+  );
+  item.append(link);
+  return item;
 }
 
 function counted(one, n, many = `${one}s`) {

@@ -24,9 +24,10 @@ export function maskNotice(t, payload) {
 
 /** The notice of a gap; its times are clock times, which `axis` puts on the time line. */
 export function gapNotice(t, payload, axis) {
-  const from = axis.offset(payload.from_ms ?? axis.wall(t));
-  const to = axis.offset(payload.to_ms ?? axis.wall(t));
-  const ms = payload.ms ?? (payload.to_ms ?? 0) - (payload.from_ms ?? 0);
+  const [begun, over] = [payload.from_ms, payload.to_ms].map((wall) => (Number.isFinite(wall) ? wall : axis.wall(t)));
+  const from = axis.offset(begun);
+  const to = axis.offset(over);
+  const ms = Number.isFinite(payload.ms) ? payload.ms : over - begun;
   const reason = words(payload.reason) ?? "";
   const what = reason.startsWith(payload.stage) ? reason : [payload.stage, reason].filter(Boolean).join(": ");
   const detail = payload.detail ? ` \u2013 ${payload.detail}` : "";

@@ -17,6 +17,8 @@ export class Playhead {
     this.wanted = null;
     this.asked = false;
     this.sought = false;
+    /** Whether it plays on once the moment that it waits for is there. */
+    this.resume = false;
     this.reading = new AbortController();
   }
 
@@ -25,7 +27,7 @@ export class Playhead {
   }
 
   get playing() {
-    return this.stage.playing;
+    return this.wanted === null ? this.stage.playing : this.resume;
   }
 
   close() {
@@ -98,16 +100,24 @@ export class Playhead {
     const { session, stage } = this;
     if (!session) return;
     const t = Math.max(0, Math.min(ms, session.duration));
+    if (Number.isNaN(t)) return;
+    const waited = this.wanted !== null;
+    if (!waited) this.resume = stage.playing;
     this.wanted = null;
     this.asked = asked;
-    if (!session.has(t)) return this.wait(t, stage.playing);
+    if (!session.has(t)) return this.wait(t);
     this.sought = asked;
     stage.seek(t);
     this.sought = false;
+    // From the end the player would start anew.
+    if (waited && this.resume && t < session.duration) stage.play();
   }
 
+  /** While a moment is waited for, this is about what comes then. */
   toggle() {
-    this.stage.toggle();
+    if (this.wanted === null) return this.stage.toggle();
+    this.resume = !this.resume;
+    this.onWait(this.wanted);
   }
 
   /** Called by the stage while it plays and when it was sought. */
@@ -135,7 +145,7 @@ export class Playhead {
     this.source.warm(new Set(layers.map(({ attributes }) => attributes?.digest).filter(Boolean)));
   }
 
-  wait(t, resume) {
+  wait(t) {
     const { session } = this;
     this.stage.pause();
     this.wanted = t;
@@ -143,9 +153,7 @@ export class Playhead {
     session
       .need(t, this.reading.signal)
       .then(() => {
-        if (this.wanted !== t || this.session !== session) return;
-        this.gather();
-        if (resume) this.toggle();
+        if (this.wanted === t && this.session === session) this.gather();
       })
       .catch(() => undefined);
   }

@@ -10,6 +10,9 @@ const LINE = /^([VDIWEFS])\/([^\n]*?): ?([\s\S]*)$/;
 // the hints of a link do.
 const ELEMENTS = new Set(["html", "head", "style", "body", "div", "img"]);
 const REFERENCE = /^picture:([0-9a-f]{32})$/;
+const POSITIONED = new Set([1, 6, 12]);
+const LISTED = ["texts", "attributes", "removes", "adds"];
+const LAST_INTERACTION = 10;
 // How far behind its document a segment tells what covers it.
 const OPENING_MS = 2;
 
@@ -56,12 +59,13 @@ export function read(events, axis, source) {
 
 function sort(part, event, { axis, source, stack, known }) {
   const { t, type, data } = event;
+  if (type === 3 && !playable(data)) throw new Error("The player would fail at it.");
   if (type === 5) custom(part, t, String(data.tag), data.payload ?? {}, axis);
   else if (type === 6 && data.plugin === "rrweb/console@1") part.logs.push(log(t, data.payload));
   else if (type === 4) part.size ??= { width: Number(data.width), height: Number(data.height) };
   else if (type === 2) {
-    part.starts.push({ t });
     visit(data.node, (node) => tamed(node, source));
+    part.starts.push({ t });
     visit(data.node, (node) => label(part, t, node.id, node.attributes, known));
     stack.full(data.node);
     part.pictures.push({ t, layers: stack.layers() });
@@ -75,6 +79,14 @@ function sort(part, event, { axis, source, stack, known }) {
     if (data.type === 7) part.touches.push({ t });
     part.fingers.push({ t, down: data.type === 7 });
   }
+}
+
+/** Whether the player can take a change: it fails at one that it cannot, and with it every seek to a later moment. */
+function playable({ source, type, positions, ...lists }) {
+  if (source === 0) return LISTED.every((name) => Array.isArray(lists[name]));
+  if (source === 2) return Number.isInteger(type) && type >= 0 && type <= LAST_INTERACTION;
+  if (!POSITIONED.has(source)) return true;
+  return positions?.length > 0 && positions.every(({ x, y, timeOffset }) => [x, y, timeOffset].every(Number.isFinite));
 }
 
 function custom(part, t, tag, payload, axis) {
@@ -132,6 +144,8 @@ function label(part, t, id, attributes, known) {
 }
 
 function tamed(node, source) {
+  // The player goes through the children of every document and element.
+  if (node.type === 0 || node.type === 2) node.childNodes ??= [];
   if (node.tagName !== undefined && !ELEMENTS.has(node.tagName)) node.tagName = "div";
   named(node.attributes, source);
 }

@@ -29,8 +29,8 @@ export class Search {
   }
 
   find() {
-    const words = this.input.value.trim().toLowerCase();
-    const found = words ? this.all.filter((item) => item.text.toLowerCase().includes(words)).slice(0, MOST + 1) : [];
+    const words = lower(this.input.value.trim());
+    const found = words ? this.all.filter((item) => lower(item.text).includes(words)).slice(0, MOST + 1) : [];
     this.list.replaceChildren(...found.slice(0, MOST).map((item, index) => this.option(item, index, words)));
     this.choose(found.length ? 0 : -1);
     const many = found.length > MOST ? `The first ${MOST} are listed: write more to find less.` : `${found.length} found`;
@@ -38,7 +38,7 @@ export class Search {
   }
 
   option(item, index, words) {
-    const at = item.text.toLowerCase().indexOf(words);
+    const at = lower(item.text).indexOf(words);
     const from = at > AROUND ? at - AROUND / 2 : 0;
     const text = make("span", { className: "text" }, `${from ? "\u2026" : ""}${item.text.slice(from, at)}`);
     text.append(make("mark", {}, item.text.slice(at, at + words.length)), item.text.slice(at + words.length, at + 200));
@@ -93,10 +93,25 @@ export class Search {
 export function said({ facts, logs, notices, labels }) {
   const spoken = new Map(labels.map((label) => [`${label.t} ${label.text}`, label]));
   const all = [
-    ...facts.map((item) => ({ t: item.t, kind: item.kind, text: `${item.name} ${JSON.stringify(item.payload)}` })),
+    ...facts.map((item) => ({ t: item.t, kind: item.kind, text: [item.name, ...parts(item.payload)].join(" ") })),
     ...logs.map((line) => ({ t: line.t, kind: "log", text: `${line.level}/${line.tag}: ${line.text}` })),
-    ...notices.map((notice) => ({ t: notice.t, kind: notice.kind, text: notice.text })),
+    ...notices.map(({ t, kind, text, payload }) => {
+      return { t, kind, text: [text, ...parts(payload?.saw), ...parts(payload?.proof)].join(" ") };
+    }),
     ...[...spoken.values()].map((label) => ({ t: label.t, kind: "view", text: label.text })),
   ];
   return all.sort((a, b) => a.t - b.t);
+}
+
+/** The names and values of which a payload is made, as they are: JSON would write quotation marks in another way. */
+function parts(value) {
+  if (value === undefined) return [];
+  if (value === null || typeof value !== "object") return [String(value)];
+  if (Array.isArray(value)) return value.flatMap(parts);
+  return Object.entries(value).flatMap(([name, each]) => [name, ...parts(each)]);
+}
+
+/** In small letters and as long as before, so that places in it are places in `text`: only a dotted I would grow. */
+function lower(text) {
+  return text.replaceAll("\u0130", "i").toLowerCase();
 }

@@ -117,6 +117,10 @@ export class Stage {
     this.player?.pause();
   }
 
+  play() {
+    this.player?.play();
+  }
+
   toggle() {
     if (!this.player) return;
     if (this.playing) this.player.pause();

@@ -20,12 +20,16 @@ export class Tabs {
   }
 
   show(id) {
-    if (!this.tabs.some((tab) => tab.getAttribute("aria-controls") === id)) return;
+    const chosen = this.tabs.find((tab) => tab.getAttribute("aria-controls") === id);
+    if (!chosen) return;
     for (const tab of this.tabs) {
-      const own = tab.getAttribute("aria-controls") === id;
+      const own = tab === chosen;
+      const pane = document.getElementById(tab.getAttribute("aria-controls"));
+      // With what is hidden the focus would go.
+      if (!own && pane.contains(document.activeElement)) chosen.focus();
       tab.setAttribute("aria-selected", String(own));
       tab.tabIndex = own ? 0 : -1;
-      document.getElementById(tab.getAttribute("aria-controls")).hidden = !own;
+      pane.hidden = !own;
     }
     this.shown = id;
     this.onChange(id);

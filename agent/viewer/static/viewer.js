@@ -30,9 +30,9 @@ const state = { all: [], chosen: null, holes: [], refreshed: 0, due: 0, astray: 
 
 const stage = new Stage($("#room"), $("#phone"), {
   onTime: (t) => head.moved(t),
-  onState: (playing) => {
-    bar.playing(playing);
-    if (!playing) pointSoon();
+  onState: () => {
+    bar.playing(head.playing);
+    if (!head.playing) pointSoon();
   },
   onSize: (size) => overlay.resize(size),
 });
@@ -191,7 +191,7 @@ function show(t, sought) {
   masks.show(t);
   const hole = state.holes.findLast((item) => item.t <= t && inForce(item, t));
   const blank = lastAt(head.session.pictures, t) < 0 ? "No picture of this moment" : "";
-  $("#veil").textContent = hole ? hole.short : blank;
+  veil(hole ? hole.short : blank);
   const now = performance.now();
   if (head.playing && !sought && now - state.refreshed < REFRESH_MS) return;
   state.refreshed = now;
@@ -201,7 +201,13 @@ function show(t, sought) {
 
 function wait(t) {
   bar.show(t);
-  $("#veil").textContent = "Loading this moment \u2026";
+  bar.playing(head.playing);
+  veil("Loading this moment \u2026");
+}
+
+/** Say why the phone's picture is not that of the moment; once, for what is written anew is announced anew. */
+function veil(text) {
+  if ($("#veil").textContent !== text) $("#veil").textContent = text;
 }
 
 function count(session) {
