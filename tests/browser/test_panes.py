@@ -116,10 +116,19 @@ def test_a_view_is_picked_on_the_screen(shop: Page) -> None:
     assert mark["y"] - frame["y"] == pytest.approx(200 * scale, abs=2)
     assert mark["width"] == pytest.approx(200 * scale, abs=2)
     detail.get_by_label("Copy the selector for uiautomator2").click()
-    expect(shop.get_by_role("status").first).to_have_text("Selector for uiautomator2 copied.")
+    expect(shop.locator("#status")).to_have_text("Selector for uiautomator2 copied.")
     assert clipboard(shop) == 'd(resourceId="com.example.shop:id/pay")'
     shop.keyboard.press("Escape")
     expect(shop.locator("#pick")).to_have_attribute("aria-pressed", "false")
+
+
+def test_picking_takes_the_focus_from_the_log_that_it_hides(shop: Page) -> None:
+    shop.keyboard.press("i")
+    assert shop.evaluate("document.activeElement === document.body")
+    shop.get_by_role("tab", name="Log").click()
+    shop.locator("#log").focus()
+    shop.keyboard.press("i")
+    expect(shop.get_by_role("tab", name="Views")).to_be_focused()
 
 
 def test_the_tree_is_that_of_the_moment(shop: Page) -> None:
@@ -289,9 +298,11 @@ def test_what_makes_no_sense_is_counted_and_left_out(open_page: Callable[..., Pa
             {"type": 3, "timestamp": START + 3000, "data": {"source": 0, "attributes": "all"}},
             {"type": 6, "timestamp": START + 3100, "data": {"plugin": "rrweb/console@1", "payload": {"payload": 7}}},
             {"type": 5, "timestamp": START + 3200, "data": None},
+            {"type": 3, "timestamp": START + 3300, "data": {"source": 6, "positions": []}},
+            {"type": 3, "timestamp": START + 3400, "data": {"source": 2, "type": 99, "id": rrweb.BODY_ID}},
         )
     )
-    expect(page.locator("#notices")).to_contain_text("3 events of segment 0 make no sense and are left out")
+    expect(page.locator("#notices")).to_contain_text("5 events of segment 0 make no sense and are left out")
     seek(page, 5000)
     assert patterned.read(page.locator(".rr-player__frame").screenshot()) == 6
 
@@ -405,6 +416,27 @@ def test_a_session_is_shown_before_all_of_it_is_read(open_page: Callable[..., Pa
             assert patterned.read(page.locator(".rr-player__frame").screenshot()) == number
 
 
+def test_playing_goes_on_after_two_seeks_to_what_is_not_there(open_page: Callable[..., Page], folder: Path) -> None:
+    recording = patterned.record(folder)
+    ids = {m.seq: m.id for m in recording.manifests() if m.session_id == SESSION}
+    doors = Doors([ids[0]])
+    with Server(make_app(recording)) as server:
+        page = open_page(f"{server.url}/#session={SESSION}&t=1000", ready=False, prepare=doors.install)
+        page.wait_for_selector("body.ready")
+        page.keyboard.press("Space")
+        expect(page.get_by_role("button", name="Pause")).to_be_visible()
+        for ms in (12_000, 14_000):
+            page.evaluate("ms => replay.seek(ms)", ms)
+            expect(page.locator("#veil")).to_have_text("Loading this moment …")
+            expect(page.get_by_role("button", name="Pause")).to_be_visible()
+        chip = page.locator(".legend button").first
+        chip.focus()
+        doors.let_through()
+        page.wait_for_selector("body.whole")
+        expect(chip).to_be_focused()
+        page.wait_for_function("() => replay.playing && replay.position > 14_000")
+
+
 def test_playing_waits_for_a_segment_that_is_not_there(open_page: Callable[..., Page], folder: Path) -> None:
     recording = patterned.record(folder)
     ids = {m.seq: m.id for m in recording.manifests() if m.session_id == SESSION}
@@ -464,7 +496,7 @@ def test_only_pictures_that_are_shown_are_asked_for(open_page: Callable[..., Pag
 
 def test_a_link_to_the_moment_is_copied(shop: Page) -> None:
     shop.get_by_role("button", name="Copy link").click()
-    expect(shop.get_by_role("status").first).to_have_text("Link to this moment copied.")
+    expect(shop.locator("#status")).to_have_text("Link to this moment copied.")
     assert clipboard(shop).endswith(f"/#session={SESSION}&device={patterned.DEVICE}&t=3000")
 
 

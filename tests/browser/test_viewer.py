@@ -285,11 +285,12 @@ def test_an_address_leads_to_a_moment(open_page: Callable[..., Page], address: s
     page.evaluate("replay.whenSettled()")
     assert position(page) == 9500
     assert shown(page) == 210
-    page.get_by_role("link", name=str(SESSION)).click()
+    page.get_by_role("link", name=str(SESSION)).press("Enter")
     page.wait_for_function("() => window.replay?.duration === 33000 && document.body.classList.contains('whole')")
     page.evaluate("replay.whenSettled()")
     assert shown(page) == 1
     expect(page.locator("nav [aria-current=page]")).to_contain_text(str(SESSION))
+    expect(page.get_by_role("link", name=str(SESSION))).to_be_focused()
 
 
 def test_an_address_without_a_session_leads_to_the_newest(open_page: Callable[..., Page], address: str) -> None:
@@ -300,7 +301,7 @@ def test_an_address_without_a_session_leads_to_the_newest(open_page: Callable[..
 def test_a_session_that_is_not_there_is_not_replaced_by_another(open_page: Callable[..., Page], address: str) -> None:
     url = f"{address}/#session=12&device={DEVICE}&t=4500"
     page = open_page(url, ready=False)
-    status = page.get_by_role("status").first
+    status = page.locator("#status")
     expect(status).to_have_text("This recording does not hold session 12. Choose one of those that it holds.")
     expect(page.locator("nav li a")).to_have_count(2)
     expect(page.locator("nav [aria-current=page]")).to_have_count(0)
@@ -320,7 +321,7 @@ def test_one_of_a_single_session_is_to_be_chosen_where_another_was_asked_for(
     with Server(make_app(recording)) as server:
         page = open_page(f"{server.url}/#session={SESSION}&device=another", ready=False)
         said = f"This recording does not hold session {SESSION} of device another."
-        expect(page.get_by_role("status").first).to_contain_text(said)
+        expect(page.locator("#status")).to_contain_text(said)
         page.get_by_role("link", name=str(SESSION)).click()
         page.wait_for_selector("body.whole")
 
@@ -328,7 +329,7 @@ def test_one_of_a_single_session_is_to_be_chosen_where_another_was_asked_for(
 def test_the_session_that_is_shown_stays_where_another_is_not_there(page: Page) -> None:
     seek(page, 4000)
     page.evaluate("location.hash = '#session=12'")
-    status = page.get_by_role("status").first
+    status = page.locator("#status")
     expect(status).to_have_text(f"This recording does not hold session 12. Session {SESSION} is still shown.")
     # Longer than the page takes to write a moment into its address.
     page.wait_for_timeout(500)
@@ -359,7 +360,10 @@ def test_times_of_day_are_the_readers(open_page: Callable[..., Page], address: s
     expect(page.locator("#wall")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d UTC\+5:30$"))
     expect(page.locator("#wall")).to_have_attribute("title", f"Time of day {told}")
     expect(page.locator("#facts")).to_contain_text("UTC+5:30")
-    expect(page.locator("nav strong").first).to_contain_text("UTC+5:30")
+    began = page.locator("nav strong").first
+    expect(began).to_contain_text("UTC+5:30")
+    lines = "e => [e.scrollWidth <= e.clientWidth, e.clientHeight < 2 * parseFloat(getComputedStyle(e).fontSize)]"
+    assert began.evaluate(lines) == [True, True]
 
 
 def test_the_header_tells_whose_it_is(page: Page) -> None:
@@ -377,6 +381,27 @@ def test_landmarks_and_names_are_there(page: Page) -> None:
         "all => all.filter(e => !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map(e => e.outerHTML)"
     )
     assert nameless == []
+
+
+def test_what_is_said_is_announced(page: Page) -> None:
+    # Words that come into what is not rendered are not.
+    looks = "e => [e.getAttribute('role'), e.textContent, getComputedStyle(e).display, getComputedStyle(e).opacity]"
+    for name in ("#status", "#veil"):
+        assert page.locator(name).evaluate(looks) == ["status", "", "block", "0"]
+    seek(page, 6500)
+    assert page.locator("#veil").evaluate(looks)[2:] == ["block", "1"]
+    expect(page.get_by_role("status").filter(has_text="secure window")).to_be_visible()
+    page.evaluate(
+        """() => {
+          window.changes = 0;
+          const told = new MutationObserver((all) => (changes += all.length));
+          told.observe(document.querySelector("#veil"), {childList: true});
+        }"""
+    )
+    seek(page, 6600)
+    assert page.evaluate("changes") == 0
+    seek(page, 9000)
+    assert page.evaluate("changes") == 1
 
 
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Page) -> None:
@@ -548,7 +573,7 @@ def test_a_recording_that_cannot_be_read_says_why(open_page: Callable[..., Page]
     (folder / "segments" / f"{sealed.manifest.id}.jsonl").write_bytes(b"{}\n")
     with Server(make_app(Recording.open(folder))) as server:
         page = open_page(server.url, ready=False, strict=False)
-        expect(page.get_by_role("status")).to_contain_text("The session cannot be shown: Segment 0 cannot be read: ")
+        expect(page.locator("#status")).to_contain_text("The session cannot be shown: Segment 0 cannot be read: ")
 
 
 @pytest.mark.parametrize("width", [360, 768])
@@ -566,7 +591,7 @@ def test_a_small_window_scrolls_one_way_only(open_page: Callable[..., Page], add
 def test_an_empty_recording_says_so(open_page: Callable[..., Page], folder: Path) -> None:
     with Server(make_app(Recording.create(folder))) as server:
         page = open_page(server.url, ready=False)
-        expect(page.get_by_role("status")).to_contain_text("no replay segment yet")
+        expect(page.locator("#status")).to_contain_text("no replay segment yet")
 
 
 def fault(at_ms: int, rule: str, severity: str, saw: str = "seen") -> dict[str, object]:

@@ -17,6 +17,7 @@ export function piece(className, text) {
   return make("span", { className }, text);
 }
 
+// What each child of an arranged list stands for.
 const shown = new WeakMap();
 
 /**

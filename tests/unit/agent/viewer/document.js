@@ -51,6 +51,7 @@ export class Element {
 
   remove() {
     if (!this.parentElement) return;
+    if (this.contains(document.activeElement)) document.activeElement = document.body;
     this.parentElement.content = this.parentElement.content.filter((child) => child !== this);
     this.parentElement = null;
   }
@@ -76,6 +77,20 @@ export class Element {
     for (let each = this; each; each = each.parentElement) if (fits(each, selector)) return each;
     return null;
   }
+
+  querySelectorAll(selector) {
+    return this.children.flatMap((child) => [...(fits(child, selector) ? [child] : []), ...child.querySelectorAll(selector)]);
+  }
+
+  focus() {
+    document.activeElement = this;
+  }
+
+  select() {
+    this.focus();
+  }
+
+  scrollIntoView() {}
 
   addEventListener(name, listener) {
     (this.heard[name] ??= []).push(listener);
@@ -127,7 +142,7 @@ export function pass(ms) {
 
 const body = new Element("body");
 Object.assign(globalThis, {
-  document: Object.assign(new Element("html"), { body, createElement: (tag) => new Element(tag), querySelector: () => null }),
+  document: Object.assign(new Element("html"), { body, activeElement: body, createElement: (tag) => new Element(tag), querySelector: () => null }),
   getComputedStyle: ({ style }) => style,
   requestAnimationFrame: (work) => frames.set(++count, work) && count,
   cancelAnimationFrame: (id) => frames.delete(id),

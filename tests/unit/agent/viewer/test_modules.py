@@ -463,34 +463,238 @@ def test_a_list_that_is_scrolled_by_keys_is_held(run: Run) -> None:
     assert told == [True, False, False, True]
 
 
+# A session of which a second is read; what is asked for comes when a door is opened.
+WAITING = """import { Playhead } from "./playhead.js";
+const stage = {
+  position: 0,
+  playing: true,
+  seek: (t) => head.moved((stage.position = t)),
+  pause: () => (stage.playing = false),
+  play: () => (stage.playing = true),
+  toggle: () => (stage.playing = !stage.playing),
+  add: () => undefined,
+};
+const quiet = () => undefined;
+const [shown, waits, doors] = [[], [], []];
+const onTime = (t, sought) => shown.push([t, sought]);
+const onWait = (t) => waits.push([t, head.playing]);
+const head = new Playhead(stage, {}, { onLists: quiet, onRead: quiet, onTime, onWait });
+let read = 1000;
+const need = (t) => new Promise((done) => doors.push(() => done((read = Math.max(read, t + 1)))));
+head.session = { duration: 9000, has: (t) => t < read, need, gather: () => [] };
+const open = async () => {
+  for (const door of doors.splice(0)) door();
+  await new Promise((done) => setTimeout(done));
+};
+"""
+
+
 def test_playing_on_into_what_is_not_read_yet_is_no_seek(run: Run) -> None:
     told = run(
-        """import { Playhead } from "./playhead.js";
-        const stage = {
-          position: 0,
-          playing: true,
-          seek: (t) => head.moved(t),
-          pause: () => (stage.playing = false),
-          toggle: () => (stage.playing = !stage.playing),
-          add: () => undefined,
-        };
-        const shown = [];
-        const quiet = () => undefined;
-        const seen = { onLists: quiet, onWait: quiet, onRead: quiet, onTime: (t, sought) => shown.push([t, sought]) };
-        const head = new Playhead(stage, {}, seen);
-        let read = 1000;
-        head.session = {
-          duration: 9000,
-          has: (t) => t < read,
-          need: async (t) => void (read = t + 1),
-          gather: () => [],
-        };
+        f"""{WAITING}
         head.moved(500);
         head.moved(1500);
-        await new Promise((done) => setTimeout(done));
+        await open();
         head.seek(2500);
-        await new Promise((done) => setTimeout(done));
+        await open();
         head.seek(100);
         tell([shown, stage.playing]);"""
     )
     assert told == [[[500, False], [1500, False], [2500, True], [100, True]], True]
+
+
+@pytest.mark.parametrize(
+    ("done", "told"),
+    [
+        ("head.seek(2500); head.seek(3500);", [3500, True]),
+        ("head.seek(2500); head.seek(100);", [100, True]),
+        ("head.seek(2500); head.toggle();", [2500, False]),
+        ("head.seek(2500); head.toggle(); head.seek(3500); head.toggle();", [3500, True]),
+        ("stage.pause(); head.seek(2500); head.seek(3500);", [3500, False]),
+        ("stage.pause(); head.seek(2500); head.toggle();", [2500, True]),
+        ("head.seek(2500); head.seek(9000);", [9000, False]),
+        ("head.seek(500); head.seek(NaN);", [500, True]),
+        ("head.seek(2500); head.seek(NaN);", [2500, True]),
+    ],
+)
+def test_it_plays_on_after_waiting_as_was_last_wanted(run: Run, done: str, told: list[object]) -> None:
+    assert run(f"{WAITING} {done}\nawait open();\ntell([stage.position, stage.playing]);") == told
+
+
+def test_what_will_be_is_told_while_a_moment_is_waited_for(run: Run) -> None:
+    told = run(f"{WAITING} head.seek(2500); head.toggle(); head.toggle(); tell([waits, stage.playing]);")
+    assert told == [[[2500, True], [2500, False], [2500, True]], False]
+
+
+LISTS: dict[str, object] = {"texts": [], "attributes": [], "removes": [], "adds": []}
+PLAYABLE = [
+    {"source": 6, "positions": [{"x": 1, "y": 2.5, "id": 7, "timeOffset": 0}]},
+    {"source": 2, "type": 0, "id": 7},
+    {"source": 2, "type": 10, "id": 7},
+    {"source": 0, **LISTS},
+    {"source": 3, "id": 7, "x": 0, "y": 0},
+]
+UNPLAYABLE = [
+    *({"source": source, "positions": []} for source in (1, 6, 12)),
+    {"source": 6},
+    {"source": 2},
+    {"source": 6, "positions": 1},
+    {"source": 6, "positions": [None]},
+    {"source": 6, "positions": [{"x": 1, "y": 2, "timeOffset": 0}, {"x": 1, "y": "2", "timeOffset": 0}]},
+    {"source": 6, "positions": [{"x": 1, "y": 2}]},
+    *({"source": 2, "type": kind, "id": 7} for kind in (-1, 11, 1.5, "7", None)),
+    *({"source": 0, **LISTS, name: odd} for name in LISTS for odd in (None, {})),
+    None,
+]
+
+
+def test_what_the_player_would_fail_at_is_counted_and_left_out(run: Run) -> None:
+    told = run(
+        f"""import {{ Axis }} from "./axis.js";
+        import {{ read }} from "./reader.js";
+        const events = {json.dumps([*UNPLAYABLE, *PLAYABLE])}.map((data) => ({{ type: 3, timestamp: 1500, data }}));
+        const part = read(events, new Axis([[1000, 2000]]), {{}});
+        tell([part.strange, part.events.map(({{ data }}) => data), part.fingers.length]);"""
+    )
+    assert told == [len(UNPLAYABLE), PLAYABLE, 2]
+
+
+def test_every_document_and_element_has_children_for_the_player(run: Run) -> None:
+    told = run(
+        """import { Axis } from "./axis.js";
+        import { read } from "./reader.js";
+        const element = (id, rest) => ({ type: 2, id, tagName: "div", attributes: {}, ...rest });
+        const text = { type: 3, id: 9, textContent: "" };
+        const node = { type: 0, id: 1, childNodes: [element(2, { childNodes: [element(3), text] }), element(4)] };
+        const adds = [{ parentId: 2, nextId: null, node: element(5) }];
+        const change = { source: 0, texts: [], attributes: [], removes: [], adds };
+        const events = [{ node }, { node: { type: 0, id: 1 } }, {}].map((data) => ({ type: 2, timestamp: 1500, data }));
+        const part = read([...events, { type: 3, timestamp: 1600, data: change }], new Axis([[1000, 2000]]), {});
+        const [first, second] = part.events.map(({ data }) => data.node);
+        const [outer, other] = first.childNodes;
+        const all = [outer.childNodes[0], other, second, adds[0].node, text];
+        tell([part.strange, part.starts.length, all.map(({ childNodes }) => childNodes ?? null)]);"""
+    )
+    assert told == [1, 2, [[], [], [], [], None]]
+
+
+def test_the_legend_keeps_the_focus_while_more_is_read(run: Run) -> None:
+    told = run(
+        """const { Element } = await import("./document.js");
+        const { Bar } = await import("./bar.js");
+        const found = {};
+        const root = { querySelector: (selector) => (found[selector] ??= new Element("div")) };
+        const bar = new Bar(root, { onSift: () => undefined });
+        const session = { duration: 9000, notices: [], starts: [], touches: [], logs: [] };
+        const load = (...kinds) => bar.load({ ...session, facts: kinds.map((kind, t) => ({ kind, t })) });
+        load("track", "alias");
+        const button = found[".legend"].children[0].children[0];
+        bar.toggle(button);
+        button.focus();
+        tell([["screen", "track", "alias"], ["alias", "screen", "track", "group"], ["track"]].map((kinds) => {
+          load(...kinds);
+          const kept = document.activeElement === button && button.attributes["aria-pressed"];
+          return [found[".legend"].children.map(({ dataset }) => dataset.kind), kept];
+        }));"""
+    )
+    kinds = [["screen", "track", "alias"], ["alias", "screen", "track", "group"], ["track"]]
+    assert told == [[each, "false"] for each in kinds]
+
+
+def test_the_link_of_a_session_keeps_the_focus_when_it_is_followed(run: Run) -> None:
+    told = run(
+        """const { Element } = await import("./document.js");
+        const { showSessions } = await import("./facts.js");
+        const all = ["a", "b"].map((key) => ({ key, sessionId: key, deviceId: "d", start: 0, end: 0, segments: [{}] }));
+        const [list, filter] = [new Element("ul"), Object.assign(new Element("input"), { value: "" })];
+        const current = () => list.children.map((item) => item.children[0].attributes["aria-current"] ?? null);
+        showSessions(list, filter, all, all[0]);
+        const told = [current()];
+        const link = list.children[1].children[0];
+        link.focus();
+        showSessions(list, filter, all, all[1]);
+        tell([...told, current(), document.activeElement === link]);"""
+    )
+    assert told == [["page", None], [None, "page"], True]
+
+
+def test_copying_gives_the_focus_back(run: Run) -> None:
+    told = run(
+        """const { Element } = await import("./document.js");
+        const { copy } = await import("./element.js");
+        const button = new Element("button");
+        button.focus();
+        let copied = null;
+        document.execCommand = () => Boolean((copied = document.activeElement.value));
+        tell([await copy("what"), copied, document.activeElement === button, document.body.children.length]);"""
+    )
+    assert told == [True, "what", True, 0]
+
+
+def test_the_focus_goes_from_a_pane_that_is_hidden_to_the_tab_of_the_other(run: Run) -> None:
+    told = run(
+        """const { Element } = await import("./document.js");
+        const { Tabs } = await import("./tabs.js");
+        const list = new Element("div");
+        const panes = Object.fromEntries(["log", "views"].map((id) => [id, new Element("div")]));
+        document.getElementById = (id) => panes[id];
+        for (const id of ["log", "views"]) list.append(new Element("button", { role: "tab", "aria-controls": id, id }));
+        const [line, other] = [new Element("pre"), new Element("button")];
+        panes.log.append(line);
+        const tabs = new Tabs(list);
+        tell([[line, "log"], [line, "views"], [other, "log"], [other, "views"]].map(([from, to]) => {
+          from.focus();
+          tabs.show(to);
+          return document.activeElement === from ? "stayed" : document.activeElement.attributes.id;
+        }));"""
+    )
+    assert told == ["stayed", "views", "stayed", "stayed"]
+
+
+def test_a_search_is_in_what_was_said_and_not_in_how_it_is_written(run: Run) -> None:
+    told = run(
+        r"""import { finding } from "./notices.js";
+        import { said } from "./search.js";
+        const payload = { size: '5" screen', deep: [{ path: "C:\\x" }, null, 7] };
+        const facts = [{ t: 0, kind: "track", name: "Pay", payload }];
+        const all = { rule: "r", severity: "error", meaning: "Means.", fix: "Mend.", saw: "seen", proof: "I/T: line" };
+        const odd = { ...all, saw: { toString: 1 }, proof: undefined };
+        const notices = [finding(1, all), finding(2, odd), { t: 3, kind: "gap", text: "none" }];
+        tell(said({ facts, notices, logs: [], labels: [] }).map(({ text }) => text));"""
+    )
+    assert told == [
+        'Pay size 5" screen deep path C:\\x null 7',
+        "error r: Means. Mend. seen I/T: line",
+        "error r: Means. Mend. toString 1",
+        "none",
+    ]
+
+
+def test_what_is_found_is_marked_where_it_stands(run: Run) -> None:
+    told = run(
+        """const { Element } = await import("./document.js");
+        const { Search } = await import("./search.js");
+        const [input, list, status] = ["input", "ol", "p"].map((tag) => new Element(tag));
+        const parts = { input, "[role=listbox]": list, "[role=status]": status };
+        const dialog = { querySelector: (selector) => parts[selector], showModal: () => undefined };
+        const text = "\u0130\u0130 in \u0130stanbul PAID";
+        const search = new Search(dialog, { items: () => [{ t: 0, kind: "log", text }] });
+        tell(["paid", "istanbul", "\u0130STANBUL", "nothing"].map((words) => {
+          input.value = words;
+          search.open();
+          return list.children.map((option) => option.children[2].children[0].textContent);
+        }));"""
+    )
+    assert told == [["PAID"], ["\u0130stanbul"], ["\u0130stanbul"], []]
+
+
+def test_a_gap_without_times_is_where_it_is_told(run: Run) -> None:
+    told = run(
+        """import { Axis } from "./axis.js";
+        import { gapNotice } from "./notices.js";
+        const axis = new Axis([[1000, 2000]]);
+        const given = [{ from_ms: "x", to_ms: "y", ms: "z" }, { from_ms: "x", to_ms: 1700 },
+          { from_ms: 1200, to_ms: [1] }, { from_ms: 1200, to_ms: 1700, ms: 450 }, {}];
+        tell(given.map((times) => gapNotice(500, times, axis)).map(({ t, end, ms }) => [t, end, ms]));"""
+    )
+    assert told == [[500, 500, 0], [500, 700, 200], [200, 500, 300], [200, 700, 450], [500, 500, 0]]
