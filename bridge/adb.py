@@ -68,7 +68,7 @@ class AdbShell:
     def info(self, deadline: Deadline) -> DeviceInfo:
         """The device's facts, in one round trip. Raises CommandFailed when it has no screen size."""
         boot_id = "cat /proc/sys/kernel/random/boot_id"
-        # One call: before Android 8 each starts a Java program.
+        # Before Android 8 each call of it starts a Java program.
         scales = "settings list global | grep _scale; settings list secure | grep enabled_accessibility_services"
         answer = self.text(f"; echo {MARK}; ".join(("getprop", "wm size", "wm density", boot_id, scales)), deadline)
         parts = [part.strip() for part in answer.split(MARK)]

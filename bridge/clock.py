@@ -197,7 +197,7 @@ class ClockProbe:
         enough = Deadline(deadline.remaining() / 2)
         # mksh has EPOCHREALTIME as a variable; a shell that does not prints an empty line (mksh(1)).
         for command, digits, count in (("echo $EPOCHREALTIME", 6, PROBES), ("date +%s.%N", 0, PROBES // KEPT)):
-            readings = []
+            readings: list[Reading] = []
             for _ in range(count):
                 if len(readings) >= KEPT and enough.passed:
                     # Over a slow way fewer must do: their bound is half of what each took.

@@ -293,7 +293,7 @@ def video_size(screen: Size, width: int, display: Display, step: int = EVEN) -> 
     natural = display.natural
     shorter = min(natural.width, natural.height)
     scale = min(1.0, width / shorter)
-    sides = (max(step, round(side * scale / step) * step) for side in (screen.width, screen.height))
+    sides = (max(step, min(round(side * scale / step), side // step) * step) for side in (screen.width, screen.height))
     return Size(*sides)
 
 

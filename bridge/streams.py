@@ -46,7 +46,7 @@ PATIENCE_SECONDS = 5.0
 # A process of ours on the phone may be ended by somebody, and logd ends a logcat that takes too long to read. Where the
 # phone answers, it is begun again after a rest; one that ended soon, after twice as long, and so many times.
 ECHO_SECONDS = 1.0
-REST_SECONDS, SOON_NS, TIMES = 0.2, 5_000_000_000, 5
+REST_SECONDS, SOON_NS, TIMES = 0.2, 5_000_000_000, 2
 
 OpenStream = Callable[[str, Deadline], Stream]
 
@@ -131,6 +131,8 @@ class Logcat(_Tail):
                 yield from self._entries()
             except DeviceGone:
                 if not self._begins_again(began_ns):
+                    if self._closed:
+                        return
                     raise
             else:
                 return
@@ -184,13 +186,18 @@ class Logcat(_Tail):
                 if restamp:
                     entry = replace(entry, stamp=clock.wall(entry.time_ns))
                 last = entry.stamp
-                yield from resume.sift(entry, ahead)
-                if not resume.waits:
-                    self._since = entry
+                yield from self._told(resume.sift(entry, ahead))
             if resume.waits:
                 patience = patience or Deadline(PATIENCE_SECONDS)
                 if not chunk or patience.passed:
-                    yield from resume.give_up(clock.host.now())
+                    yield from self._told(resume.give_up(clock.host.now()))
+
+    def _told(self, items: Iterator[LogEntry | Gap]) -> Iterator[LogEntry | Gap]:
+        """The same; a logcat that is begun again goes on after the last of them."""
+        for item in items:
+            yield item
+            if isinstance(item, LogEntry):
+                self._since = item
 
 
 class Getevent(_Tail):
@@ -210,21 +217,22 @@ class Getevent(_Tail):
 
         A device without a touch panel that may be read gives one Gap and no more.
         """
+        since: Stamp | None = None
         while True:
             began_ns = time.monotonic_ns()
             try:
-                yield from self._touches()
+                yield from self._touches(since)
             except DeviceGone:
                 since = self._clock.host.now()
                 if not self._begins_again(began_ns):
+                    if self._closed:
+                        return
                     raise
             else:
                 return
-            # A finger that was down may be up by now.
-            yield Gap(since, self._clock.host.now(), "touch", OVERRUN, "getevent ended on the phone")
 
-    def _touches(self) -> Iterator[Touch | Gap]:
-        """Those of one getevent."""
+    def _touches(self, since: Stamp | None) -> Iterator[Touch | Gap]:
+        """Those of one getevent; the one before ended at `since`."""
         panels = self._panels()
         if self._closed:
             return
@@ -247,6 +255,9 @@ class Getevent(_Tail):
         ]
         # With several panels (one each side of a fold) the lines name the one that they are of.
         which = f" {panels[0].path}" if len(panels) == 1 else ""
+        if since is not None:
+            # A finger that was down may be up by now, and another one down.
+            yield Gap(since, self._clock.host.now(), "touch", OVERRUN, "getevent ended on the phone")
         for chunk in self._chunks(f"getevent -lt{which}"):
             latest_ns = newest_ns(chunk)
             if latest_ns is not None:

@@ -58,8 +58,11 @@ HEAD_BYTES = 1 << 16
 _LENGTH = re.compile(r"[0-9]{1,19}")
 # A server that runs answers this at once; one that hangs, whosever it is, never does.
 ALIVE_SECONDS = 2.0
-# A phone that took no jar has no room for it, nor the app under test while it is tried.
-UNPUSHED_SECONDS = 60.0
+# How soon one that did not answer is asked again.
+DEAF_SECONDS = 0.5
+# On a phone that has no room for the jar the app under test has none while it is tried.
+FULL_SECONDS = 60.0
+FULL = re.compile(r"No space|Read-only", re.IGNORECASE)
 # How long the next start waits after one that failed, by how long none has helped: the other tool may be gone in a
 # moment, or hold on for hours.
 RETRY_SECONDS = ((8.0, 0.2), (20.0, 1.0), (60.0, 3.0), (180.0, 8.0), (600.0, 15.0), (math.inf, 30.0))
@@ -103,11 +106,16 @@ class UiaServer:
         if self._refused is not None and now_ns < self._refused[0]:
             raise self._refused[1]
         try:
-            if not self._alive(Deadline(min(ALIVE_SECONDS, deadline.remaining()))):
-                self._launch(deadline)
-        except (DeviceBusy, CaptureFailed, BridgeTimeout) as error:
-            self._wait(error)
+            alive = self._alive(Deadline(min(ALIVE_SECONDS, deadline.remaining())))
+        except BridgeTimeout as error:
+            self._refused = (self._clock.now().mono_ns + int(DEAF_SECONDS * 1e9), error)
             raise
+        if not alive:
+            try:
+                self._launch(deadline)
+            except (DeviceBusy, CaptureFailed, BridgeTimeout) as error:
+                self._wait(error)
+                raise
         self._refused, self._down, self._proved = None, False, False
 
     def step_aside(self, whom: str) -> None:
@@ -173,8 +181,8 @@ class UiaServer:
         self._failing_ns = self._failing_ns or now_ns
         age = (now_ns - self._failing_ns) / 1e9
         seconds = next(wait for limit, wait in RETRY_SECONDS if age < limit)
-        if isinstance(error, _Unpushed):
-            seconds = max(seconds, UNPUSHED_SECONDS)
+        if FULL.search(error.detail):
+            seconds = max(seconds, FULL_SECONDS)
         self._refused = (now_ns + int(seconds * 1e9), error)
 
     def _alive(self, deadline: Deadline) -> bool:
@@ -217,10 +225,7 @@ class UiaServer:
         # that could not take it away has left it.
         self._notebook.made(self._serial, Trace("file", JAR))
         if digest not in self._shell.text(f"md5sum {JAR}", deadline):
-            try:
-                self._shell.push(jar, JAR, Deadline(min(PUSH_SECONDS, deadline.remaining())))
-            except ServiceRefused as error:
-                raise _Unpushed(self._serial, START, error.detail) from error
+            self._shell.push(jar, JAR, Deadline(min(PUSH_SECONDS, deadline.remaining())))
 
     def _run(self, deadline: Deadline) -> None:
         """Start the process and wait until it answers."""
@@ -278,10 +283,6 @@ class UiaServer:
 
 class _Lost(CaptureFailed):
     """The server answers, but its UiAutomation is gone."""
-
-
-class _Unpushed(CaptureFailed):
-    """The jar could not be put on the phone."""
 
 
 class UiaHierarchy:

@@ -72,6 +72,9 @@ class App:
         if now or self.current is None or session_id >= self.current:
             self.current, self.source, self.current_pid, self.holed = session_id, source, pid, False
         self.last_ns = max(self.last_ns, now_ns)
+        if now:
+            # Whoever came before that has a session now.
+            self.persons = OrderedDict.fromkeys(self.persons)
 
     def ended(self, session_id: int) -> None:
         """A session was over when its end was printed; its successor's start comes next."""

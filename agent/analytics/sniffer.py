@@ -374,7 +374,7 @@ class Sniffer:
             plugin = app.evidence and not app.process(pid).plugin_off
             draft.stage = "before" if plugin and draft.shown.style not in app.with_ids else "after"
         # Had a session begun, the plugin would have printed it, and the log shown that.
-        if draft.waits and app.prints_lines and not app.holed:
+        if draft.waits and draft.inferred[0] == NO_SESSION and app.prints_lines and not app.holed:
             draft.inferred = app.last_known(pid)
             app.last_ns = max(app.last_ns, draft.entry.stamp.mono_ns)
         return self._tell(draft)

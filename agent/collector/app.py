@@ -110,7 +110,7 @@ class Collector:
         self._parts = Parts()
         self._room = Room(HELD_BYTES)
         # Of bodies that hold their key themselves: who has none keeps nobody else out.
-        self._keyless = Room(HELD_BYTES // 4)
+        self._keyless = Room(HELD_BYTES // 2)
         self._lock = FolderLock(recording.path / LOCK)
         with ExitStack() as undo:
             undo.callback(self._lock.close)

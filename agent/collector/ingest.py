@@ -19,7 +19,7 @@ from agent.store.disk import AppendFile, guarded
 FILE = "events.jsonl"
 EVENTS = 2000
 # In all events of a body, keys among them: what may be held of those that come without a key has room for them.
-VALUES = 300_000
+VALUES = 800_000
 # Within so many days Amplitude takes an insert id for a repeat.
 REPEAT_DAYS = 7
 _DAY_MS = 86_400_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -81,7 +82,7 @@ class _Keeping:
         self._sinks = sinks
         self._rings: list[Ring] = []
         self._least: list[Least] = []
-        self._short: dict[str, int] = {}
+        self._short: dict[str, Counter[str]] = {}
 
     def ways(
         self, status: DeviceStatus
@@ -92,7 +93,9 @@ class _Keeping:
         if self._replay.min_seconds or self._asked is not None:
 
             def short() -> None:
-                self._short[status.serial] = self._short.get(status.serial, 0) + 1
+                # What the server asks for may be another length by the end.
+                reason = f"session: shorter than {self._least_seconds():g} s"
+                self._short.setdefault(status.serial, Counter())[reason] += 1
 
             least = Least(self._least_seconds, keep, append, short)
             self._least.append(least)
@@ -120,7 +123,7 @@ class _Keeping:
         short = self._short.get(status.serial)
         if not short:
             return status
-        return replace(status, losses={**status.losses, f"session: shorter than {self._least_seconds():g} s": short})
+        return replace(status, losses={**status.losses, **short})
 
     def facts(self) -> dict[str, Any]:
         return {"ring": {"triggered": sum(ring.triggered for ring in self._rings)}} if self._rings else {}

@@ -311,8 +311,8 @@ def _say_remote(users: list[str], who: Who, nameless: int) -> None:
     say(
         "What Amplitude holds is deleted by its user privacy API alone, by user id or Amplitude id, not by device id:\n"
         f"  POST {DELETION} (EU: {DELETION_EU}), HTTP Basic API key:secret key,\n"
-        f'  {{{ids}, "requester": "..."}}, at most 100 ids at once: all replays of these users, within 30 days. '
-        "Future ones are kept.\n"
+        f'  {{{ids}, "ignore_invalid_id": true, "requester": "..."}}, at most 100 ids at once: all replays of these '
+        "users, within 30 days. Future ones are kept.\n"
         "Without that a replay ends there 30 days after its upload, or when the organization's retention says."
     )
     if nameless:

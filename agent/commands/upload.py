@@ -109,7 +109,7 @@ def _tell(settings: Settings, summary: Mapping[str, Any], problem: AgentError | 
             else "The receipts say why; without --conformance strict nothing is dropped.",
         )
     if summary["lost"] or summary["discarded"]:
-        raise SinkError("Not everything that was recorded is still there.", f"Check the disk of {settings.spool}.")
+        raise SinkError("What was recorded is not all there, as far as can be told.", f"Check {settings.spool}.")
 
 
 def run(

@@ -67,9 +67,11 @@ def recover(folder: Path, queue: Recording, drafted: Journal, now_ms: int) -> Fo
         queue.remove(name)
     # What is there and cannot be read is rejected by name when its turn comes.
     unreadable = {problem.stem for problem in problems}
+    # Deleted or redacted, and its rows were about to follow.
+    gone = queue.condemned() | {manifest.supersedes for manifest in manifests}
     lost = 0
     for name in [name for name in entries if name not in stored and name not in unreadable]:
-        lost += not entries[name].planned
+        lost += not entries[name].planned and name not in gone
         del entries[name]
     orphans = [manifest for name, manifest in stored.items() if name not in entries]
     # Without a row it counts by its bytes, and is an orphan as any other, so that something ends it.
@@ -82,6 +84,8 @@ def recover(folder: Path, queue: Recording, drafted: Journal, now_ms: int) -> Fo
         log.warning("the ledger stays as it is: %s", error)
         cut_torn(folder)
         undone = frozenset(draft for draft, _ in named)
+        # The next open finds the same rows: whichever writes them down anew tells what is gone.
+        lost = 0
         for _, name in named:
             del entries[name]
     else:

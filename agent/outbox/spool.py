@@ -26,7 +26,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +165,11 @@ class Spool:
     def lost(self) -> int:
         """How many segments found no room: dropped, and in memory alone after a last try. Raises as `unstored`."""
         return self.unstored() + self.dropped
+
+    def miss(self, what: Mapping[str, int]) -> None:
+        """So many segments are missing, by reason."""
+        with self._changed:
+            self._losses.update(what)
 
     def take_losses(self) -> tuple[Loss, ...]:
         """What was given up since the last call, to be told in a manifest."""
@@ -600,7 +605,8 @@ class Spool:
                 continue
             opened = journal.read(file)
             if opened is None:
-                discarded += 1
+                # Nothing was ever appended to an empty one.
+                discarded += _filled(file)
                 self._journal.discard(name)
                 continue
             segment = recovered(opened.manifest, opened.events, opened.pictures, opened.damaged)
@@ -637,7 +643,11 @@ def open_free(
     kept from who delivers it (`upload`). Raises StorageError when none can be opened.
     """
 
+    missed: Counter[str] = Counter()
+
     def fit(spool: Spool) -> Fit:
+        # Its next open knows nothing of what is gone, whether it is taken or not.
+        missed.update({loss.reason: loss.count for loss in spool.take_losses()})
         if 10 * spool.used > 9 * budget:
             return "poor"
         if spool.recovery.orphans or any(spool.pending(sink) for sink in sinks):
@@ -649,7 +659,15 @@ def open_free(
         raise StorageError(
             f"All {SPOOLS} spools in {folder} are in use.", "Set ANDROID_REPLAY_SPOOL to another folder."
         )
+    free.miss(missed)
     return free
+
+
+def _filled(file: Path) -> bool:
+    """Whether there is anything in it. Raises StorageError."""
+    with guarded(file), suppress(FileNotFoundError):
+        return file.stat().st_size > 0
+    return False
 
 
 def _steady() -> float:

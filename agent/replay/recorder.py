@@ -31,7 +31,16 @@ from agent.replay.reports import Reports
 from agent.replay.rrweb import Event
 from agent.replay.segment import Origin, SegmentWriter, Shown
 from agent.replay.text import is_open, may_be_cut
-from agent.replay.timeline import GapRuns, Interval, PreRoll, Reorder, Sessions
+from agent.replay.timeline import (
+    GapRuns,
+    Interval,
+    PreRoll,
+    Reorder,
+    Sessions,
+    earlier,
+    offset_ms,
+    restamped,
+)
 from agent.replay.touches import TouchWriter
 from agent.replay.tree import NodeIds
 from bridge.types import Foreground, Gap, LogEntry, Size, Stamp, Touch
@@ -274,10 +283,10 @@ class Recorder:
             self._newest = now
         for gap in self._gaps.over(self._newest.mono_ns):
             self._reorder.put(gap.end, gap)
-        settled = _earlier(self._newest, self._settle_ms)
+        settled = earlier(self._newest, self._settle_ms)
         if self._aimed and self._unseen(self._aimed[0]) and self._newest.mono_ns - self._aimed[0] < LOOK_NS:
             before_ms = (self._newest.mono_ns - self._aimed[0]) // 1_000_000 + 1
-            settled = min(settled, _earlier(self._newest, before_ms))
+            settled = min(settled, earlier(self._newest, before_ms))
         for at, item in self._reorder.until(settled.mono_ns):
             self._release(at, item)
         self._tick(settled)
@@ -311,10 +320,12 @@ class Recorder:
         """An item's place in time is settled. In order of time, but for what came later than the settle time."""
         if isinstance(item, Touch):
             del self._aimed[0]
-        if not self._sessions.known:
+        interval = self._sessions.at(at.mono_ns)
+        if interval is None or not interval.key.known:
             self._drop(self._preroll.push(at, item, _weight(item)))
             return
-        self._flush()
+        if self._sessions.known:
+            self._flush()
         self._place(at, item)
 
     def _flush(self) -> None:
@@ -322,9 +333,9 @@ class Recorder:
             self._place(at, item)
 
     def _place(self, at: Stamp, item: _Held) -> None:
-        if self._host is not None and abs(_offset_ms(at) - _offset_ms(self._host)) > SET_MS:
+        if self._host is not None and abs(offset_ms(at) - offset_ms(self._host)) > SET_MS:
             # It was stamped before the host's clock was set, and comes after.
-            at, item = _set(at, self._host), _set_item(item, self._host)
+            at, item = restamped(at, self._host), _set_item(item, self._host)
         if self._outdated(item):
             self._lose("timeline", "masked before masking became stricter")
             return
@@ -631,6 +642,9 @@ class Recorder:
             self._switch(settled)
         else:
             self._drop(self._preroll.expire(settled.mono_ns))
+            nobody = self._sessions.at(settled.mono_ns)
+            if nobody is not None and not nobody.key.known and self._current in self._open:
+                self._closing.setdefault(self._current, (nobody.start.mono_ns, nobody.start.wall_ms))
         for key, writer in list(self._open.items()):
             closing = self._closing.get(key)
             if closing is not None and settled.mono_ns >= closing[0] + self._settle_ms * 1_000_000:
@@ -669,23 +683,10 @@ class Recorder:
         self._unreported[stage, reason] += count
 
 
-def _offset_ms(stamp: Stamp) -> float:
-    return stamp.wall_ms - stamp.mono_ns / 1e6
-
-
-def _set(stamp: Stamp, host: Stamp) -> Stamp:
-    """The stamp by the host's clock as it was at `host`."""
-    return replace(stamp, wall_ms=host.wall_ms + (stamp.mono_ns - host.mono_ns) // 1_000_000)
-
-
 def _set_item(item: _Held, host: Stamp) -> _Held:
     if isinstance(item, Gap):
-        return replace(item, start=_set(item.start, host), end=_set(item.end, host))
-    return replace(item, stamp=_set(item.stamp, host))
-
-
-def _earlier(stamp: Stamp, ms: int) -> Stamp:
-    return replace(stamp, mono_ns=stamp.mono_ns - ms * 1_000_000, wall_ms=stamp.wall_ms - ms)
+        return replace(item, start=restamped(item.start, host), end=restamped(item.end, host))
+    return replace(item, stamp=restamped(item.stamp, host))
 
 
 def _weight(item: _Held) -> int:

@@ -55,6 +55,21 @@ class Interval:
     device_from: str
 
 
+def earlier(stamp: Stamp, ms: int) -> Stamp:
+    """So many milliseconds before, by both clocks."""
+    return replace(stamp, mono_ns=stamp.mono_ns - ms * 1_000_000, wall_ms=stamp.wall_ms - ms)
+
+
+def offset_ms(stamp: Stamp) -> float:
+    """How far the host's wall clock is ahead of its monotonic one by a stamp."""
+    return stamp.wall_ms - stamp.mono_ns / 1e6
+
+
+def restamped(stamp: Stamp, host: Stamp) -> Stamp:
+    """The stamp by the host's clock as it was at `host`."""
+    return replace(stamp, wall_ms=host.wall_ms + (stamp.mono_ns - host.mono_ns) // 1_000_000)
+
+
 class Sessions:
     """The sessions met so far, ordered by when they began.
 
@@ -70,7 +85,7 @@ class Sessions:
         self._intervals: list[Interval] = []
         self._announced: dict[int, Stamp] = {}
         self._seen: dict[SessionKey, None] = {}
-        self._uid: int | None = None
+        self._followed: tuple[int, Stamp] | None = None
         self._of_uid: dict[int, Interval] = {}
 
     @property
@@ -91,10 +106,11 @@ class Sessions:
     def follow(self, uid: int, at: Stamp) -> None:
         """From `at` on the app is that of another uid, with data of its own: its last session rules, and nobody until
         an event tells of one."""
-        self._uid = uid
+        self._followed = uid, at
         if self._intervals:
             known = self._of_uid.get(uid)
             self._intervals.append(replace(known, start=at) if known else Interval(at, SessionKey(), "", ""))
+            self._trim()
 
     def note(self, event: SegmentEvent) -> bool:
         """Learn from an event; whether another session is the latest now. Without a session id it says nothing, without
@@ -115,15 +131,19 @@ class Sessions:
                     del self._announced[next(iter(self._announced))]
             return
         last = self._intervals[-1] if self._intervals else None
-        if event.uid is not None:
+        # What was on its way when the app became that of another uid tells nothing of whose it is since.
+        uid, at = self._followed or (event.uid, event.stamp)
+        late = event.stamp < at or event.uid not in (None, uid)
+        if event.uid is not None and not late:
             self._of_uid[event.uid] = Interval(event.stamp, key, event.session_from, event.device_from)
-            while len(self._of_uid) > MAX_UIDS:
-                del self._of_uid[next(iter(self._of_uid))]
-        if last is not None and not last.key.known:
-            if event.uid in (None, self._uid):
+        if last is None or not last.key.known:
+            if late:
+                return
+            if last is not None:
                 self._seen[key] = None
                 self._intervals[-1] = Interval(last.start, key, event.session_from, event.device_from)
-            return
+                self._trim()
+                return
         if last is not None and key == last.key:
             return
         start = event.stamp
@@ -134,18 +154,23 @@ class Sessions:
         elif not any(k.session_id == session_id for k in self._seen):
             start = self._began(event, session_id)
         self._seen[key] = None
-        at = bisect_right(self._intervals, start.mono_ns, key=lambda i: i.start.mono_ns)
-        if last is not None and _beside(start, session_id, last):
+        place = bisect_right(self._intervals, start.mono_ns, key=lambda i: i.start.mono_ns)
+        if last is not None and not late and _beside(start, session_id, last):
             # Its end may be the first that is heard of the session before: after more than 300 s without an event.
-            if session_id < last.key.session_id:
-                start, at = min(start, last.start), min(at, len(self._intervals) - 1)
-            else:
-                start, at = max(start, last.start), len(self._intervals)
-        self._intervals.insert(at, Interval(start, key, event.session_from, event.device_from))
+            if session_id > last.key.session_id:
+                start, place = max(start, last.start), len(self._intervals)
+            elif not _begins(event, session_id):
+                start, place = min(start, last.start), min(place, len(self._intervals) - 1)
+        self._intervals.insert(place, Interval(start, key, event.session_from, event.device_from))
+        self._trim()
+
+    def _trim(self) -> None:
         while len(self._intervals) > MAX_INTERVALS:
             del self._intervals[0]
         while len(self._seen) > MAX_INTERVALS:
             del self._seen[next(iter(self._seen))]
+        while len(self._of_uid) > MAX_UIDS:
+            del self._of_uid[next(iter(self._of_uid))]
 
     def at(self, mono_ns: int) -> Interval | None:
         """Who rules then. Before the first session it is the first one, whose beginning is seen late."""
@@ -172,6 +197,11 @@ def _beside(start: Stamp, session_id: int, last: Interval) -> bool:
     ids = session_id, last.key.session_id
     near = abs(start.mono_ns - last.start.mono_ns) <= ROLLOVER_NS
     return near and min(ids) > EPOCH_LIKE and ids[0] != ids[1]
+
+
+def _begins(event: SegmentEvent, session_id: int) -> bool:
+    """Whether it is of its session's first moments: a later session has a smaller id where the clock was set back."""
+    return event.event_ms is not None and 0 <= event.event_ms - session_id <= ROLLOVER_NS // 1_000_000
 
 
 def _made_before(event: SegmentEvent, session_id: int) -> bool:

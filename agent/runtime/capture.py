@@ -15,7 +15,7 @@ from agent.replay.fingers import RULE as DRAGGED
 from agent.replay.motion import LATE_NS, SETTLING_NS, enclosed, still
 from agent.runtime.outage import Outages, Patience
 from agent.settings import Capture
-from bridge.errors import BridgeError, BridgeTimeout, CaptureFailed, DeviceBusy
+from bridge.errors import BridgeError, BridgeTimeout, CaptureFailed, DeviceBusy, HierarchyMalformed
 from bridge.ports import Clock, HierarchySource, ScreenSource
 from bridge.types import Frame, Gap, Hierarchy, Stamp, Touch
 
@@ -313,6 +313,9 @@ class CaptureLoop:
         try:
             tree = self._hierarchy.dump(patience.deadline())
         except (CaptureFailed, BridgeTimeout, DeviceBusy) as error:
+            if isinstance(error, HierarchyMalformed):
+                # The phone gave it all the same.
+                self._dumped_ns += self._clock.now().mono_ns - started.mono_ns
             self._failed("hierarchy", error, started)
             return None
         # Not since the call began: that may have started the device's server first.

@@ -15,8 +15,8 @@ _NEVER = 2**31 - 1
 def give_back() -> bool:
     """Return to the system what is free in the heap, also below what is in use; whether there was anything.
 
-    glibc returns by itself only what lies free at the heap's end. Without this the process keeps the most that all
-    phones ever held at once, and the most of a longer time is more. A call takes a few ms.
+    A heap that is kept returns nothing by itself, any other one only what lies free at its end. So the process would
+    keep the most that all phones ever held at once, and the most of a longer time is more. A call takes a few ms.
     """
     try:
         return bool(ctypes.CDLL(None).malloc_trim(0))
@@ -25,8 +25,8 @@ def give_back() -> bool:
 
 
 def keep_heap() -> bool:
-    """Let all threads take their memory from one heap, which keeps what it has, and pictures from the system; whether
-    that could be told. Before there are threads.
+    """Let all threads take their memory from one heap, which keeps what it has until `give_back`, and pictures from the
+    system; whether that could be told. Before there are threads.
 
     glibc gives threads up to 8 heaps a core, each of which grows until it has held the most that its threads ever held
     at once: with five threads a phone that goes on for hours. And from the first picture on that was freed it takes

@@ -49,6 +49,8 @@ class Least:
 
     def finish(self) -> None:
         """Nothing more comes: what is too short by now stays so."""
+        for key in [*self._waiting]:
+            self._judge(key)
         while self._waiting:
             self._leave_out()
 
@@ -63,13 +65,18 @@ class Least:
             # All that its drafts told is in it.
             held.items = [one for one in held.items if one.manifest.seq != m.seq]
         held.items.append(item)
+        self._judge(key)
+        while len(self._waiting) > MAX_WAITING:
+            self._leave_out()
+
+    def _judge(self, key: tuple[int, str]) -> None:
+        """Hand on what waits of a session that is long enough."""
+        held = self._waiting[key]
         if held.end_ms - held.start_ms >= round(self._seconds() * 1000):
             del self._waiting[key]
             self._long.add(key)
             for one in held.items:
                 self._pass(one)
-        while len(self._waiting) > MAX_WAITING:
-            self._leave_out()
 
     def _pass(self, item: SealedSegment | Draft) -> None:
         if isinstance(item, Draft):

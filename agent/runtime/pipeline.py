@@ -178,7 +178,7 @@ class Pipeline:
     async def _record(self, device: Device, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         channel: Channel[StageItem] = Channel(loop, CHANNEL_ITEMS)
-        if self._boot_id and device.info.boot_id != self._boot_id:
+        if self._boot_id and device.info.boot_id not in ("", self._boot_id):
             self._drivers = Drivers()
         run = _Run(device, channel, self._clock, self._settings, self._last_entry, self._drivers, self._stage)
         consumer: asyncio.Task[None] | None = None
@@ -374,8 +374,7 @@ class _Run:
         for item in self._touch.touches():
             paused = bool(self._paused())
             unheard = item if paused and isinstance(item, Gap) else None
-            if not paused:
-                self._capture.touched(item)
+            self._capture.touched(item)
             self._channel.put(item)
         # A device without a touch panel is recorded all the same. It says so once: in a pause that is counted, and no
         # part of a recording, which is told when it begins.

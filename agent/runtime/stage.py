@@ -139,6 +139,8 @@ class Stage:
         self._driven: Gap | None = None
         self._shut: Stamp | None = None
         self._recorder: Recorder | None = None
+        # Of the screen sources the one that the recorder knows of.
+        self._pictured = ""
         self._last: tuple[object, Canvas] | None = None
         self._merge = relayed.Merge() if relay else None
         self._offset_ns: int | None = None
@@ -185,6 +187,7 @@ class Stage:
                 "screen": self._status.screen,
                 "package": package,
             }
+            self._pictured = self._status.screen
             self._recorder = Recorder(
                 info.serial,
                 facts,
@@ -204,9 +207,6 @@ class Stage:
             # Nobody knows what is on the screen before the first dump.
             self._masker.away(self._started)
         elif self._install is not None and self._masker is not None:
-            if self._recorder is not None:
-                # Whatever gave pictures when the device was lost, another source begins.
-                self._recorder.describe(screen=self._status.screen)
             self._masker.pace(info.animations)
             uid = device.package_uid(self._install.package, Deadline(CALL_SECONDS))
             if uid is not None:
@@ -365,9 +365,10 @@ class Stage:
         if masker is None:
             return ""
         frame = snapshot.frame
-        if self._recorder is not None and frame.source != self._status.screen:
+        self._status.screen = frame.source
+        if self._recorder is not None and frame.source != self._pictured:
             # The source that was first chosen failed, and another took its place.
-            self._status.screen = frame.source
+            self._pictured = frame.source
             self._recorder.describe(screen=frame.source)
         try:
             picture = self._decoded(frame)

@@ -323,7 +323,7 @@ def _record(
     loop._wake = _Wake(clock)  # type: ignore[assignment]
 
     def touched(touch: Touch) -> None:
-        loop.touched()
+        loop.touched(touch)
         stage.process([touch])
 
     logs = [(at_ns, _entry(record, clock.at(BOOT_NS + at_ns))) for at_ns, record in clip.logs]

@@ -348,7 +348,7 @@ def test_a_server_of_somebody_else_that_hangs_is_asked_for_a_moment_and_then_not
     server: FakeAdbServer, rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.uia.ALIVE_SECONDS", 0.1)
-    monkeypatch.setattr("bridge.uia.RETRY_SECONDS", ((math.inf, 60.0),))
+    monkeypatch.setattr("bridge.uia.DEAF_SECONDS", 60.0)
     asked = []
 
     def hang(peer: Peer) -> None:

@@ -131,9 +131,10 @@ def test_an_interrupt_prints_what_there_is(
 def test_the_rehearsal_is_what_the_product_asks_of_a_device(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("av", reason="no PyAV: the extra `video` is not installed")
     clips, rehearsal = (importlib.import_module(f"benchmarks.{name}") for name in ("clips", "rehearsal"))
-    script = clips.Script(2, ("launch", "wait 1.2", "tap permission"), skip=4)
+    script = clips.Script(2, ("launch", "wait 1.2", "tap permission", "wait 3.2", "tap email"), skip=4)
     monkeypatch.setattr(clips, "SCRIPTS", {"short": script})
     short = clips.clip("short")
+    assert short.fingers
     for source in ("jpeg", "h264-270"):
         take = rehearsal.rehearse(short, source)
         assert any(not state.blocked for state in take.states()), source

@@ -592,6 +592,26 @@ def test_the_first_events_of_another_person_have_the_session_that_begins_with_th
     assert kept == {"Old": S1, "Installed": S1, "Opened": S1}
 
 
+def test_what_another_person_s_session_was_found_for_keeps_it_though_a_second_reset_follows() -> None:
+    def before(name: str, ns: int) -> LogEntry:
+        one = body(name, name, None, anonymousId="d2", context={"device": {"id": "d2"}})
+        return entry("before " + json.dumps(one), ns=ns)
+
+    first = body("Old", "m-0", None, anonymousId="d1", context={"device": {"id": "d1"}})
+    entries = [
+        line(f"startNewSession -> {S1}"),
+        entry("before " + json.dumps(first), ns=1),
+        entry("Client has been reset", ns=20 * SECOND),
+        before("A", 20 * SECOND + 1),
+        line(f"startNewSession -> {S2}", ns=20 * SECOND + 2),
+        before("B", 20 * SECOND + 400_000_000),
+        entry("Client has been reset", ns=20 * SECOND + 900_000_000),
+        line(f"startNewSession -> {S2 + 900}", ns=20 * SECOND + 950_000_000),
+    ]
+    found = {event.name: event.session_id for event in events(entries) if event.stage == "before"}
+    assert found == {"Old": S1, "A": S2, "B": S2}
+
+
 def test_an_event_whose_line_was_cut_keeps_the_device_of_its_time() -> None:
     one = big("Signed Out", anonymousId="d1", context={"device": {"id": "d1"}})
     two = body("Opened", "m-2", S2, anonymousId="d2", context={"device": {"id": "d2"}})

@@ -132,7 +132,7 @@ def test_no_byte_is_left(call, host: Host, whose: tuple[str, ...]) -> None:
     assert told["files"] > 0
     assert f"2 segments went to {SINK}: delete them there" in ended.err
     assert "user privacy API" in ended.err
-    assert f'{{"user_ids": ["{USER}"], "requester": "..."}}' in ended.err
+    assert f'{{"user_ids": ["{USER}"], "ignore_invalid_id": true, "requester": "..."}}' in ended.err
     check_gone(host)
 
 

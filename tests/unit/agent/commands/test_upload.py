@@ -129,7 +129,7 @@ def test_what_is_gone_from_the_queue_is_said_once_and_is_no_success(call, place:
     ended = call("upload", "--json")
     assert ended.code == 12
     assert "1 segments that were queued are not there" in ended.err
-    assert "Not everything that was recorded is still there." in ended.err
+    assert "What was recorded is not all there" in ended.err
     summary = json.loads(ended.out.splitlines()[-1])
     assert (summary["lost"], summary["discarded"], summary["delivered"], summary["waiting"]) == (1, 0, 2, 0)
     again = call("upload")

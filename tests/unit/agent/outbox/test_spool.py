@@ -467,6 +467,30 @@ def test_a_disk_that_does_not_tell_what_is_there_is_asked_again(
         assert take(spool) == SEGMENTS[0]
 
 
+def test_what_is_deleted_or_was_never_written_is_not_missing(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    with closing(Spool(folder)) as spool:
+        for sealed in SEGMENTS[:2]:
+            spool.put(sealed, [A])
+    # Deletion was killed before it came to the rows.
+    Recording.open(folder / "queue").condemn([SEGMENTS[0].manifest.id])
+    (folder / "drafts" / ("0" * 32 + ".draft")).touch()
+    with closing(Spool(folder)) as spool:
+        assert (spool.recovery.lost, spool.recovery.discarded, spool.take_losses()) == (0, 0, ())
+    assert not list((folder / "drafts").iterdir())
+
+
+def test_what_is_missing_in_a_spool_that_is_only_looked_at_is_told_by_the_one_that_is_taken(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "1")) as spool:
+        for sealed in SEGMENTS[:2]:
+            spool.put(sealed, [A])
+    (tmp_path / "1/queue/segments" / f"{SEGMENTS[0].manifest.id}.json").unlink()
+    with closing(open_free(tmp_path, [B])) as spool:
+        assert spool.folder == tmp_path / "2"
+        (loss,) = spool.take_losses()
+    assert (loss.stage, loss.count) == ("spool", 1)
+
+
 def test_open_free_gives_each_process_its_own_and_unfinished_ones_first(tmp_path: Path) -> None:
     one = open_free(tmp_path, [A])
     two = open_free(tmp_path, [A])

@@ -129,6 +129,41 @@ def test_another_user_s_app_has_a_session_of_its_own_and_until_it_tells_of_one_n
     assert (ruler(sessions, 79), ruler(sessions, 81), sessions.latest) == (other, ONE, ONE.session_id)
 
 
+def test_what_was_on_its_way_as_another_user_s_app_came_does_not_rule_it() -> None:
+    sessions = noted(of(30, ONE.session_id, uid=10_123))
+    sessions.follow(1_010_123, at(70))
+    # Uploads through a relay come later, and say nothing of the uid.
+    assert not sessions.note(of(69, TWO.session_id, uid=1_010_123))
+    assert not sessions.known
+    other = SessionKey(TWO.session_id + 15_000, "work")
+    assert sessions.note(of(75, other.session_id, "work", uid=1_010_123))
+    sessions.follow(10_123, at(80))
+    late = SessionKey(TWO.session_id + 19_500, "work")
+    sessions.note(of(79.6, late.session_id, "work", uid=1_010_123))
+    assert (ruler(sessions, 79.9), ruler(sessions, 81), ruler(sessions, 100)) == (late, ONE, ONE)
+
+
+def test_before_the_first_session_is_known_another_user_s_is_none() -> None:
+    sessions = noted()
+    sessions.follow(1_010_123, at(70))
+    assert not sessions.note(of(69, ONE.session_id, uid=10_123))
+    assert not sessions.known
+    assert sessions.note(of(71, TWO.session_id, "work", uid=1_010_123))
+
+
+def test_a_session_that_begins_after_the_clock_was_set_back_rules() -> None:
+    back = SessionKey(TWO.session_id - 30_000, "d")
+    sessions = noted(of(60, TWO.session_id), of(64, back.session_id, event_ms=back.session_id + 5))
+    assert (ruler(sessions, 63), ruler(sessions, 65)) == (TWO, back)
+
+
+def test_going_back_and_forth_between_users_fills_no_memory() -> None:
+    sessions = noted(of(1, ONE.session_id, uid=1))
+    for n in range(2 * MAX_INTERVALS):
+        sessions.follow(n % 2, at(10 + n))
+    assert len(sessions._intervals) <= MAX_INTERVALS
+
+
 def test_a_session_without_an_id_never_cuts() -> None:
     sessions = noted(of(30, ONE.session_id), of(31, -1), of(32, 0), of(33, "x"))
     assert ruler(sessions, 34) == ONE

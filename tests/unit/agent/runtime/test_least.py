@@ -64,6 +64,14 @@ def test_what_is_asked_for_may_change() -> None:
     assert kept.items == [first, second]
 
 
+def test_in_the_end_what_is_asked_for_by_then_counts() -> None:
+    kept = Kept(3600)
+    kept.least.keep(segment(0))
+    kept.seconds = 0
+    kept.least.finish()
+    assert (kept.items, kept.short) == ([segment(0)], 0)
+
+
 def test_a_short_session_is_left_out_and_counted() -> None:
     kept = Kept(40)
     kept.least.keep(segment(0))

@@ -140,6 +140,21 @@ def test_what_is_shown_of_another_user_s_app_is_of_that_one_s_session() -> None:
     assert frames == {"device-a": 1, "device-b": 3}
 
 
+def test_the_last_moments_before_another_user_s_app_stay_with_their_session() -> None:
+    bench = Bench()
+    bench.stage.attach(bench.device)
+    bench.stage.process([event_line(at(10.2), SESSION, "device-a", "m-1"), bench.snapshot(11)])
+    bench.stage.process([bench.snapshot(19), event_line(at(19.5), SESSION, "device-a", "m-2"), bench.snapshot(19.8)])
+    bench.stage.process([Foreground(at(20), APP, f"{APP}.Main", False, 0, user=10), bench.snapshot(21)])
+    bench.stage.advance(at(60))
+    bench.stage.finish()
+    (sealed,) = bench.kept
+    assert (sealed.manifest.counts.frames, sealed.manifest.counts.events) == (3, 2)
+    assert sealed.manifest.end_ms < at(21).wall_ms
+    # That it came to the front, and a picture.
+    assert bench.status.losses["timeline: no session"] == 2
+
+
 @pytest.mark.parametrize("heard", [True, False], ids=["by the log", "by the package manager"])
 def test_an_app_that_is_installed_anew_is_followed(heard: bool) -> None:
     """As test runners do between two tests: the system gives it another uid, and the app itself other ids."""
@@ -481,7 +496,7 @@ def test_a_device_that_is_back_is_recorded_by_the_source_that_it_begins_with() -
     bench.stage.advance(at(20))
     bench.stage.process([bench.snapshot(22), event_line(at(22), SESSION, "device-a", "m-2")])
     bench.stage.finish()
-    assert [sealed.manifest.device["screen"] for sealed in (bench.kept[0], bench.kept[-1])] == ["another, fake", "fake"]
+    assert [sealed.manifest.device["screen"] for sealed in (bench.kept[0], bench.kept[-1])] == ["another", "fake"]
 
 
 def test_a_clock_that_was_set_is_a_gap_and_a_segment_of_its_own() -> None:
