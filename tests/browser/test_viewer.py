@@ -59,7 +59,8 @@ def in_view(item: Locator, box: Locator) -> bool:
 
 def test_every_seek_shows_the_picture_of_its_time(page: Page) -> None:
     assert page.evaluate("replay.duration") == DURATION_MS
-    times = [*range(400, DURATION_MS, 2900), 7000, 6999, LENGTH_MS, LENGTH_MS + 2, DURATION_MS, 0]
+    edges = [LENGTH_MS - 1, LENGTH_MS, LENGTH_MS + 2, DURATION_MS - 1, DURATION_MS]
+    times = [*range(400, DURATION_MS, 2900), 7000, 6999, *edges, 0]
     random.Random(4).shuffle(times)
     wrong = []
     for ms in times:

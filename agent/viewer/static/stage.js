@@ -5,6 +5,8 @@
 import { lastAt } from "./time.js";
 
 const BEZEL = 2 * 11;
+/** In milliseconds, of which events have whole ones. */
+const BEHIND = 0.5;
 
 export class Stage {
   /** `onTime(ms)` follows the playhead, `onState(playing)` the player, `onSize({width, height})` the screen in dp. */
@@ -33,7 +35,8 @@ export class Stage {
     this.player = new rrwebPlayer.Player({
       target: this.phone,
       props: {
-        events: [edge(start), ...session.events, edge(start + this.duration)],
+        // Events of the last instant are applied, too: what is sought is a little later.
+        events: [edge(start), ...session.events, edge(start + this.duration + 1)],
         width: 1,
         height: 1,
         maxScale: 0,
@@ -103,8 +106,9 @@ export class Stage {
     if (!this.player) return;
     const t = Math.max(0, Math.min(Math.round(ms), this.duration));
     this.asked = t;
-    // The player applies what lies before the time that it is given, and queues the rest.
-    this.player.goto(Math.min(t + 1, this.duration));
+    // The player applies what lies before the time that it is given, and queues the rest. By a whole millisecond more it
+    // would take the next segment for the one that is shown, and apply nothing before that.
+    this.player.goto(t + BEHIND);
     // The player lifts a finger only where it meets the event that does.
     if (!this.session.fingers[lastAt(this.session.fingers, t)]?.down) {
       this.player.getReplayer().wrapper.querySelector(".replayer-mouse")?.classList.remove("touch-active");
@@ -158,7 +162,7 @@ export class Stage {
   }
 
   moved(ms) {
-    this.position = this.asked !== null && ms === Math.min(this.asked + 1, this.duration) ? this.asked : ms;
+    this.position = this.asked !== null && ms === this.asked + BEHIND ? this.asked : ms;
     if (this.playing) this.asked = null;
     this.position = Math.min(this.position, this.duration);
     this.onTime(this.position);
