@@ -22,6 +22,7 @@ from agent.runs.api import TOKEN, URL, make_app
 from agent.runs.ledger import Attempt, Ledger, Signal
 from agent.runtime.lane import start_lane
 from agent.runtime.signals import ending
+from bridge.registry import LOOPBACK
 from bridge.types import LogEntry, Stamp
 
 SERIALS = "ANDROID_REPLAY_RUN_SERIALS"
@@ -79,8 +80,7 @@ class Beside:
 
         with Server(make_app(hear, lambda: rig.clock.now().wall_ms, tests, token)) as server:
             self._environment = {
-                **_past_proxies(os.environ),
-                "ANDROID_ADB_SERVER_PORT": str(rig.settings.adb.port),
+                **_led_to(_past_proxies(os.environ), rig.settings.adb.host, rig.settings.adb.port),
                 **environment,
                 SERIALS: ",".join(rig.serials),
                 URL: server.url,
@@ -224,10 +224,24 @@ def _past_proxies(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment in which what a runner tells us goes to us, and to no proxy."""
     made = dict(environment)
     if any(name.upper() in ("HTTP_PROXY", "ALL_PROXY") for name in made):
-        for name in ("NO_PROXY", "no_proxy"):
-            names = made.get(name, "")
+        for name, other in (("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")):
+            # A program that reads both takes one of them: a new one must say what the other does.
+            names = environment.get(name) or environment.get(other, "")
             if "127.0.0.1" not in names and names != "*":
-                made[name] = f"{names},127.0.0.1".lstrip(",")
+                names = f"{names},127.0.0.1".lstrip(",")
+            made[name] = names
+    return made
+
+
+def _led_to(environment: Mapping[str, str], host: str, port: int) -> dict[str, str]:
+    """The environment in which adb, and adbutils, talk to the server that we record from."""
+    made = {**environment, "ANDROID_ADB_SERVER_PORT": str(port)}
+    # It would count before the others.
+    made.pop("ADB_SERVER_SOCKET", None)
+    for name in ("ANDROID_ADB_SERVER_ADDRESS", "ANDROID_ADB_SERVER_HOST"):
+        made.pop(name, None)
+        if host not in LOOPBACK:
+            made[name] = host
     return made
 
 

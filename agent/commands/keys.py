@@ -95,7 +95,7 @@ def listening(loop: asyncio.AbstractEventLoop, told: Callable[[bytes], None]) ->
     program has.
 
     The terminal gives each key at once and shows none; at the end, however it comes, it is as it was. A suspended
-    program finds it so again when it goes on.
+    program finds it so again when it goes on; one that goes on in the background leaves it to others.
     """
     try:
         import termios
@@ -103,8 +103,7 @@ def listening(loop: asyncio.AbstractEventLoop, told: Callable[[bytes], None]) ->
 
         number = sys.stdin.fileno()
         before = termios.tcgetattr(number)
-        # Who asks from the background would be stopped for it.
-        ours = os.tcgetpgrp(number) == os.getpgrp()
+        ours = _ours(number)
     except (ImportError, AttributeError, OSError, ValueError, termios.error):
         yield False
         return
@@ -125,8 +124,12 @@ def listening(loop: asyncio.AbstractEventLoop, told: Callable[[bytes], None]) ->
 
     def again() -> None:
         # Who is told that the terminal has gone is told to go on, too.
-        with contextlib.suppress(termios.error):
-            tty.setcbreak(number)
+        with contextlib.suppress(OSError, termios.error):
+            if _ours(number):
+                tty.setcbreak(number)
+                loop.add_reader(number, read)
+            else:
+                loop.remove_reader(number)
 
     try:
         tty.setcbreak(number)
@@ -139,5 +142,12 @@ def listening(loop: asyncio.AbstractEventLoop, told: Callable[[bytes], None]) ->
             loop.remove_signal_handler(signal.SIGCONT)
         loop.remove_reader(number)
         # What was typed too late is not for the shell.
-        with contextlib.suppress(termios.error):
-            termios.tcsetattr(number, termios.TCSAFLUSH, before)
+        with contextlib.suppress(OSError, termios.error):
+            if _ours(number):
+                termios.tcsetattr(number, termios.TCSAFLUSH, before)
+
+
+def _ours(number: int) -> bool:
+    """Whether a terminal is this program's: who asks or sets anything from the background is stopped for it. Raises
+    OSError when it has gone."""
+    return os.tcgetpgrp(number) == os.getpgrp()

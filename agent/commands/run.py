@@ -193,8 +193,6 @@ def _run(
             findings, gaps = _sum(rig, "findings"), _sum(rig, "gap_reasons")
             serials, failed = rig.serials, [s.serial for s in rig.statuses.values() if s.state == "failed"]
             guessed = [] if wanted.app else sorted({s.package for s in rig.statuses.values() if s.package})
-        unended = beside.ledger.close(beside.end_ms)
-        notes += [f"{attempt.case.title} (attempt {attempt.number}) never ended." for attempt in unended]
         reports, joined = _joined(junit, before, beside, notes)
         rows, whole = _rows(shelf, beside, keep, serials, notes)
         if not rows:
@@ -312,12 +310,26 @@ def _stamps(junit: Path | None) -> dict[Path, tuple[int, int, int]]:
 def _joined(
     junit: Path | None, before: Mapping[Path, tuple[int, int, int]], beside: Beside, notes: list[str]
 ) -> tuple[dict[Path, Report], dict[Result, list[Attempt]]]:
-    """The JUnit files that the command wrote, read and joined with the ledger; of those that cannot be read, why."""
-    from agent.runs.junit import Unreadable, merge, parse
+    """The JUnit files that the command wrote, joined with the ledger, which is then closed."""
+    from agent.runs.junit import merge
+
+    reports = _reports(junit, before, beside, notes)
+    joined = merge(list(reports.values()), beside.ledger)
+    # Last: a file may tell how a test ended whose end nobody heard.
+    unended = beside.ledger.close(beside.end_ms)
+    notes += [f"{attempt.case.title} (attempt {attempt.number}) never ended." for attempt in unended]
+    return reports, joined
+
+
+def _reports(
+    junit: Path | None, before: Mapping[Path, tuple[int, int, int]], beside: Beside, notes: list[str]
+) -> dict[Path, Report]:
+    """The JUnit files that the command wrote; of those that cannot be read, why."""
+    from agent.runs.junit import Unreadable, parse
 
     found: dict[Path, Report] = {}
     if junit is None:
-        return found, {}
+        return found
     after, told = _stamps(junit), len(notes)
     for file, stamp in after.items():
         if before.get(file) == stamp:
@@ -332,7 +344,7 @@ def _joined(
             notes.append(f"{file} is no JUnit file: {error}. It stays as it is, and the table goes without it.")
     if not found and len(notes) == told:
         notes.append(f"The command wrote no JUnit file {junit}; the table goes without it.")
-    return found, merge(list(found.values()), beside.ledger)
+    return found
 
 
 def _rows(shelf: Shelf, beside: Beside, keep: Keep, serials: Sequence[str], notes: list[str]) -> tuple[list[Row], bool]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -57,9 +58,12 @@ DOUBT_SECONDS = 10.0
 ABSENT_SECONDS = 60.0
 # A message that nobody acknowledges comes back. Only one whose consumer died before it claimed the job is such a one.
 UNCLAIMED_SECONDS = 30
+# How old a look into a queue may be: each of hundreds of jobs that wait would have all of it read anew.
+LOOK_SECONDS = 1.0
 SHOWN_JOBS = 500
 # Whose claim it is when somebody stopped a job that waited; no host is called so.
 STOPPER = "*"
+_ID = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 
 
 def shown(url: str) -> str:
@@ -196,13 +200,13 @@ class Store:
             found: Any = self._redis.zrangebyscore(PREFIX + "hosts", now_ms() - KEEP_SECONDS * 1000, "+inf")
             return sorted(each.decode() for each in found)
 
-    def waits(self, job: str, queue: str) -> bool:
-        """Whether a job's message is in its queue, or with a consumer that has not claimed it yet."""
-        wanted = job.encode()
+    def waiting(self, queue: str) -> frozenset[str]:
+        """The jobs whose messages are in a queue, or with a consumer that has not claimed them yet; others may be among
+        them."""
         with self._spoken():
             queued: Any = self._redis.lrange(PREFIX + queue, 0, -1)
             taken: Any = self._redis.hvals(PREFIX + "unacked")
-        return any(wanted in message for message in (*queued, *taken))
+        return frozenset(found.decode() for message in (*queued, *taken) for found in _ID.findall(message))
 
 
 class CeleryFarm:
@@ -216,6 +220,8 @@ class CeleryFarm:
         self._store = Store(url)
         self._shown = shown(url)
         self._doubts: dict[str, float] = {}
+        # What waited in a queue, and when that was.
+        self._looked: dict[str, tuple[float, frozenset[str]]] = {}
         try:
             self._store.ping()
         except FarmError:
@@ -314,7 +320,10 @@ class CeleryFarm:
         """What seems to have become of a job that has no report, and how long to doubt it; no reason when all is
         well."""
         if claim is None:
-            if queue is not None and self._store.waits(job, queue.decode()):
+            if queue is not None and job in self._waiting(queue.decode()):
+                return "lost", "", 0
+            if self._runs(job):
+                # Redis lost what it knew of it, and knows its report when it ends.
                 return "lost", "", 0
             return "lost", "it waits in no queue and nobody has it; did Redis lose its data?", DOUBT_SECONDS
         host = read_host(self._store.get(f"host:{claim[0]}")[0])
@@ -323,6 +332,18 @@ class CeleryFarm:
         if any(device.job == job for device in host.devices):
             return "host-lost", "", 0
         return "host-lost", "its host knows nothing of it any more", DOUBT_SECONDS
+
+    def _waiting(self, queue: str) -> frozenset[str]:
+        """The jobs of a queue, as of a moment ago."""
+        seen, now = self._looked.get(queue), time.monotonic()
+        if seen is None or now - seen[0] >= LOOK_SECONDS * self._patience:
+            seen = self._looked[queue] = now, self._store.waiting(queue)
+        return seen[1]
+
+    def _runs(self, job: str) -> bool:
+        """Whether a host says that a device does the job."""
+        hosts = map(read_host, self._store.get(*(f"host:{name}" for name in self._store.hosts())))
+        return any(device.job == job for host in hosts if host is not None for device in host.devices)
 
 
 def host(

@@ -151,6 +151,9 @@ class LocalFarm:
         with self._changed:
             self._unleasable.pop(serial, None)
 
+    def say(self, text: str) -> None:
+        self._say(text)
+
     def wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
@@ -227,12 +230,17 @@ class _Worker:
             self._told()
 
     def _lease(self) -> Lease | None:
+        told = False
         while not self._stop.is_set():
             try:
                 lease = Lease(self._farm.leases, self._serial)
             except LeaseTaken as error:
                 self._state = ("waiting", "", str(error))
                 self._farm.leasable(self._serial)
+                if not told:
+                    # Whoever has it may have it for days, as a farm's host does.
+                    told = True
+                    self._farm.say(f"{self._serial} waits: {error}")
             except StorageError as error:
                 self._state = ("waiting", "", f"{error} {error.hint}")
                 self._farm.unleasable(self._serial, self._state[2])

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 REPLAYS, OUTPUT, LOG = "replays", "output.txt", "log.txt"
 # `run` seals what it has; then it is told less kindly.
 SEAL_SECONDS, TERM_SECONDS = 45.0, 5.0
-OUTPUT_BYTES = 4_000_000
+# What `run --json` says of tens of thousands of tests, in one line.
+OUTPUT_BYTES = 64_000_000
 COLUMNS = ("test", "attempt", "outcome", "start_ms", "end_ms", "replay", "why")
 # A departure is believed when it has lasted for a quarter of a second.
 TOLD_SECONDS = 0.4

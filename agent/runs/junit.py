@@ -21,6 +21,8 @@ from agent.runs.names import Case, read
 MAX_BYTES = 64_000_000
 MAX_DEPTH = 50
 MAX_SECONDS = 1e6
+# So much of what a test printed is looked at for why it failed.
+TEXT = 2_000
 PREFIX = "android-replay."
 ATTACHMENT = "[[ATTACHMENT|{}]]"
 _MAIN: Mapping[str, Outcome] = {"failure": "failed", "error": "error", "skipped": "skipped"}
@@ -214,12 +216,13 @@ def _result(element: ElementTree.Element, span: tuple[int, int] | None, hint: st
     main: Outcome = next((_MAIN[tag] for tag in tags if tag in _MAIN), "passed")
     flaky = [_FLAKY[tag] for tag in tags if tag in _FLAKY]
     again = [_AGAIN[tag] for tag in tags if tag in _AGAIN]
-    told = next((child.get("message") for child in element if _tag(child) in (*_MAIN, *_FLAKY)), None)
+    # Jest and Maestro say why in the element's text alone.
+    told = next((c.get("message") or (c.text or "")[:TEXT] for c in element if _tag(c) in (*_MAIN, *_FLAKY)), "")
     group, name = element.get("classname", ""), element.get("name", "")
     # Some write a node id, or the class in brackets, as the name.
     case = read(name) if not group else Case(group, " ".join(name.split()))
     file = element.get("file") or case.file
-    message = " ".join((told or "").split())[:300]
+    message = " ".join(told.split())[:300]
     return Result(Case(case.group, case.name, file), (*flaky, main, *again), message, span, element, hint)
 
 

@@ -106,11 +106,16 @@ class Ledger:
         self._named[attempt.case.name].append(attempt)
 
     def close(self, at_ms: int) -> list[Attempt]:
-        """The run has ended: what still runs did not end by itself. Returns these attempts."""
+        """The run has ended: what still runs did not end by itself. Returns these attempts.
+
+        Of one that a result file tells to have gone well it is only not known when it ended."""
         left = [attempt for attempt in self._attempts if attempt.start_ms is not None and attempt.end_ms is None]
+        unended = [attempt for attempt in left if attempt.outcome in BAD or not any(attempt.told.values())]
         for attempt in left:
             self._cut(attempt, at_ms)
-        return left
+        for attempt in unended:
+            attempt.outcome = "crashed"
+        return unended
 
     def of(self, case: Case) -> list[Attempt]:
         """The attempts of a test, in order; those of the only one that may be it when none has just this name."""
@@ -128,6 +133,7 @@ class Ledger:
             if attempt.end_ms is None and attempt.told.get(teller) is False:
                 # Who begins again has never ended: its process died.
                 self._cut(attempt, signal.at_ms)
+                attempt.outcome = "crashed"
         same = next((attempt for attempt in known if self._joins(attempt, signal)), None)
         if same is not None:
             if len(signal.case.group) > len(same.case.group):
@@ -166,7 +172,6 @@ class Ledger:
             if other.number > attempt.number and other.on(attempt.serial) and other.start_ms is not None
         )
         attempt.end_ms = max(start, min(later, default=at_ms))
-        attempt.outcome = worse(attempt.outcome, "crashed")
         for teller in attempt.told:
             attempt.told[teller] = True
 

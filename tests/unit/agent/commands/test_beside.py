@@ -18,7 +18,7 @@ import pytest
 from fakes.emulate import wait_gone
 from fakes.wait import until, until_async
 
-from agent.commands.beside import Beside, _past_proxies
+from agent.commands.beside import Beside, _led_to, _past_proxies
 from agent.store.recording import Recording
 from bridge.clock import HostClock
 from bridge.emulated.lab import Lab
@@ -143,9 +143,25 @@ def test_a_command_that_is_another_user_s_keeps_us_from_ending_no_longer_than_a_
 def test_what_a_runner_tells_goes_to_no_proxy() -> None:
     assert _past_proxies({"PATH": "/bin"}) == {"PATH": "/bin"}
     made = _past_proxies({"http_proxy": "http://proxy:3128", "no_proxy": "example.com"})
-    assert (made["no_proxy"], made["NO_PROXY"]) == ("example.com,127.0.0.1", "127.0.0.1")
+    # Of the two names some programs take the one first, some the other.
+    assert made["no_proxy"] == made["NO_PROXY"] == "example.com,127.0.0.1"
+    assert _past_proxies({"HTTPS_PROXY": "http://proxy"}) == {"HTTPS_PROXY": "http://proxy"}
+    made = _past_proxies({"HTTP_PROXY": "http://proxy", "NO_PROXY": "internal.corp", "no_proxy": ""})
+    assert made["no_proxy"] == made["NO_PROXY"] == "internal.corp,127.0.0.1"
+    made = _past_proxies({"HTTP_PROXY": "http://proxy", "NO_PROXY": "*"})
+    assert made["no_proxy"] == made["NO_PROXY"] == "*"
     kept = {"ALL_PROXY": "socks://proxy", "NO_PROXY": "*", "no_proxy": "localhost,127.0.0.1"}
     assert _past_proxies(kept) == kept
+
+
+def test_the_command_s_adb_talks_to_the_server_that_is_recorded_from() -> None:
+    others = {"PATH": "/bin", "ADB_SERVER_SOCKET": "tcp:elsewhere:5037", "ANDROID_ADB_SERVER_ADDRESS": "elsewhere"}
+    assert _led_to(others, "127.0.0.1", 5038) == {"PATH": "/bin", "ANDROID_ADB_SERVER_PORT": "5038"}
+    assert _led_to({}, "host.docker.internal", 5037) == {
+        "ANDROID_ADB_SERVER_PORT": "5037",
+        "ANDROID_ADB_SERVER_ADDRESS": "host.docker.internal",
+        "ANDROID_ADB_SERVER_HOST": "host.docker.internal",
+    }
 
 
 def test_without_a_test_the_run_is_one_recording(lab: Lab, tmp_path: Path) -> None:

@@ -122,6 +122,31 @@ def test_who_was_suspended_finds_the_terminal_as_it_was(terminal: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGCONT"), reason="this system suspends no program")
+def test_who_goes_on_in_the_background_leaves_the_terminal_to_others(
+    terminal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who set it or read from it there would be stopped for it again."""
+
+    async def run() -> None:
+        loop, number = asyncio.get_running_loop(), sys.stdin.fileno()
+        with listening(loop, lambda data: None):
+            shell = termios.tcgetattr(terminal)
+            shell[3] |= termios.ECHO | termios.ICANON
+            termios.tcsetattr(terminal, termios.TCSANOW, shell)
+            monkeypatch.setattr(os, "tcgetpgrp", lambda number: os.getpgrp() + 1)
+            os.kill(os.getpid(), signal.SIGCONT)
+            await asyncio.sleep(0.05)
+            assert flags(terminal) == (True, True)
+            assert not loop.remove_reader(number)
+            shell[3] &= ~termios.ECHO
+            termios.tcsetattr(terminal, termios.TCSANOW, shell)
+
+    asyncio.run(run())
+    # Nor is it given back by who does not have it.
+    assert flags(terminal) == (False, True)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCONT"), reason="this system suspends no program")
 def test_a_terminal_that_has_gone_is_no_failure(terminal: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is told that it has gone is told to go on in the same breath."""
 

@@ -22,6 +22,8 @@ from agent.commands.beside import Beside
 from agent.commands.run import Gate, _attachment, _joined, _missing, _shut, _stamps
 from agent.outbox.spool import Spool
 from agent.replay.validator import validate
+from agent.runs.ledger import Signal
+from agent.runs.names import Case
 from agent.store.bundle import unpacked
 from agent.store.recording import Recording
 from bridge.emulated.lab import Lab
@@ -345,6 +347,23 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
     found, notes, beside = joined(tmp_path, write)
     assert (len(found), notes) == (2, [])
     assert [(attempt.case.name, attempt.outcome) for attempt in beside.ledger] == [("t", "failed"), ("u", "failed")]
+
+
+def test_a_file_tells_how_a_test_ended_whose_end_nobody_heard(tmp_path: Path) -> None:
+    def lost(data: bytes) -> tuple[list[str], list[tuple[str, int | None]]]:
+        """A command that writes that file, and of whose last two tests the ends are lost from the phone's log."""
+        beside, notes, file = Beside(["true"]), [], tmp_path / "out.xml"
+        for at, name in enumerate(("t", "u")):
+            beside.ledger.hear(Signal("log", Case("A", name), "started", at, "R58"))
+        beside.end_ms = 9
+        file.write_bytes(data)
+        _joined(file, {}, beside, notes)
+        return notes, [(attempt.outcome, attempt.end_ms) for attempt in beside.ledger]
+
+    passed = SUITE.replace(b"<failure/>", b"")
+    assert lost(passed) == (["A.u (attempt 1) never ended."], [("passed", 9), ("crashed", 9)])
+    # Its process may have died of it.
+    assert lost(SUITE)[1] == [("crashed", 9), ("crashed", 9)]
 
 
 def test_what_did_not_come_into_the_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
+import orjson
 import pytest
 from fakes.broker import redis_server
 from farming.redis_server import PASSWORD
@@ -14,6 +16,7 @@ from farming.redis_server import PASSWORD
 from agent.errors import ConfigError, FarmError
 from agent.farm.job import Job, JobReport
 from agent.farm.process import Spec
+from agent.farm.status import DeviceFacts, HostFacts
 
 celery = pytest.importorskip("agent.farm.celery", reason="Celery (extra `farm`) is not installed")
 
@@ -95,6 +98,45 @@ def test_what_redis_lost_is_reported(tmp_path: Path) -> None:
         found = farm.report(gone.id) or farm.report(gone.id)
         assert (found.outcome, found.host, found.serial) == ("host-lost", "there", "B2")
         store.close()
+        farm.close()
+
+
+def test_a_job_that_a_host_does_is_not_lost_with_the_data_of_redis(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as redis:
+        farm, store = celery.CeleryFarm(redis.url, patience=0.0), celery.Store(redis.url)
+        job = Job(command=PASS)
+        farm.submit(job)
+        redis.kill()
+        redis.start()
+        busy = HostFacts("there", 1, (DeviceFacts("A1", "busy", job=job.id),))
+        store.join("there")
+        store.put("host:there", orjson.dumps(asdict(busy)))
+        assert [farm.report(job.id) for _ in range(3)] == [None] * 3
+        store.put(f"report:{job.id}", JobReport(job=job.id, outcome="passed").model_dump_json().encode())
+        assert farm.report(job.id).outcome == "passed"
+        store.close()
+        farm.close()
+
+
+def test_many_jobs_that_wait_are_looked_for_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    look = celery.Store.waiting
+
+    def counted(store: object, queue: str) -> frozenset[str]:
+        looked.append(queue)
+        return look(store, queue)
+
+    monkeypatch.setattr(celery.Store, "waiting", counted)
+    monkeypatch.setattr(celery, "LOOK_SECONDS", 60.0)
+    with redis_server(tmp_path) as redis:
+        farm = celery.CeleryFarm(redis.url)
+        jobs = [Job(command=PASS) for _ in range(20)]
+        for job in jobs:
+            farm.submit(job)
+        for _ in range(2):
+            assert [farm.report(job.id) for job in jobs] == [None] * 20
+        assert looked == [jobs[0].queue]
+        assert {job.id for job in jobs} <= farm._waiting(jobs[0].queue)
         farm.close()
 
 

@@ -90,7 +90,7 @@ def test_what_became_of_a_job_is_told_whatever_the_disk_says_of_it(make: Make, m
     assert (report.outcome, report.exit_code, report.reason) == ("passed", 0, "No room. Free some space.")
 
 
-def test_two_farms_of_one_host_never_share_a_device(make: Make, tmp_path: Path) -> None:
+def test_two_farms_of_one_host_never_share_a_device(make: Make, said: list[str]) -> None:
     (first, one), (second, two) = make(), make()
     one.plug("A1")
     long, job = Job(command=SLEEP), Job(command=PASS)
@@ -99,9 +99,12 @@ def test_two_farms_of_one_host_never_share_a_device(make: Make, tmp_path: Path) 
     two.plug("A1")
     second.submit(job)
     until(lambda: second.status().hosts[0].devices and second.status().hosts[0].devices[0].state == "waiting", "it")
-    assert "leased by process" in second.status().hosts[0].devices[0].why
+    why = second.status().hosts[0].devices[0].why
+    assert "leased by process" in why
     first.close()
     assert _report(second, job).outcome == "passed"
+    # Nobody waits without a word, and nobody hears it twice.
+    assert [text for text in said if "waits" in text] == [f"A1 waits: {why}"]
 
 
 def _why(farm: LocalFarm) -> dict[str, str]:

@@ -104,6 +104,16 @@ def test_a_recorder_that_says_nothing_of_itself_leaves_no_table(lease: Lease, tm
     assert (report.outcome, report.table) == ("passed", ())
 
 
+def test_of_thousands_of_tests_a_report_has_the_first_and_counts_the_others(lease: Lease, tmp_path: Path) -> None:
+    say = (
+        "import json; row = {'test': 'a', 'message': 'm' * 1000}\n"
+        "print(json.dumps({'tests': [row] * 6000, 'exit_code': 0}))"
+    )
+    report = _bench(tmp_path, (*PYTHON, say)).work(_python("pass"), lease, Ending())
+    assert (report.outcome, report.exit_code, report.table[0]["test"]) == ("passed", 0, "a")
+    assert len(report.table) + report.left_out == 6000
+
+
 def test_a_job_that_is_deaf_is_ended_all_the_same(
     lease: Lease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,24 @@ def test_outcomes_as_pytest_writes_them() -> None:
     assert outcomes(PYTEST) == {"test_card": ("passed",), "test_cash": ("failed",), "test_later": ("skipped",)}
 
 
+@pytest.mark.parametrize(
+    ("child", "message"),
+    [
+        # Jest, with Detox as well; Maestro.
+        (b"<failure>\n Error: expect(total)\n   Expected: 9</failure>", "Error: expect(total) Expected: 9"),
+        (b'<failure message="">Assertion is false: &quot;Pay&quot; is visible</failure>', 'Assertion is false: "Pay"'),
+        (b"<skipped/>", ""),
+        (b'<error message="short">' + b"long " * 2_000_000 + b"</error>", "short"),
+        (b"<error>" + b"long " * 2_000_000 + b"</error>", "long long"),
+    ],
+    ids=("jest", "maestro", "nothing", "both", "huge"),
+)
+def test_why_it_failed_may_stand_in_the_text_alone(child: bytes, message: str) -> None:
+    (result,) = parse(b'<testsuite><testcase name="pays">' + child + b"</testcase></testsuite>", BEGIN, END).results
+    assert result.message.startswith(message)
+    assert len(result.message) <= 300
+
+
 def test_attempts_as_surefire_writes_them() -> None:
     assert outcomes(SUREFIRE) == {"flaky": ("failed", "passed"), "broken": ("failed", "failed", "error")}
 

@@ -105,6 +105,16 @@ def test_who_begins_again_has_crashed_before() -> None:
     assert shown(ledger) == [(1, None, 100, 500, "crashed"), (2, None, 500, 600, "passed")]
 
 
+def test_what_a_file_tells_to_have_gone_well_has_not_crashed() -> None:
+    ledger = heard(told("started", 100), told("started", 110, case=Case("", "other")))
+    for attempt in ledger:
+        attempt.told["junit", ""] = True
+    well, ill = ledger
+    well.outcome, ill.outcome = "passed", "error"
+    assert ledger.close(500) == [ill]
+    assert [(attempt.outcome, attempt.end_ms) for attempt in ledger] == [("passed", 500), ("crashed", 500)]
+
+
 def test_the_end_of_a_worker_is_told_by_its_controller() -> None:
     ledger = heard(told("started", 100, by="gw0"), told("finished", 300, by="", outcome="crashed"))
     assert shown(ledger) == [(1, None, 100, 300, "crashed")]
