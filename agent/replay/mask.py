@@ -433,6 +433,9 @@ class Masker:
         self._hard.remember(found.hard)
         self._texts.remember(found.texts)
         self._ruled.remember(found.ruled)
+        if not found.passwords <= self._passwords.keys():
+            # A dump that comes again may show what stood in plain sight before anybody knew it for one.
+            self._surveys.clear()
         self._passwords |= dict.fromkeys(found.passwords)
         while len(self._passwords) > MAX_PASSWORDS:
             del self._passwords[next(iter(self._passwords))]

@@ -39,23 +39,27 @@ _SORTS = {
     Sort(always=True, common=False, reach="phrase"): (
         "password", "passwd", "passwort", "passcode", "passphrase", "pwd",
         "contrasena", "senha", "motdepasse", "mdp", "kennwort", "wachtwoord", "haslo", "heslo", "losenord", "sifre",
-        "парол", "密码", "密碼", "パスワード", "비밀번호",
+        "парол", "密码", "密碼", "パスワード", "비밀번호", "mnemonic", "seedphrase", "recoveryphrase",
     ),
     Sort(always=True, common=False): (
         "secret", "token", "jwt", "csrf", "credential", "cardnumber", "cvv", "cvc", "iban", "pin", "otp", "ssn",
         "apikey", "writekey", "accesskey", "authkey", "privatekey", "secretkey", "signingkey", "encryptionkey",
         "sessionkey", "accountnumber", "accountno", "bankaccount", "routingnumber", "sortcode", "securitycode",
         "securityanswer", "smscode", "verificationcode", "totp", "cvn", "socialsecurity", "nino", "userpass", "dbpass",
-        "adminpass", "loginpass", "wifipass", "smtppass",
+        "adminpass", "loginpass", "wifipass", "smtppass", "ephemeralkey", "recoverykey", "recoverycode", "backupcode",
+        "codeverifier", "authcode", "logincode", "onetimecode", "activationcode", "resetcode", "verifycode",
+        "jsessionid", "phpsessid",
     ),
     Sort(always=True, common=True): ("card", "pan", "mfa", "csc"),
     Sort(always=False, common=False, reach="phrase"): (
         "street", "firstname", "lastname", "fname", "lname", "fullname", "surname", "givenname", "familyname",
-        "middlename", "recipientname", "birth", "birthday", "birthdate", "dateofbirth", "dob",
+        "middlename", "maidenname", "recipientname", "birth", "birthday", "birthdate", "dateofbirth", "dob",
     ),
     Sort(always=False, common=False): (
         "msisdn", "username", "nickname", "postal", "postcode", "postalcode", "zipcode", "passport", "taxid",
-        "nationalid", "driverlicense", "driverlicence", "driverslicense", "driverslicence",
+        "nationalid", "driverlicense", "driverlicence", "driverslicense", "driverslicence", "drivinglicence",
+        "drivinglicense", "aadhaar", "aadhar", "bsn", "codicefiscale", "cpf", "curp", "dni", "nhsnumber", "nif",
+        "personnummer", "pesel", "steuerid",
     ),
     Sort(always=False, common=True): (
         "email", "mail", "phone", "telephone", "tel", "mobile", "address", "addr", "city", "town", "zip", "latitude",
@@ -93,7 +97,12 @@ _NAMED = _PERSONS - {"user", "profile"} | {
     "holder", "sender", "beneficiary", "payee", "guest", "traveler", "traveller", "employee", "student", "doctor",
 }  # fmt: skip
 # What tells of somebody may be called so after them.
-_FACTS = frozenset(("info", "data", "detail", "details"))
+_FACTS = frozenset((
+    "info", "data", "detail", "details", "properties", "props", "traits", "attributes", "model", "entity", "dto",
+    "object",
+))  # fmt: skip
+# In what tells of somebody, what stands under these does, too: Amplitude's operations on a user, behind a `$`.
+WHOLE = frozenset(("set", "setOnce"))
 _PERSONS_NAMES = frozenset((("name",), ("display", "name"), ("legal", "name"), ("preferred", "name")))
 # What these count or describe is not the thing itself.
 _MEASURES = frozenset((

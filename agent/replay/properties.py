@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeGuard
 
 from agent.model import MaskLevel
 from agent.privacy import Span, starred
-from agent.replay.names import is_person, names_person, private_name, words_of
+from agent.replay.names import WHOLE, is_person, names_person, private_name, sort_of, words_of
 from agent.replay.secrets import Secrets, secrets_in
 from agent.replay.text import STARS, is_card, is_pair, spans, without_addresses
 
@@ -23,6 +23,7 @@ _IDS = frozenset((
 _NAMES = frozenset(("event", "type"))
 # As `words_of` joins them.
 _FIELD_NAMES = frozenset(("name", "key", "field", "label", "fieldname", "fieldkey", "inputname"))
+_FIELD_KINDS = frozenset(("type", "inputtype"))
 _FIELD_VALUES = frozenset(("value", "values", "fieldvalue", "inputvalue"))
 
 
@@ -92,8 +93,8 @@ class _Cleaner:
         if isinstance(value, Mapping):
             # A form's field may come as its name and its value.
             folds = {k: "".join(words_of(str(k))) for k in value}
-            titles = [value[k] for k, fold in folds.items() if fold in _FIELD_NAMES]
-            field = next((x for x in titles if isinstance(x, str) and private_name(x, self.level)), "")
+            titles = [x for k, fold in folds.items() if isinstance(x := value[k], str) and _is_title(fold, x)]
+            field = next((x for x in titles if private_name(x, self.level)), "")
             return {
                 self.name(k): _id(v)
                 if k == "id" and folded == "device" and isinstance(v, str | int)
@@ -105,7 +106,7 @@ class _Cleaner:
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
             if _is_two(value) and is_pair(value[0], str(value[1]), within=False):
                 return self._pair(value, who, depth)
-            pairs = len(value) > 1 and all(map(_is_two, value))
+            pairs = bool(value) and all(map(_is_two, value))
             return [self._pair(v, who, depth + 1) if pairs else self.value(name, v, who, depth + 1) for v in value]
         if folded in _IDS:
             return _id(value)
@@ -116,11 +117,17 @@ class _Cleaner:
         return starred(text, (*spans(text, self.level), *self.also(text, False), *self.secrets.spans(text)))
 
 
+def _is_title(fold: str, text: str) -> bool:
+    """Whether what stands under a name says what field it is. Devices and messages may be of the type `phone`."""
+    sort = sort_of(text) if fold in _FIELD_KINDS else None
+    return fold in _FIELD_NAMES or (sort is not None and not sort.common)
+
+
 def _about(who: _Who, name: str) -> _Who:
     """Whom the fields below one of this name are about, where those around it are about `who`."""
     if who == "traits" or name == "traits":
         return "traits"
-    return "person" if is_person(name) else ""
+    return "person" if is_person(name) or (who == "person" and name.removeprefix("$") in WHOLE) else ""
 
 
 def _is_two(value: object) -> TypeGuard[Sequence[Any]]:

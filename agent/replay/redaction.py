@@ -48,6 +48,9 @@ _REFERENCE = re.compile(rb'"picture:([0-9a-f]{32})"')
 _CUT = frozenset((MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS))
 _IDS = frozenset(("id", "session_id", "device_id", "messageId", "serial", "reason", "stage", "rule"))
 _UNTOUCHED = frozenset(("mask", "session", "end"))
+# Where pages say something, which other recorders store.
+_SAYING = ("alt", "placeholder", "title", "value")
+_CODE = frozenset(("script", "style"))
 
 Share = tuple[float, float, float, float]
 
@@ -338,12 +341,19 @@ class Redaction:
                 for change in mappings(data.get("attributes"))
             ]
             # What is no change at all goes: no player knows what it means.
-            return {**event, "data": {**data, "adds": adds, "attributes": changes}}
+            changed = {**data, "adds": adds, "attributes": changes}
+            if isinstance(data.get("texts"), list):
+                changed["texts"] = [
+                    {**each, "value": self._strings(each.get("value"))} for each in mappings(data["texts"])
+                ]
+            return {**event, "data": changed}
+        if kind == 3 and data.get("source") == 5 and "text" in data:
+            return {**event, "data": {**data, "text": self._strings(data["text"])}}
         if kind == 5:
             tag, payload = str(data.get("tag", "")), data.get("payload")
-            if tag in _UNTOUCHED or not isinstance(payload, Mapping):
+            if tag in _UNTOUCHED or payload is None:
                 return event
-            if tag.startswith("segment:"):
+            if tag.startswith("segment:") and isinstance(payload, Mapping):
                 field = _field(tag)
                 cleaned = self._masker.event({field: payload.get("properties", {})})[field]
                 name = self._masker.name(str(payload.get("event", "")))
@@ -360,8 +370,13 @@ class Redaction:
             lines = payload.get("payload")
             if isinstance(lines, list):
                 at = event.get("timestamp", 0)
-                cleaned_lines = [self._line(line, at) if isinstance(line, str) else line for line in lines]
-                return {**event, "data": {**data, "payload": {**payload, "payload": cleaned_lines}}}
+                cleaned_lines = [
+                    self._line(line, at) if isinstance(line, str) else self._strings(line) for line in lines
+                ]
+                trace = {"trace": self._strings(payload["trace"])} if "trace" in payload else {}
+                return {**event, "data": {**data, "payload": {**payload, "payload": cleaned_lines, **trace}}}
+            if data.get("plugin") != rrweb.TOUCH:
+                return {**event, "data": {**data, "payload": self._strings(payload)}}
         return event
 
     def _line(self, line: str, at_ms: int) -> str:
@@ -393,7 +408,9 @@ class Redaction:
         out = dict(node)
         if "attributes" in out:
             out["attributes"] = self._attributes(out.get("id"), out["attributes"], replay)
-        if isinstance(out.get("childNodes"), list):
+        if isinstance(out.get("textContent"), str):
+            out["textContent"] = self._masker.text(out["textContent"])
+        if isinstance(out.get("childNodes"), list) and out.get("tagName") not in _CODE:
             out["childNodes"] = [self._node(child, replay) for child in out["childNodes"]]
         return out
 
@@ -406,6 +423,9 @@ class Redaction:
             cleaned = self._masker.text(label)
             out["aria-label"] = STARS if (replay, node_id, label) in self._starred else cleaned
             self.texts += out["aria-label"] != label
+        for name in _SAYING:
+            if isinstance(out.get(name), str):
+                out[name] = self._masker.text(out[name])
         if isinstance(out.get("data-class"), str):
             out["data-class"] = self._masker.name(out["data-class"])
         # What an app gives its views at run time; what it was built with names nobody.

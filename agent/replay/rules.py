@@ -34,14 +34,21 @@ _DRAWING = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PICTURE = ("ImageView", "ImageButton")
+# Where a word begins in a name of several: pinInput, CVVField.
+_HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PASSWORD_WORDS = re.compile(
-    r"pass[\W_]*(?:word|code|wort|phrase)|passwd|pwd|contrase|mot de passe|senha|парол|密码|パスワード|비밀번호|"
+    r"pass[\W_]*(?:word|code|wort|phrase)|passwd|pwd|contrase|mot de passe|senha|парол|密码|密碼|パスワード|비밀번호|"
+    r"暗証|wachtwoord|l[öo]senord|passord|adgangskode|salasana|hasło|heslo|jelsz[óo]|parol[aă]|lozink|[şs]ifre|"
+    r"kata sandi|m[ậa]t kh[ẩa]u|συνθηματικ|κωδικ\w* πρ[όο]σβ|كلمة (?:ال)?(?:مرور|سر)|סיסמ|पासवर्ड|รหัสผ่าน|"
     r"(?<![a-z])pin(?![a-z])",
     re.IGNORECASE,
 )
 _LIGHT_WORDS = re.compile(
     r"e[\W_]*mail|correo|почт|邮箱|メール|이메일|phone|mobile|telef|(?<![a-z])(?:tel|sms|otp|cvv|cvc|iban|pan)(?![a-z])|handy|telepon|"
-    r"电话|電話|전화|card|credit|karte|tarjeta|carte|cart[aã]o|expir|security[\W_]*code|cc[\W_]*(?:num|exp|csc)",
+    r"电话|電話|전화|card|credit|karte|tarjeta|carte|cart[aã]o|expir|security[\W_]*code|cc[\W_]*(?:num|exp|csc)|"
+    r"e[\W_]*posta|cep no|kart|телефон|мобил|карт|手机|手機|邮件|郵箱|郵件|卡号|卡號|信用卡|验证码|驗證碼|携帯|カード|"
+    r"휴대|카드|τηλ[εέ]|κινητ|κ[άα]ρτα|[đd]i[ệe]n tho[ạa]i|th[ẻe] t[íi]n|بريد|هاتف|جوال|بطاقة|דוא|מייל|טלפון|נייד|"
+    r"אשראי|ईमेल|फ\u093c?ोन|\u095eोन|मोबाइल|कार्ड|อีเมล|โทรศัพท์|มือถือ|บัตร",
     re.IGNORECASE,
 )
 
@@ -71,9 +78,7 @@ def editable(node: Node) -> bool:
 
 def password(node: Node) -> bool:
     """Whether it is a password field by its flag, or an input that names itself one (its content may be shown)."""
-    return node.flags.has(NodeFlag.PASSWORD) or (
-        editable(node) and bool(_PASSWORD_WORDS.search(f"{node.resource_id} {node.hint} {node.desc}"))
-    )
+    return node.flags.has(NodeFlag.PASSWORD) or (editable(node) and bool(_PASSWORD_WORDS.search(_said_of(node))))
 
 
 def judge(node: Node, label: str, level: MaskLevel) -> Verdict | None:
@@ -82,7 +87,7 @@ def judge(node: Node, label: str, level: MaskLevel) -> Verdict | None:
         return "mask", "password"
     if node.cls.endswith(_WEB):
         return "block", "web"
-    if node.cls.endswith(_MAP) or _MAP_SAID.fullmatch(node.desc) or _MAP_ID.fullmatch(node.resource_id):
+    if node.cls.endswith(_MAP) or _MAP_SAID.fullmatch(node.desc) or _MAP_ID.fullmatch(_apart(node.resource_id)):
         return "block", "map"
     if not node.text and (_is_drawn_on(node.cls) or _is_drawn_on(node.resource_id)) and not editable(node):
         return "block", DRAWING
@@ -97,17 +102,31 @@ def judge(node: Node, label: str, level: MaskLevel) -> Verdict | None:
 
 @lru_cache(maxsize=4096)
 def _is_drawn_on(name: str) -> bool:
-    return _DRAWING.fullmatch(name) is not None
+    return (_DRAWING.fullmatch(name) or _DRAWING.fullmatch(_apart(name))) is not None
+
+
+@lru_cache(maxsize=4096)
+def _apart(name: str) -> str:
+    """A name whose words begin with a capital, with signs between them."""
+    return _HUMP.sub("_", name)
+
+
+def _said_of(node: Node) -> str:
+    """What an input says of itself. Its label may be in it, as Compose has it, and its button that shows what is
+    typed."""
+    within = (words for below in node.walk() if below is not node for words in (below.text, below.desc))
+    return " ".join((node.resource_id, _apart(node.resource_id), node.hint, node.desc, *within))
 
 
 def _judge_light(node: Node, label: str) -> Verdict | None:
-    about = f"{node.resource_id} {node.hint} {node.desc} {label}"
+    about = f"{_said_of(node)} {label}"
     if _PASSWORD_WORDS.search(about):
         return "mask", "password"
     if _LIGHT_WORDS.search(about) or looks_private(node.text) or _half_typed(node.text):
         return "mask", "private-input"
-    # An input that says nothing about itself may be any of the four.
-    return None if about.strip() else ("mask", "unknown-input")
+    # An input that says nothing about itself may be any of the four. What is in it may be what was typed.
+    itself = f"{node.resource_id}{node.hint}{node.desc}{label}"
+    return None if itself.strip() else ("mask", "unknown-input")
 
 
 def _half_typed(text: str) -> bool:
@@ -118,7 +137,8 @@ def _half_typed(text: str) -> bool:
 def _has_text(node: Node) -> bool:
     if node.text or node.cls.endswith(_TEXT):
         return True
-    return bool(node.desc) and not node.children and not node.cls.endswith(_PICTURE)
+    # A row with a picture in it is one picture to Flutter, which describes it by all of its lines.
+    return bool(node.desc) and not node.children and (not node.cls.endswith(_PICTURE) or "\n" in node.desc.strip())
 
 
 def keypad_digit(node: Node) -> str:
@@ -145,7 +165,7 @@ def _key(node: Node) -> tuple[str, str]:
     if label:
         said = _KEY_SAID.fullmatch(label)
         return (said["digit"] or said["other"]) if said else _DIGIT_WORDS.get(label.lower(), ""), ""
-    named = _KEY_NAMED.fullmatch(node.resource_id)
+    named = _KEY_NAMED.fullmatch(node.resource_id) or _KEY_NAMED.fullmatch(_apart(node.resource_id))
     return named["digit"] if named else "", ""
 
 

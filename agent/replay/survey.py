@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from agent.privacy import Rules, own_words
 from agent.replay import rules
 from agent.replay.dots import dots
 from agent.replay.secrets import MIN_SECRET, is_telling, secrets_in
-from agent.replay.spelling import alone, fold, may_stand, signs_of
+from agent.replay.spelling import alone, fold, lowered, may_stand, signs_of
 from agent.replay.text import STARS
 from agent.replay.windows import PICTURES, few, hull, outside, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
@@ -36,8 +37,16 @@ MAX_SCROLLS = 16
 # A pen writes into a field from where it comes down so near to it (AOSP InputMethod handwriting bounds), in dp.
 PEN_DP = 40
 _NO_RULES = Rules()
-# The most that one of several boxes for the parts of a text holds.
-MAX_BOXED = 4
+# The most that one of several boxes for the parts of a text holds, and the longest text that is looked for in such.
+MAX_BOXED, MAX_PARTED = 4, 32
+# The most that a view says which is one group of a number.
+MAX_GROUP = 6
+# An input that is there for its keys alone, and is not to be seen, in dp.
+UNSEEN_DP = 4
+# A number so short is that of a card's back.
+CARD_CODE = 3
+# As the number of a card or of an account is written.
+_GROUPS = re.compile(r"(?<!\w)(?:(?:\w{4} ){3,}\w{1,4}|\w{4} \d{6} \d{4,5})(?!\w)")
 _NAMED = NodeFlag.CLICKABLE | NodeFlag.LONG_CLICKABLE | NodeFlag.CHECKABLE | NodeFlag.SCROLLABLE | NodeFlag.FOCUSED
 _CURSOR = NodeFlag.FOCUSED | NodeFlag.SELECTED | NodeFlag.CHECKED
 
@@ -150,16 +159,20 @@ def survey(
     barred: list[Bounds] = []
     hidden = 0
     label = ""
+    described: dict[int, bool] = {}
     for i, row in enumerate(rows):
         node = row.node
         above = rows[row.parent] if row.parent >= 0 else None
         wish, name = user.judge(node) or ("", "")
         verdict = rules.judge(node, label, level)
+        if verdict is None and level == "conservative" and _told_by_words(row, rows, i, described):
+            verdict = "mask", "text"
         if not known_passwords.isdisjoint(_names(row)):
             verdict = "mask", "password"
         sort = verdict[1] if verdict else ""
-        # A label names the input after it, and only that one.
-        label = "" if rules.editable(node) else node.text or node.desc or label
+        # A label names the input after it, and only that one; a star or a sign of an icon font beside it is none.
+        words = node.text or node.desc
+        label = "" if rules.editable(node) else words if any(map(str.isalnum, words)) else label
         if sort == "password":
             passwords.update(_names(row))
             hidden = max(hidden, dots(node.text) if node.text != node.hint else 0)
@@ -237,7 +250,14 @@ def survey(
         row.pad = not row.bounds.empty and any(_within(row.bounds, pad) for pad in keypads)
     private += [Private("", b, "block", "keypad", ()) for b in keypads]
     silent = *windows.silent, *keypads, *(b for b in barred if not b.empty)
+    for line in _grouped(rows, clean):
+        secrets |= dict.fromkeys(secrets_in(" ".join(map(_words_of, line))))
+        for row in line:
+            row.hidden = "pattern"
+            _taint(rows, row.parent)
+        private += [Private(row.key, row.bounds, "mask", "pattern", row.scrolls) for row in line]
     private += _echoes(rows, secrets)
+    private += _parted(rows, UNSEEN_DP * dpi // 160)
     return Survey(
         package=windows.package,
         extent=(
@@ -336,6 +356,21 @@ def _letters(keys: list[Row]) -> int:
     return len({letter for line in lines if len(line) >= MIN_BESIDE for letter in line})
 
 
+def _told_by_words(row: Row, rows: list[Row], i: int, described: dict[int, bool]) -> bool:
+    """Whether a picture's description is what is drawn: a toolkit that draws all words itself (Flutter) tells of each
+    by a description, and of a row with a picture in it as one picture. `described` keeps which windows do so."""
+    node = row.node
+    if not node.desc or node.children or not node.cls.endswith(PICTURES):
+        return False
+    root = _root_of(rows, i)
+    if root not in described:
+        views = [each for each in rows[root].node.walk() if not rules.editable(each)]
+        described[root] = not any(each.text for each in views) and any(
+            each.desc and not each.children and each.cls == "android.view.View" for each in views
+        )
+    return described[root]
+
+
 def _within(inner: Bounds, outer: Bounds | None) -> bool:
     return outer is not None and not outer.empty and inner.union(outer) == outer
 
@@ -356,9 +391,17 @@ def _clean(row: Row, clean: Callable[[str], str]) -> bool:
 def _drawn_by(node: Node, bounds: Bounds) -> list[Bounds]:
     """Where a container may draw words itself: beside the pictures and the words of what is in it."""
     leaves = (below for below in node.walk() if below is not node and not below.children)
-    told = [leaf.bounds for leaf in leaves if leaf.text or leaf.desc or leaf.cls.endswith(PICTURES)]
+    told = [leaf.bounds for leaf in leaves if _tells(leaf, bounds)]
     parts = outside(told[:MAX_TOLD], bounds) if not bounds.empty else []
     return parts if len(parts) <= MAX_PARTS else [bounds]
+
+
+def _tells(leaf: Node, bounds: Bounds) -> bool:
+    """Whether what is drawn there is told by itself: words, or a picture, but on one that fills half of the container
+    its words may stand."""
+    if leaf.cls.endswith(PICTURES):
+        return leaf.bounds.area * 2 <= bounds.area
+    return bool(leaf.text or leaf.desc)
 
 
 def _note_secret(node: Node, words: str, secrets: dict[str, None]) -> None:
@@ -449,6 +492,102 @@ def _echoes(rows: list[Row], secrets: dict[str, None]) -> list[Private]:
         _taint(rows, row.parent)
         row.below = True
     return found
+
+
+def _grouped(rows: Iterable[Row], clean: Callable[[str], str]) -> Iterator[list[Row]]:
+    """Views in one line that say a number in groups: none of them looks private, all together do."""
+    line: list[Row] = []
+    for row in (*rows, None):
+        words = "" if row is None or row.hidden or row.node.children or row.bounds.empty else _words_of(row)
+        if row is not None and not words:
+            continue
+        group = row if len(words) <= MAX_GROUP and words.isalnum() else None
+        if group is None or (line and not _in_line(line[-1].bounds, group.bounds)):
+            found = _GROUPS.search(" ".join(map(_words_of, line))) if len(line) > 2 else None
+            if found is not None and clean(found[0]) != found[0]:
+                yield line
+            line = []
+        line += [group] if group is not None else []
+
+
+def _in_line(one: Bounds, other: Bounds) -> bool:
+    return abs(one.top + one.bottom - other.top - other.bottom) < min(one.height, other.height)
+
+
+def _parted(rows: list[Row], unseen: int) -> list[Private]:
+    """Views that show in pieces of a few characters what is typed into an input: the boxes of a code, whose input lies
+    over them or is not to be seen, the groups of a number on the picture of a card."""
+    typed: list[tuple[Row, str]] = []
+    for row in rows:
+        node = row.node
+        if row.typed and row.hidden and rules.editable(node) and node.text != node.hint:
+            signs = "".join(filter(str.isalnum, node.text)) or node.text.strip()
+            if 0 < len(signs) <= MAX_PARTED:
+                typed.append((row, lowered(signs)))
+    runs: list[list[Row]] = [[]]
+    for row in rows if typed else ():
+        words = _words_of(row)
+        if words and not row.hidden and not row.node.children:
+            if len(words) > MAX_BOXED:
+                runs.append([])
+            else:
+                runs[-1].append(row)
+    found: dict[str, Row] = {}
+    private: dict[str, Private] = {}
+    for row, signs in typed:
+        field = row.bounds
+        small = field.empty or min(field.width, field.height) <= unseen
+        far = small and row.node.flags.has(NodeFlag.FOCUSED)
+        for run in runs:
+            for n in range(len(run)):
+                pieces = _pieces(run, n, signs)
+                near = far or all(not piece.bounds.intersect(field).empty for piece in pieces)
+                if not pieces or not (near or _telling(pieces, signs)):
+                    continue
+                found |= {piece.key: piece for piece in pieces}
+                private |= {
+                    piece.key: Private(piece.key, piece.bounds, "mask", "echo", piece.scrolls)
+                    for piece in pieces
+                    if not piece.bounds.empty and not _within(piece.bounds, field)
+                }
+    for row in found.values():
+        row.hidden, row.below = "echo", True
+        _taint(rows, row.parent)
+    return list(private.values())
+
+
+def _pieces(run: list[Row], start: int, signs: str) -> list[Row]:
+    """The first views from there on that say all the signs, one after the other; none when they do not. What is no
+    letter and no digit, a dot, may stand for one, and for dots single characters do."""
+    pieces: list[Row] = []
+    at, told = 0, False
+    for row in run[start : start + len(signs)]:
+        words = lowered(_words_of(row))
+        part, rest = words[: len(signs) - at], words[len(signs) - at :]
+        pairs = list(zip(part, signs[at:], strict=False))
+        if any(a != b and a.isalnum() and b.isalnum() for a, b in pairs) or any(map(str.isalnum, rest)):
+            break
+        if len(words) > 1 and not signs[0].isalnum():
+            break
+        pieces.append(row)
+        told = told or any(map(str.isalnum, words))
+        at += len(words)
+        if at >= len(signs):
+            return pieces if told else []
+    return []
+
+
+def _telling(pieces: list[Row], signs: str) -> bool:
+    """Whether they say enough of the signs to be no others, wherever they stand."""
+    words = lowered("".join(map(_words_of, pieces)))
+    same = sum(a == b and a.isalnum() for a, b in zip(words, signs, strict=False))
+    if len(pieces) == 1:
+        return same == len(signs) >= CARD_CODE and signs.isdigit()
+    return 2 * same >= len(signs) >= MIN_SECRET
+
+
+def _words_of(row: Row) -> str:
+    return (row.node.text or row.node.desc).strip()
 
 
 def _scrolling(rows: list[Row]) -> dict[tuple[str, Bounds], frozenset[int]]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from agent import privacy
 from agent.model import MaskLevel
 from agent.privacy import Span, starred, torn
-from agent.replay.names import Sort, is_person, names_person, private_name, sort_of
+from agent.replay.names import WHOLE, Sort, is_person, names_person, private_name, sort_of
 from agent.replay.spelling import DIGIT_RUNS, REACH, SHORT, plain, seen_through
 
 STARS = privacy.STARS
@@ -38,10 +38,12 @@ _GROUPS = re.compile(
 # A full stop or a colon belongs to a number where there are digits on both sides of it, and else to a sentence.
 _UNTOUCHED, _OVER = r"(?<![\w%-])(?<!\d[.:])", r"(?![\w-]|[.:]\d)"
 _PHONE = re.compile(
-    r"(?=[\d+(%\\])(?:(?:(?<![\w+])\+|%2B|\\u002[Bb])\d(?:[\s().-]{0,2}\d){7,14}(?!\d)"
+    r"(?=[\d+(%\\])(?:(?:(?<![\w+])\+|%2B|\\u002[Bb])\d(?:[\s()./-]{0,2}\d){7,14}(?!\d)"
     rf"|(?<![\w-])(?<!\d\.)(?:1[\s.-])?\(?\d{{3}}\)?[\s.-]\d{{3}}[\s.-]\d{{4}}(?![\w-]|\.\d)"
     rf"|{_UNTOUCHED}(?:00?[1-9]\d{{8,12}}|0[1-9](?:[ .-]\d\d){{4}}){_OVER}"
+    rf"|{_UNTOUCHED}\(?0[1-9]\d{{1,2}}\)?[ /-]{{1,3}}\d{{2,3}}(?:[ .]\d\d){{2}}{_OVER}"
     rf"|{_UNTOUCHED}\(?0\d{{2,4}}\)?[ /-]{{1,3}}\d{{3,4}}[ -]?\d{{2,6}}{_OVER}"
+    rf"|{_UNTOUCHED}(?:06[ -]\d{{4}}|06 \d{{4}} |\(0[2378]\) ?\d{{4}} |[1-9][1-9] 9\d{{4}}-)\d{{4}}{_OVER}"
     rf"|{_UNTOUCHED}00[1-9]\d{{0,2}}[ -]{{1,2}}(?:\(0\) ?)?\(?[1-9](?:[ ().-]{{0,2}}\d){{6,11}}{_OVER}"
     rf"|{_UNTOUCHED}(?:8[ -]?\(\d{{3,5}}\)[ -]?\d{{1,3}}[ -]?\d\d[ -]?\d\d|1[3-9]\d-\d{{4}}-\d{{4}}){_OVER}"
     r"|(?<![\w)])\(\d\d\) ?9?\d{4}-\d{4}(?![\w-]))"
@@ -54,8 +56,8 @@ _CALLED = re.compile(
     r"(?!(?:19|20)\d\d[-./ ]\d\d[-./ ])(?!1[5-9]\d{11}(?!\d))(?P<number>\(?\d(?:[ ().-]{0,2}\d){7,14})(?!\w|[.:]\d)"
 )
 # Words may follow, and the next number.
-_IBAN = re.compile(r"(?<![^\W_])(?=(?P<row>[A-Za-z]{2}\d{2}(?:(?:[ -]|%20)?[A-Za-z\d]){11,34})(?![^\W_]))")
-_IBAN_GAP = re.compile("[ -]|%20")
+_IBAN = re.compile(r"(?<![^\W_])(?=(?P<row>[A-Za-z]{2}\d{2}(?:(?:[ .+-]|%20)?[A-Za-z\d]){11,34})(?![^\W_]))")
+_IBAN_GAP = re.compile("[ .+-]|%20")
 _IBAN_LENGTHS = {
     15: "NO", 16: "BE BI", 18: "DK FI FK FO GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU MN XK",
     21: "CH HR LI LV", 22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM SO TL",
@@ -63,12 +65,18 @@ _IBAN_LENGTHS = {
     25: "LY PT ST", 26: "IS TR", 27: "DJ FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HN HU LB NI PL SV",
     29: "BR EG PS QA UA", 30: "JO KW", 31: "MT SC", 32: "LC", 33: "RU",
 }  # fmt: skip
-_SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
-_JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?")
+# What states number persons by in a form of its own: American, Brazilian, Korean.
+_SSN = re.compile(
+    r"(?<![\w-])(?:\d{3}-\d{2}-\d{4}|(?<!\d[.])\d{3}\.\d{3}\.\d{3}-\d{2}"
+    r"|\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])-[1-8]\d{6})(?![\w-])"
+)
+# An encrypted one has five parts, of which the second may be empty.
+_JWT = re.compile(r"\beyJ[\w-]{5,}\.{1,2}[\w-]{5,}(?:\.[\w-]+){0,2}(?:\.[\w-]*)?")
 _BEARER = re.compile(r"\bbearer\s+(?P<code>[\w.~+/=-]{8,})", re.IGNORECASE)
 _BASIC = re.compile(r"\bbasic\s+(?P<code>[\w+/-]{6,}={0,2})", re.IGNORECASE)
 _KEY = re.compile(
-    r"\b(?:[spr]k_(?:live|test)_\w{8,}|sk-(?:proj|ant|svcacct)-[\w-]{16,}|whsec_[\w+/=]{8,}|A[KS]IA[0-9A-Z]{16}"
+    r"\b(?:[espr]k_(?:live|test)_\w{8,}|(?:cs|pi|seti|src)_\w{1,128}?_secret_\w{8,}|sk-(?:proj|ant|svcacct)-[\w-]{16,}"
+    r"|whsec_[\w+/=]{8,}|A[KS]IA[0-9A-Z]{16}"
     r"|AIza[\w-]{30,}|ya29\.[\w-]{16,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|x(?:ox[a-z]|app)-[\w-]{10,})"
 )
 _LOGIN = re.compile(r"""://(?:[^\s/?#@:"'<>]*:)?(?P<password>[^\s/?#"'<>]+)@""")
@@ -76,6 +84,12 @@ _LOGIN = re.compile(r"""://(?:[^\s/?#@:"'<>]*:)?(?P<password>[^\s/?#"'<>]+)@""")
 _LINK_CODE = re.compile(
     r"(?:[?&#]|%3F|%26|\\u0026)(?:oobCode|code|ticket|sig|signature|X-Amz-Signature|magic|invite)(?:=|%3D)"
     r"(?P<code>(?:[\w.~+/:!*()-]|%(?!26|23)[0-9A-F]{2}){8,})",
+    re.IGNORECASE,
+)
+# Among the fields of a form; elsewhere a pass is of many kinds.
+_FORM_PASS = re.compile(
+    r"""(?:(?:[?&]|%3F|%26|\\u0026)(?:pass|psw|pswd|pw)(?:=|%3D)|(?<![^\s"'])(?:pass|psw|pswd|pw)=(?=[^\s&"'<>]+&))"""
+    r"""(?P<code>(?:(?!%26|\\u0026)[^\s&"'<>])+)""",
     re.IGNORECASE,
 )
 # As Android and GeoJSON write where somebody is; a pair of numbers by itself may be anything.
@@ -88,15 +102,22 @@ _INPUT = re.compile(r"\b(?:Key|Motion)Event ?(?=[({])")
 # The name may be quoted (JSON, RN inspect; with backslashes when JSON stands in JSON; escaped) and the value, too; a
 # quoted value ends at its quote or with a line that was cut, a bare one at a space.
 _NAME = re.compile(
-    r"""(?<![\w-])(?P<name>[\w-]++)(?:\\*["'`]|%22|&quot;)?(?:\](?==))?\s*(?:={1,3}>?|:=?>?|%3[ADad])(?:\s|%20)*"""
+    r"""(?<![\w-])(?P<name>[\w-]++)(?:\\*["'`]|%22|&quot;)?(?:\](?==))?"""
+    # React Native joins what `console.log` was given by commas: 'Token: ', 'abc' and 'user', { name: 'Anna' }.
+    r"""(?:\s*(?:={1,3}>?|:=?>?|%3[ADad])(?:\s*\\*["'`],(?=\s+(?:\\*["'`]|[-+]?\d|[\[{]|null|undefined)))?"""
+    r"""|(?P<aside>(?<=["'`]),(?=\s+(?:\[\s*)?\{)))(?:\s|%20)*"""
 )
 # The name is itself a value: in a pair in a list, in the entry of a form, in a preference in a file.
 _QUOTED_NAME = r"""(?P<quote>\\*["'`])(?P<name>[\w@.:/-]{2,64})(?P=quote)"""
 _PAIR = re.compile(rf"(?P<within>\[\s*|,\s*)?\[\s*{_QUOTED_NAME}\s*,\s*")
 _ENTRY = re.compile(
-    r"""\b(?:name|key|field|field_?name|input_?name)\\*["'`]?\s*[:=]\s*(?P<quote>\\*["'`])(?P<name>[\w-]{2,64})(?P=quote)"""
-    r"""(?:\s*,\s*\\*["'`]?(?:values?|(?:field|input)_?value)\\*["'`]?\s*[:=]\s*|>)""",
+    r"""\b(?:name|key|field|field_?name|input_?name|(?P<kind>(?:input_?)?type))\\*["'`]?\s*[:=]\s*"""
+    r"""(?P<quote>\\*["'`])(?P<name>[\w-]{2,64})(?P=quote)(?:\s*,\s*\\*["'`]?(?:values?|(?:field|input)_?value)\\*["'`]?\s*[:=]\s*|>)""",
     re.IGNORECASE,
+)
+_SAID = re.compile(
+    r"""(?:^(?:\w/[\w.-]+: )?|\n)(?P<quote>["'`])[^"'`\n]{0,80}?(?<![\w-])(?P<name>[\w-]{2,64}+)(?P=quote), """
+    r"""(?=["'`]|[-+]?\d)"""
 )
 _CLOSES = re.compile(r"\s*\]")
 _BETWEEN_TAGS = re.compile("[^<>]+")
@@ -198,7 +219,7 @@ def _found(text: str, level: MaskLevel) -> Iterator[Span]:
         for match in _LOGIN.finditer(text):
             yield match.span("password")
     if ("=" in text or "%3" in text) and any(sign in text for sign in ("?", "&", "#", "%3", "%26", "u0026")):
-        for match in _LINK_CODE.finditer(text):
+        for match in itertools.chain(_LINK_CODE.finditer(text), _FORM_PASS.finditer(text)):
             yield match.span("code")
     yield from map(_SPAN, _KEY.finditer(apart))
     if _digits(text) >= 8:
@@ -341,9 +362,10 @@ def _is_account(text: str) -> bool:
     code = "".join(groups)
     if len(code) < 15 or int("".join(str(int(c, 36)) for c in code[4:] + code[:4])) % 97 != 1:
         return False
-    if "-" in text and any(len(group) != 4 for group in groups[:-1]):
+    joined = any(sign in text for sign in "-.+")
+    if joined and any(len(group) != 4 for group in groups[:-1]):
         return False
-    return (text.isupper() and "-" not in text) or code[:2] in _IBAN_LENGTHS.get(len(code), "")
+    return (text.isupper() and not joined) or code[:2] in _IBAN_LENGTHS.get(len(code), "")
 
 
 def _is_login(code: str) -> bool:
@@ -369,7 +391,8 @@ def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, int, int]]:
             persons.append(printed.popleft())
         while persons and persons[-1][1] <= start:
             persons.pop()
-        sort = sort_of(match["name"])
+        # What an object that stands aside is called may be a screen: only a person is worth a guess.
+        sort = None if match["aside"] else sort_of(match["name"])
         if sort is None and level != "light":
             # By the same rules as the event that the line tells of.
             whose = start < told and private_name(match["name"], level, True)
@@ -383,7 +406,10 @@ def _assigned(text: str, level: MaskLevel) -> Iterator[tuple[int, int, int]]:
             if level != "light" and text.startswith(("{", "["), at):
                 if match["name"] == "traits" and at >= told:
                     told = _closed(text, at)
-                elif is_person(match["name"]) and len(persons) < MAX_PERSONS:
+                elif len(persons) < MAX_PERSONS and (
+                    is_person(match["name"])
+                    or (match["name"] in WHOLE and persons and _is_right_in(text, persons[-1], start))
+                ):
                     persons.append((at, _closed(text, at)))
             continue
         if not (sort.always or (level != "light" and start >= done)):
@@ -416,7 +442,14 @@ def _paired(text: str, lower: str) -> Iterator[tuple[str, int, int]]:
     for match in _ENTRY.finditer(text) if "value" in lower or ">" in text else ():
         tagged = text[match.end() - 1] == ">"
         value = (_BETWEEN_TAGS if tagged else _VALUE_AT_MEDIUM).match(text, match.end())
+        if match["kind"] and (tagged or (sort := sort_of(match["name"])) is None or sort.common):
+            # Devices and messages may be of the type `phone`.
+            continue
         if value is not None and value[0] not in _NOTHING:
+            yield match["name"], *value.span()
+    for match in _SAID.finditer(text) if ", " in text else ():
+        sort, value = sort_of(match["name"]), _VALUE_AT_MEDIUM.match(text, match.end())
+        if sort and value is not None and (not sort.common or any(c.isdigit() for c in value[0])):
             yield match["name"], *value.span()
     for match in _PAIR.finditer(text) if "[" in text and "," in text else ():
         value = _VALUE_AT_MEDIUM.match(text, match.end())
@@ -447,7 +480,7 @@ def _end(value: re.Match[str], sort: Sort, named: re.Match[str]) -> int:
     for other in _NAME.finditer(text, end) if furthest > end and sort.reach != "line" else ():
         if other.start() >= furthest:
             break
-        if private_name(other["name"], "light" if sort.always else "medium"):
+        if not other["aside"] and private_name(other["name"], "light" if sort.always else "medium"):
             return max(end, other.start())
     return max(end, furthest)
 

@@ -201,6 +201,18 @@ def test_what_is_private_in_all_words_of_a_container_together_is_its_own() -> No
     assert not covered(result, joined)
 
 
+@pytest.mark.parametrize("said", ["4485 2757 4230 8327", "3782 822463 10005", "DE89 3704 0044 0532 0130 00"])
+@pytest.mark.parametrize("level", ["light", "medium"])
+def test_a_number_whose_groups_are_views_of_their_own_is_covered(level: MaskLevel, said: str) -> None:
+    groups = [view(i * 160, 300, i * 160 + 150, 380, text=part) for i, part in enumerate(said.split())]
+    years = [view(i * 160, 500, i * 160 + 150, 580, text=str(2019 + i)) for i in range(4)]
+    below = [view(0, 700 + i * 100, 150, 780 + i * 100, text=part) for i, part in enumerate(said.split())]
+    result = masked(app(TITLE, *groups, *years, *below), status_bar(), level=level)
+    assert all(covered(result, group) for group in groups)
+    assert all(visible(result, each) for each in (TITLE, *years, *below))
+    assert labels(result).count("*****") == len(groups)
+
+
 def test_what_repeats_a_private_text_is_covered_too() -> None:
     echo = view(40, 1100, 1040, 1200, text="Signed in as anna@example.com.")
     other = view(40, 1300, 1040, 1400, text="Ask joanna")
@@ -223,6 +235,17 @@ def test_a_password_field_stays_one_when_its_content_is_shown() -> None:
     shown = replace(field, text="hunter22", flags=NodeFlag.VISIBLE)
     result = masker.snapshot(*still(app(TITLE, shown), status_bar(), seconds=1), DPI)
     assert covered(result, shown)
+
+
+def test_a_screen_that_comes_again_is_judged_by_what_was_learnt_meanwhile() -> None:
+    masker = Masker("light", APP)
+    shown = view(40, 700, 1040, 820, EDIT, "hunter22", hint="Secret word")
+    dots = replace(shown, text="••••••••", flags=NodeFlag.PASSWORD)
+    masker.snapshot(*still(app(TITLE, shown), status_bar()), DPI)
+    masker.snapshot(*still(app(TITLE, dots), status_bar(), seconds=1), DPI)
+    result = masker.snapshot(*still(app(TITLE, shown), status_bar(), seconds=3), DPI)
+    assert covered(result, shown)
+    assert "hunter22" not in repr(result.nodes)
 
 
 @pytest.mark.parametrize("name", ["android.webkit.WebView", "com.google.android.gms.maps.MapView"])

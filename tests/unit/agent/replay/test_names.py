@@ -33,6 +33,8 @@ def test_names_that_are_private_from_medium_up(name: str) -> None:
         "passphrase", "passwort",
         "DB_PASSWORD", "contraseña", "contrasen\u0303a", "senha", "motDePasse", "Пароль", "密码", "비밀번호",
         "iphone_pin", "user_pass", "dbPass", "socialSecurityNumber", "routing_number", "sortCode", "bank_account",
+        "ephemeralKey", "recovery_codes", "backupCode", "code_verifier", "authCode", "login_code", "oneTimeCode",
+        "activation_code", "resetCode", "JSESSIONID", "mnemonic", "seedPhrase", "recovery_phrase",
         "accountNo", "totp", "mfa", "csc", "cvn", "security_answer", "nino",
     ],
 )  # fmt: skip
@@ -46,6 +48,8 @@ def test_compounds_and_plurals_are_private_at_every_level(name: str) -> None:
         "phonenumber", "emailaddress", "homeaddress", "dateOfBirth", "date_of_birth", "birthYear", "zipCode",
         "userphone", "emails", "addresses", "billing_street", "ipAddress", "contactPhone", "given_name", "family_name",
         "middleName", "recipient_name", "drivers_license", "tel", "addr", "town",
+        "cpf", "aadhaarNumber", "pesel", "bsn", "dni", "codiceFiscale", "personnummer", "nhs_number", "drivingLicence",
+        "mothersMaidenName",
         "customerName", "contact_name", "passengerNames", "holderName", "beneficiary-name", "sender_name",
     ],
 )  # fmt: skip
@@ -64,6 +68,7 @@ def test_names_that_are_not_private(name: str) -> None:
     [
         "shipping", "spinner", "pinned", "company", "companyName", "tokenized", "tokenizer", "key", "keyCode",
         "public_key", "screenName", "secretary", "cardinal", "iPhone", "iphoneModel", "postcard", "japan",
+        "nifty", "errorCode", "countryCode", "resetCount",
         "opinion", "discarded", "deviceId", "sessionId", "anonymous_id", "token_count", "card_type",
         "emailVerified", "passed", "compass", "profileName", "className", "stakeholder", "customerNameLength",
     ],
@@ -78,7 +83,7 @@ def test_what_is_always_private_stays_so_beside_a_person() -> None:
 
 
 def test_what_tells_of_a_person_may_be_called_so() -> None:
-    assert all(map(is_person, ("user", "userInfo", "customer_data", "contactDetails", "currentUser")))
+    assert all(map(is_person, ("user", "userInfo", "customer_data", "contactDetails", "currentUser", "UserDto")))
     assert not any(map(is_person, ("info", "data", "appInfo", "userInterface")))
 
 

@@ -36,6 +36,10 @@ def test_the_name_of_a_person_is_private_wherever_it_stands(who: str) -> None:
     cleaned = clean_event(event, "medium", Secrets())
     assert cleaned == {"properties": {who: [{"name": STARS, "plan": "gold"}], "name": "Shoe"}}
     assert private_values(event, "medium") == []
+    kept = {"properties": {f"{who}_properties": {"$set": {"name": "Anna Bell", "plan": {"name": "gold"}}}}}
+    assert clean_event(kept, "medium", Secrets()) == {
+        "properties": {f"{who}_properties": {"$set": {"name": STARS, "plan": {"name": "gold"}}}}
+    }
     apart = {"properties": {who: {"name": {"first": "Anna", "last": "Bell"}, "plan": {"name": "gold"}}}}
     assert clean_event(apart, "medium", Secrets()) == {"properties": {who: {"name": STARS, "plan": {"name": "gold"}}}}
 
@@ -166,8 +170,12 @@ def test_a_field_that_comes_as_its_name_and_its_value_is_judged_by_its_name() ->
             {"label": "Enter here", "name": "cvv", "value": STARS},
         ),
         ({"key": "row-1", "name": "password", "value": "x"}, {"key": "row-1", "name": "password", "value": STARS}),
+        ({"type": "password", "id": "f1", "value": "x7Yq"}, {"type": "password", "id": "f1", "value": STARS}),
+        ({"inputType": "firstName", "value": "Anna"}, {"inputType": "firstName", "value": STARS}),
+        ({"type": "phone", "value": 3}, {"type": "phone", "value": 3}),
         ({"name": "row-1", "field": "pin", "value": 1}, {"name": "row-1", "field": "pin", "value": STARS}),
         ({"pairs": [["Authorization", "Token abc"], ["a", "b"]]}, {"pairs": [["Authorization", STARS], ["a", "b"]]}),
+        ({"headers": [["x-api-key", "abcdefgh"]]}, {"headers": [["x-api-key", STARS]]}),
         ({"pair": ["password", "hunter2"]}, {"pair": ["password", STARS]}),
         ({"list": ["mail", "sms"]}, {"list": ["mail", "sms"]}),
         ({"list": ["card", "paypal"]}, {"list": ["card", "paypal"]}),

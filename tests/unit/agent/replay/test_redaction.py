@@ -469,3 +469,40 @@ def test_a_picture_that_stayed_shows_hidden_views_where_they_are() -> None:
     second = pixels(result[1][B.digest])
     assert not grey(second[160:240])
     assert grey(second[310:330])
+
+
+def test_what_other_recorders_store_has_its_words_starred() -> None:
+    style = rrweb.element(900, "style", {}, [{"type": 3, "id": 901, "textContent": ".a{content:'Anna Bell'}"}])
+    field = rrweb.element(902, "input", {"value": "Anna Bell", "placeholder": "Name", "title": "Anna Bell"})
+    page = rrweb.element(903, "p", {}, [{"type": 3, "id": 904, "textContent": "Hi Anna Bell!"}, style, field])
+    events: list[rrweb.Event] = [
+        *opened(A, page),
+        {
+            "type": 3,
+            "timestamp": START + 100,
+            "data": {"source": 0, "texts": [{"id": 904, "value": "Bye Anna Bell"}], "adds": [], "removes": [],
+                     "attributes": []},
+        },
+        {
+            "type": 3,
+            "timestamp": START + 200,
+            "data": {"source": 5, "id": 902, "text": "Anna Bell", "isChecked": False},
+        },
+        {"type": 5, "timestamp": START + 300, "data": {"tag": "note", "payload": "of Anna Bell"}},
+        {
+            "type": 6,
+            "timestamp": START + 400,
+            "data": {"plugin": "rrweb/network@1", "payload": {"requests": [{"name": "/?q=Anna+Bell"}]}},
+        },
+        {
+            "type": 6,
+            "timestamp": START + 500,
+            "data": {"plugin": rrweb.CONSOLE, "payload": {"level": "log", "payload": [{"a": "Anna Bell"}],
+                                                          "trace": ["at /Anna Bell.js"]}},
+        },
+    ]  # fmt: skip
+    found = redacted(sealed(events, A), "mask text=Anna Bell")
+    assert found is not None
+    told = orjson.dumps(found[0]).decode()
+    assert told.count("Anna") == told.count(".a{content:'Anna Bell'}") == 1
+    assert "Hi *****!" in told

@@ -22,11 +22,13 @@ def judged(
         {"resource_id": "com.example:id/phone_input"},
         {"resource_id": "cardNumber"},
         {"desc": "Security code"},
-        {"label": "Correo"},
+        {"label": "Correo"}, {"label": "手机号"}, {"label": "カード番号"}, {"label": "Номер телефона"},
+        {"label": "رقم الهاتف"}, {"label": "טלפון נייד"}, {"label": "फ़ोन नंबर"}, {"resource_id": "otpInput"},
+        {"resource_id": "com.example:id/etCvv"}, {"resource_id": "CVVField"},
         {"text": "anna@example.com", "hint": "Who?"},
         {"text": "4111 1111 1111 1111", "hint": "?"},
     ],
-)
+)  # fmt: skip
 def test_light_finds_private_inputs_by_what_is_said_of_them(more: dict[str, str]) -> None:
     assert judged("light", **more) == "private-input"
 
@@ -34,6 +36,18 @@ def test_light_finds_private_inputs_by_what_is_said_of_them(more: dict[str, str]
 def test_light_leaves_inputs_that_say_they_are_something_else() -> None:
     assert judged("light", hint="First name") == ""
     assert judged("light", label="Search for shoes") == ""
+
+
+def test_the_label_of_an_input_may_be_in_it() -> None:
+    label = view(2, 2, 5, 5, text="Phone number")
+    assert rules.judge(view(0, 0, 9, 9, EDIT, "555", children=[label]), "Sign in", "light") == ("mask", "private-input")
+    eye = view(5, 2, 9, 5, "android.widget.Button", desc="Show password")
+    for level in ("light", "medium"):
+        assert rules.judge(view(0, 0, 9, 9, EDIT, "x", children=[eye]), "Sign in", level) == ("mask", "password")
+    other = view(0, 0, 9, 9, EDIT, "Anna", children=[view(2, 2, 5, 5, text="Name")])
+    assert rules.judge(other, "Sign in", "light") is None
+    # What is in it may be no label.
+    assert rules.judge(other, "", "light") == ("mask", "unknown-input")
 
 
 def test_light_takes_no_chance_with_an_input_that_says_nothing() -> None:
@@ -44,6 +58,23 @@ def test_light_takes_no_chance_with_an_input_that_says_nothing() -> None:
 @pytest.mark.parametrize("level", ["light", "medium", "conservative"])
 def test_passwords_are_found_by_name_in_any_level(words: str, level: MaskLevel) -> None:
     assert judged(level, hint=words) == "password"
+
+
+@pytest.mark.parametrize(
+    "words", ["密碼", "كلمة المرور", "סיסמה", "Wachtwoord", "Şifre", "Hasło", "Mật khẩu", "पासवर्ड"]
+)
+def test_passwords_are_found_in_many_languages(words: str) -> None:
+    assert judged("light", label=words) == judged("medium", hint=words) == "password"
+
+
+def test_names_are_read_word_by_word() -> None:
+    for name in ("pinInput", "userPIN", "com.example.shop:id/etPin"):
+        assert judged("medium", resource_id=name) == "password", name
+    for name in ("spinner", "shippingAddress", "hasLocation"):
+        assert judged("medium", resource_id=name) == "editable", name
+    assert judged("light", cls="android.view.View", text="", resource_id="customerSignature") == "drawing"
+    assert judged("light", cls="android.widget.FrameLayout", text="", resource_id="storeMap") == "map"
+    assert rules.keypad_digit(view(0, 0, 9, 9, resource_id="passcodeKey2")) == "2"
 
 
 def test_the_password_flag_needs_no_input_class() -> None:
@@ -73,6 +104,8 @@ def test_conservative_masks_every_text_and_leaves_pictures() -> None:
     assert judged("conservative", cls="android.widget.TextView", text="") == "text"
     assert judged("conservative", cls="android.view.View", text="", desc="Anna") == "text"
     assert judged("conservative", cls="android.widget.ImageView", text="", desc="A shoe") == ""
+    # A row of Flutter's with a picture in it.
+    assert judged("conservative", cls="android.widget.ImageView", text="", desc="Anna Bell\nBerlin") == "text"
     assert judged("conservative", cls="android.view.View", text="") == ""
     assert judged("conservative", cls="android.webkit.WebView") == "web"
 

@@ -63,6 +63,10 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc_DEF-123"
         (r"tel:\u002b491701234567", f"tel:{STARS}"),
         ("to DE89 3704 0044 0532 0130 00 PAID", f"to {STARS} PAID"),
         ("ssn 123-45-6789", f"ssn {STARS}"),
+        ("cpf 123.456.789-09, rrn 900101-1234567", f"cpf {STARS}, rrn {STARS}"),
+        ("user=anna&pass=hunter2&x=1", f"user=anna&pass={STARS}&x=1"),
+        ('"pass=hunter2&user=anna"', f'"pass={STARS}&user=anna"'),
+        ("u%3Danna%26pass%3Dhunter2%26x%3D1", f"u%3Danna%26pass%3D{STARS}%26x%3D1"),
         (r'body: "{\"password\":\"hunter22\",\"x\":1}"', rf'body: "{{\"password\":\"{STARS}\",\"x\":1}}"'),
         ('{"password":"hunter22 and mo', f'{{"password":"{STARS}'),
         ("{ password: 'hunter22 and\\", f"{{ password: '{STARS}"),
@@ -223,7 +227,9 @@ def test_digits_of_any_script_are_digits(zero: str) -> None:
     [
         "0049 170 1234567", "0044 (0)20 7946 0958", "8 (495) 123-45-67", "8(495)1234567", "(11) 91234-5678",
         "(11) 1234-5678", "138-0013-8000", "+1\u2011415\u2011555\u20112671", "+1–415–555–2671",
-        "+1\u00a0415\u00a05552671", "（030） 1234567",
+        "+1\u00a0415\u00a05552671", "（030） 1234567", "0532 123 45 67", "(079) 123 45 67", "070-123 45 67",
+        "0470 12 34 56", "0470/12.34.56", "06-12345678", "06 1234 5678", "(02) 9876 5432", "11 91234-5678",
+        "+49/170/1234567",
     ],
 )  # fmt: skip
 def test_a_phone_number_is_told_by_its_form(phone: str) -> None:
@@ -256,6 +262,7 @@ def test_a_phone_number_is_told_by_the_word_before_it(before: str, phone: str) -
         "DE89 3704 0044 0532 0130 00", "de89 3704 0044 0532 0130 00",
         "gb29nwbk60161331926819", "DE89-3704-0044-0532-0130-00", "GB29-NWBK-6016-1331-9268-19",
         "DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000",
+        "DE89+3704+0044+0532+0130+00", "DE89.3704.0044.0532.0130.00",
         "DE89%203704%200044%200532%200130%2000", "DE89\u20113704\u20110044\u20110532\u20110130\u201100",
     ],
 )  # fmt: skip
@@ -266,8 +273,12 @@ def test_an_account_number_is_told_by_its_check_digits(iban: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["gb28nwbk60161331926819", "GB28-NWBK-6016-1331-9268-19", "gb29nwbk601613319268", "xx29nwbk"]
-)
+    "text",
+    [
+        "gb28nwbk60161331926819", "GB28-NWBK-6016-1331-9268-19", "gb29nwbk601613319268", "xx29nwbk",
+        "gb28.nwbk.6016.1331.9268.19", "GB29.NWBK.601613.31926819",
+    ],
+)  # fmt: skip
 def test_what_has_wrong_check_digits_or_length_is_no_account_number(text: str) -> None:
     assert scrub(f"to {text} paid") == f"to {text} paid"
 
@@ -277,7 +288,10 @@ def test_what_has_wrong_check_digits_or_length_is_no_account_number(text: str) -
     [
         "ASIAIOSFODNN7EXAMPLE", "ya29.a0AfH6SMBabcdefghijklmnop", "github_pat_11ABCDEFG0abcdefghijkl_abcdefghij",
         "glpat-abcdefghijklmnopqrst", "xoxb-123456789012-123456789012-abcdefghij", "xapp-1-A0123-4567-abcdef",
-        "sk-proj-abcdefghijklmnopqrstuvwxyz", "whsec_abcdefgh12345678",
+        "sk-proj-abcdefghijklmnopqrstuvwxyz", "whsec_abcdefgh12345678", "ek_test_YWNjdF8xMjM0NTY3ODkw",
+        "pi_3Nabcdefghij_secret_KLMNOPQRSTUV", "cs_test_a1B2c3_secret_fidkdWxOYHwnPyd",
+        "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..aaaabbbbccccdddd.eeee-ffff_gggg.hhhhiiii",
+        "eyJhbGciOiJSU0EtT0FFUCJ9.aaaabbbb.ccccdddd.eeee-ffff_gggg.hhhhiiii",
     ],
 )  # fmt: skip
 def test_keys_are_told_by_how_they_begin(key: str) -> None:
@@ -412,12 +426,36 @@ def test_all_of_what_is_private_is_starred(text: str, clean: str) -> None:
         (r"[[\"token\",\"abcdefgh12345\"]]", rf"[[\"token\",\"{STARS}\"]]"),
         ('<string name="access_token">abcdefgh12345</string>', f'<string name="access_token">{STARS}</string>'),
         ('{"name":"Shoe","value":"5"}', '{"name":"Shoe","value":"5"}'),
+        ('{"type":"password","value":"hunter2"}', f'{{"type":"password","value":"{STARS}"}}'),
         ("https://s3cr3ttoken@host/x", f"https://{STARS}@host/x"),
         ("https://medium.example/@anna", "https://medium.example/@anna"),
     ],
 )
 def test_a_name_may_be_a_value_itself(text: str, clean: str) -> None:
     assert scrub(text) == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("'Token: ', 'abcdef'", f"'Token: ', '{STARS}'"),
+        ("'FCM token:', 'dXyz:APA91b', 'ok'", f"'FCM token:', '{STARS}', 'ok'"),
+        ("'OTP =', 482913", f"'OTP =', {STARS}"),
+        ('"user password:", "correct horse"', f'"user password:", "{STARS}"'),
+        ("'Email:', 'anna'", f"'Email:', '{STARS}'"),
+        ("'card:', { number: '4', brand: 'visa' }, 1", f"'card:', {STARS}, 1"),
+        ("'access token', 'abcdef'", f"'access token', '{STARS}'"),
+        ("D/ReactNativeJS: 'pin', '4711'", f"D/ReactNativeJS: 'pin', '{STARS}'"),
+        ("'phone', '612345678'", f"'phone', '{STARS}'"),
+        ("'user', { id: 5, name: 'Anna Bell' }", f"'user', {{ id: 5, name: '{STARS}' }}"),
+        ("'loaded contacts', [ { name: 'Anna Bell' } ]", f"'loaded contacts', [ {{ name: '{STARS}' }} ]"),
+        ("'identified', 'traits', { name: 'Anna' }", f"'identified', 'traits', {{ name: '{STARS}' }}"),
+        ("{ password: ', so it begins', a: 1 }", f"{{ password: '{STARS}', a: 1 }}"),
+        ("'password: hunter pin', { a: 1 }", f"'password: {STARS}', {{ a: 1 }}"),
+    ],
+)
+def test_what_react_native_was_given_to_log_is_joined_by_commas(text: str, clean: str) -> None:
+    assert scrub(text, "medium") == clean
 
 
 @pytest.mark.parametrize(
@@ -453,7 +491,9 @@ def test_where_a_finger_was_and_which_key_are_starred(text: str, clean: str) -> 
     "line",
     [
         "User{id=5, name='Anna Bell', plan=gold}", "Customer{name=Anna Bell, id=5}", "User(name: Anna Bell, id: 5)",
-        "CurrentUser(id=5, name=Anna Bell)",
+        "CurrentUser(id=5, name=Anna Bell)", "UserDto(id=5, name=Anna Bell)",
+        '{"User_properties":{"name":"Anna Bell"}}',
+        '{"User_properties":{"$set":{"name":"Anna Bell"},"set":1}}',
     ],
 )  # fmt: skip
 def test_a_person_is_printed_in_many_languages(line: str) -> None:
@@ -498,7 +538,13 @@ def test_an_object_goes_on_until_its_bracket_closes() -> None:
         'Hermes: profile: {"frames":[{"name":"render"}]}', 'required fields: ["email","phone","name"]',
         'emit ["address","change"]', '["card","Checkout screen opened"]', "Render pass: 2 took 14 ms",
         'i18n missing key: "login.password.label", value: "Password"',
-        "backtrace: addr: 0x7f addr=0x7f3a1234 size=4096",
+        "backtrace: addr: 0x7f addr=0x7f3a1234 size=4096", "eyJhbGci... is a token's head", "pi_secret_name",
+        "'navigate', 'Card', { id: 5, title: 'Offers' }", "'methods', 'card', 'paypal'", "'email', 'sent'",
+        '{"type":"phone","value":"tablet"}', '<input type="password">Forgot it?</input>',
+        "'Token:', undefined, { a: 1 }",
+        "pass=2 of 3 & more", "v123.456.789-09", "10.123.456.789-09", "900101-9234567",
+        '{"app":{"set":{"name":"Dark"}}}',
+        "frame 05-1080 2400 at 10:11", "06-2026 1011", "007 12 34 5", "0100 20 30", "v0.72.4+12.34.56",
     ],
 )  # fmt: skip
 def test_ordinary_log_lines_stay(text: str) -> None:
@@ -562,6 +608,9 @@ def test_any_text_can_be_scrubbed_and_twice_changes_nothing(text: str) -> None:
         "otp: 1 " * 9_000, "otp: " + "1 " * 20_000 + "a", "name='a'," * 9_000 + "value", "(pin=a " * 9_000,
         "pin: a(" * 9_000, "://a" * 9_000 + "@", "birth: a " * 9_000, "geo:" * 9_000, "coordinates" + "[ " * 20_000,
         "1 " * 20_000, "+1(" * 10_000, "eyJ" * 10_000, "@a." * 9_000,
+        "'" + "a" * 40_000, "\n'" + "a-" * 40_000, ("\n'" + "a " * 39 + "'") * 400, "'pin:', " * 9_000,
+        "'user', {" * 9_000, "pin:'," + " " * 40_000, "pi_" * 9_000, "DE89." * 9_000, "eyJaaaaa.aaaaa." * 5_000,
+        "0532 " * 9_000, " pass=a" * 9_000 + "&", "?pass=" * 9_000, '"user":{"$set":{' * 3_000,
     ],
 )  # fmt: skip
 def test_hostile_texts_do_not_take_long(text: str) -> None:
