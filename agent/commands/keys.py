@@ -16,6 +16,8 @@ from agent.runtime.control import MAX_NOTE
 
 KEYS = "m marker, n note, k keep from shortly before now, a keep all, q stop"
 READ_BYTES = 1024
+# How often it is asked whether a terminal that another program has is ours again.
+LOOK_SECONDS = 1.0
 _ENTER, _ERASE, _CLEAR, _ESCAPE = "\r\n", "\x7f\b", "\x15", "\x1b"
 
 
@@ -122,7 +124,11 @@ def listening(loop: asyncio.AbstractEventLoop, told: Callable[[bytes], None]) ->
             # The terminal has gone.
             loop.remove_reader(number)
 
+    looks: list[asyncio.TimerHandle] = []
+
     def again() -> None:
+        while looks:
+            looks.pop().cancel()
         # Who is told that the terminal has gone is told to go on, too.
         with contextlib.suppress(OSError, termios.error):
             if _ours(number):
@@ -130,6 +136,8 @@ def listening(loop: asyncio.AbstractEventLoop, told: Callable[[bytes], None]) ->
                 loop.add_reader(number, read)
             else:
                 loop.remove_reader(number)
+                # A shell that brings to the front what runs already tells it nothing.
+                looks.append(loop.call_later(LOOK_SECONDS, again))
 
     try:
         tty.setcbreak(number)
@@ -141,6 +149,8 @@ def listening(loop: asyncio.AbstractEventLoop, told: Callable[[bytes], None]) ->
         if hasattr(signal, "SIGCONT"):
             loop.remove_signal_handler(signal.SIGCONT)
         loop.remove_reader(number)
+        for look in looks:
+            look.cancel()
         # What was typed too late is not for the shell.
         with contextlib.suppress(OSError, termios.error):
             if _ours(number):

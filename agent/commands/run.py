@@ -91,10 +91,11 @@ def run(
 ) -> None:
     """Record while a command runs tests: one recording for each test and attempt, joined with the app's session ids.
 
-    CMD finds ANDROID_SERIAL (with one phone), ANDROID_REPLAY_RUN_SERIALS (all, with commas) and ANDROID_ADB_SERVER_PORT
-    in its environment. Which test runs when is told by: our pytest plugin, where this package is installed beside
-    pytest; HTTP, for any language (POST $ANDROID_REPLAY_RUN_URL/tests, see the README); the lines of AndroidX Test in
-    the phone's log; the JUnit file at the end. run.json, run.md and index.html in the folder tell all of it.
+    CMD finds ANDROID_SERIAL (with one phone), ANDROID_REPLAY_RUN_SERIALS (all, with commas) and what leads adb to the
+    server that is recorded from (ANDROID_ADB_SERVER_PORT) in its environment. Which test runs when is told by: our
+    pytest plugin, where this package is installed beside pytest; HTTP, for any language (POST
+    $ANDROID_REPLAY_RUN_URL/tests, see the README); the lines of AndroidX Test in the phone's log; the JUnit file at the
+    end. run.json, run.md and index.html in the folder tell all of it.
 
     Ctrl-C is passed on to CMD and what was recorded is kept; a second one ends all at once. A run that is killed leaves
     its recording in a hidden folder there (.run-...), which `view` opens.

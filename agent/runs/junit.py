@@ -114,10 +114,15 @@ def merge(reports: Sequence[Report], ledger: Ledger) -> dict[Result, list[Attemp
             of_phone = [attempt for attempt in known if attempt.serial == serial]
             _align([result for result in results if phones[result] == serial], of_phone, joined)
         for result in (result for result in results if phones[result] is None):
-            free = [a for a in known if _JUNIT not in a.told and _as_good(a.outcome, result.outcomes[-1])]
+            free = [a for a in known if _JUNIT not in a.told and _as_good(_so_far(a), result.outcomes[-1])]
             if len(free) == 1:
                 _join(result, result.outcomes[-1], free[0], joined)
     return joined
+
+
+def _so_far(attempt: Attempt) -> Outcome:
+    """How it went as far as was heard: of a test whose process dies nobody hears the end."""
+    return "crashed" if attempt.start_ms is not None and attempt.end_ms is None else attempt.outcome
 
 
 def _align(results: list[Result], attempts: list[Attempt], joined: dict[Result, list[Attempt]]) -> None:

@@ -11,7 +11,7 @@ import tty
 from pathlib import Path
 
 import pytest
-from fakes.wait import until
+from fakes.wait import until, until_async
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,9 +127,12 @@ def test_who_goes_on_in_the_background_leaves_the_terminal_to_others(
 ) -> None:
     """Who set it or read from it there would be stopped for it again."""
 
+    monkeypatch.setattr("agent.commands.keys.LOOK_SECONDS", 0.01)
+    got = asyncio.Queue[bytes]()
+
     async def run() -> None:
         loop, number = asyncio.get_running_loop(), sys.stdin.fileno()
-        with listening(loop, lambda data: None):
+        with listening(loop, got.put_nowait):
             shell = termios.tcgetattr(terminal)
             shell[3] |= termios.ECHO | termios.ICANON
             termios.tcsetattr(terminal, termios.TCSANOW, shell)
@@ -138,7 +141,13 @@ def test_who_goes_on_in_the_background_leaves_the_terminal_to_others(
             await asyncio.sleep(0.05)
             assert flags(terminal) == (True, True)
             assert not loop.remove_reader(number)
-            shell[3] &= ~termios.ECHO
+            # Brought to the front it is told nothing.
+            monkeypatch.setattr(os, "tcgetpgrp", lambda number: os.getpgrp())
+            await until_async(lambda: flags(terminal) == (False, False), "the terminal")
+            os.write(terminal, b"m")
+            assert await asyncio.wait_for(got.get(), 5) == b"m"
+            monkeypatch.setattr(os, "tcgetpgrp", lambda number: os.getpgrp() + 1)
+            shell[3] = shell[3] & ~termios.ECHO | termios.ICANON
             termios.tcsetattr(terminal, termios.TCSANOW, shell)
 
     asyncio.run(run())

@@ -246,6 +246,22 @@ def test_of_several_phones_the_only_attempt_that_ended_so_is_meant() -> None:
     assert [attempt.message for attempt in ledger] == ["m", ""]
 
 
+def test_of_several_phones_a_failure_may_be_that_of_the_one_whose_test_never_ended() -> None:
+    def heard(outcome: str) -> Ledger:
+        ledger = on_phones(("emulator-5554", 10, outcome))
+        ledger.hear(Signal("log", Case("A", "t"), "started", 20, "emulator-5556"))
+        return ledger
+
+    reports = [parse(PASSED % b"x", BEGIN, END), parse(FAILED % b"x", BEGIN, END)]
+    joined = merge(reports, heard("passed"))
+    assert [[a.serial for a in joined[report.results[0]]] for report in reports] == [
+        ["emulator-5554"],
+        ["emulator-5556"],
+    ]
+    # Or of the other's.
+    assert merge([parse(FAILED % b"x", BEGIN, END)], heard("failed")) == {}
+
+
 def test_what_may_be_of_either_phone_is_of_none() -> None:
     ledger = on_phones(("emulator-5554", 10, "failed"), ("emulator-5556", 20, "failed"))
     assert merge([parse(FAILED % b"x", BEGIN, END)], ledger) == {}
