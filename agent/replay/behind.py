@@ -53,8 +53,7 @@ class Behind:
             return
         seen = None if canvas is None or not found.private else canvas.sketch()
         private: dict[Bounds, NDArray[np.uint8] | None] = dict.fromkeys(_private(found), seen)
-        full = filled(found) and not self._beside(found, canvas)
-        if self._of is None or self._of[0] != found.package or full or self._back(found):
+        if self._of is None or self._of[0] != found.package or filled(found) or self._back(found):
             self._places, self._unknown = private, False
             self._frames, self._words, self._keys = found.frames, _words(found), _keys(found)
         else:
@@ -70,37 +69,23 @@ class Behind:
     def covers(self, found: Survey, canvas: Canvas, *, every: bool = False) -> Iterator[MaskRect]:
         """What to cover around the words and pictures of a screen; a part of one colour hides nothing. Where `every`
         word is private, all around a window of another kind is: what comes behind it no dump tells."""
-        full, same = filled(found), bool(found.frames & self._frames)
-        if (full and same) or self._back(found):
+        if filled(found) or self._back(found):
             return
         drawn = found.drawn if len(found.drawn) <= MAX_DRAWN else ()
-        drawn = tuple(hull(list(found.drawn))) if full else drawn
+        # An app leaves a screen for another of the same window, too, and what was there is gone.
+        same = bool(found.frames & self._frames)
         here = _private(found)
         places = dict.fromkeys(found.app) if self._unknown or (every and not same) else self._places
         for place, seen in places.items():
-            if (same or full) and place in here:
+            if same and place in here:
                 # Its private views are told of by themselves.
                 continue
             parts = outside([*drawn, *(p.bounds for p in found.private)], place)
-            # An app leaves a screen for another of the same window, too, and what was there is gone.
-            if (same or full) and seen is not None and not _stands(seen, canvas, parts):
+            if same and seen is not None and not _stands(seen, canvas, parts):
                 continue
             for part in parts:
                 if not canvas.flat(part):
                     yield MaskRect(part, "block", RULE)
-
-    def _beside(self, found: Survey, canvas: Canvas | None) -> bool:
-        """Whether a window of another kind, however large, leaves in sight what is behind it."""
-        if canvas is None or found.frames & self._frames:
-            return False
-        drawn, here = hull(list(found.drawn)), _private(found)
-        for place, seen in self._places.items():
-            if place in here:
-                continue
-            parts = [part for part in outside(drawn, place) if not canvas.flat(part)]
-            if parts and (seen is None or _stands(seen, canvas, parts)):
-                return True
-        return False
 
     def _back(self, found: Survey) -> bool:
         """Whether it is the screen whose places are remembered: in its window, with most of its words and of them."""

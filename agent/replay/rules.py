@@ -27,6 +27,7 @@ _MAP_SAID = re.compile(r"google maps?|.*\b(?:created|made) with (?:mapbox|maplib
 _MAP_ID = re.compile(
     r"(?:.*[/_-])?(?:google|mapbox|maplibre)?_?map(?:_?(?:view|container|fragment|host))?", re.IGNORECASE | re.DOTALL
 )
+_NO_PLACE = re.compile(r"(?:seat|site|mind|road|heat|image)map", re.IGNORECASE)
 # What is drawn there is a code, or somebody's hand.
 _DRAWING = re.compile(
     r"(?:.*[/._-])?(?:pattern[_-]?lock|lock[_-]?pattern|gesture[_-]?lock|unlock[_-]?pattern|signature)"
@@ -38,16 +39,18 @@ _PICTURE = ("ImageView", "ImageButton")
 _HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PASSWORD_WORDS = re.compile(
     r"pass[\W_]*(?:word|code|wort|phrase)|passwd|pwd|contrase|mot de passe|senha|парол|密码|密碼|パスワード|비밀번호|"
-    r"暗証|wachtwoord|l[öo]senord|passord|adgangskode|salasana|hasło|heslo|jelsz[óo]|parol[aă]|lozink|[şs]ifre|"
-    r"kata sandi|m[ậa]t kh[ẩa]u|συνθηματικ|κωδικ\w* πρ[όο]σβ|كلمة (?:ال)?(?:مرور|سر)|סיסמ|पासवर्ड|รหัสผ่าน|"
+    r"暗証|wachtwoord|l[öo]senord|passord|adgangskode|salasana|hasło|heslo|jelsz[óo]|parolă|"
+    r"(?<!una )(?<!per )parola(?! chiave)|lozink|[şs]ifre|"
+    r"kata sandi|m[ậa]t kh[ẩa]u|συνθηματικ|κωδικ\w{0,4} πρ[όο]σβ|كلمة (?:ال)?(?:مرور|سر)|סיסמ|पासवर्ड|รหัสผ่าน|"
     r"(?<![a-z])pin(?![a-z])",
     re.IGNORECASE,
 )
 _LIGHT_WORDS = re.compile(
     r"e[\W_]*mail|correo|почт|邮箱|メール|이메일|phone|mobile|telef|(?<![a-z])(?:tel|sms|otp|cvv|cvc|iban|pan)(?![a-z])|handy|telepon|"
     r"电话|電話|전화|card|credit|karte|tarjeta|carte|cart[aã]o|expir|security[\W_]*code|cc[\W_]*(?:num|exp|csc)|"
-    r"e[\W_]*posta|cep no|kart|телефон|мобил|карт|手机|手機|邮件|郵箱|郵件|卡号|卡號|信用卡|验证码|驗證碼|携帯|カード|"
-    r"휴대|카드|τηλ[εέ]|κινητ|κ[άα]ρτα|[đd]i[ệe]n tho[ạa]i|th[ẻe] t[íi]n|بريد|هاتف|جوال|بطاقة|דוא|מייל|טלפון|נייד|"
+    r"(?<![a-z])e[-\s_]?posta(?!l)|cep no|(?<![a-z])kart|телефон|(?<!авто)мобил|карт(?!ин)|"
+    r"手机|手機|邮件|郵箱|郵件|卡号|卡號|信用卡|验证码|驗證碼|携帯|カード|"
+    r"휴대|카드|τηλ[εέ]|κινητ|κ[άα]ρτα|[đd]i[ệe]n tho[ạa]i|thẻ t[íi]n|بريد|هاتف|جوال|بطاقة|דוא|מייל|טלפון|נייד|"
     r"אשראי|ईमेल|फ\u093c?ोन|\u095eोन|मोबाइल|कार्ड|อีเมล|โทรศัพท์|มือถือ|บัตร",
     re.IGNORECASE,
 )
@@ -87,7 +90,7 @@ def judge(node: Node, label: str, level: MaskLevel) -> Verdict | None:
         return "mask", "password"
     if node.cls.endswith(_WEB):
         return "block", "web"
-    if node.cls.endswith(_MAP) or _MAP_SAID.fullmatch(node.desc) or _MAP_ID.fullmatch(_apart(node.resource_id)):
+    if node.cls.endswith(_MAP) or _MAP_SAID.fullmatch(node.desc) or _is_map(node.resource_id):
         return "block", "map"
     if not node.text and (_is_drawn_on(node.cls) or _is_drawn_on(node.resource_id)) and not editable(node):
         return "block", DRAWING
@@ -98,6 +101,12 @@ def judge(node: Node, label: str, level: MaskLevel) -> Verdict | None:
     if level == "conservative" and _has_text(node):
         return "mask", "text"
     return None
+
+
+@lru_cache(maxsize=4096)
+def _is_map(name: str) -> bool:
+    # A seatMap shows no place of anybody's.
+    return bool(_MAP_ID.fullmatch(name) or (_MAP_ID.fullmatch(_apart(name)) and not _NO_PLACE.search(name)))
 
 
 @lru_cache(maxsize=4096)

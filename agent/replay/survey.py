@@ -503,7 +503,7 @@ def _grouped(rows: Iterable[Row], clean: Callable[[str], str]) -> Iterator[list[
             continue
         group = row if len(words) <= MAX_GROUP and words.isalnum() else None
         if group is None or (line and not _in_line(line[-1].bounds, group.bounds)):
-            found = _GROUPS.search(" ".join(map(_words_of, line))) if len(line) > 2 else None
+            found = _GROUPS.fullmatch(" ".join(map(_words_of, line))) if len(line) > 2 else None
             if found is not None and clean(found[0]) != found[0]:
                 yield line
             line = []
@@ -511,7 +511,10 @@ def _grouped(rows: Iterable[Row], clean: Callable[[str], str]) -> Iterator[list[
 
 
 def _in_line(one: Bounds, other: Bounds) -> bool:
-    return abs(one.top + one.bottom - other.top - other.bottom) < min(one.height, other.height)
+    """Whether a view stands in a line with the one before it, as groups of a number do; columns are farther apart."""
+    least = min(one.height, other.height)
+    level = abs(one.top + one.bottom - other.top - other.bottom) < least
+    return level and other.left - one.right < 2 * least
 
 
 def _parted(rows: list[Row], unseen: int) -> list[Private]:
@@ -524,25 +527,30 @@ def _parted(rows: list[Row], unseen: int) -> list[Private]:
             signs = "".join(filter(str.isalnum, node.text)) or node.text.strip()
             if 0 < len(signs) <= MAX_PARTED:
                 typed.append((row, lowered(signs)))
-    runs: list[list[Row]] = [[]]
+    runs: list[tuple[list[Row], list[str]]] = [([], [])]
     for row in rows if typed else ():
-        words = _words_of(row)
+        words = lowered(_words_of(row))
         if words and not row.hidden and not row.node.children:
             if len(words) > MAX_BOXED:
-                runs.append([])
+                runs.append(([], []))
             else:
-                runs[-1].append(row)
+                runs[-1][0].append(row)
+                runs[-1][1].append(words)
     found: dict[str, Row] = {}
     private: dict[str, Private] = {}
     for row, signs in typed:
         field = row.bounds
         small = field.empty or min(field.width, field.height) <= unseen
         far = small and row.node.flags.has(NodeFlag.FOCUSED)
-        for run in runs:
-            for n in range(len(run)):
-                pieces = _pieces(run, n, signs)
+        for run, said in runs:
+            for n, words in enumerate(said):
+                if words[0] != signs[0] and words[0].isalnum() and signs[0].isalnum():
+                    continue
+                pieces = _pieces(run, said, n, signs)
+                if not pieces:
+                    continue
                 near = far or all(not piece.bounds.intersect(field).empty for piece in pieces)
-                if not pieces or not (near or _telling(pieces, signs)):
+                if not (near or _telling(pieces, signs)):
                     continue
                 found |= {piece.key: piece for piece in pieces}
                 private |= {
@@ -556,13 +564,12 @@ def _parted(rows: list[Row], unseen: int) -> list[Private]:
     return list(private.values())
 
 
-def _pieces(run: list[Row], start: int, signs: str) -> list[Row]:
+def _pieces(run: list[Row], said: list[str], start: int, signs: str) -> list[Row]:
     """The first views from there on that say all the signs, one after the other; none when they do not. What is no
     letter and no digit, a dot, may stand for one, and for dots single characters do."""
     pieces: list[Row] = []
     at, told = 0, False
-    for row in run[start : start + len(signs)]:
-        words = lowered(_words_of(row))
+    for row, words in zip(run[start : start + len(signs)], said[start:], strict=False):
         part, rest = words[: len(signs) - at], words[len(signs) - at :]
         pairs = list(zip(part, signs[at:], strict=False))
         if any(a != b and a.isalnum() and b.isalnum() for a, b in pairs) or any(map(str.isalnum, rest)):

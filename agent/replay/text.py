@@ -37,13 +37,17 @@ _GROUPS = re.compile(
 )
 # A full stop or a colon belongs to a number where there are digits on both sides of it, and else to a sentence.
 _UNTOUCHED, _OVER = r"(?<![\w%-])(?<!\d[.:])", r"(?![\w-]|[.:]\d)"
+# Beside a number: a short date, and a day as files are named by it.
+_NO_DATE = r"(?!(?<!/)\d\d\.(?:0[1-9]|1[0-2])\.\d\d(?!\d))"
+_NO_DAY = r"(?!(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d))"
 _PHONE = re.compile(
     r"(?=[\d+(%\\])(?:(?:(?<![\w+])\+|%2B|\\u002[Bb])\d(?:[\s()./-]{0,2}\d){7,14}(?!\d)"
     rf"|(?<![\w-])(?<!\d\.)(?:1[\s.-])?\(?\d{{3}}\)?[\s.-]\d{{3}}[\s.-]\d{{4}}(?![\w-]|\.\d)"
     rf"|{_UNTOUCHED}(?:00?[1-9]\d{{8,12}}|0[1-9](?:[ .-]\d\d){{4}}){_OVER}"
-    rf"|{_UNTOUCHED}\(?0[1-9]\d{{1,2}}\)?[ /-]{{1,3}}\d{{2,3}}(?:[ .]\d\d){{2}}{_OVER}"
+    rf"|{_UNTOUCHED}\(?0[1-9]\d{{1,2}}\)?[ /-]{{1,3}}{_NO_DATE}\d{{2,3}}(?:[ .]\d\d){{2}}{_OVER}"
     rf"|{_UNTOUCHED}\(?0\d{{2,4}}\)?[ /-]{{1,3}}\d{{3,4}}[ -]?\d{{2,6}}{_OVER}"
-    rf"|{_UNTOUCHED}(?:06[ -]\d{{4}}|06 \d{{4}} |\(0[2378]\) ?\d{{4}} |[1-9][1-9] 9\d{{4}}-)\d{{4}}{_OVER}"
+    rf"|{_UNTOUCHED}(?:06[ -]{_NO_DAY}\d{{4}}|06 (?!(?:19|20)\d\d )\d{{4}} )\d{{4}}{_OVER}"
+    rf"|{_UNTOUCHED}(?:\(0[2378]\) ?\d{{4}} |[1-9][1-9] 9\d{{4}}-)\d{{4}}{_OVER}"
     rf"|{_UNTOUCHED}00[1-9]\d{{0,2}}[ -]{{1,2}}(?:\(0\) ?)?\(?[1-9](?:[ ().-]{{0,2}}\d){{6,11}}{_OVER}"
     rf"|{_UNTOUCHED}(?:8[ -]?\(\d{{3,5}}\)[ -]?\d{{1,3}}[ -]?\d\d[ -]?\d\d|1[3-9]\d-\d{{4}}-\d{{4}}){_OVER}"
     r"|(?<![\w)])\(\d\d\) ?9?\d{4}-\d{4}(?![\w-]))"
@@ -71,7 +75,7 @@ _SSN = re.compile(
     r"|\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])-[1-8]\d{6})(?![\w-])"
 )
 # An encrypted one has five parts, of which the second may be empty.
-_JWT = re.compile(r"\beyJ[\w-]{5,}\.{1,2}[\w-]{5,}(?:\.[\w-]+){0,2}(?:\.[\w-]*)?")
+_JWT = re.compile(r"(?:(?<![\w-])eyJ[\w-]{5,}|(?<=-)eyJ[\w-]{5,1024})\.{1,2}[\w-]{5,}(?:\.[\w-]+){0,2}(?:\.[\w-]*)?")
 _BEARER = re.compile(r"\bbearer\s+(?P<code>[\w.~+/=-]{8,})", re.IGNORECASE)
 _BASIC = re.compile(r"\bbasic\s+(?P<code>[\w+/-]{6,}={0,2})", re.IGNORECASE)
 _KEY = re.compile(
@@ -104,7 +108,9 @@ _INPUT = re.compile(r"\b(?:Key|Motion)Event ?(?=[({])")
 _NAME = re.compile(
     r"""(?<![\w-])(?P<name>[\w-]++)(?:\\*["'`]|%22|&quot;)?(?:\](?==))?"""
     # React Native joins what `console.log` was given by commas: 'Token: ', 'abc' and 'user', { name: 'Anna' }.
-    r"""(?:\s*(?:={1,3}>?|:=?>?|%3[ADad])(?:\s*\\*["'`],(?=\s+(?:\\*["'`]|[-+]?\d|[\[{]|null|undefined)))?"""
+    # What is quoted there may be the next name of an object instead.
+    r"""(?:\s*(?:={1,3}>?|:=?>?|%3[ADad])"""
+    r"""(?:\s*\\*["'`],(?=\s+(?:\\*["'`](?![\w.-]{1,64}\\*["'`]\s*[:=])|[-+]?\d|[\[{]|null|undefined)))?"""
     r"""|(?P<aside>(?<=["'`]),(?=\s+(?:\[\s*)?\{)))(?:\s|%20)*"""
 )
 # The name is itself a value: in a pair in a list, in the entry of a form, in a preference in a file.
@@ -163,6 +169,8 @@ CUT = 1_000
 _SPAN = re.Match.span
 _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16, 17, 18, 19), "6": (16, 17, 18, 19)}
 _LONGEST_CARD = 19
+# The range of Mastercard's that begins with a 2: years in a row are none.
+_IN_TWO = re.compile(r"22[2-9]|2[3-6]|27[01]|2720|220[0-4]").match
 
 
 def scrub(text: str, level: MaskLevel = "light") -> str:
@@ -316,7 +324,7 @@ def without_torn(text: str) -> str:
 def is_card(text: str) -> bool:
     """Whether the digits of `text` are a card number: known first digit, a length of that issuer, right check digit."""
     digits = "".join(DIGIT_RUNS.findall(plain(text)))
-    if len(digits) not in _CARD_LENGTHS.get(digits[:1], ()):
+    if len(digits) not in _CARD_LENGTHS.get(digits[:1], ()) or (digits[0] == "2" and not _IN_TWO(digits)):
         return False
     total = 0
     for i, c in enumerate(reversed(digits)):

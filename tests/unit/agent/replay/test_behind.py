@@ -197,29 +197,6 @@ def test_a_dialog_that_fills_the_screen_hides_what_is_behind() -> None:
     assert "behind" not in {cover.rule for cover in result.covers}
 
 
-@pytest.mark.parametrize("dimmed", [1, 2])
-def test_a_form_above_a_large_sheet_stays_covered(dimmed: int) -> None:
-    phone = Phone()
-    phone.shows(picture(FORM), FORM)
-    large = dialog(view(0, 700, 1080, 800, text="Choose a shop"), view(0, 2200, 1080, 2380, text="Done"))
-    over = picture(FORM, large)
-    over[:600] = over[:600] // dimmed
-    over[600:] = picture(large)[600:]
-    for _ in range(3):
-        result = phone.shows(over, large)
-        assert result.blocked == ""
-        assert covered(result, NOTE.bounds)
-    assert not covered(result, Bounds(0, 700, 1080, 800))
-    back = phone.shows(picture(FORM), FORM)
-    assert "behind" not in {cover.rule for cover in back.covers}
-    # A screen that only looks like such a sheet to the tree shows something else there.
-    drawn = picture(large)
-    drawn[:600, :, :3] = np.random.default_rng(1).integers(0, 255, (600, 1080, 3), np.uint8)
-    for _ in range(2):
-        result = phone.shows(drawn, large)
-    assert "behind" not in {cover.rule for cover in result.covers}
-
-
 def test_when_the_phone_is_turned_nobody_knows_where_the_form_went() -> None:
     phone = Phone()
     phone.shows(picture(FORM), FORM)

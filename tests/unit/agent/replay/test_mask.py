@@ -205,7 +205,7 @@ def test_what_is_private_in_all_words_of_a_container_together_is_its_own() -> No
 @pytest.mark.parametrize("level", ["light", "medium"])
 def test_a_number_whose_groups_are_views_of_their_own_is_covered(level: MaskLevel, said: str) -> None:
     groups = [view(i * 160, 300, i * 160 + 150, 380, text=part) for i, part in enumerate(said.split())]
-    years = [view(i * 160, 500, i * 160 + 150, 580, text=str(2019 + i)) for i in range(4)]
+    years = [view(i * 160, 500, i * 160 + 150, 580, text=str(2023 + i)) for i in range(4)]
     below = [view(0, 700 + i * 100, 150, 780 + i * 100, text=part) for i, part in enumerate(said.split())]
     result = masked(app(TITLE, *groups, *years, *below), status_bar(), level=level)
     assert all(covered(result, group) for group in groups)

@@ -77,6 +77,23 @@ def test_names_are_read_word_by_word() -> None:
     assert rules.keypad_digit(view(0, 0, 9, 9, resource_id="passcodeKey2")) == "2"
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"hint": "Cerca una parola"}, {"hint": "Parola chiave"}, {"label": "Code postal"},
+        {"resource_id": "codePostal"},
+        {"resource_id": "com.flipkart.android:id/search"}, {"hint": "Марка автомобиля"}, {"hint": "Картинка"},
+    ],
+)  # fmt: skip
+def test_words_that_only_look_like_those_of_private_inputs(more: dict[str, str]) -> None:
+    assert judged("light", **more) is None
+    assert judged("medium", **more) == "editable"
+
+
+def test_a_plan_of_seats_is_no_map() -> None:
+    assert judged("light", cls="android.view.View", text="", resource_id="seatMap") is None
+
+
 def test_the_password_flag_needs_no_input_class() -> None:
     assert judged("light", cls="android.view.View", flags=NodeFlag.PASSWORD) == "password"
 

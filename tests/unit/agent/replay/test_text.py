@@ -439,6 +439,9 @@ def test_a_name_may_be_a_value_itself(text: str, clean: str) -> None:
     ("text", "clean"),
     [
         ("'Token: ', 'abcdef'", f"'Token: ', '{STARS}'"),
+        ('{"label": "Password:", "token": "abc123"}', f'{{"label": "Password:", "token": "{STARS}"}}'),
+        ('{"title": "Enter PIN:",\n  "pin": "4711"}', f'{{"title": "Enter PIN:",\n  "pin": "{STARS}"}}'),
+        ('{"label": "Email:", "email": "anna"}', f'{{"label": "Email:", "email": "{STARS}"}}'),
         ("'FCM token:', 'dXyz:APA91b', 'ok'", f"'FCM token:', '{STARS}', 'ok'"),
         ("'OTP =', 482913", f"'OTP =', {STARS}"),
         ('"user password:", "correct horse"', f'"user password:", "{STARS}"'),
@@ -610,6 +613,7 @@ def test_any_text_can_be_scrubbed_and_twice_changes_nothing(text: str) -> None:
         "1 " * 20_000, "+1(" * 10_000, "eyJ" * 10_000, "@a." * 9_000,
         "'" + "a" * 40_000, "\n'" + "a-" * 40_000, ("\n'" + "a " * 39 + "'") * 400, "'pin:', " * 9_000,
         "'user', {" * 9_000, "pin:'," + " " * 40_000, "pi_" * 9_000, "DE89." * 9_000, "eyJaaaaa.aaaaa." * 5_000,
+        "eyJ-" * 10_000, '"pin:", "a' * 6_000,
         "0532 " * 9_000, " pass=a" * 9_000 + "&", "?pass=" * 9_000, '"user":{"$set":{' * 3_000,
     ],
 )  # fmt: skip
