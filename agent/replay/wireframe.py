@@ -29,7 +29,8 @@ def wireframe(tree: Hierarchy, size: Size) -> NDArray[np.uint8]:
             continue
         fill = _TOUCHABLE if node.flags.has(NodeFlag.CLICKABLE) else _PICTURE if "Image" in node.cls else None
         draw.rectangle((b.left, b.top, b.right - 1, b.bottom - 1), fill, _LINE, 2)
-        words = node.text or ("" if node.children else node.desc)
+        # What a picture shows is described, and not drawn in it.
+        words = node.text or ("" if node.children or "Image" in node.cls else node.desc)
         if words:
             _write(image, b, " ".join(words.split()).encode("utf-8", "replace").decode()[:MAX_LABEL])
     return np.asarray(image)

@@ -29,3 +29,10 @@ def test_odd_bounds_and_words_are_drawn_or_left_out() -> None:
     drawn = wireframe(tree(app(*odd)), Size(100, 200))
     assert drawn.shape == (200, 100, 4)
     assert drawn.dtype == np.uint8
+
+
+def test_the_description_of_a_picture_is_not_drawn_in_it() -> None:
+    for cls, drawn in (("android.widget.ImageView", False), ("android.view.View", True)):
+        described = wireframe(tree(app(view(100, 300, 400, 380, cls, desc="Anna Bell"))), SCREEN)
+        plain = wireframe(tree(app(view(100, 300, 400, 380, cls))), SCREEN)
+        assert (described != plain).any() == drawn
