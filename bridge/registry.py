@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -360,9 +359,9 @@ class Registry:
 
     def _replaced(self, deadline: Deadline) -> bool:
         """Whether another server comes in the place of the one that is gone."""
-        patience, pause = Deadline(min(REPLACED_SECONDS, deadline.remaining())), threading.Event()
+        patience = Deadline(min(REPLACED_SECONDS, deadline.remaining()))
         while not patience.passed and not self._closed:
-            pause.wait(LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
             with contextlib.suppress(AdbServerError):
                 self._version = self._socket.version(deadline)
                 return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -46,6 +45,8 @@ PATIENCE_SECONDS = 5.0
 # A process of ours on the phone may be ended by somebody, and logd ends a logcat that takes too long to read. Where the
 # phone answers, it is begun again after a rest; one that ended soon, after twice as long, and so many times.
 ECHO_SECONDS = 1.0
+# How soon a rest is ended by `close`.
+LOOK_SECONDS = 0.02
 REST_SECONDS, SOON_NS, TIMES = 0.2, 5_000_000_000, 2
 
 OpenStream = Callable[[str, Deadline], Stream]
@@ -59,13 +60,11 @@ class _Tail:
         self._open_stream = open_stream
         self._stream: Stream | None = None
         self._closed = False
-        self._woken = threading.Event()
         self._soon = 0
 
     def close(self) -> None:
         """End the stream and wake its reader."""
         self._closed = True
-        self._woken.set()
         if self._stream is not None:
             self._stream.close()
 
@@ -104,7 +103,10 @@ class _Tail:
                     return False
         except BridgeError:
             return False
-        return not self._woken.wait(REST_SECONDS * 2**self._soon)
+        rest = Deadline(REST_SECONDS * 2**self._soon)
+        while not self._closed and not rest.passed:
+            time.sleep(LOOK_SECONDS)
+        return not self._closed
 
 
 class Logcat(_Tail):

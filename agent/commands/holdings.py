@@ -224,10 +224,10 @@ def _meant(found: list[Place], who: Who) -> tuple[dict[Key, set[str]], set[str]]
         keys |= erasure.begun(place.recording)
         ids |= place.recording.condemned()
         if place.is_spool:
-            for key, known in spooled.still_open(place.folder):
-                if who.means(key, known):
-                    keys.add(key)
-                    whose.setdefault(key, set()).update(known)
+            for opened, known in spooled.still_open(place.folder):
+                if who.means(opened, known):
+                    keys.add(opened)
+                    whose.setdefault(opened, set()).update(known)
         if who.user is not None:
             keys |= {key for event in collected.events(place.folder, who, set()) if (key := _key(event)) is not None}
     for key in keys & held.keys():
