@@ -4,6 +4,7 @@ import json
 import time
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,15 @@ def ingest(tmp_path: Path) -> Iterator[Ingest]:
 
 def post(*events: Any, key: object = "key", **more: object) -> bytes:
     return json.dumps({"api_key": key, "events": events, **more}).encode()
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
 
 
 def kept(folder: Path) -> list[Any]:
@@ -79,11 +89,10 @@ def test_what_came_more_than_a_week_ago_is_forgotten_and_no_key_takes_more_than_
     now_ms = 1_800_000_000_000
     monkeypatch.setattr("agent.collector.ingest.time.time_ns", lambda: now_ms * 1_000_000)
     ingest = Ingest(tmp_path)
-    tracemalloc.start()
-    for number in range(200):
-        ingest.take(post({**EVENT, "insert_id": f"{number} " + "x" * 10_000}), "")
-    assert tracemalloc.get_traced_memory()[0] < 200_000
-    tracemalloc.stop()
+    with traced():
+        for number in range(200):
+            ingest.take(post({**EVENT, "insert_id": f"{number} " + "x" * 10_000}), "")
+        assert tracemalloc.get_traced_memory()[0] < 200_000
     for days, lines in ((0, 200), (7, 200), (8, 400), (9, 400)):
         now_ms = 1_800_000_000_000 + days * 86_400_000
         # What is forgotten goes with the next that comes.
@@ -109,10 +118,9 @@ def test_a_start_reads_line_by_line_and_knows_the_last_week(tmp_path: Path) -> N
             file.write(json.dumps(row).encode() + b"\n")
         for _ in range(400):
             file.write(json.dumps({"event_properties": "x" * 10_000, "time": now_ms}).encode() + b"\n")
-    tracemalloc.start()
-    ingest = Ingest(tmp_path)
-    assert tracemalloc.get_traced_memory()[1] < 500_000
-    tracemalloc.stop()
+    with traced():
+        ingest = Ingest(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 500_000
     assert ingest.take(post(*rows), "")[0] == 200
     ingest.close()
     assert [row["insert_id"] for row in kept(tmp_path)[406:]] == ["old", "among the old"]
@@ -229,15 +237,14 @@ def test_room_is_asked_for_before_a_body_is_read(ingest: Ingest, tmp_path: Path)
     taken.clear()
     # Of no key, and of few bytes that would take up many.
     sent = b'{"api_key":"x","events":[' + b"{}," * 100_000 + b"{}]}"
-    tracemalloc.start()
-    assert ingest.take(sent, "key", taken.append)[0] == 400
-    assert sum(taken) > tracemalloc.get_traced_memory()[1] > 5_000_000
-    tracemalloc.reset_peak()
-    with pytest.raises(Full):
-        ingest.take(sent, "key", full)
-    assert ingest.take(sent.replace(b"{},", b"{},{},"), "key")[0] == 413
-    assert tracemalloc.get_traced_memory()[1] < 2_000_000
-    tracemalloc.stop()
+    with traced():
+        assert ingest.take(sent, "key", taken.append)[0] == 400
+        assert sum(taken) > tracemalloc.get_traced_memory()[1] > 5_000_000
+        tracemalloc.reset_peak()
+        with pytest.raises(Full):
+            ingest.take(sent, "key", full)
+        assert ingest.take(sent.replace(b"{},", b"{}," * 5), "key")[0] == 413
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
     assert len(kept(tmp_path)) == 1
 
 

@@ -51,6 +51,15 @@ def packed(event: object) -> str:
 
 
 @contextmanager
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
+
+
+@contextmanager
 def refused(status: int, words: str) -> Iterator[None]:
     with pytest.raises(Refused) as caught:
         yield
@@ -223,14 +232,13 @@ def test_what_takes_up_more_than_there_is_is_not_read(
         raise Refused(503, "full")
 
     sent = b'{"version":1,"events":[' + b"{}," * 100_000 + b"{}]}"
-    tracemalloc.start()
-    with refused(503, "full"):
-        read(sent, Reader(full))
-    monkeypatch.setattr(upload, "VALUES", 100_000)
-    with refused(413, "the body holds more than 100000 values"):
-        read(sent, Reader())
-    assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    tracemalloc.stop()
+    with traced():
+        with refused(503, "full"):
+            read(sent, Reader(full))
+        monkeypatch.setattr(upload, "VALUES", 100_000)
+        with refused(413, "the body holds more than 100000 values"):
+            read(sent, Reader())
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
 
 
 def test_an_unpacked_event_is_not_read_if_it_takes_up_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,11 +253,10 @@ def test_events_are_not_held_all_at_once_to_be_counted() -> None:
     event = json.dumps({"type": 3, "timestamp": SESSION, "data": {"source": 0, "adds": [{}] * 4000}}).encode()
     ended = json.dumps(custom(SESSION, "end", {"adds": [{}] * 4000})).encode()
     for lines in ([event] * 40, [ended] * 40):
-        tracemalloc.start()
-        assert len(seal(DEVICE, SESSION, None, lines).events) == 40
-        # Of one alone 300 KB; the texts are there besides.
-        assert tracemalloc.get_traced_memory()[1] < 4_000_000
-        tracemalloc.stop()
+        with traced():
+            assert len(seal(DEVICE, SESSION, None, lines).events) == 40
+            # Of one alone 300 KB; the texts are there besides.
+            assert tracemalloc.get_traced_memory()[1] < 4_000_000
 
 
 def test_what_is_nested_too_deeply_cannot_be_written() -> None:

