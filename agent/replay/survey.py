@@ -160,6 +160,7 @@ def survey(
     hidden = 0
     label = ""
     described: dict[int, bool] = {}
+    texted: dict[int, bool] = {}
     for i, row in enumerate(rows):
         node = row.node
         above = rows[row.parent] if row.parent >= 0 else None
@@ -205,7 +206,7 @@ def survey(
                 verdict = "mask", "pattern"
             if verdict is None:
                 if level == "conservative" and not row.shown and node.children and row.own:
-                    parts = _drawn_by(node, row.bounds)
+                    parts = _drawn_by(node, row.bounds, told=_tells_text(rows, i, texted))
                     private += [Private(f"{row.key}/{n}", b, "mask", "text", row.scrolls) for n, b in enumerate(parts)]
                     _taint(rows, i)
                 continue
@@ -388,20 +389,26 @@ def _clean(row: Row, clean: Callable[[str], str]) -> bool:
     )
 
 
-def _drawn_by(node: Node, bounds: Bounds) -> list[Bounds]:
-    """Where a container may draw words itself: beside the pictures and the words of what is in it."""
+def _tells_text(rows: list[Row], i: int, texted: dict[int, bool]) -> bool:
+    """Whether a view's window tells any text, as all do whose toolkit has views for it. `texted` keeps which do."""
+    root = _root_of(rows, i)
+    if root not in texted:
+        texted[root] = any(each.text for each in rows[root].node.walk())
+    return texted[root]
+
+
+def _drawn_by(node: Node, bounds: Bounds, *, told: bool) -> list[Bounds]:
+    """Where a container may draw words itself: beside the pictures and the words of what is in it. Where the window has
+    not `told` any text they may also stand on a picture that fills half of it."""
     leaves = (below for below in node.walk() if below is not node and not below.children)
-    told = [leaf.bounds for leaf in leaves if _tells(leaf, bounds)]
-    parts = outside(told[:MAX_TOLD], bounds) if not bounds.empty else []
+    beside = [
+        leaf.bounds
+        for leaf in leaves
+        if (leaf.cls.endswith(PICTURES) and (told or leaf.bounds.area * 2 <= bounds.area))
+        or ((leaf.text or leaf.desc) and not leaf.cls.endswith(PICTURES))
+    ]
+    parts = outside(beside[:MAX_TOLD], bounds) if not bounds.empty else []
     return parts if len(parts) <= MAX_PARTS else [bounds]
-
-
-def _tells(leaf: Node, bounds: Bounds) -> bool:
-    """Whether what is drawn there is told by itself: words, or a picture, but on one that fills half of the container
-    its words may stand."""
-    if leaf.cls.endswith(PICTURES):
-        return leaf.bounds.area * 2 <= bounds.area
-    return bool(leaf.text or leaf.desc)
 
 
 def _note_secret(node: Node, words: str, secrets: dict[str, None]) -> None:

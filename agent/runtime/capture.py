@@ -34,6 +34,8 @@ HIDDEN_NS = max(INK_NS, UNSURE_NS) + 2_000_000_000
 IDLE_NS = 10_000_000_000
 # A dump that ended so shortly before a picture was asked for is as good as one that begins then.
 FRESH_NS = 20_000_000
+# What changes in so many looks one after the other opens, or is scrolled once: it is seen again as soon as can be.
+BRIEF_LOOKS = 8
 # Dumps that may be around a frame: a source that is sent pictures gives one that was drawn some dumps ago.
 KEPT_DUMPS = 8
 
@@ -180,6 +182,7 @@ class CaptureLoop:
         last = self._dump() or self._dump()
         shown: int | None = None
         settled = sure = False
+        moves = 0
         # When the first dump ended that was around a picture: masking knows nothing of what the screen did before it.
         known_ns: int | None = None
         since = self._clock.now()
@@ -244,8 +247,9 @@ class CaptureLoop:
             else:
                 # What comes after a gap is shown even if it is what was there before.
                 settled = False
+            moves = moves + 1 if frame is not None and changed else 0
             self._over(started)
-            self._pause(started, costly=not held)
+            self._pause(started, costly=not held, moving=moves > BRIEF_LOOKS)
 
     def _run_views(self) -> None:
         shown: int | None = None
@@ -353,13 +357,13 @@ class CaptureLoop:
             return True
         return now_ns - tree.stamp.mono_ns >= self._settings.tree_interval * 1e9
 
-    def _pause(self, started: Stamp, *, costly: bool) -> None:
+    def _pause(self, started: Stamp, *, costly: bool, moving: bool = True) -> None:
         """Wait for the next look. A screen that stands still is asked rarely, if asking costs the device something, and
-        none is dumped for more than half of the time.
+        one that goes on moving is dumped for no more than half of the time.
 
         A finger ends a long wait, but the touch rate stays the ceiling however many moves a second it makes.
         """
-        least_ns, self._dumped_ns = 2 * self._dumped_ns, 0
+        least_ns, self._dumped_ns = 2 * self._dumped_ns if moving else 0, 0
         while not self._stopped:
             self._wake.clear()
             now = self._clock.now()

@@ -434,7 +434,7 @@ def test_what_was_hidden_for_a_while_is_told_again_until_it_is_seen(hidden: str,
 
 
 def test_a_phone_is_not_dumped_for_more_than_half_of_the_time() -> None:
-    script = Script(list(range(1, 42)), [10])
+    script = Script(list(range(1, 202)), [10])
     script.clock.step_ns = 1000
     loop = CaptureLoop(script, script, script.clock, Capture(rate=30, touch_rate=30), lambda item: None)
     loop._wake = script.clock
