@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from bridge import eventlog
 from bridge.clock import JUMP_NS, DeviceClock
@@ -49,15 +50,19 @@ ECHO_SECONDS = 1.0
 LOOK_SECONDS = 0.02
 REST_SECONDS, SOON_NS, TIMES = 0.2, 5_000_000_000, 2
 
+_T = TypeVar("_T")
 OpenStream = Callable[[str, Deadline], Stream]
 
 
 class _Tail:
     """A device process whose output is read until one side ends it. `close` from any thread, twice."""
 
-    def __init__(self, serial: str, open_stream: OpenStream) -> None:
+    def __init__(self, serial: str, open_stream: OpenStream, clock: DeviceClock) -> None:
         self._serial = serial
         self._open_stream = open_stream
+        self._clock = clock
+        # When the process before ended, if there was one.
+        self._ended: Stamp | None = None
         self._stream: Stream | None = None
         self._closed = False
         self._soon = 0
@@ -90,6 +95,22 @@ class _Tail:
         if not self._closed:
             raise DeviceGone(self._serial, command, "the stream ended")
 
+    def _repeated(self, told: Callable[[], Iterator[_T]]) -> Iterator[_T]:
+        """What is `told` by one process and by those that are begun after it has ended. Raises DeviceGone when the
+        device does not answer."""
+        while True:
+            began_ns = time.monotonic_ns()
+            try:
+                yield from told()
+            except DeviceGone:
+                self._ended = self._clock.host.now()
+                if not self._begins_again(began_ns):
+                    if self._closed:
+                        return
+                    raise
+            else:
+                return
+
     def _begins_again(self, began_ns: int) -> bool:
         """Whether a process that began then and has ended is to be begun again: the device answers. Rests before."""
         self._soon = self._soon + 1 if time.monotonic_ns() - began_ns < SOON_NS else 0
@@ -120,24 +141,13 @@ class Logcat(_Tail):
         probe: Callable[[Deadline], ClockFix],
         since: LogEntry | None = None,
     ) -> None:
-        super().__init__(serial, open_stream)
-        self._clock = clock
+        super().__init__(serial, open_stream, clock)
         self._probe = probe
         self._since = since
 
     def entries(self) -> Iterator[LogEntry | Gap]:
         """Blocks. Ends when closed; raises DeviceGone when the log ended by itself and the device does not answer."""
-        while True:
-            began_ns = time.monotonic_ns()
-            try:
-                yield from self._entries()
-            except DeviceGone:
-                if not self._begins_again(began_ns):
-                    if self._closed:
-                        return
-                    raise
-            else:
-                return
+        yield from self._repeated(self._entries)
 
     def _entries(self) -> Iterator[LogEntry | Gap]:
         """Those of one logcat."""
@@ -209,8 +219,7 @@ class Getevent(_Tail):
     """
 
     def __init__(self, serial: str, open_stream: OpenStream, clock: DeviceClock, display: Display) -> None:
-        super().__init__(serial, open_stream)
-        self._clock = clock
+        super().__init__(serial, open_stream, clock)
         self._display = display
 
     def touches(self) -> Iterator[Touch | Gap]:
@@ -219,22 +228,10 @@ class Getevent(_Tail):
 
         A device without a touch panel that may be read gives one Gap and no more.
         """
-        since: Stamp | None = None
-        while True:
-            began_ns = time.monotonic_ns()
-            try:
-                yield from self._touches(since)
-            except DeviceGone:
-                since = self._clock.host.now()
-                if not self._begins_again(began_ns):
-                    if self._closed:
-                        return
-                    raise
-            else:
-                return
+        yield from self._repeated(self._touches)
 
-    def _touches(self, since: Stamp | None) -> Iterator[Touch | Gap]:
-        """Those of one getevent; the one before ended at `since`."""
+    def _touches(self) -> Iterator[Touch | Gap]:
+        """Those of one getevent."""
         panels = self._panels()
         if self._closed:
             return
@@ -257,9 +254,9 @@ class Getevent(_Tail):
         ]
         # With several panels (one each side of a fold) the lines name the one that they are of.
         which = f" {panels[0].path}" if len(panels) == 1 else ""
-        if since is not None:
+        if self._ended is not None:
             # A finger that was down may be up by now, and another one down.
-            yield Gap(since, self._clock.host.now(), "touch", OVERRUN, "getevent ended on the phone")
+            yield Gap(self._ended, self._clock.host.now(), "touch", OVERRUN, "getevent ended on the phone")
         for chunk in self._chunks(f"getevent -lt{which}"):
             latest_ns = newest_ns(chunk)
             if latest_ns is not None:

@@ -166,7 +166,7 @@ def survey(
         above = rows[row.parent] if row.parent >= 0 else None
         wish, name = user.judge(node) or ("", "")
         verdict = rules.judge(node, label, level)
-        if verdict is None and level == "conservative" and _told_by_words(row, rows, i, described):
+        if verdict is None and level == "conservative" and _told_by_words(row, rows, i, texted, described):
             verdict = "mask", "text"
         if not known_passwords.isdisjoint(_names(row)):
             verdict = "mask", "password"
@@ -357,17 +357,16 @@ def _letters(keys: list[Row]) -> int:
     return len({letter for line in lines if len(line) >= MIN_BESIDE for letter in line})
 
 
-def _told_by_words(row: Row, rows: list[Row], i: int, described: dict[int, bool]) -> bool:
+def _told_by_words(row: Row, rows: list[Row], i: int, texted: dict[int, bool], described: dict[int, bool]) -> bool:
     """Whether a picture's description is what is drawn: a toolkit that draws all words itself (Flutter) tells of each
     by a description, and of a row with a picture in it as one picture. `described` keeps which windows do so."""
     node = row.node
-    if not node.desc or node.children or not node.cls.endswith(PICTURES):
+    if not node.desc or node.children or not node.cls.endswith(PICTURES) or _tells_text(rows, i, texted):
         return False
     root = _root_of(rows, i)
     if root not in described:
-        views = [each for each in rows[root].node.walk() if not rules.editable(each)]
-        described[root] = not any(each.text for each in views) and any(
-            each.desc and not each.children and each.cls == "android.view.View" for each in views
+        described[root] = any(
+            each.desc and not each.children and each.cls == "android.view.View" for each in rows[root].node.walk()
         )
     return described[root]
 
@@ -390,10 +389,11 @@ def _clean(row: Row, clean: Callable[[str], str]) -> bool:
 
 
 def _tells_text(rows: list[Row], i: int, texted: dict[int, bool]) -> bool:
-    """Whether a view's window tells any text, as all do whose toolkit has views for it. `texted` keeps which do."""
+    """Whether a view's window tells any text beside what is typed, as all do whose toolkit has views for it. `texted`
+    keeps which do."""
     root = _root_of(rows, i)
     if root not in texted:
-        texted[root] = any(each.text for each in rows[root].node.walk())
+        texted[root] = any(each.text for each in rows[root].node.walk() if not rules.editable(each))
     return texted[root]
 
 

@@ -4,11 +4,11 @@ import json
 import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.traced import traced
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,15 +27,6 @@ def ingest(tmp_path: Path) -> Iterator[Ingest]:
 
 def post(*events: Any, key: object = "key", **more: object) -> bytes:
     return json.dumps({"api_key": key, "events": events, **more}).encode()
-
-
-@contextmanager
-def traced() -> Iterator[None]:
-    tracemalloc.start()
-    try:
-        yield
-    finally:
-        tracemalloc.stop()
 
 
 def kept(folder: Path) -> list[Any]:

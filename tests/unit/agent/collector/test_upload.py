@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from fakes.segments import DEVICE, SESSION, custom, picture, segment
+from fakes.traced import traced
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,15 +49,6 @@ def body(*events: object, version: object = 1) -> bytes:
 
 def packed(event: object) -> str:
     return zlib.compress(json.dumps(event).encode()).decode("latin-1")
-
-
-@contextmanager
-def traced() -> Iterator[None]:
-    tracemalloc.start()
-    try:
-        yield
-    finally:
-        tracemalloc.stop()
 
 
 @contextmanager

@@ -197,6 +197,9 @@ def test_words_that_a_container_draws_on_a_picture_are_hidden() -> None:
     found = surveyed(app(card, view(0, 0, 90, 90, "android.widget.Button", desc="Home")), level="conservative")
     parts = [p.bounds for p in found.private if p.bounds.top >= 400]
     assert sum(b.area for b in parts) == card.bounds.area - icon.bounds.area
+    # What is typed has a view of its own anywhere.
+    typed = surveyed(app(card, view(0, 0, 900, 90, EDIT, text="Anna")), level="conservative")
+    assert [p.bounds for p in typed.private if p.bounds.top >= 400] == parts
     # Where words have views of their own a card's may just be scrolled away.
     found = surveyed(app(card, view(0, 0, 90, 90, text="Home")), level="conservative")
     assert [p.bounds for p in found.private if p.bounds.top >= 400] == []
