@@ -66,6 +66,9 @@ def no_thread_left() -> Iterator[None]:
     until = time.monotonic() + GRACE_SECONDS
     left = [thread for thread in threading.enumerate() if thread not in before and thread.name != POOLED]
     while left and time.monotonic() < until:
-        left[0].join(0.05)
-        left = [thread for thread in left if thread.is_alive()]
+        # One that another thread is just starting is listed and not yet alive: it cannot be joined.
+        if left[0].is_alive():
+            left[0].join(0.05)
+        listed = set(threading.enumerate())
+        left = [thread for thread in left if thread in listed]
     assert not left, f"threads left: {left}"
