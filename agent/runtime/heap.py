@@ -7,8 +7,8 @@ import os
 
 # malloc.h of glibc: https://sourceware.org/glibc/manual/latest/html_node/Malloc-Tunable-Parameters.html
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-# Less than a picture has that is 480 pixels wide or more, and more than anything else.
-_LARGE = 512 * 1024
+# Less than a picture has, an image file of a whole screen or a large dump, and more than what is small and stays.
+_LARGE = 128 * 1024
 _NEVER = 2**31 - 1
 
 
