@@ -20,6 +20,7 @@ from bridge.smartsocket import MAX_ANSWER, ShellResult, SmartSocket, Stream
 from bridge.types import MAX_PIXELS, Condition, DeviceInfo, DisplayInfo, Foreground, Frame, Size
 
 MARK = "@@next@@"
+BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 RAW_HEADER_BYTES = 16
 KEPT_BUFFERS = 3
 # Of a sync message: its name, and a length or, of DONE, when the file was changed. No DATA may hold more.
@@ -67,10 +68,9 @@ class AdbShell:
 
     def info(self, deadline: Deadline) -> DeviceInfo:
         """The device's facts, in one round trip. Raises CommandFailed when it has no screen size."""
-        boot_id = "cat /proc/sys/kernel/random/boot_id"
         # Before Android 8 each call of it starts a Java program.
         scales = "settings list global | grep _scale; settings list secure | grep enabled_accessibility_services"
-        answer = self.text(f"; echo {MARK}; ".join(("getprop", "wm size", "wm density", boot_id, scales)), deadline)
+        answer = self.text(f"; echo {MARK}; ".join(("getprop", "wm size", "wm density", BOOT_ID, scales)), deadline)
         parts = [part.strip() for part in answer.split(MARK)]
         if len(parts) != 5:
             raise CommandFailed(self.serial, "read the device's properties", f"answered {answer[:80]!r}")
@@ -88,10 +88,15 @@ class AdbShell:
             size=size,
             density=dumpsys.density(parts[2]) or (160 if lcd is None else lcd),
             rotation=0,
-            boot_id=parts[3] if len(parts[3]) == 36 else "",
+            boot_id=_boot_id(parts[3]),
             animations=dumpsys.animations(parts[4]),
             services=dumpsys.services(parts[4]),
         )
+
+    def boot_id(self, deadline: Deadline) -> str:
+        """What tells one start of a phone from any other (Linux: random(4)), "" where it is not told. It is no proof:
+        systems that were started from one saved state have the same, and such as share a kernel."""
+        return _boot_id(self.text(BOOT_ID, deadline).strip())
 
     def foreground(self, clock: HostClock, display: Display, deadline: Deadline) -> Foreground:
         """The app in front, the keyboard and the rotation; the last one is noted in `display`."""
@@ -193,6 +198,10 @@ class AdbShell:
                     raise ServiceRefused(self.serial, op, error.detail) from error
         except OSError as error:
             raise ServiceRefused(self.serial, op, str(error)) from error
+
+
+def _boot_id(answer: str) -> str:
+    return answer if len(answer) == 36 else ""
 
 
 def _send(stream: Stream, file: BinaryIO, target: str, deadline: Deadline) -> None:

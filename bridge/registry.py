@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from bridge.scrcpy import Scrcpy
 from bridge.screenrecord import Screenrecord
 from bridge.smartsocket import AdbServer, SmartSocket, Stream, too_many_files
 from bridge.traces import Unnoted, undo
+from bridge.twins import Ways, twin
 from bridge.types import Condition, DeviceInfo, DisplayInfo
 from bridge.uia import UiaHierarchy, UiaScreen, UiaServer
 from bridge.video import VideoSettings
@@ -83,6 +84,8 @@ _TAG = re.compile(r"\b(product|model|transport_id):(\S+)")
 _CONNECTED = re.compile(r"connected to (\S+)")
 # What adb calls a device on the network: an IPv4 address or a name, or an IPv6 address in brackets, and a port.
 _ADDRESS = re.compile(r"(?:[^\s:]+|\[[^\s\]]+\]):\d+")
+# What it calls one that it has found there itself.
+_FOUND = re.compile(r".*\._adb(?:-tls-connect)?\._tcp\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,7 @@ class Registry:
         self._reconnect_ns = 0
         self._reconnects = 0
         self._opened: set[str] = set()
+        self._ways = Ways()
         self._opening: set[SmartSocket] = set()
         self._version = SERVER_VERSION
         self._met = False
@@ -173,6 +177,26 @@ class Registry:
     def condition(self, serial: str, deadline: Deadline) -> Condition:
         """Battery and storage of a usable device. Raises BridgeError."""
         return AdbShell(self._socket, serial).condition(deadline)
+
+    def twin(self, serial: str, others: Iterable[str], deadline: Deadline) -> str:
+        """Which of the `others` is the same phone as a usable device, reached in another way; "" for none, and when
+        they do not tell in time."""
+        # No phone has two cables.
+        ways = [other for other in others if by_network(other) or by_network(serial)]
+        return twin(AdbShell(self._socket, serial), ways, deadline)
+
+    def twins(self, serials: Iterable[str], deadline: Deadline) -> dict[str, str]:
+        """Those of the usable devices that are another way to a phone among them, with the serial to use for it: that
+        of its cable, where it has one."""
+        phones: list[str] = []
+        found: dict[str, str] = {}
+        for serial in sorted(serials, key=by_network):
+            phone = self.twin(serial, phones, deadline)
+            if phone:
+                found[serial] = phone
+            else:
+                phones.append(serial)
+        return found
 
     def watch(self) -> Iterator[Attached | Detached | Listed]:
         """Blocks; first the devices that are there, then each change. A device that is away for less than 250 ms was
@@ -211,8 +235,9 @@ class Registry:
         A device whose view tree cannot be had (another tool holds UiAutomation) opens all the same. The server of one
         that was open before is started by its first dump: pictures are missed meanwhile, and that is told. Raises
         DeviceGone, DeviceUnauthorized, CommandFailed, AdbServerError, BridgeTimeout, ServiceRefused for one whose
-        Android is too old.
+        Android is too old, DeviceTaken for a phone that is open by another serial.
         """
+        self._ways.check(serial)
         self._ready(deadline)
         socket = SmartSocket(self._server)
         self._opening.add(socket)
@@ -228,17 +253,20 @@ class Registry:
         shell = AdbShell(socket, serial)
         clock = DeviceClock(self._clock)
         probe = ClockProbe(serial, clock, shell.stream)
+        release: Callable[[], None] = _nothing
         try:
-            if serial not in self._opened:
-                undo(socket, self._notebook, serial, self._notebook.left(serial), facts)
             info = shell.info(facts)
             _check_android(info)
+            release = self._ways.take(shell, info.boot_id, facts)
+            if serial not in self._opened:
+                undo(socket, self._notebook, serial, self._notebook.left(serial), facts)
             probe.measure(facts)
             display = Display(info.size, id=self._display, density=info.density)
             density = shell.settle(display, info.size if display.id == 0 else None, facts)
             rotation = shell.foreground(self._clock, display, facts).rotation
             info = replace(info, rotation=rotation, size=display.natural, density=density or info.density)
         except BaseException:
+            release()
             probe.close()
             socket.close()
             raise
@@ -263,7 +291,7 @@ class Registry:
             streams,
         )
         hierarchy = UiaHierarchy(serial, server, self._clock, display)
-        device = AndroidDevice(info, shell, clock, probe, display, server, screen, hierarchy)
+        device = AndroidDevice(info, shell, clock, probe, display, server, screen, hierarchy, release)
         try:
             if serial not in self._opened:
                 server.start(Deadline(min(HIERARCHY_SECONDS, deadline.remaining())))
@@ -378,6 +406,15 @@ class Registry:
             other = f"the adb server at {self._server} is of version {self._version}, not {SERVER_VERSION}"
             fix = "another adb started it: end it with that one's `kill-server`, or set adb.port"
             raise AdbServerError(error.serial, error.op, f"{error.detail}: {other}; {fix}") from error
+
+
+def by_network(serial: str) -> bool:
+    """Whether adb reaches the device of this serial over the network."""
+    return _ADDRESS.fullmatch(serial) is not None or _FOUND.fullmatch(serial) is not None
+
+
+def _nothing() -> None:
+    """There is nothing to end."""
 
 
 class Presence:

@@ -305,6 +305,11 @@ class AdbDevices:
 
         return self.registry.condition(serial, Deadline(CONDITION_SECONDS))
 
+    def twin(self, serial: str, others: Sequence[str]) -> str:
+        from bridge.deadline import Deadline
+
+        return self.registry.twin(serial, others, Deadline(CONDITION_SECONDS))
+
     def close(self) -> None:
         self.registry.close()
 

@@ -484,12 +484,16 @@ def choose(registry: Registry, specs: tuple[str, ...]) -> tuple[str, ...]:
             )
     if named:
         return named
-    usable = [device for device in listed if device.usable]
-    if len(usable) == 1:
-        return (usable[0].serial,)
-    if usable:
-        names = ", ".join(device.serial for device in usable)
-        raise NoDevice(f"There are {len(usable)} devices: {names}.", "Choose with -s SERIAL; `attach --all` takes all.")
+    usable = [device.serial for device in listed if device.usable]
+    twins = registry.twins(usable, Deadline(CONNECT_SECONDS)) if len(usable) > 1 else {}
+    phones = [serial for serial in usable if serial not in twins]
+    if len(phones) == 1:
+        for serial, phone in twins.items():
+            say(f"{serial} is the same phone as {phone}, which is used.")
+        return (phones[0],)
+    if phones:
+        names = ", ".join(phones)
+        raise NoDevice(f"There are {len(phones)} devices: {names}.", "Choose with -s SERIAL; `attach --all` takes all.")
     if known:
         first = next(iter(known.values()))
         raise NoDevice(f"{first.serial} cannot be used: {first.state}.", first.why)
@@ -540,6 +544,9 @@ def _spool(settings: Settings, targets: Sequence[Sink]) -> Spool:
 
 
 def _tell_device(status: DeviceStatus) -> None:
+    if not status.package and status.problem:
+        say(f"Not recorded: {status.problem}")
+        return
     say(
         f"{status.serial}: {status.segments} segments, {status.frames} frames ({status.blocked} blocked), "
         f"{status.hierarchies} hierarchies, {status.touches} touches, {status.events} events, "

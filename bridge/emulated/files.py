@@ -17,7 +17,8 @@ _MAX_LINKS = 8
 
 @dataclass(slots=True)
 class Inode:
-    """A file, folder or link. `mtime` in epoch seconds; `source` makes the content at each read."""
+    """A file, folder or link. `mtime` in epoch seconds; `source` makes the content at each read, `entry` what a folder
+    has under a name beside its `children`."""
 
     ino: int
     mode: int
@@ -26,6 +27,7 @@ class Inode:
     children: dict[str, Inode] = field(default_factory=dict)
     target: str = ""
     source: Callable[[], bytes] | None = None
+    entry: Callable[[str], dict[str, Callable[[], bytes]] | None] | None = None
 
     @property
     def size(self) -> int:
@@ -83,6 +85,11 @@ class FileTree:
         folder, name = self._parent(path)
         node = folder.children[name] = self._inode(stat.S_IFREG | 0o444)
         node.source = source
+
+    def serve_folders(self, path: str, entry: Callable[[str], dict[str, Callable[[], bytes]] | None]) -> None:
+        """Folders in one that is there (/proc/1234): `entry` tells the files of the one of a name, None for no such
+        folder. They are not listed."""
+        self._find(path).entry = entry
 
     def stat(self, path: str, *, follow: bool = True) -> Inode:
         return self._find(path, follow=follow)
@@ -174,13 +181,23 @@ class FileTree:
         for index, name in enumerate(names):
             if not stat.S_ISDIR(node.mode):
                 raise _error(errno.ENOTDIR, path)
-            child = node.children.get(name)
+            child = node.children.get(name) or self._made(node, name)
             if child is None:
                 raise _error(errno.ENOENT, path)
             if child.target and (follow or index < len(names) - 1):
                 child = self._find(_target(names[:index], child), depth=depth + 1)
             node = child
         return node
+
+    def _made(self, folder: Inode, name: str) -> Inode | None:
+        files = folder.entry(name) if folder.entry is not None else None
+        if files is None:
+            return None
+        made = self._inode(stat.S_IFDIR | 0o555)
+        for each, source in files.items():
+            made.children[each] = self._inode(stat.S_IFREG | 0o444)
+            made.children[each].source = source
+        return made
 
     def _parent(self, path: str) -> tuple[Inode, str]:
         names = _split(path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -121,6 +122,7 @@ class Phone:
         self.reverses: dict[str, str] = {}
         self.gaps: list[str] = []
         self.processes: dict[int, Process] = {}
+        self._shells: dict[int, str] = {}
         self.encoders = 0
         self.battery, self.tenths = 83, 287
         self.on_shut_down: list[Callable[[], None]] = []
@@ -151,6 +153,17 @@ class Phone:
 
     def reap(self, process: Process) -> None:
         self.processes.pop(process.pid, None)
+
+    @contextlib.contextmanager
+    def shell(self, command: str) -> Iterator[int]:
+        """The process id of a shell that runs `command` for as long as the block."""
+        self._next_pid += 1
+        pid = self._next_pid
+        self._shells[pid] = command
+        try:
+            yield pid
+        finally:
+            del self._shells[pid]
 
     def kill(self, name: str) -> int:
         """End every program called `name`; how many there were."""
@@ -208,7 +221,18 @@ class Phone:
         tree.serve("/proc/uptime", lambda: _uptime(self.clock.boot_ns()) + b" " + _uptime(self.clock.mono_ns()) + b"\n")
         tree.serve("/proc/sys/kernel/random/boot_id", lambda: f"{self.boot_id}\n".encode())
         tree.serve("/proc/version", lambda: b"Linux version 5.10.0-emulated\n")
+        tree.serve_folders("/proc", self._process_files)
         tree.seal()
+
+    def _process_files(self, name: str) -> dict[str, Callable[[], bytes]] | None:
+        pid = int(name) if name.isdecimal() else 0
+        if pid in self._shells:
+            words = ["sh", "-c", self._shells[pid]]
+        elif pid in self.processes:
+            words = self.processes[pid].command.split(" ")
+        else:
+            return None
+        return {"cmdline": lambda: "".join(f"{word}\0" for word in words).encode(errors="surrogateescape")}
 
 
 def _uptime(clock_ns: int) -> bytes:

@@ -139,11 +139,12 @@ async def _shell(request: _Request) -> None:
         streams = Streams(_PacketInput(stream), _packet_sink(stream, _STDOUT), _packet_sink(stream, _STDERR))
     else:
         streams = Streams(_Input(stream), _raw_sink(stream), _raw_sink(stream))
-    shell = Shell.login(phone, streams, stream.hangup)
-    if request.rest:
-        status = await shell.run(request.rest)
-    else:
-        status = await shell.run_lines(prompt="" if "raw" in request.flags else f"{phone.profile.device}:/ $ ")
+    with phone.shell(request.rest) as pid:
+        shell = Shell.login(phone, streams, stream.hangup, pid)
+        if request.rest:
+            status = await shell.run(request.rest)
+        else:
+            status = await shell.run_lines(prompt="" if "raw" in request.flags else f"{phone.profile.device}:/ $ ")
     if "v2" in request.flags:
         stream.write(_PACKET.pack(_EXIT, 1) + bytes([status & 0xFF]))
 
@@ -152,7 +153,8 @@ async def _exec(request: _Request) -> None:
     stream = request.stream
     await _begin_shell(request.phone)
     streams = Streams(_Input(stream), _raw_sink(stream), _raw_sink(stream))
-    await Shell.login(request.phone, streams, stream.hangup).run(request.rest)
+    with request.phone.shell(request.rest) as pid:
+        await Shell.login(request.phone, streams, stream.hangup, pid).run(request.rest)
 
 
 async def _abb_exec(request: _Request) -> None:

@@ -143,11 +143,12 @@ class Shell:
     variables: dict[str, str] = field(default_factory=dict)
     exported: set[str] = field(default_factory=set)
     status: int = 0
+    pid: int = 0
 
     @classmethod
-    def login(cls, phone: Phone, streams: Streams, hangup: asyncio.Event) -> Shell:
+    def login(cls, phone: Phone, streams: Streams, hangup: asyncio.Event, pid: int = 0) -> Shell:
         environment = fresh_environment(phone)
-        return cls(phone, streams, hangup, environment, set(environment))
+        return cls(phone, streams, hangup, environment, set(environment), pid=pid)
 
     async def run(self, text: str) -> int:
         try:
@@ -219,7 +220,7 @@ class Shell:
         return status
 
     async def _fork(self, node: Node, streams: Streams, output: PipeWriter | None) -> int:
-        child = Shell(self.phone, streams, self.hangup, dict(self.variables), set(self.exported), self.status)
+        child = Shell(self.phone, streams, self.hangup, dict(self.variables), set(self.exported), self.status, self.pid)
         try:
             await child._node(node, streams)
         except _Exit as leave:
@@ -252,7 +253,7 @@ class Shell:
                 self.status = await self._subshell(node.body, inner)
 
     async def _subshell(self, script: Script, streams: Streams) -> int:
-        child = Shell(self.phone, streams, self.hangup, dict(self.variables), set(self.exported), self.status)
+        child = Shell(self.phone, streams, self.hangup, dict(self.variables), set(self.exported), self.status, self.pid)
         try:
             await child._script(script, streams)
         except _Exit as leave:
@@ -329,7 +330,7 @@ class Shell:
         if name == "?":
             return str(self.status)
         if name == "$":
-            return "1000"
+            return str(self.pid)
         if name == "#":
             return "0"
         return self.variables.get(name, "")
@@ -340,7 +341,9 @@ class Shell:
         async def keep(data: bytes | bytearray | memoryview) -> None:
             taken.extend(data)
 
-        child = Shell(self.phone, self.streams, self.hangup, dict(self.variables), set(self.exported), self.status)
+        child = Shell(
+            self.phone, self.streams, self.hangup, dict(self.variables), set(self.exported), self.status, self.pid
+        )
         try:
             await child._evaluate(text, Streams(streams.stdin, keep, streams.stderr))
             self.status = child.status
@@ -597,10 +600,10 @@ class Shell:
     async def _nested(self, argv: list[str], streams: Streams) -> int:
         """`sh -c TEXT` or `sh` with commands on standard input."""
         environment = {name: value for name, value in self.variables.items() if name in self.exported or name == "PWD"}
-        shell = Shell(self.phone, streams, self.hangup, environment, set(environment))
-        if argv[1:2] == ["-c"]:
-            return await shell.run(argv[2] if len(argv) > 2 else "")
-        return await shell.run_lines()
+        text = argv[2] if argv[1:2] == ["-c"] and len(argv) > 2 else ""
+        with self.phone.shell(text) as pid:
+            shell = Shell(self.phone, streams, self.hangup, environment, set(environment), pid=pid)
+            return await (shell.run(text) if argv[1:2] == ["-c"] else shell.run_lines())
 
     async def _run_command(self, argv: list[str], streams: Streams) -> int:
         if argv[1:2] == ["-v"] or len(argv) == 1:

@@ -193,3 +193,19 @@ class FakeAdbServer:
     def _find(self, name: str) -> Service | None:
         fitting = [prefix for prefix in self.services if name.startswith(prefix)]
         return self.services[max(fitting, key=len)] if fitting else None
+
+
+def two_ways(server: FakeAdbServer) -> None:
+    """Let a server list one phone by its cable and by the network."""
+
+    def shell(peer: Peer) -> None:
+        peer.send(b"77\r\n")
+        peer.gone()
+
+    def running(peer: Peer) -> None:
+        peer.send(next(each for each in reversed(server.requests) if "echo $$" in each).encode())
+
+    server.states = {"192.168.1.7:5555": "device", "R58": "device"}
+    server.services["exec:cat /proc/sys/kernel/random/boot_id"] = says("0b2c4b1e-6a3f-4c57-9d0e-2f1a7c8b9d10\n")
+    server.services["exec:echo $$"] = shell
+    server.services["exec:cat /proc/77/cmdline"] = running

@@ -167,6 +167,34 @@ def test_the_server_dies_and_the_phone_sleeps_when_it_ends(tmp_path: Path, monke
     assert any(_names(gap, seen) for gap in gaps), gaps
 
 
+def test_a_phone_by_two_ways_is_recorded_once_and_by_the_other_when_one_goes(tmp_path: Path) -> None:
+    def states() -> dict[str, str]:
+        return {device["serial"]: device["state"] for device in recorder.devices()}
+
+    def pictures() -> int:
+        return sum(device["frames"] - device["blocked"] for device in recorder.devices())
+
+    def conduct() -> tuple[str, str, str]:
+        recorder.until(lambda: "recording" in states().values() and pictures() > 2, "pictures")
+        serial, other = sorted(ways, key=lambda way: states()[way] != "recording")
+        told = recorder.wait(other, lambda now: "the same phone" in now["problem"], "words about the other way")
+        lab.server.request(f"host:disconnect:{serial}")
+        recorder.wait(serial, lambda now: now["state"] != "recording", "the end of the first way")
+        before = pictures()
+        recorder.until(lambda: "recording" in states().values() and pictures() > before + 2, "pictures after that")
+        assert sorted(states().values()) != ["recording", "recording"]
+        return serial, other, told["problem"]
+
+    with nothing_left(), Lab(scenario="scroll") as lab:
+        ways = lab.serials[0], lab.serials[0].replace("127.0.0.1", "localhost")
+        specs = (f"tcp:{ways[0]}", f"tcp:{ways[1]}")
+        recorder = Recorder(lab, tmp_path, SINGLE)
+        summary, ((serial, other, problem),) = recorder.record([conduct], specs, every=False)
+        assert lab.gaps == []
+    assert problem.startswith(f"{other}: open: it is the same phone as {serial}, which is open already")
+    assert summary["drained"]
+
+
 def test_an_adb_server_of_another_version_is_left_alone(tmp_path: Path) -> None:
     def version() -> str:
         with contextlib.suppress(AdbServerError):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakes.adb_server import FakeAdbServer
+from fakes.adb_server import FakeAdbServer, two_ways
 
 
 @pytest.fixture
@@ -35,6 +35,16 @@ def test_several_devices_need_a_choice(call, server: FakeAdbServer) -> None:
     assert ended.code == 3
     assert "There are 2 devices: one, two." in ended.err
     assert "--all" in ended.err
+
+
+def test_one_phone_by_two_ways_needs_no_choice(call, server: FakeAdbServer, tmp_path: Path) -> None:
+    two_ways(server)
+    ended = call("attach", "--duration", "1", "--sink", f"dir:{tmp_path}")
+    assert ended.err.startswith("192.168.1.7:5555 is the same phone as R58, which is used.\n")
+    assert "Not recorded: R58: " in ended.err
+    server.states["R59"] = "device"
+    ended = call("attach")
+    assert "There are 2 devices: R58, R59." in ended.err
 
 
 def test_the_only_device_is_not_authorised(call, server: FakeAdbServer) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from fakes.adb_server import FakeAdbServer, says
+from fakes.adb_server import FakeAdbServer, says, two_ways
 
 
 @pytest.fixture
@@ -32,6 +32,15 @@ def test_the_android_version_of_those_that_answer(call, server: FakeAdbServer) -
     assert [fact["android"] for fact in facts] == ["14", "14"]
     server.services.clear()
     assert "Android" not in call("devices").out
+
+
+def test_a_phone_that_adb_lists_twice(call, server: FakeAdbServer) -> None:
+    two_ways(server)
+    lines = call("devices").out.splitlines()
+    assert ["ready" in line for line in lines] == [True, True]
+    assert ["ready; the same phone as R58" in line for line in lines] == [True, False]
+    facts = [json.loads(line) for line in call("devices", "--json").out.splitlines()]
+    assert [fact["same_as"] for fact in facts] == ["R58", ""]
 
 
 def test_a_device_that_is_too_old_says_so(call, server: FakeAdbServer) -> None:

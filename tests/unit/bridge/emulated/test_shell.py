@@ -101,6 +101,8 @@ def sh(script: str | None, stdin: bytes = b"") -> Ran:
         ("cd /data/local && echo $PWD", "/data/local\n"),
         ("echo out >/data/local/tmp/f; echo more >>/data/local/tmp/f; cat /data/local/tmp/f", "out\nmore\n"),
         ("cat </proc/sys/kernel/random/boot_id | wc -l", "1\n"),
+        ("sh -c 'cat /proc/$$/cmdline; :'", "sh\0-c\0cat /proc/$$/cmdline; :\0"),
+        ("cat /proc/1/cmdline /proc/self 2>/dev/null; echo $?", "1\n"),
         ("cd /data/local/tmp; echo x >a.txt; echo x >b.txt; echo *.txt; echo *.jpg", "a.txt b.txt\n*.jpg\n"),
         ("echo x >/data/local/tmp/a.txt; echo /data/local/tmp/?.txt '*'", "/data/local/tmp/a.txt *\n"),
         ("fails 2>&1", "out\nerr\n"),
