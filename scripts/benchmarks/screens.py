@@ -66,7 +66,7 @@ def explained(row: Result, clip: Clip, source: str, rate: float) -> Result:
     if not row.missed:
         return row
     where = shares(lambda: rehearse(clip, source, rate, rate), clip.seconds)
-    words = f"ours by stages, from a profile: {where}"
+    words = f"ours by stages: {where}"
     return replace(row, note=f"{row.note}; {words}" if row.note else words)
 
 

@@ -1,49 +1,96 @@
-"""Where the CPU time of a rehearsal goes, by a profile: told beside a row that misses its target."""
+"""Where the CPU time of a rehearsal goes: told beside a row that misses its target."""
 
 from __future__ import annotations
 
-import cProfile
-import pstats
+import functools
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pkgutil import resolve_name
 from typing import Any
 
-# What a stage is called: the functions that are it. None of them calls one of another line.
+# What a stage is called: the functions that are it, without those of other stages that they call. Each stands where its
+# callers look for it. What the rehearsed device does itself is nobody's.
 STAGES = {
-    "decoding video": ("bridge/decoder.py:decode",),
-    "cutting the stream": ("bridge/h264.py:feed", "bridge/h264.py:flush"),
-    "decoding pictures": ("bridge/picture.py:decode",),
-    "receiving and hashing": ("bridge/adb.py:capture", "bridge/video.py:capture", "bridge/uia.py:capture"),
-    "reading dumps": ("bridge/hierarchy.py:parse",),
-    "judging views": ("agent/replay/survey.py:survey",),
-    "shrinking and covering": ("agent/replay/canvas.py:masked",),
-    "comparing": ("agent/replay/canvas.py:changes", "agent/replay/canvas.py:alike"),
-    "encoding": ("agent/replay/picture.py:encode",),
-    "writing": ("agent/outbox/spool.py:put",),
+    "decoding video": ("bridge.decoder:Decoder.decode",),
+    "cutting the stream": ("bridge.h264:Splitter.feed", "bridge.h264:Splitter.flush"),
+    "decoding pictures": ("bridge.picture:decode",),
+    "receiving and hashing": (
+        "bridge.adb:Screencap.capture",
+        "bridge.adb:ScreencapPng.capture",
+        "bridge.video:Held.capture",
+        "bridge.uia:UiaScreen.capture",
+    ),
+    "reading dumps": ("bridge.uia:UiaHierarchy.dump",),
+    "when to look": ("agent.runtime.capture:CaptureLoop.run",),
+    "judging views": ("agent.replay.mask:survey",),
+    "deciding what is covered": ("agent.replay.mask:Masker.snapshot",),
+    "shrinking and covering": ("agent.replay.canvas:RgbaCanvas.masked", "agent.replay.canvas:I420Canvas.masked"),
+    "comparing": (
+        "agent.replay.canvas:RgbaCanvas.changes",
+        "agent.replay.canvas:I420Canvas.changes",
+        "agent.replay.canvas:RgbaCanvas.unlike",
+        "agent.replay.canvas:I420Canvas.unlike",
+    ),
+    "encoding": ("agent.replay.picture:PictureEncoder.encode",),
+    "making segments": (
+        "agent.replay.recorder:Recorder.feed",
+        "agent.replay.recorder:Recorder.advance",
+        "agent.replay.recorder:Recorder.drafts",
+        "agent.replay.recorder:Recorder.finish",
+    ),
+    "handing on": ("agent.runtime.stage:Stage.process", "agent.runtime.stage:Stage.advance"),
+    "writing": ("agent.outbox.spool:Spool.put",),
+    "": ("benchmarks.rehearsal:_Wire.exec_into", "benchmarks.rehearsal:_Wire.call"),
 }
-# What the rehearsed device does itself in the course of one, which is nobody's cost.
-OUTSIDE = {"receiving and hashing": "benchmarks/rehearsal.py:exec_into"}
 LEAST = 0.01
 
 
 def shares(work: Callable[[], Any], seconds: float) -> str:
     """CPU seconds a minute of each stage in words, the dearest first; `seconds` is how long what `work` records took.
 
-    A profile makes Python's own functions look dearer than libraries' are: the figures are about, not exact.
+    Only stages are timed: a profile of every call makes Python's own functions look several times dearer than
+    libraries' are.
     """
-    profile = cProfile.Profile(time.process_time)
-    profile.enable()
-    try:
+    with _timed() as spent:
         work()
+    per_minute = {stage: each * 60 / seconds for stage, each in spent.most_common() if stage}
+    return ", ".join(f"{stage} {each:.2f}" for stage, each in per_minute.items() if each >= LEAST)
+
+
+@contextmanager
+def _timed() -> Iterator[Counter[str]]:
+    """The CPU seconds of each stage within the block."""
+    spent: Counter[str] = Counter()
+    # What the stages within one that is under way took, the innermost last.
+    inner: list[float] = []
+
+    def wrapped(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **named: Any) -> Any:
+            began = time.process_time()
+            inner.append(0.0)
+            try:
+                return function(*arguments, **named)
+            finally:
+                took = time.process_time() - began
+                spent[stage] += took - inner.pop()
+                if inner:
+                    inner[-1] += took
+
+        return call
+
+    replaced: list[tuple[Any, str, Any]] = []
+    try:
+        for stage, places in STAGES.items():
+            for place in places:
+                owner, _, name = place.rpartition("." if "." in place.partition(":")[2] else ":")
+                holder = resolve_name(owner)
+                function = getattr(holder, name)
+                replaced.append((holder, name, function))
+                setattr(holder, name, wrapped(stage, function))
+        yield spent
     finally:
-        profile.disable()
-    stats: Any = pstats.Stats(profile)
-    spent: dict[str, float] = {}
-    for (file, _line, name), (_calls, _primitive, _own, total, _callers) in stats.stats.items():
-        for stage, functions in STAGES.items():
-            if any(f"{file}:{name}".replace("\\", "/").endswith(function) for function in functions):
-                spent[stage] = spent.get(stage, 0.0) + total * 60 / seconds
-            if stage in OUTSIDE and f"{file}:{name}".replace("\\", "/").endswith(OUTSIDE[stage]):
-                spent[stage] = spent.get(stage, 0.0) - total * 60 / seconds
-    ordered = sorted(spent.items(), key=lambda pair: -pair[1])
-    return ", ".join(f"{stage} {each:.2f}" for stage, each in ordered if each >= LEAST)
+        for holder, name, function in replaced:
+            setattr(holder, name, function)
