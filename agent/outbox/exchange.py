@@ -11,7 +11,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from bridge.deadline import Deadline
 ANSWER_BYTES = 4096
 # What connecting may take, and sending without any progress: the time that a large body has is not for a dead network.
 STALL_SECONDS = 30.0
+# What each of a host's addresses has of that at least: time for a packet that is lost to be sent again.
+LEAST_CONNECT_SECONDS = 1.5
 # What a network must carry away of a body in a second for it to get through: four posts then share 300 kbit/s.
 LEAST_RATE = 8 << 10
 
@@ -114,9 +116,11 @@ class Exchange:
         if held:
             self._using.release()
 
-    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+    def _trace(self, event: str, info: MutableMapping[str, Any]) -> None:
         """Called by httpcore as a request goes on (its `trace` extension): keeps hold of the connection, and count of
         what went out."""
+        if event.endswith("connect_tcp.started"):
+            _share(info)
         if event.endswith("send_request_body.started"):
             # Asking a proxy for a tunnel is a request, too.
             self._tunnelling = info["request"].method == b"CONNECT"
@@ -153,6 +157,16 @@ class Exchange:
                 socket.socket.shutdown(held, socket.SHUT_RDWR)
         except OSError:
             self._stream = None
+
+
+def _share(connecting: MutableMapping[str, Any]) -> None:
+    """Let all addresses of a host have the time that connecting may take: they are tried one after the other, each with
+    as much as is told here (CPython: socket.create_connection), and a large service has eight."""
+    try:
+        found = socket.getaddrinfo(connecting["host"], connecting["port"], 0, socket.SOCK_STREAM)
+    except OSError:
+        return
+    connecting["timeout"] = max(LEAST_CONNECT_SECONDS, connecting["timeout"] / max(1, len(found)))
 
 
 def address(url: str, name: str, hint: str) -> SplitResult:

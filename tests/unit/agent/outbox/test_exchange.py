@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import queue
+import socket
 import ssl
 import threading
 import time
@@ -159,6 +161,25 @@ def test_a_server_that_takes_nothing_more_is_left_before_the_deadline(monkeypatc
         with pytest.raises(httpx.WriteTimeout, match=r"nothing went out for 0\.3 s"):
             exchange.ask("POST", url, {}, bytes(20_000_000), seconds=20)
         assert time.monotonic() - began < 5
+
+
+def test_all_addresses_of_a_host_that_does_not_answer_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STALL_SECONDS", 1.5)
+    monkeypatch.setattr(module, "LEAST_CONNECT_SECONDS", 0.1)
+    with contextlib.ExitStack() as stack:
+        # Whose queue is full drops what comes.
+        deaf = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        found = socket.getaddrinfo(*deaf.getsockname(), 0, socket.SOCK_STREAM) * 6
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+        exchange = stack.enter_context(closing(Exchange("127.0.0.1")))
+        began = time.monotonic()
+        with pytest.raises(httpx.ConnectTimeout):
+            exchange.ask("GET", f"http://127.0.0.1:{deaf.getsockname()[1]}", {}, seconds=20)
+        assert 1 < time.monotonic() - began < 5
 
 
 def test_what_stays_on_the_way_out_is_not_counted() -> None:
