@@ -3,7 +3,7 @@
 A name counts by its words, which end where the case changes, at `_`, `-` and digits, without accents: `cardCvv`,
 `card_cvv` and `CARD-CVV` are the same. Words that are written as one count by the ends of the long ones (`accesstoken`)
 and by what commonly stands around the short ones (`userpin`, `pincode`), so that `spin` and `company` stay what they
-are.
+are. Words of other scripts count wherever they stand in a name: many of these put no spaces between words.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SORTS = {
     Sort(always=True, common=False, reach="phrase"): (
         "password", "passwd", "passwort", "passcode", "passphrase", "pwd",
         "contrasena", "senha", "motdepasse", "mdp", "kennwort", "wachtwoord", "haslo", "heslo", "losenord", "sifre",
-        "парол", "密码", "密碼", "パスワード", "비밀번호", "mnemonic", "seedphrase", "recoveryphrase",
+        "mnemonic", "seedphrase", "recoveryphrase",
     ),
     Sort(always=True, common=False): (
         "secret", "token", "jwt", "csrf", "credential", "cardnumber", "cvv", "cvc", "iban", "pin", "otp", "ssn",
@@ -66,17 +66,42 @@ _SORTS = {
         "longitude", "lat", "lng", "lon", "latlng", "coordinate", "geo", "gps", "ip",
     ),
 }  # fmt: skip
-_TABLE = {word: sort for sort, words in _SORTS.items() for word in words}
+# In scripts of their own.
+_OTHERS = {
+    Sort(always=True, common=False, reach="phrase"): ("парол", "密码", "密碼", "パスワード", "비밀번호"),
+    Sort(always=True, common=False): (
+        "口令", "令牌", "验证码", "驗證碼", "校验码", "动态码", "安全码", "安全碼", "卡号", "卡號", "银行账号",
+        "認証コード", "暗証番号", "セキュリティコード", "カード番号", "口座番号",
+        "인증번호", "보안코드", "카드번호", "계좌번호", "토큰", "токен",
+    ),
+    Sort(always=False, common=False, reach="phrase"): (
+        "姓名", "收货人", "收貨人", "收件人", "联系人", "聯絡人", "持卡人", "生日", "出生", "收货地址", "收貨地址",
+        "详细地址", "詳細地址", "家庭地址", "联系地址", "住址", "氏名", "生年月日",
+        "성함", "수령인", "생년월일", "생일", "배송지",
+        "фамили", "отчество", "фио", "рождени", "γεννηση",
+    ),
+    Sort(always=False, common=False): (
+        "身份证", "身分證", "护照", "護照", "身分証", "パスポート", "マイナンバー",
+        "주민등록", "여권번호", "паспорт", "снилс",
+    ),
+    Sort(always=False, common=True): (
+        "电话", "電話", "手机", "手機", "联系方式", "邮箱", "郵箱", "电邮", "電郵", "地址", "邮编",
+        "携帯", "メール", "住所", "郵便番号",
+        "전화", "휴대폰", "핸드폰", "연락처", "이메일", "주소", "우편번호",
+        "телефон", "почт", "адрес", "τηλεφων", "κινητ", "هاتف", "جوال", "טלפון", "נייד", "โทรศัพท",
+    ),
+}  # fmt: skip
+_TABLE = {word: sort for sort, words in (*_SORTS.items(), *_OTHERS.items()) for word in words}
+_GLUED = re.compile("|".join(sorted((word for words in _OTHERS.values() for word in words), key=len, reverse=True)))
 _RANKS = {sort: rank for rank, sort in enumerate(_SORTS)}
 # No other word ends with one of these.
 _ENDINGS = (
     "password", "passwd", "passwort", "passcode", "passphrase", "pwd", "secret", "token", "authorization", "cookie",
     "credential", "cardnumber", "apikey", "writekey", "accesskey", "authkey", "privatekey", "secretkey",
     "accountnumber", "firstname", "lastname", "fullname", "username", "nickname", "surname", "street", "birthday",
-    "birthdate", "postcode", "zipcode", "contrasena", "senha", "motdepasse", "парол", "密码", "密碼", "パスワード",
-    "비밀번호",
+    "birthdate", "postcode", "zipcode", "contrasena", "senha", "motdepasse",
 )  # fmt: skip
-_BEGINNINGS = ("password", "passwd", "парол")
+_BEGINNINGS = ("password", "passwd")
 _AROUND = (
     "user", "customer", "client", "member", "account", "contact", "primary", "emergency", "my", "new", "old", "current",
     "login", "auth", "access", "session", "device", "api", "app", "card", "credit", "debit", "bank", "payment",
@@ -167,6 +192,8 @@ def _singulars(word: str) -> tuple[str, ...]:
 
 
 def _sort_of_word(word: str) -> Sort | None:
+    if not word.isascii() and (glued := _GLUED.findall(word)):
+        return min((_TABLE[core] for core in glued), key=_RANKS.__getitem__)
     for form in _singulars(word):
         if form in _TABLE:
             return _TABLE[form]

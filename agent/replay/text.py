@@ -54,10 +54,20 @@ _PHONE = re.compile(
 )
 _CALLS = ("tel", "phone", "mobile", "whatsapp", "handy", "fax")
 # Where a word tells that it is one. Groups of digits alone may be anything, and a date is none.
+_CALLED_SO = (
+    r"""(?:\\*["'`])?\s{0,3}[:=]?\s{0,3}(?:\\*["'`])?(?!(?:19|20)\d\d[-./ ]\d\d[-./ ])(?!1[5-9]\d{11}(?!\d))"""
+    r"(?P<number>\(?\d(?:[ ().-]{0,2}\d){7,14})(?!\w|[.:]\d)"
+)
 _CALLED = re.compile(
     r"(?:(?<![^\W_])|(?<=[a-z])(?=[A-Z]))(?i:tel(?:e(?:phone|fono?))?|phone|mobile|whatsapp|handy|fax)"
-    r"""(?i:[ _-]?(?:number|no\.?|nr\.?))?(?:\\*["'`])?\s{0,3}[:=]?\s{0,3}(?:\\*["'`])?"""
-    r"(?!(?:19|20)\d\d[-./ ]\d\d[-./ ])(?!1[5-9]\d{11}(?!\d))(?P<number>\(?\d(?:[ ().-]{0,2}\d){7,14})(?!\w|[.:]\d)"
+    rf"(?i:[ _-]?(?:number|no\.?|nr\.?))?{_CALLED_SO}"
+)
+_NUMBER = re.compile(_CALLED_SO)
+# The word in other scripts.
+_CALLED_ELSEWHERE = re.compile(
+    r"(?:电话|電話|手机|手機|联系方式|携帯|전화|휴대폰|핸드폰|연락처)(?:号码|號碼|番号|번호|号|號)?"
+    r"|(?<![^\W_])(?i:телефон\w{0,3}|тел|моб|τηλ(?:[εέ]φων\w{0,3})?|κινητ\w{1,3})\.?"
+    r"|(?:هاتف|جوال|טלפון|נייד|โทรศัพท์)"
 )
 # Words may follow, and the next number.
 _IBAN = re.compile(r"(?<![^\W_])(?=(?P<row>[A-Za-z]{2}\d{2}(?:(?:[ .+-]|%20)?[A-Za-z\d]){11,34})(?![^\W_]))")
@@ -239,7 +249,16 @@ def _found(text: str, level: MaskLevel) -> Iterator[Span]:
         if any(word in lower for word in _CALLS):
             for match in _CALLED.finditer(apart):
                 yield match.span("number")
+        yield from _called_elsewhere(text, apart)
         yield from map(_SPAN, _SSN.finditer(apart))
+
+
+def _called_elsewhere(text: str, apart: str) -> Iterator[Span]:
+    """Phone numbers behind a word for such in a script of its own; `apart` is the text without letters of these."""
+    for word in _CALLED_ELSEWHERE.finditer(text) if not text.isascii() else ():
+        match = _NUMBER.match(apart, word.end())
+        if match is not None:
+            yield match.span("number")
 
 
 def _inputs(text: str) -> Iterator[Span]:
@@ -277,7 +296,7 @@ def reaching(before: str, text: str, level: MaskLevel) -> int:
     found = (match for pattern in patterns for match in pattern.finditer(apart))
     numbers = (match.span("row") if match.re is _IBAN else match.span() for match in found)
     assigned = ((start, end) for start, _, end in _assigned(joined, level))
-    ways = itertools.chain(map(_SPAN, _addresses(joined)), numbers, assigned)
+    ways = itertools.chain(map(_SPAN, _addresses(joined)), numbers, assigned, _called_elsewhere(joined, apart))
     return max((end for start, end in ways if start < edge < end), default=edge) - edge
 
 

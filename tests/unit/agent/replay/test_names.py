@@ -36,6 +36,7 @@ def test_names_that_are_private_from_medium_up(name: str) -> None:
         "ephemeralKey", "recovery_codes", "backupCode", "code_verifier", "authCode", "login_code", "oneTimeCode",
         "activation_code", "resetCode", "JSESSIONID", "mnemonic", "seedPhrase", "recovery_phrase",
         "accountNo", "totp", "mfa", "csc", "cvn", "security_answer", "nino",
+        "支付密码", "银行卡号", "短信验证码", "カード番号", "인증번호", "Токен",
     ],
 )  # fmt: skip
 def test_compounds_and_plurals_are_private_at_every_level(name: str) -> None:
@@ -51,6 +52,8 @@ def test_compounds_and_plurals_are_private_at_every_level(name: str) -> None:
         "cpf", "aadhaarNumber", "pesel", "bsn", "dni", "codiceFiscale", "personnummer", "nhs_number", "drivingLicence",
         "mothersMaidenName",
         "customerName", "contact_name", "passengerNames", "holderName", "beneficiary-name", "sender_name",
+        "手机号码", "联系电话", "真实姓名", "收货地址", "身份证号", "電話番号", "メールアドレス", "휴대폰번호",
+        "Фамилия", "телефона", "Τηλέφωνο", "هاتف",
     ],
 )  # fmt: skip
 def test_compounds_and_plurals_are_private_from_medium_up(name: str) -> None:
@@ -71,6 +74,7 @@ def test_names_that_are_not_private(name: str) -> None:
         "nifty", "errorCode", "countryCode", "resetCount",
         "opinion", "discarded", "deviceId", "sessionId", "anonymous_id", "token_count", "card_type",
         "emailVerified", "passed", "compass", "profileName", "className", "stakeholder", "customerNameLength",
+        "名称", "商品名", "имя", "价格", "상품", "δείκτης",
     ],
 )  # fmt: skip
 def test_words_that_only_hold_one_of_them_are_not_private(name: str) -> None:

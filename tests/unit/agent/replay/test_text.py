@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import pytest
 from hypothesis import example, given
@@ -254,6 +255,40 @@ def test_a_phone_number_is_told_by_the_word_before_it(before: str, phone: str) -
     assert scrub(f"{before}{phone}") == f"{before}{STARS}"
     assert scrub(f"{before}{phone}", "medium") == f"{before}{STARS}"
     assert scrub(f"{before}{phone}: busy") == f"{before}{STARS}: busy"
+
+
+@pytest.mark.parametrize(
+    ("before", "phone", "after"),
+    [
+        ("电话", "13812345678", "分机"), ("联系电话：", "138 1234 5678", ""), ("手机号码: ", "13812345678", "，谢谢"),
+        ("電話番号：", "03-1234-5678", "まで"), ("휴대폰번호 ", "10-1234-5678", "로"),
+        ("Телефон: ", "912 345 67 89", ""), ("тел. ", "9123456789", "."), ("Τηλέφωνο: ", "21 0123 4567", ""),
+        ("הזמנה טלפון ", "50-1234567", ""),
+    ],
+)  # fmt: skip
+def test_a_phone_number_is_told_by_a_word_of_any_script(before: str, phone: str, after: str) -> None:
+    for level in get_args(MaskLevel):
+        assert scrub(f"{before}{phone}{after}", level) == f"{before}{STARS}{after}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "手机 2026-11-27 10:11", "订单电话 1760000000933", "下载地址: http://shop.example/a", "邮件列表: on",
+        "отель 12345678",
+    ],
+)  # fmt: skip
+def test_what_stands_behind_such_words_need_be_no_number_of_somebodys(text: str) -> None:
+    assert scrub(text, "medium") == text
+
+
+def test_what_is_assigned_to_names_of_other_scripts_is_starred() -> None:
+    assert scrub("收货地址：北京市海淀区1号, ok", "medium") == f"收货地址：{STARS}, ok"
+    assert scrub('{"姓名":"王小明","年龄":7}', "medium") == f'{{"姓名":"{STARS}","年龄":7}}'
+    assert scrub('{"姓名":"王小明"}') == '{"姓名":"王小明"}'
+    assert scrub("短信验证码: 4711") == f"短信验证码: {STARS}"
+    # A line that was cut before the end of a number.
+    assert reaching("电话 138 1234", " 5678 ok", "light") == len(" 5678")
 
 
 @pytest.mark.parametrize(
