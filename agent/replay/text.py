@@ -21,9 +21,11 @@ _ATS = ("@", "＠", "%40", "%2540", r"\u0040", "&#64;", "&#x40;")
 _LETTER = r"[\w.+'\u0300-\u036f-]|%2[BbEe]|\\u0[0-3][0-9A-Fa-f]{2}"
 _LABEL = r"[\w\u0300-\u036f-]{1,63}"
 _SIGN = "|".join(map(re.escape, _ATS))
-_EMAIL = re.compile(rf"(?:{_LETTER}){{1,64}}(?:{_SIGN}){_LABEL}(?:(?:\.|%2[Ee]){_LABEL}){{1,8}}")
+# A package may have its version there (react-native@0.73.4); four numbers are a host's.
+_NO_VERSION = r"(?!v?\d+(?:\.\d+){1,2}(?:-[a-z]+(?:\.\d+)?)?(?![\w-]|\.\w))"
+_EMAIL = re.compile(rf"(?:{_LETTER}){{1,64}}(?:{_SIGN}){_NO_VERSION}{_LABEL}(?:(?:\.|%2[Ee]){_LABEL}){{1,8}}")
 # A sign behind what may stand in an address (an escape ends with a letter or a digit) and before a host.
-_AT = re.compile(rf"(?<=[\w.+'\u0300-\u036f-])(?:{_SIGN})(?={_LABEL}(?:\.|%2[Ee])[\w\u0300-\u036f-])")
+_AT = re.compile(rf"(?<=[\w.+'\u0300-\u036f-])(?:{_SIGN}){_NO_VERSION}(?={_LABEL}(?:\.|%2[Ee])[\w\u0300-\u036f-])")
 # How long, escapes counted, the part before the sign may be, and at least what stands behind it.
 _LOCAL, _HOST = 64 * 6, 63 + 8 * (3 + 63)
 _DIGITS = re.compile(r"(?=\d)(?:(?<![^\W_])|(?<=%20)|(?<=%3[DAda]))(?P<row>\d(?:(?:[ .+-]|%20)?\d){12,30})(?!\d)")

@@ -258,6 +258,20 @@ def test_a_phone_number_is_told_by_the_word_before_it(before: str, phone: str) -
 
 
 @pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("react-native@0.73.4 installed", "react-native@0.73.4 installed"),
+        ("at (node_modules/react-dom@18.2.0-rc.1:12)", "at (node_modules/react-dom@18.2.0-rc.1:12)"),
+        ("pkg%40v4.0, mapper@4.0.", "pkg%40v4.0, mapper@4.0."),
+        ("anna@163.com", STARS), ("anna@3.14159.com", STARS), ("anna@192.168.1.5", STARS), ("anna@1.2.example", STARS),
+        ("anna@v1.example.com", STARS), ("anna@4.0-b.example", STARS),
+    ],
+)  # fmt: skip
+def test_a_package_and_its_version_are_no_address(text: str, clean: str) -> None:
+    assert scrub(text) == clean
+
+
+@pytest.mark.parametrize(
     ("before", "phone", "after"),
     [
         ("电话", "13812345678", "分机"), ("联系电话：", "138 1234 5678", ""), ("手机号码: ", "13812345678", "，谢谢"),
