@@ -25,12 +25,12 @@ from agent.model import (
 from agent.replay import rrweb
 from agent.replay.flattening import Seen, flat, stacked
 from agent.replay.layers import Layers, Stack, key_picture
+from agent.replay.marks import Marks
 from agent.replay.mask import Masker, blank
 from agent.replay.picture import PictureEncoder
 from agent.replay.reports import Reports
 from agent.replay.rrweb import Event
 from agent.replay.segment import Origin, SegmentWriter, Shown
-from agent.replay.text import is_open, may_be_cut
 from agent.replay.timeline import (
     GapRuns,
     Interval,
@@ -71,16 +71,8 @@ SET_MS = 1_000
 # Of one from before them a late event is told over a picture that is made anew.
 MAX_SEEN_SESSIONS = 4
 MAX_LOGS = 1_000
-MAX_LOG_CHARS = 2_000
-MAX_MARKER_CHARS = 200
 # After such a pause it is told again that fingers touch what is not told.
 UNTOLD_NS = 2_000_000_000
-# How soon a piece of a long text follows the one before.
-PIECES_NS, PIECES_CHARS = 100_000_000, 16_384
-# How much of an object that is printed line by line is kept for its next line: less than a line that was cut.
-OPEN_CHARS = 900
-MAX_WRITERS = 64
-MAX_PROOF_CHARS = 600
 MAX_MARKED = 512
 MAX_SESSIONS = 8
 
@@ -88,7 +80,6 @@ MAX_SESSIONS = 8
 _EYES = frozenset(("screen", "hierarchy", "device", "capture"))
 # After a gap of one of these nothing is known of what the screen did meanwhile.
 _ABSENT = frozenset(("device", "capture"))
-_LEVELS = {"V": "debug", "D": "debug", "I": "info", "W": "warn", "E": "error", "F": "error", "S": "log"}
 
 
 class Recorder:
@@ -139,6 +130,7 @@ class Recorder:
         self._preroll: PreRoll[_Held] = PreRoll(PREROLL_MS * 1_000_000, PREROLL_BYTES)
         self._sessions = Sessions(effective, PREROLL_MS)
         self._touches = TouchWriter(masker)
+        self._marks = Marks(masker)
         self._untold_ns = -UNTOLD_NS
         self._aimed: list[int] = []
         self._looked_ns: int | None = None
@@ -148,7 +140,6 @@ class Recorder:
         self._current: SessionKey | None = None
         self._seqs: dict[SessionKey, int] = {}
         self._shown: Shown | None = None
-        self._last_logs: dict[tuple[int, int, str], tuple[int, str]] = {}
         self._last_shown: dict[SessionKey, Shown] = {}
         self._href = f"android-app://{masker.package or 'unknown'}/"
         self._reports = Reports()
@@ -354,7 +345,7 @@ class Recorder:
                 # It may open no segment of the next session.
                 self._shown = self._covered(item, "no-picture")
             elif isinstance(item, LogEntry):
-                self._goes_on(item)
+                self._marks.before(item)
         elif isinstance(item, Shown):
             self._place_shown(interval, item)
         elif isinstance(item, SegmentEvent):
@@ -366,9 +357,9 @@ class Recorder:
         elif isinstance(item, Finding):
             self._place_finding(interval, item)
         elif isinstance(item, Happening):
-            self._place_happening(interval, item)
+            self._append(interval, item.stamp, [self._marks.happening(item)])
         elif isinstance(item, Marker):
-            self._place_marker(interval, item)
+            self._append(interval, item.stamp, [self._marks.marker(item)])
         else:
             self._place_gap(interval, item)
 
@@ -451,26 +442,8 @@ class Recorder:
             own = self._sessions.of(key) or Interval(item.stamp, key, item.session_from, item.device_from)
         if self._refuses(own, item.stamp):
             return
-        masked = self._masker.event(item.event, item.stamp)
-        properties = masked.get("properties", masked.get("traits", {}))
-        payload = {
-            "event": self._masker.name(item.name),
-            "messageId": self._masker.event({"messageId": item.message_id})["messageId"],
-            "session_id": self._masker.event({"session_id": item.session_id})["session_id"],
-            "device_id": item.device_id,
-            "session_from": item.session_from,
-            "device_from": item.device_from,
-            "stage": item.stage,
-            "complete": item.complete,
-            "missing": [self._masker.name(name) for name in item.missing],
-            "bound_ms": self._bound_ms(own.key, item.stamp),
-            "properties": properties,
-        }
-        user = self._masker.event({"userId": item.event.get("userId")})["userId"]
-        if isinstance(user, str | int) and not isinstance(user, bool) and user == item.event.get("userId"):
-            # Whose replay it is: people ask for theirs, or for its end, by this id. A starred one names nobody.
-            payload["userId"] = str(user)
-        self._append(own, item.stamp, [rrweb.custom(item.stamp.wall_ms, f"segment:{item.kind}", payload)], events=1)
+        mark = self._marks.event(item, self._bound_ms(own.key, item.stamp))
+        self._append(own, item.stamp, [mark], events=1)
 
     def _bound_ms(self, key: SessionKey, at: Stamp) -> float:
         """How far an event's mark may be from the event: its stamp's bound, the whole ms that marks are cut to, and by
@@ -499,33 +472,12 @@ class Recorder:
             self._append(interval, item.stamp, events, touches=0 if held_back else 1)
 
     def _place_log(self, interval: Interval, item: LogEntry) -> None:
-        before = self._goes_on(item)
+        before = self._marks.before(item)
         writer = self._writer(interval.key, item.stamp.wall_ms)
         if writer is not None and writer.counts.logs >= MAX_LOGS:
             self._lose("logs", "over the limit of a segment")
             return
-        cut = item.cut or may_be_cut(item.message)
-        message = self._masker.text(item.message, before, cut=cut, at=item.stamp)
-        text = f"{item.level}/{self._masker.text(item.tag)}: {message}"
-        at = item.stamp.wall_ms
-        self._append(interval, item.stamp, [rrweb.log(at, _LEVELS[item.level], text[:MAX_LOG_CHARS])], logs=1)
-
-    def _goes_on(self, item: LogEntry) -> str:
-        """The line that this one goes on with, "" for none. One that is not recorded counts: what ends here may begin
-        there."""
-        writer_of_it = item.pid, item.tid, item.tag
-        last_ns, before = self._last_logs.pop(writer_of_it, (item.stamp.mono_ns + 1, ""))
-        if not 0 <= item.stamp.mono_ns - last_ns < PIECES_NS:
-            before = ""
-        message = item.message.rstrip("\r\n")
-        # What begins in one piece may end two pieces on, and an object lines on.
-        so_far = before + message if may_be_cut(before) or before.endswith("\n") else message
-        if not (may_be_cut(before) or may_be_cut(message)):
-            so_far = f"{so_far[-OPEN_CHARS:]}\n" if is_open(so_far) else message
-        self._last_logs[writer_of_it] = item.stamp.mono_ns, so_far[-PIECES_CHARS:]
-        while len(self._last_logs) > MAX_WRITERS:
-            del self._last_logs[next(iter(self._last_logs))]
-        return before
+        self._append(interval, item.stamp, [self._marks.log(item, before)], logs=1)
 
     def _place_finding(self, interval: Interval, item: Finding) -> None:
         """A session's replay has one mark of each rule: where it was met first."""
@@ -535,49 +487,15 @@ class Recorder:
         self._marked[mark] = None
         if len(self._marked) > MAX_MARKED:
             del self._marked[next(iter(self._marked))]
-        payload = {
-            "rule": item.rule,
-            "severity": item.severity,
-            "saw": self._masker.text(item.saw, at=item.stamp),
-            "meaning": item.meaning,
-            "fix": item.fix,
-            # Cut last: half a secret is no pattern any more.
-            "proof": self._masker.text(item.proof, cut=may_be_cut(item.proof), at=item.stamp)[:MAX_PROOF_CHARS],
-            "pid": item.pid,
-        }
-        self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, "doctor", payload)])
-
-    def _place_happening(self, interval: Interval, item: Happening) -> None:
-        payload = {"name": item.name, **item.facts}
-        if item.text:
-            # Cut last: half a secret is no pattern any more.
-            cut = may_be_cut(item.text)
-            payload["text"] = self._masker.text(item.text, cut=cut, at=item.stamp)[:MAX_LOG_CHARS]
-        self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, item.kind, payload)])
-
-    def _place_marker(self, interval: Interval, item: Marker) -> None:
-        name, note = self._masker.text(item.name), self._masker.text(item.note)
-        payload = {"name": name[:MAX_MARKER_CHARS], "note": note[:MAX_LOG_CHARS], "by": item.by, **item.facts}
-        self._append(interval, item.stamp, [rrweb.custom(item.stamp.wall_ms, "marker", payload)])
+        self._append(interval, item.stamp, [self._marks.finding(item)])
 
     def _place_gap(self, interval: Interval, item: Gap) -> None:
-        lasted_ms = max(0, item.end.mono_ns - item.start.mono_ns) // 1_000_000
         if item.stage == "device" and interval.key in self._open:
             self._seal(interval.key, "lost", item.start.wall_ms)
         elif item.stage == "clock" and item.reason != HOST_SET and interval.key in self._open:
             # A segment's manifest states one relation of the clocks.
             self._seal(interval.key, "clock", item.end.wall_ms)
-        # By the clock that holds from now on, which may be another than when it began.
-        from_ms = item.end.wall_ms - lasted_ms
-        payload = {
-            "stage": item.stage,
-            "reason": item.reason,
-            "detail": self._masker.text(item.detail),
-            "from_ms": from_ms,
-            "to_ms": item.end.wall_ms,
-            "ms": lasted_ms,
-        }
-        self._append(interval, item.end, [rrweb.custom(from_ms, "gap", payload)], gaps=1)
+        self._append(interval, item.end, [self._marks.gap(item)], gaps=1)
 
     def _note_front(self, item: Foreground | Happening) -> None:
         if isinstance(item, Happening):

@@ -25,7 +25,7 @@ from agent.replay.composite import UNREADABLE
 from agent.replay.mask import Masker
 from agent.replay.playback import OPENING_MS, Box, Change, Playback, State, View, mappings, ms_of
 from agent.replay.properties import private_values
-from agent.replay.recorder import MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS, OPEN_CHARS
+from agent.replay.marks import MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS, OPEN_CHARS
 from agent.replay.rrweb import Event
 from agent.replay.secrets import secrets_in
 from agent.replay.text import STARS, is_open, may_be_cut

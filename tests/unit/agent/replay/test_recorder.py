@@ -48,8 +48,9 @@ from agent.model import (
 )
 from agent.replay import rrweb
 from agent.replay.canvas import RgbaCanvas
+from agent.replay.marks import MAX_PROOF_CHARS
 from agent.replay.mask import Masker
-from agent.replay.recorder import MAX_LOGS, MAX_PROOF_CHARS, Item, Recorder
+from agent.replay.recorder import MAX_LOGS, Item, Recorder
 from agent.replay.reports import MAX_TOLD
 from agent.replay.validator import validate
 from bridge.types import Bounds, Foreground, Gap, LogEntry, NodeFlag, Size

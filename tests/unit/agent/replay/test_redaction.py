@@ -16,7 +16,7 @@ from agent.model import MaskLevel, Picture, SealedSegment
 from agent.privacy import Rules, rule
 from agent.replay import rrweb
 from agent.replay.canvas import COVER
-from agent.replay.recorder import MAX_LOG_CHARS, MAX_PROOF_CHARS
+from agent.replay.marks import MAX_LOG_CHARS, MAX_PROOF_CHARS
 from agent.replay.redaction import NoScreen, Order, Redaction, covered
 from agent.replay.validator import validate
 from bridge.types import Bounds
