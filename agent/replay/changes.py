@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from itertools import pairwise
 
 from agent.model import MaskRect
-from agent.replay.survey import Private, Row, Survey
+from agent.replay.rows import Private, Row
+from agent.replay.survey import Survey
 from agent.replay.windows import floats, hull
 from bridge.types import Bounds, Size
 

@@ -22,10 +22,10 @@ from agent.replay import rrweb, rules
 from agent.replay.audit import rects_of, screen_of
 from agent.replay.canvas import COVER
 from agent.replay.composite import UNREADABLE
+from agent.replay.marks import MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS, OPEN_CHARS
 from agent.replay.mask import Masker
 from agent.replay.playback import OPENING_MS, Box, Change, Playback, State, View, mappings, ms_of
 from agent.replay.properties import private_values
-from agent.replay.marks import MAX_LOG_CHARS, MAX_MARKER_CHARS, MAX_PROOF_CHARS, OPEN_CHARS
 from agent.replay.rrweb import Event
 from agent.replay.secrets import secrets_in
 from agent.replay.text import STARS, is_open, may_be_cut

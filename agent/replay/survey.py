@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
 
 import xxhash
 
@@ -15,19 +11,15 @@ from agent.model import MaskedNode, MaskLevel, MaskRect
 from agent.privacy import Rules, own_words
 from agent.replay import rules
 from agent.replay.dots import dots
+from agent.replay.echoes import boxed, echoes, grouped, parted
+from agent.replay.keypads import keypads
+from agent.replay.rows import Private, Row, root_of, taint, within, words_of
 from agent.replay.secrets import MIN_SECRET, is_telling, secrets_in
-from agent.replay.spelling import alone, fold, lowered, may_stand, signs_of
+from agent.replay.spelling import fold
 from agent.replay.text import STARS
-from agent.replay.windows import PICTURES, few, hull, outside, reach, split
+from agent.replay.windows import PICTURES, few, outside, reach, split
 from bridge.types import Bounds, Hierarchy, Node, NodeFlag, Size
 
-MIN_KEYS, MIN_OPERATORS = 9, 2
-# On how many keys of a keypad the same letters may stand.
-MAX_ALIKE = 2
-# A keyboard has some letters beside one another, the index of a list each in a line of its own.
-MIN_LETTERS, MIN_BESIDE = 20, 3
-# As many days as a calendar shows of any month: its first nine look like keys.
-MIN_DAYS = 10
 MAX_FRAME = 8
 # Beside how many views a container's words are looked for, and in how many pieces.
 MAX_TOLD, MAX_PARTS = 32, 24
@@ -37,29 +29,10 @@ MAX_SCROLLS = 16
 # A pen writes into a field from where it comes down so near to it (AOSP InputMethod handwriting bounds), in dp.
 PEN_DP = 40
 _NO_RULES = Rules()
-# The most that one of several boxes for the parts of a text holds, and the longest text that is looked for in such.
-MAX_BOXED, MAX_PARTED = 4, 32
-# The most that a view says which is one group of a number.
-MAX_GROUP = 6
 # An input that is there for its keys alone, and is not to be seen, in dp.
 UNSEEN_DP = 4
-# A number so short is that of a card's back.
-CARD_CODE = 3
-# As the number of a card or of an account is written.
-_GROUPS = re.compile(r"(?<!\w)(?:(?:\w{4} ){3,}\w{1,4}|\w{4} \d{6} \d{4,5})(?!\w)")
 _NAMED = NodeFlag.CLICKABLE | NodeFlag.LONG_CLICKABLE | NodeFlag.CHECKABLE | NodeFlag.SCROLLABLE | NodeFlag.FOCUSED
 _CURSOR = NodeFlag.FOCUSED | NodeFlag.SELECTED | NodeFlag.CHECKED
-
-
-@dataclass(frozen=True, slots=True)
-class Private:
-    """A private view: where, what to do, and the scrolling views around it, outermost first, as (key, bounds)."""
-
-    key: str
-    bounds: Bounds
-    kind: Literal["mask", "block"]
-    rule: str
-    scrolls: tuple[tuple[str, Bounds], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,30 +73,6 @@ class Survey:
     dots: int
 
 
-@dataclass(slots=True)
-class Row:
-    """A view and what was decided of it.
-
-    `hidden` is the rule by which it is, "" when it is not; `kind` says whether what is below is left out of the tree,
-    too. `shown` is the rule by which a user shows it, `typed` says that it or a view around it is a hidden input,
-    `below` that something in it is hidden, `pad` that it lies in a keypad; `own` is what it says itself.
-    """
-
-    node: Node
-    parent: int
-    key: str
-    bounds: Bounds
-    scrolls: tuple[tuple[str, Bounds], ...]
-    hidden: str = ""
-    kind: Literal["", "mask", "block"] = ""
-    shown: str = ""
-    typed: bool = False
-    covered: Bounds | None = None
-    below: bool = False
-    pad: bool = False
-    own: str = ""
-
-
 def survey(
     tree: Hierarchy,
     package: str | None,
@@ -151,9 +100,6 @@ def survey(
     passwords: set[str] = set()
     secrets: dict[str, None] = {}
     hard: dict[str, None] = {}
-    keys: dict[int, list[int]] = {}
-    operators: dict[int, set[str]] = {}
-    days: dict[int, set[str]] = {}
     texts: dict[str, None] = {}
     ruled: dict[str, None] = {}
     barred: list[Bounds] = []
@@ -177,14 +123,6 @@ def survey(
         if sort == "password":
             passwords.update(_names(row))
             hidden = max(hidden, dots(node.text) if node.text != node.hint else 0)
-        # Where one types is no less silent for being hidden as well.
-        if rules.keypad_digit(node) or rules.keyboard_letter(node):
-            if not rules.editable(node):
-                keys.setdefault(_root_of(rows, i), []).append(i)
-        elif sign := rules.operator_key(node):
-            operators.setdefault(_root_of(rows, i), set()).add(sign)
-        elif not rules.editable(node) and (day := rules.late_day(node)):
-            days.setdefault(_root_of(rows, i), set()).add(day)
         inherited = above is not None and bool(above.hidden)
         if above is not None and inherited:
             row.hidden, row.kind, row.covered = above.hidden, above.kind, above.covered
@@ -192,7 +130,7 @@ def survey(
                 row.hidden, row.kind = name, "block"
                 barred.append(row.bounds)
             # What is below need not be inside: few views clip their children.
-            if not row.bounds.empty and not _within(row.bounds, row.covered):
+            if not row.bounds.empty and not within(row.bounds, row.covered):
                 private.append(Private(row.key, row.bounds, "mask", row.hidden, row.scrolls))
         else:
             row.shown = name if wish == "unmask" else above.shown if above is not None else ""
@@ -208,13 +146,13 @@ def survey(
                 if level == "conservative" and not row.shown and node.children and row.own:
                     parts = _drawn_by(node, row.bounds, told=_tells_text(rows, i, texted))
                     private += [Private(f"{row.key}/{n}", b, "mask", "text", row.scrolls) for n, b in enumerate(parts)]
-                    _taint(rows, i)
+                    taint(rows, i)
                 continue
             if verdict[1] == rules.DRAWING:
                 barred.append(row.bounds)
             row.kind, row.hidden = verdict
             row.covered = row.bounds
-            _taint(rows, row.parent)
+            taint(rows, row.parent)
             if not row.bounds.empty:
                 private.append(Private(row.key, row.bounds, row.kind or "mask", row.hidden, row.scrolls))
         row.typed = rules.editable(node) or sort == "password" or (above is not None and above.typed)
@@ -226,39 +164,22 @@ def survey(
             # What the words of a view are may be its description alone; a rule's name has a space in it.
             words = row.own if row.hidden == "text" or " " in row.hidden else node.text
             _note_secret(node, words, texts if row.hidden in ("text", "keypad") else ruled)
-    for words, sorts in _boxed(rows):
+    for words, sorts in boxed(rows):
         secrets |= dict.fromkeys(secrets_in(words))
         if sorts & {"password", "private-input"}:
             hard |= dict.fromkeys(secrets_in(words))
     pen = PEN_DP * dpi // 160
-    keypads: list[Bounds] = []
-    for root, members in keys.items():
-        signs = {i: (rules.keypad_digit(rows[i].node), rules.keypad_letters(rows[i].node)) for i in members}
-        # A key may say what it is in several views.
-        alike = Counter(letters for _, letters in set(signs.values()) if letters)
-        digits = {i: digit for i, (digit, letters) in signs.items() if digit and alike[letters] <= MAX_ALIKE}
-        if _letters([rows[i] for i in members]) < MIN_LETTERS:
-            calculates = len(operators.get(root, ())) >= MIN_OPERATORS
-            dates = len(days.get(root, ())) >= MIN_DAYS and "0" not in digits.values()
-            typed = len(set(digits.values())) >= MIN_KEYS and not calculates and not dates
-            members = list(digits) if typed else []
-        if members:
-            keypads += hull(_keys([rows[i].bounds for i in members if not rows[i].bounds.empty], whole))
-            for i in members:
-                rows[i].hidden = rows[i].hidden or "keypad"
-                _taint(rows, rows[i].parent)
-    for row in rows if keypads else ():
-        row.pad = not row.bounds.empty and any(_within(row.bounds, pad) for pad in keypads)
-    private += [Private("", b, "block", "keypad", ()) for b in keypads]
-    silent = *windows.silent, *keypads, *(b for b in barred if not b.empty)
-    for line in _grouped(rows, clean):
-        secrets |= dict.fromkeys(secrets_in(" ".join(map(_words_of, line))))
+    pads = keypads(rows, whole)
+    private += [Private("", b, "block", "keypad", ()) for b in pads]
+    silent = *windows.silent, *pads, *(b for b in barred if not b.empty)
+    for line in grouped(rows, clean):
+        secrets |= dict.fromkeys(secrets_in(" ".join(map(words_of, line))))
         for row in line:
             row.hidden = "pattern"
-            _taint(rows, row.parent)
+            taint(rows, row.parent)
         private += [Private(row.key, row.bounds, "mask", "pattern", row.scrolls) for row in line]
-    private += _echoes(rows, secrets)
-    private += _parted(rows, UNSEEN_DP * dpi // 160)
+    private += echoes(rows, secrets)
+    private += parted(rows, UNSEEN_DP * dpi // 160)
     return Survey(
         package=windows.package,
         extent=(
@@ -325,54 +246,18 @@ def _names(row: Row) -> tuple[str, ...]:
     return (row.key, *((f"#{node.resource_id}",) if node.resource_id else ()), f"@{node.bounds}")
 
 
-def _keys(labels: list[Bounds], whole: Bounds) -> list[Bounds]:
-    """The keys of a keypad by what stands on them: a label is in the middle of its key, which is touched anywhere up
-    to half the way to the next."""
-    across = _step([b.left + b.right for b in labels], 2 * min((b.width for b in labels), default=0)) // 4 + 1
-    down = _step([b.top + b.bottom for b in labels], 2 * min((b.height for b in labels), default=0)) // 4 + 1
-    keys = []
-    for b in labels:
-        x, y = (b.left + b.right) // 2, (b.top + b.bottom) // 2
-        keys.append(Bounds(x - across, y - down, x + across, y + down).union(b).intersect(whole))
-    return keys
-
-
-def _step(places: list[int], least: int) -> int:
-    """How far apart the columns or rows are that stand at these places, 0 for one alone."""
-    ordered = sorted(set(places))
-    return min((b - a for a, b in pairwise(ordered) if b - a >= max(1, least)), default=0)
-
-
-def _letters(keys: list[Row]) -> int:
-    """How many letters there are on keys that stand beside others."""
-    lettered = [(row.bounds, letter) for row in keys if (letter := rules.keyboard_letter(row.node))]
-    lines: list[list[str]] = []
-    last = 0
-    for bounds, letter in sorted(lettered, key=lambda key: key[0].top + key[0].bottom):
-        middle = bounds.top + bounds.bottom
-        if not lines or middle - last > bounds.height:
-            lines.append([])
-            last = middle
-        lines[-1].append(letter)
-    return len({letter for line in lines if len(line) >= MIN_BESIDE for letter in line})
-
-
 def _told_by_words(row: Row, rows: list[Row], i: int, texted: dict[int, bool], described: dict[int, bool]) -> bool:
     """Whether a picture's description is what is drawn: a toolkit that draws all words itself (Flutter) tells of each
     by a description, and of a row with a picture in it as one picture. `described` keeps which windows do so."""
     node = row.node
     if not node.desc or node.children or not node.cls.endswith(PICTURES) or _tells_text(rows, i, texted):
         return False
-    root = _root_of(rows, i)
+    root = root_of(rows, i)
     if root not in described:
         described[root] = any(
             each.desc and not each.children and each.cls == "android.view.View" for each in rows[root].node.walk()
         )
     return described[root]
-
-
-def _within(inner: Bounds, outer: Bounds | None) -> bool:
-    return outer is not None and not outer.empty and inner.union(outer) == outer
 
 
 def _clean(row: Row, clean: Callable[[str], str]) -> bool:
@@ -391,7 +276,7 @@ def _clean(row: Row, clean: Callable[[str], str]) -> bool:
 def _tells_text(rows: list[Row], i: int, texted: dict[int, bool]) -> bool:
     """Whether a view's window tells any text beside what is typed, as all do whose toolkit has views for it. `texted`
     keeps which do."""
-    root = _root_of(rows, i)
+    root = root_of(rows, i)
     if root not in texted:
         texted[root] = any(each.text for each in rows[root].node.walk() if not rules.editable(each))
     return texted[root]
@@ -413,20 +298,6 @@ def _drawn_by(node: Node, bounds: Bounds, *, told: bool) -> list[Bounds]:
 
 def _note_secret(node: Node, words: str, secrets: dict[str, None]) -> None:
     secrets |= dict.fromkeys(line for line in secrets_in(words) if line != node.hint)
-
-
-def _boxed(rows: Iterable[Row]) -> Iterator[tuple[str, set[str]]]:
-    """What is typed into inputs of a few characters each, one after the other: a code, the groups of a card's number;
-    with the rules by which they are hidden."""
-    run: list[Row] = []
-    for row in (*rows, None):
-        words = row.node.text.strip() if row is not None and row.typed and rules.editable(row.node) else ""
-        if row is not None and 0 < len(words) <= MAX_BOXED and row.node.text != row.node.hint:
-            run.append(row)
-        elif row is None or rules.editable(row.node):
-            if len(run) > 1:
-                yield "".join(each.node.text.strip() for each in run), {each.hidden for each in run}
-            run = []
 
 
 def _draws(row: Row) -> bool:
@@ -463,145 +334,6 @@ def _made_of(secrets: Iterable[str], before: Callable[[str], bool]) -> Callable[
         return any(word in plain for word in folded) or before(name)
 
     return made_of
-
-
-def _taint(rows: list[Row], i: int) -> None:
-    while i >= 0 and not rows[i].below:
-        rows[i].below = True
-        i = rows[i].parent
-
-
-def _root_of(rows: list[Row], i: int) -> int:
-    while rows[i].parent >= 0:
-        i = rows[i].parent
-    return i
-
-
-def _echoes(rows: list[Row], secrets: dict[str, None]) -> list[Private]:
-    """Views that repeat what stands in a private input, for instance a suggestion list under it."""
-    known = {secret: signs_of(secret) for secret in secrets}
-
-    def repeats(text: str) -> bool:
-        # Most say nothing like it, and a pattern takes long to make.
-        return any(may_stand(signs, text) and alone(secret).search(text) for secret, signs in known.items())
-
-    found: list[Private] = []
-    for row in rows:
-        node = row.node
-        if not known or row.hidden or not (node.text or node.desc):
-            continue
-        if not (repeats(node.text) or repeats(node.desc)):
-            continue
-        if node.text or not node.children or repeats(row.own):
-            row.hidden = "echo"
-            if not row.bounds.empty:
-                found.append(Private(row.key, row.bounds, "mask", "echo", row.scrolls))
-        _taint(rows, row.parent)
-        row.below = True
-    return found
-
-
-def _grouped(rows: Iterable[Row], clean: Callable[[str], str]) -> Iterator[list[Row]]:
-    """Views in one line that say a number in groups: none of them looks private, all together do."""
-    line: list[Row] = []
-    for row in (*rows, None):
-        words = "" if row is None or row.hidden or row.node.children or row.bounds.empty else _words_of(row)
-        if row is not None and not words:
-            continue
-        group = row if len(words) <= MAX_GROUP and words.isalnum() else None
-        if group is None or (line and not _in_line(line[-1].bounds, group.bounds)):
-            found = _GROUPS.fullmatch(" ".join(map(_words_of, line))) if len(line) > 2 else None
-            if found is not None and clean(found[0]) != found[0]:
-                yield line
-            line = []
-        line += [group] if group is not None else []
-
-
-def _in_line(one: Bounds, other: Bounds) -> bool:
-    """Whether a view stands in a line with the one before it, as groups of a number do; columns are farther apart."""
-    least = min(one.height, other.height)
-    level = abs(one.top + one.bottom - other.top - other.bottom) < least
-    return level and other.left - one.right < 2 * least
-
-
-def _parted(rows: list[Row], unseen: int) -> list[Private]:
-    """Views that show in pieces of a few characters what is typed into an input: the boxes of a code, whose input lies
-    over them or is not to be seen, the groups of a number on the picture of a card."""
-    typed: list[tuple[Row, str]] = []
-    for row in rows:
-        node = row.node
-        if row.typed and row.hidden and rules.editable(node) and node.text != node.hint:
-            signs = "".join(filter(str.isalnum, node.text)) or node.text.strip()
-            if 0 < len(signs) <= MAX_PARTED:
-                typed.append((row, lowered(signs)))
-    runs: list[tuple[list[Row], list[str]]] = [([], [])]
-    for row in rows if typed else ():
-        words = lowered(_words_of(row))
-        if words and not row.hidden and not row.node.children:
-            if len(words) > MAX_BOXED:
-                runs.append(([], []))
-            else:
-                runs[-1][0].append(row)
-                runs[-1][1].append(words)
-    found: dict[str, Row] = {}
-    private: dict[str, Private] = {}
-    for row, signs in typed:
-        field = row.bounds
-        small = field.empty or min(field.width, field.height) <= unseen
-        far = small and row.node.flags.has(NodeFlag.FOCUSED)
-        for run, said in runs:
-            for n, words in enumerate(said):
-                if words[0] != signs[0] and words[0].isalnum() and signs[0].isalnum():
-                    continue
-                pieces = _pieces(run, said, n, signs)
-                if not pieces:
-                    continue
-                near = far or all(not piece.bounds.intersect(field).empty for piece in pieces)
-                if not (near or _telling(pieces, signs)):
-                    continue
-                found |= {piece.key: piece for piece in pieces}
-                private |= {
-                    piece.key: Private(piece.key, piece.bounds, "mask", "echo", piece.scrolls)
-                    for piece in pieces
-                    if not piece.bounds.empty and not _within(piece.bounds, field)
-                }
-    for row in found.values():
-        row.hidden, row.below = "echo", True
-        _taint(rows, row.parent)
-    return list(private.values())
-
-
-def _pieces(run: list[Row], said: list[str], start: int, signs: str) -> list[Row]:
-    """The first views from there on that say all the signs, one after the other; none when they do not. What is no
-    letter and no digit, a dot, may stand for one, and for dots single characters do."""
-    pieces: list[Row] = []
-    at, told = 0, False
-    for row, words in zip(run[start : start + len(signs)], said[start:], strict=False):
-        part, rest = words[: len(signs) - at], words[len(signs) - at :]
-        pairs = list(zip(part, signs[at:], strict=False))
-        if any(a != b and a.isalnum() and b.isalnum() for a, b in pairs) or any(map(str.isalnum, rest)):
-            break
-        if len(words) > 1 and not signs[0].isalnum():
-            break
-        pieces.append(row)
-        told = told or any(map(str.isalnum, words))
-        at += len(words)
-        if at >= len(signs):
-            return pieces if told else []
-    return []
-
-
-def _telling(pieces: list[Row], signs: str) -> bool:
-    """Whether they say enough of the signs to be no others, wherever they stand."""
-    words = lowered("".join(map(_words_of, pieces)))
-    same = sum(a == b and a.isalnum() for a, b in zip(words, signs, strict=False))
-    if len(pieces) == 1:
-        return same == len(signs) >= CARD_CODE and signs.isdigit()
-    return 2 * same >= len(signs) >= MIN_SECRET
-
-
-def _words_of(row: Row) -> str:
-    return (row.node.text or row.node.desc).strip()
 
 
 def _scrolling(rows: list[Row]) -> dict[tuple[str, Bounds], frozenset[int]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.model import MaskedNode, MaskedSnapshot, MaskRect
-from agent.replay.survey import Row
+from agent.replay.rows import Row
 from agent.replay.windows import outside
 from bridge.types import Bounds, Hierarchy, Node
 
