@@ -57,7 +57,11 @@ class DeviceBusy(BridgeError):
 
 
 class DeviceTaken(BridgeError):
-    """The phone is open by another serial already: a cable and the network are two ways to one phone."""
+    """The phone is open by `other`, a serial, already: a cable and the network are two ways to one phone."""
+
+    def __init__(self, serial: str, op: str, other: str) -> None:
+        self.other = other
+        super().__init__(serial, op, f"it is the same phone as {other}, which is open already")
 
 
 class BridgeTimeout(BridgeError):

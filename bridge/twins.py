@@ -110,4 +110,4 @@ def _same(one: AdbShell, other: AdbShell, deadline: Deadline) -> bool:
 
 
 def _error(serial: str, way: _Way) -> DeviceTaken:
-    return DeviceTaken(serial, "open", f"it is the same phone as {way.serial}, which is open already")
+    return DeviceTaken(serial, "open", way.serial)

@@ -20,8 +20,8 @@ MIN_DAYS = 10
 
 
 def keypads(rows: list[Row], whole: Bounds) -> list[Bounds]:
-    """Where keys are, on a screen of `whole`; they are noted as hidden, and what lies between them as lying there. A key
-    that is hidden anyway is one all the same: no touch may be told there."""
+    """Where keys are, on a screen of `whole`; they are noted as hidden, and what lies between them as lying there. One
+    that is hidden anyway is a key all the same: no touch may be told there."""
     keys: dict[int, list[int]] = {}
     operators: dict[int, set[str]] = {}
     days: dict[int, set[str]] = {}

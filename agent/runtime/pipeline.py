@@ -84,6 +84,8 @@ class Pipeline:
         self._unposted = 0
         self._restarts = Restarts()
         self.attached = asyncio.Event()
+        # By which serial the phone is recorded that is not by this one; "" for none.
+        self.twin = ""
 
     def post(self, item: Posted) -> None:
         """What came by another way than the lanes; taken while the device is open. Any thread, never blocks."""
@@ -120,6 +122,7 @@ class Pipeline:
                         self._note_loss("device", error)
                         await self._rest(stop)
                     continue
+                self.twin = ""
                 if stop.is_set():
                     device.close()
                     continue
@@ -297,7 +300,7 @@ class Pipeline:
         said = f"{error}; it is recorded once, and by this serial when the other goes away"
         if self._status.problem != said:
             log.warning("%s", said)
-        self._status.state, self._status.problem = "waiting", said
+        self._status.state, self._status.problem, self.twin = "waiting", said, error.other
 
     def _note_loss(self, stage: str, error: BridgeError, at: Stamp | None = None) -> None:
         # One cause breaks every stream.

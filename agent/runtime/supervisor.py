@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.errors import AgentError, StorageError, worded
 from agent.log import about
+from agent.model import Marker
 from agent.runtime.heap import give_back
 from agent.runtime.lane import Workers, start_lane
 from agent.runtime.pipeline import Pipeline
@@ -56,8 +57,11 @@ class Supervisor:
         self.statuses: dict[str, DeviceStatus] = {}
 
     def post(self, serial: str, item: Posted) -> bool:
-        """Hand a device's upload, or a marker, to its pipeline; whether it has one. Any thread."""
+        """Hand a device's upload, or a marker, to its pipeline; whether it has one. What a phone uploads by a serial by
+        which it is not recorded is heard by the one by which it is. Any thread."""
         pipeline = self._pipelines.get(serial)
+        if pipeline is not None and pipeline.twin:
+            pipeline = None if isinstance(item, Marker) else self._pipelines.get(pipeline.twin)
         if pipeline is not None:
             pipeline.post(item)
         return pipeline is not None

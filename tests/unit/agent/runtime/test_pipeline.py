@@ -136,16 +136,18 @@ def test_a_phone_that_is_recorded_by_another_serial_waits_until_that_is_over(
     asked: list[str] = []
     bench.opening = lambda: asked.append(bench.status.problem)
     # More often than a device may be lost before it rests.
-    bench.refusals = [DeviceTaken("fake-1", "open", "it is the same phone as fake-0")] * (BUDGET + 5)
+    bench.refusals = [DeviceTaken("fake-1", "open", "fake-0")] * (BUDGET + 5)
 
     async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
         pipeline.attached.set()
+        await until_async(lambda: pipeline.twin == "fake-0", "the other serial")
         await until_async(lambda: bench.status.frames >= 3, "pictures")
+        assert pipeline.twin == ""
         bench.say_event()
         await until_async(lambda: bench.status.logs >= 1, "the line")
 
     bench.run(script)
-    assert "the same phone as fake-0; it is recorded once" in asked[-1]
+    assert "the same phone as fake-0, which is open already; it is recorded once" in asked[-1]
     assert sum("the same phone" in record.message for record in caplog.records) == 1
     assert (bench.status.gaps, bench.status.problem) == (0, "")
 
