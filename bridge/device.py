@@ -267,8 +267,7 @@ class Screen:
 
 
 class AndroidDevice:
-    """A device that `bridge.registry` opened. Each source belongs to one thread; `close` to any, twice: `closed` is
-    called then."""
+    """A device that `bridge.registry` opened. Each source belongs to one thread; `close` to any, twice."""
 
     def __init__(
         self,
@@ -280,10 +279,8 @@ class AndroidDevice:
         server: UiaServer,
         screen: ScreenSource,
         hierarchy: HierarchySource,
-        closed: Callable[[], None] = lambda: None,
     ) -> None:
         self._info = info
-        self._closed = closed
         self.shell = shell
         self.clock = clock
         self._probe = probe
@@ -347,7 +344,6 @@ class AndroidDevice:
         self._probe.close()
         self.server.close()
         self.shell.socket.close()
-        self._closed()
 
     def _fresh_fix(self, deadline: Deadline) -> ClockFix:
         """A fix on a shell of its own, for a thread that does not own the probe."""

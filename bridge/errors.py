@@ -4,7 +4,6 @@ BridgeError                 anything a device or its adb server did not do
 ├── DeviceGone              not listed, offline, unplugged, transport closed under us
 ├── DeviceUnauthorized      the phone has not accepted this host's key
 ├── DeviceBusy              another tool holds UiAutomation (one per device)
-├── DeviceTaken             the same phone is open by another serial (on a cable and on the network)
 ├── BridgeTimeout           the deadline of the call passed
 ├── ServiceRefused          the device has no such service, or closed it before an answer
 ├── CommandFailed           a shell command ended with another status than 0, or printed what is no answer to it
@@ -54,14 +53,6 @@ class DeviceUnauthorized(BridgeError):
 
 class DeviceBusy(BridgeError):
     """Another tool holds the device's single UiAutomation connection."""
-
-
-class DeviceTaken(BridgeError):
-    """The phone is open by `other`, a serial, already: a cable and the network are two ways to one phone."""
-
-    def __init__(self, serial: str, op: str, other: str) -> None:
-        self.other = other
-        super().__init__(serial, op, f"it is the same phone as {other}, which is open already")
 
 
 class BridgeTimeout(BridgeError):

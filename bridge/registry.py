@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from bridge.scrcpy import Scrcpy
 from bridge.screenrecord import Screenrecord
 from bridge.smartsocket import AdbServer, SmartSocket, Stream, too_many_files
 from bridge.traces import Unnoted, undo
-from bridge.twins import Ways, twin
+from bridge.twins import Twins, has_address
 from bridge.types import Condition, DeviceInfo, DisplayInfo
 from bridge.uia import UiaHierarchy, UiaScreen, UiaServer
 from bridge.video import VideoSettings
@@ -82,10 +82,6 @@ _LINE = re.compile(r"^(\S+)\s+(no permissions|\S+)(.*)$")
 _KNOWN_LINE = re.compile(rf"^(\S.*?)\s+({'|'.join(map(re.escape, (USABLE, *STATES)))})(?=\s|$)(.*)$")
 _TAG = re.compile(r"\b(product|model|transport_id):(\S+)")
 _CONNECTED = re.compile(r"connected to (\S+)")
-# What adb calls a device on the network: an IPv4 address or a name, or an IPv6 address in brackets, and a port.
-_ADDRESS = re.compile(r"(?:[^\s:]+|\[[^\s\]]+\]):\d+")
-# What it calls one that it has found there itself.
-_FOUND = re.compile(r".*\._adb(?:-tls-connect)?\._tcp\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +140,7 @@ class Registry:
         self._reconnect_ns = 0
         self._reconnects = 0
         self._opened: set[str] = set()
-        self._ways = Ways()
+        self._spares: frozenset[str] = frozenset()
         self._opening: set[SmartSocket] = set()
         self._version = SERVER_VERSION
         self._met = False
@@ -162,7 +158,7 @@ class Registry:
         when it is not."""
         asked = "getprop ro.build.version.release; getprop ro.build.version.sdk"
         try:
-            release, _, level = AdbShell(self._socket, serial).text(asked, deadline).strip().partition("\n")
+            release, _, level = self._shell(serial).text(asked, deadline).strip().partition("\n")
         except BridgeError:
             return "", ""
         return release.strip(), too_old(release.strip(), dumpsys.number(level.strip()) or 0)
@@ -170,42 +166,34 @@ class Registry:
     def displays(self, serial: str, deadline: Deadline) -> tuple[DisplayInfo, ...]:
         """The displays of a usable device; none when it tells none in time."""
         try:
-            return AdbShell(self._socket, serial).displays(deadline)
+            return self._shell(serial).displays(deadline)
         except BridgeError:
             return ()
 
     def condition(self, serial: str, deadline: Deadline) -> Condition:
         """Battery and storage of a usable device. Raises BridgeError."""
-        return AdbShell(self._socket, serial).condition(deadline)
+        return self._shell(serial).condition(deadline)
 
-    def twin(self, serial: str, others: Iterable[str], deadline: Deadline) -> str:
-        """Which of the `others` is the same phone as a usable device, reached in another way; "" for none, and when
-        they do not tell in time."""
-        # No phone has two cables.
-        ways = [other for other in others if by_network(other) or by_network(serial)]
-        return twin(AdbShell(self._socket, serial), ways, deadline)
-
-    def twins(self, serials: Iterable[str], deadline: Deadline) -> dict[str, str]:
-        """Those of the usable devices that are another way to a phone among them, with the serial to use for it: that
+    def twins(self, serials: Iterable[str]) -> dict[str, str]:
+        """Those of these usable devices that are another way to a phone among them, with the serial to use for it: that
         of its cable, where it has one."""
-        phones: list[str] = []
-        found: dict[str, str] = {}
-        for serial in sorted(serials, key=by_network):
-            phone = self.twin(serial, phones, deadline)
-            if phone:
-                found[serial] = phone
-            else:
-                phones.append(serial)
-        return found
+        return Twins(self._shell).see(set(serials))
 
-    def watch(self) -> Iterator[Attached | Detached | Listed]:
-        """Blocks; first the devices that are there, then each change. A device that is away for less than 250 ms was
-        never away. One that is listed and cannot be used comes as it is listed, so that somebody can be told why.
-        Ends after `close`; raises AdbServerError when the server goes away, all devices detached first.
+    @property
+    def spares(self) -> frozenset[str]:
+        """The devices that `watch` leaves out for now as second ways to phones. Any thread."""
+        return self._spares
+
+    def watch(self, wanted: Set[str] = frozenset()) -> Iterator[Attached | Detached | Listed]:
+        """Blocks; first the devices that are there, then each change: of those that are `wanted`, of all when none is.
+
+        A device that is away for less than 250 ms was never away. One that is listed and cannot be used comes as it is
+        listed, so that somebody can be told why, and so does a second way to a phone; when the first goes that takes
+        its place. Ends after `close`; raises AdbServerError when the server goes away, all devices detached first.
         """
         presence = Presence()
         try:
-            yield from self._changes(presence)
+            yield from self._changes(presence, wanted)
         except BridgeError:
             if self._closed:
                 return
@@ -235,9 +223,8 @@ class Registry:
         A device whose view tree cannot be had (another tool holds UiAutomation) opens all the same. The server of one
         that was open before is started by its first dump: pictures are missed meanwhile, and that is told. Raises
         DeviceGone, DeviceUnauthorized, CommandFailed, AdbServerError, BridgeTimeout, ServiceRefused for one whose
-        Android is too old, DeviceTaken for a phone that is open by another serial.
+        Android is too old.
         """
-        self._ways.check(serial)
         self._ready(deadline)
         socket = SmartSocket(self._server)
         self._opening.add(socket)
@@ -253,24 +240,21 @@ class Registry:
         shell = AdbShell(socket, serial)
         clock = DeviceClock(self._clock)
         probe = ClockProbe(serial, clock, shell.stream)
-        release: Callable[[], None] = _nothing
         try:
-            info = shell.info(facts)
-            _check_android(info)
-            release = self._ways.take(shell, info.boot_id, facts)
             if serial not in self._opened:
                 undo(socket, self._notebook, serial, self._notebook.left(serial), facts)
+            info = shell.info(facts)
+            _check_android(info)
             probe.measure(facts)
             display = Display(info.size, id=self._display, density=info.density)
             density = shell.settle(display, info.size if display.id == 0 else None, facts)
             rotation = shell.foreground(self._clock, display, facts).rotation
             info = replace(info, rotation=rotation, size=display.natural, density=density or info.density)
         except BaseException:
-            release()
             probe.close()
             socket.close()
             raise
-        if _ADDRESS.fullmatch(serial):
+        if has_address(serial):
             # Whoever let the server connect to it, after a restart the server knows nothing of it.
             self._addresses[serial] = None
         server = UiaServer(shell, self._clock, self._notebook)
@@ -291,7 +275,7 @@ class Registry:
             streams,
         )
         hierarchy = UiaHierarchy(serial, server, self._clock, display)
-        device = AndroidDevice(info, shell, clock, probe, display, server, screen, hierarchy, release)
+        device = AndroidDevice(info, shell, clock, probe, display, server, screen, hierarchy)
         try:
             if serial not in self._opened:
                 server.start(Deadline(min(HIERARCHY_SECONDS, deadline.remaining())))
@@ -320,6 +304,9 @@ class Registry:
         scrcpy = partial(Scrcpy, shell, clock, display, video, self._notebook)
         return (scrcpy, screenrecord) if video.scrcpy_server else (screenrecord,)
 
+    def _shell(self, serial: str) -> AdbShell:
+        return AdbShell(self._socket, serial)
+
     def close(self) -> None:
         """End every `watch`, and every `open` that is under way: it raises DeviceGone."""
         self._closed = True
@@ -327,24 +314,42 @@ class Registry:
         for socket in list(self._opening):
             socket.close()
 
-    def _changes(self, presence: Presence) -> Iterator[Attached | Detached | Listed]:
+    def _changes(self, presence: Presence, wanted: Set[str]) -> Iterator[Attached | Detached | Listed]:
         deadline = Deadline(START_SECONDS)
         self._ready(deadline)
         # A server that has just been started knows none of them.
         self._reconnect_ns = self._reconnects = 0
+        self._spares = frozenset()
         states: dict[str, str] = {}
+        usable: dict[str, Listed] = {}
+        twins = Twins(self._shell)
         with self._socket.request("host:track-devices", deadline) as stream:
             while not self._closed:
                 if self._wait(stream, presence):
                     found = listing(self._socket.read_block(stream, Deadline(ANSWER_SECONDS)))
-                    usable = {listed.serial for listed in found if listed.usable}
-                    yield from presence.see(usable, time.monotonic_ns())
+                    found = tuple(listed for listed in found if not wanted or listed.serial in wanted)
+                    usable = {listed.serial: listed for listed in found if listed.usable}
+                    yield from self._attached(usable, presence, twins)
                     for listed in found:
                         if not listed.usable and states.get(listed.serial) != listed.state:
                             yield listed
                     states = {listed.serial: listed.state for listed in found}
-                yield from presence.settle(time.monotonic_ns())
+                gone = list(presence.settle(time.monotonic_ns()))
+                yield from gone
+                if gone:
+                    yield from self._attached(usable, presence, twins)
                 self._reconnect(presence)
+
+    def _attached(
+        self, usable: Mapping[str, Listed], presence: Presence, twins: Twins
+    ) -> Iterator[Attached | Detached | Listed]:
+        """The usable devices that have come, each phone once; one that is away for a moment keeps its place."""
+        spares = twins.see(usable.keys() | presence.serials)
+        yield from presence.see(usable.keys() - spares.keys(), time.monotonic_ns())
+        for spare in sorted(spares.keys() & usable.keys() - self._spares):
+            why = f"It is the same phone as {spares[spare]}, and takes its place when that goes away."
+            yield replace(usable[spare], usable=False, why=why)
+        self._spares = frozenset(spares)
 
     def _wait(self, stream: Stream, presence: Presence) -> bool:
         """Wait for the next block; False when something else is due first."""
@@ -359,7 +364,7 @@ class Registry:
         now_ns = time.monotonic_ns()
         if now_ns < self._reconnect_ns:
             return
-        away = [address for address in list(self._addresses) if address not in presence.serials]
+        away = [each for each in list(self._addresses) if each not in presence.serials and each not in self._spares]
         self._reconnects = self._reconnects + 1 if away else 0
         seconds = RECONNECT_SECONDS if self._reconnects < RECONNECTS else RARELY_SECONDS
         self._reconnect_ns = now_ns + int(seconds * 1e9)
@@ -408,15 +413,6 @@ class Registry:
             raise AdbServerError(error.serial, error.op, f"{error.detail}: {other}; {fix}") from error
 
 
-def by_network(serial: str) -> bool:
-    """Whether adb reaches the device of this serial over the network."""
-    return _ADDRESS.fullmatch(serial) is not None or _FOUND.fullmatch(serial) is not None
-
-
-def _nothing() -> None:
-    """There is nothing to end."""
-
-
 class Presence:
     """Which devices are usable, from snapshots: an arrival counts at once, a departure when it has lasted. Pure."""
 
@@ -424,7 +420,7 @@ class Presence:
         self.serials: set[str] = set()
         self._leaving: dict[str, int] = {}
 
-    def see(self, usable: set[str], now_ns: int) -> Iterator[Attached | Detached]:
+    def see(self, usable: Set[str], now_ns: int) -> Iterator[Attached | Detached]:
         """Take a snapshot of the usable devices."""
         for serial in sorted(usable - self.serials):
             self.serials.add(serial)

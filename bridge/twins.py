@@ -4,25 +4,80 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Set
 
 from bridge.adb import AdbShell
 from bridge.deadline import Deadline
-from bridge.errors import BridgeError, DeviceTaken
+from bridge.errors import BridgeError
 
-SAME_SECONDS = 3.0
-# A phone that was found to be open already is asked again after so long: an address may be another phone's by then.
-TRUSTED_SECONDS = 60.0
+# A phone that does not answer so soon is taken for another one: the rest of them waits meanwhile.
+ASK_SECONDS = 2.0
 # How long the shell that is looked for from elsewhere stays, should nobody end it.
 _STAYS = 3
 _PID = re.compile(rb"(\d{1,10})\r?\n")
+# What adb calls a device on the network: an IPv4 address or a name, or an IPv6 address in brackets, and a port; or what
+# it was found there by.
+_ADDRESS = re.compile(r"(?:[^\s:]+|\[[^\s\]]+\]):\d+")
+_FOUND = re.compile(r".*\._adb(?:-tls-connect)?\._tcp\.?")
+
+
+def has_address(serial: str) -> bool:
+    """Whether a serial is an address that `adb connect` takes."""
+    return _ADDRESS.fullmatch(serial) is not None
+
+
+def by_network(serial: str) -> bool:
+    """Whether adb reaches the device of this serial over the network."""
+    return has_address(serial) or _FOUND.fullmatch(serial) is not None
+
+
+class Twins:
+    """Tells which of the devices that are there are a second way to a phone. One thread.
+
+    The kernel's boot id tells most phones apart; those with the same (they were started from one saved state, or share
+    a kernel) are one only if what runs in a shell of one is seen in the other.
+    """
+
+    def __init__(self, shell: Callable[[str], AdbShell]) -> None:
+        self._shell = shell
+        self._boots: dict[str, str] = {}
+        self._spares: dict[str, str] = {}
+
+    def see(self, there: Set[str]) -> dict[str, str]:
+        """The second ways among the usable devices that are there, each with the serial that is used for its phone: the
+        one that was there first, of several that come at once that of a cable. Asks those that are new."""
+        self._boots = {serial: boot for serial, boot in self._boots.items() if serial in there}
+        self._spares = {spare: used for spare, used in self._spares.items() if {spare, used} <= there}
+        # No phone has two cables.
+        if any(map(by_network, there)):
+            for serial in sorted(there - self._boots.keys(), key=lambda serial: (by_network(serial), serial)):
+                boot = self._boot_id(serial)
+                others = [other for other in self._boots if boot and self._boots[other] == boot]
+                used = next((other for other in others if self._second(serial, other)), None)
+                self._boots[serial] = boot
+                if used is not None:
+                    self._spares[serial] = used
+        return dict(self._spares)
+
+    def _second(self, serial: str, other: str) -> bool:
+        network = by_network(serial) or by_network(other)
+        return network and other not in self._spares and self._same(serial, other)
+
+    def _boot_id(self, serial: str) -> str:
+        try:
+            return self._shell(serial).boot_id(Deadline(ASK_SECONDS))
+        except BridgeError:
+            return ""
+
+    def _same(self, one: str, other: str) -> bool:
+        try:
+            return same(self._shell(one), self._shell(other), Deadline(ASK_SECONDS))
+        except BridgeError:
+            return False
 
 
 def same(one: AdbShell, other: AdbShell, deadline: Deadline) -> bool:
-    """Whether two shells are on the same phone: what runs in one is seen in the other. Raises BridgeError."""
+    """Whether two shells are on the same phone. Raises BridgeError."""
     token = secrets.token_hex(8)
     with one.stream(f"exec:echo $$; sleep {_STAYS}; : {token}", deadline) as stream:
         said = b""
@@ -32,82 +87,3 @@ def same(one: AdbShell, other: AdbShell, deadline: Deadline) -> bool:
                 return False
             said += data
         return token in other.text(f"cat /proc/{int(found[1])}/cmdline", deadline)
-
-
-def twin(shell: AdbShell, others: Iterable[str], deadline: Deadline) -> str:
-    """Which of the `others`, serials, is a way to the phone of this shell, too; "" for none. One that does not answer
-    is none."""
-    mine = _boot_id(shell, deadline)
-    for serial in others if mine else ():
-        other = AdbShell(shell.socket, serial)
-        if _boot_id(other, deadline) == mine and _same(shell, other, deadline):
-            return serial
-    return ""
-
-
-@dataclass(eq=False, slots=True)
-class _Way:
-    serial: str
-    boot_id: str
-
-
-class Ways:
-    """By which serial each open phone is open. Any thread."""
-
-    def __init__(self) -> None:
-        # Single operations on a list and on a dict are atomic in CPython.
-        self._open: list[_Way] = []
-        self._refused: dict[str, tuple[_Way, float]] = {}
-
-    def check(self, serial: str) -> None:
-        """Without asking anybody: raises DeviceTaken when `take` did a short while ago, and nothing has changed."""
-        way, until = self._refused.get(serial, (None, 0.0))
-        if way is not None and way in self._open and time.monotonic() < until:
-            raise _error(serial, way)
-
-    def take(self, shell: AdbShell, boot_id: str, deadline: Deadline) -> Callable[[], None]:
-        """Note that a phone is open by this shell's serial; the call that ends it. Raises DeviceTaken when it is open
-        by another one."""
-        way = _Way(shell.serial, boot_id)
-        self._open.append(way)
-        try:
-            taken = self._taken(way, shell, deadline)
-        except BaseException:
-            self._end(way)
-            raise
-        if taken is not None:
-            self._end(way)
-            self._refused[way.serial] = taken, time.monotonic() + TRUSTED_SECONDS
-            raise _error(way.serial, taken)
-        return partial(self._end, way)
-
-    def _taken(self, way: _Way, shell: AdbShell, deadline: Deadline) -> _Way | None:
-        """The way to the same phone that was there before; of two that come at once the first in the list stays."""
-        for other in self._open[: self._open.index(way)]:
-            alike = bool(way.boot_id) and other.boot_id == way.boot_id and other.serial != way.serial
-            if alike and _same(shell, AdbShell(shell.socket, other.serial), deadline):
-                return other
-        return None
-
-    def _end(self, way: _Way) -> None:
-        if way in self._open:
-            self._open.remove(way)
-
-
-def _boot_id(shell: AdbShell, deadline: Deadline) -> str:
-    try:
-        return shell.boot_id(Deadline(min(SAME_SECONDS, deadline.remaining())))
-    except BridgeError:
-        return ""
-
-
-def _same(one: AdbShell, other: AdbShell, deadline: Deadline) -> bool:
-    """One of two that does not answer is in nobody's way."""
-    try:
-        return same(one, other, Deadline(min(SAME_SECONDS, deadline.remaining())))
-    except BridgeError:
-        return False
-
-
-def _error(serial: str, way: _Way) -> DeviceTaken:
-    return DeviceTaken(serial, "open", way.serial)

@@ -69,6 +69,8 @@ def no_thread_left() -> Iterator[None]:
         # One that another thread is just starting is listed and not yet alive: it cannot be joined.
         if left[0].is_alive():
             left[0].join(0.05)
+        else:
+            threading.Event().wait(0.01)
         listed = set(threading.enumerate())
         left = [thread for thread in left if thread in listed]
     assert not left, f"threads left: {left}"

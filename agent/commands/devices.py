@@ -32,7 +32,7 @@ def devices(as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
         found = registry.list(Deadline(30))
         told = [registry.android(d.serial, Deadline(ASK_SECONDS)) if d.usable else ("", "") for d in found]
         shown = [registry.displays(d.serial, Deadline(ASK_SECONDS)) if d.usable else () for d in found]
-        twins = registry.twins([d.serial for d in found if d.usable], Deadline(ASK_SECONDS))
+        twins = registry.twins(d.serial for d in found if d.usable)
     finally:
         registry.close()
     versions = [android for android, _ in told]

@@ -240,6 +240,7 @@ def serve(
         devices = AdbDevices(settings)
         stack.callback(devices.close)
         wanted = () if every else choose(devices.registry, specs)
+        devices.wanted = frozenset(wanted)
         folder = settings.farm.folder.absolute()
         make_folder(folder)
         try:
@@ -270,7 +271,7 @@ def serve(
 
 
 class AdbDevices:
-    """The devices of adb's server, for the rack."""
+    """The devices of adb's server, for the rack: those `wanted`, none = all."""
 
     def __init__(self, settings: Settings) -> None:
         from bridge.clock import HostClock
@@ -278,12 +279,13 @@ class AdbDevices:
         from bridge.smartsocket import AdbServer
 
         self.registry = Registry(AdbServer(settings.adb.host, settings.adb.port), HostClock(), start=True)
+        self.wanted: frozenset[str] = frozenset()
 
     def watch(self) -> Iterator[Change]:
         from agent.farm.rack import Change
         from bridge.registry import Attached, Detached
 
-        for change in self.registry.watch():
+        for change in self.registry.watch(self.wanted):
             if isinstance(change, Attached):
                 yield Change("attached", change.serial)
             elif isinstance(change, Detached):
@@ -304,11 +306,6 @@ class AdbDevices:
         from bridge.deadline import Deadline
 
         return self.registry.condition(serial, Deadline(CONDITION_SECONDS))
-
-    def twin(self, serial: str, others: Sequence[str]) -> str:
-        from bridge.deadline import Deadline
-
-        return self.registry.twin(serial, others, Deadline(CONDITION_SECONDS))
 
     def close(self) -> None:
         self.registry.close()
@@ -399,7 +396,9 @@ def _courier(folder: Path, settings: Settings) -> SinkCourier:
 
 
 def _host_farm(settings: Settings, config: Path | None, device: str | None) -> Any:
-    return local_farm(settings, AdbDevices(settings), (device,) if device else (), _run_words(config))
+    devices = AdbDevices(settings)
+    devices.wanted = frozenset((device,) if device else ())
+    return local_farm(settings, devices, tuple(devices.wanted), _run_words(config))
 
 
 def local_farm(settings: Settings, devices: Devices, wanted: Sequence[str], prefix: Sequence[str]) -> Any:

@@ -482,15 +482,14 @@ def choose(registry: Registry, specs: tuple[str, ...]) -> tuple[str, ...]:
             raise NoDevice(
                 f"adb sees no device {serial} (it sees: {seen}).", "Check the serial with `android-replay devices`."
             )
-    if named:
-        return named
     usable = [device.serial for device in listed if device.usable]
-    twins = registry.twins(usable, Deadline(CONNECT_SECONDS)) if len(usable) > 1 else {}
-    phones = [serial for serial in usable if serial not in twins]
-    if len(phones) == 1:
+    asked = [serial for serial in usable if not named or serial in named]
+    twins = registry.twins(asked) if len(asked) > 1 else {}
+    phones = tuple(serial for serial in named or usable if serial not in twins)
+    if named or len(phones) == 1:
         for serial, phone in twins.items():
             say(f"{serial} is the same phone as {phone}, which is used.")
-        return (phones[0],)
+        return phones
     if phones:
         names = ", ".join(phones)
         raise NoDevice(f"There are {len(phones)} devices: {names}.", "Choose with -s SERIAL; `attach --all` takes all.")
@@ -544,9 +543,6 @@ def _spool(settings: Settings, targets: Sequence[Sink]) -> Spool:
 
 
 def _tell_device(status: DeviceStatus) -> None:
-    if not status.package and status.problem:
-        say(f"Not recorded: {status.problem}")
-        return
     say(
         f"{status.serial}: {status.segments} segments, {status.frames} frames ({status.blocked} blocked), "
         f"{status.hierarchies} hierarchies, {status.touches} touches, {status.events} events, "

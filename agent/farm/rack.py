@@ -54,9 +54,6 @@ class Devices(Protocol):
     def condition(self, serial: str) -> Condition:
         """How it is. Raises BridgeError."""
 
-    def twin(self, serial: str, others: Sequence[str]) -> str:
-        """Which of the others is the same phone, reached in another way; "" for none."""
-
     def close(self) -> None: ...
 
 
@@ -89,8 +86,6 @@ class _Slot:
     tags: tuple[str, ...] = ()
     known: bool = False
     attached: bool = False
-    came: int = 0
-    twin: str = ""
     worker: Worker | None = None
     asked: bool = False
     began: float = 0.0
@@ -102,7 +97,6 @@ class _Slot:
 
 class Rack:
     """Starts workers on attach, ends them on detach and in quarantine. `serve` belongs to one thread, the rest to any.
-    A phone that comes by a second way, by the network beside its cable, has one worker.
 
     `wanted` are serials, none = all. `start(serial, tags, ended)` starts a worker, which calls `ended` when it has.
     """
@@ -127,7 +121,6 @@ class Rack:
         self._say = say
         self._health_seconds = health_seconds
         self._slots: dict[str, _Slot] = {}
-        self._came = 0
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -140,9 +133,7 @@ class Rack:
         for serial, slot in slots:
             health, worker = slot.health, slot.worker
             state, job, why = worker.state if worker is not None else ("starting", "", "")
-            if slot.twin:
-                state, why = "resting", f"it is the same phone as {slot.twin}"
-            elif health.resting and not job:
+            if health.resting and not job:
                 state, why = "resting", health.resting
             found.append(
                 DeviceFacts(
@@ -206,16 +197,15 @@ class Rack:
                     self._events.put(lambda words=f"{what}: {error}. It is tried again.": self._say(words))  # type: ignore[misc]
             self._stopping.wait(WATCH_AGAIN_SECONDS)
 
-    def _look(self, serial: str, known: bool, before: tuple[str, ...]) -> None:
-        tags, twin, condition = None, "", Condition()
+    def _look(self, serial: str, known: bool) -> None:
+        tags, condition = None, Condition()
         try:
             if not known:
                 tags = tuple(self._devices.tags(serial))
-                twin = self._devices.twin(serial, before)
             condition = self._devices.condition(serial)
         except BridgeError as error:
             log.info("a device does not tell how it is: %s", error)
-        self._events.put(lambda: self._looked(serial, tags, twin, condition))
+        self._events.put(lambda: self._looked(serial, tags, condition))
 
     # On the thread of `serve`
 
@@ -232,35 +222,25 @@ class Rack:
                 slot = self._slots[serial] = _Slot(self._record.load(serial))
         if change.kind == "attached" and not slot.attached:
             slot.attached, slot.known, slot.failures, slot.again = True, False, 0, 0.0
-            self._came += 1
-            slot.came, slot.twin, slot.looked = self._came, "", -self._health_seconds
+            slot.looked = -self._health_seconds
             # Said anew: what it rested for before may be long ago.
             self._judge(serial, slot, replace(slot.health.attached(now_ms()), resting=""))
         elif change.kind == "detached" and slot.attached:
-            slot.attached, slot.twin = False, ""
-            for other in self._slots.values():
-                if other.twin == serial:
-                    other.known, other.twin, other.looked = False, "", -self._health_seconds
+            slot.attached = False
             self._keep(slot, slot.health.detached(now_ms()))
             self._say(f"{serial} went away.")
             if slot.worker is not None:
                 slot.asked = True
                 slot.worker.end("device-lost", "the device went away")
 
-    def _looked(self, serial: str, tags: tuple[str, ...] | None, twin: str, condition: Condition) -> None:
+    def _looked(self, serial: str, tags: tuple[str, ...] | None, condition: Condition) -> None:
         slot = self._slots[serial]
         slot.look = None
         if not slot.attached:
             return
         if tags is not None:
             slot.tags = tuple(dict.fromkeys((*self._tags, *tags)))[:MOST_TAGS]
-            if twin and not self._slots[twin].attached:
-                # It went away while this was looked for: it may be another's twin.
-                slot.looked = -self._health_seconds
-            else:
-                slot.known, slot.twin = True, twin
-            if slot.twin:
-                self._say(f"{serial} is the same phone as {twin}, which takes the jobs.")
+            slot.known = True
         elif not slot.known:
             slot.looked = time.monotonic() - self._health_seconds + min(UNKNOWN_SECONDS, self._health_seconds)
         self._judge(serial, slot, slot.health.measured(condition.battery, condition.temperature, condition.free_bytes))
@@ -296,9 +276,8 @@ class Rack:
                 continue
             if slot.look is None and now - slot.looked >= self._health_seconds:
                 slot.looked = now
-                before = tuple(s for s, other in self._slots.items() if other.attached and other.came < slot.came)
                 slot.look = threading.Thread(
-                    target=self._look, args=(serial, slot.known, before), name=f"farm:{serial}", daemon=True
+                    target=self._look, args=(serial, slot.known), name=f"farm:{serial}", daemon=True
                 )
                 slot.look.start()
             if slot.health.resting:
@@ -307,7 +286,7 @@ class Rack:
                     slot.worker.end(None, slot.health.resting)
                 # Time alone may heal it.
                 self._judge(serial, slot, slot.health)
-            elif slot.worker is None and slot.known and not slot.twin and now >= slot.again:
+            elif slot.worker is None and slot.known and now >= slot.again:
                 slot.began, slot.asked = now, False
                 try:
                     slot.worker = self._start(serial, slot.tags, lambda: self._events.put(lambda: None))

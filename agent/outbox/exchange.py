@@ -160,12 +160,16 @@ class Exchange:
 
 
 def _share(connecting: MutableMapping[str, Any]) -> None:
-    """Let all addresses of a host have the time that connecting may take: they are tried one after the other, each with
-    as much as is told here (CPython: socket.create_connection), and a large service has eight."""
+    """Let all addresses of a host share the time that connecting may take: they are tried one after the other, each
+    with as much as is told here (CPython: socket.create_connection), and a large service has eight.
+
+    Raises httpx.ConnectError for a name that is not known.
+    """
     try:
         found = socket.getaddrinfo(connecting["host"], connecting["port"], 0, socket.SOCK_STREAM)
-    except OSError:
-        return
+    except OSError as error:
+        # Asked once: a name server that is away takes its time.
+        raise httpx.ConnectError(str(error)) from error
     connecting["timeout"] = max(LEAST_CONNECT_SECONDS, connecting["timeout"] / max(1, len(found)))
 
 

@@ -23,7 +23,7 @@ from agent.runtime.stage import Posted, Stage, StageItem
 from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
 from bridge.deadline import Deadline
-from bridge.errors import BridgeError, BridgeTimeout, DeviceTaken
+from bridge.errors import BridgeError, BridgeTimeout
 from bridge.ports import Clock, Device
 from bridge.types import Foreground, Gap, Hierarchy, LogEntry, Stamp
 
@@ -34,8 +34,6 @@ LEAVE_SECONDS = 3.0
 # A device that was away for so long and came back was plugged in anew by somebody.
 REPLUGGED_SECONDS = 3.0
 REST_STEP_SECONDS = 0.25
-# How often a phone that is recorded by another serial is tried: no one asks it for that.
-TAKEN_SECONDS = 1.0
 CALL_SECONDS = 5.0
 CONTEXT_SECONDS = 2.0
 # A question about what is in front costs the phone up to 300 ms.
@@ -84,8 +82,6 @@ class Pipeline:
         self._unposted = 0
         self._restarts = Restarts()
         self.attached = asyncio.Event()
-        # By which serial the phone is recorded that is not by this one; "" for none.
-        self.twin = ""
 
     def post(self, item: Posted) -> None:
         """What came by another way than the lanes; taken while the device is open. Any thread, never blocks."""
@@ -113,16 +109,11 @@ class Pipeline:
                 began_ns = self._clock.now().mono_ns
                 try:
                     device = await self._open()
-                except DeviceTaken as error:
-                    self._wait_for_twin(error)
-                    await _pause(stop, TAKEN_SECONDS)
-                    continue
                 except BridgeError as error:
                     if not stop.is_set():
                         self._note_loss("device", error)
                         await self._rest(stop)
                     continue
-                self.twin = ""
                 if stop.is_set():
                     device.close()
                     continue
@@ -294,13 +285,6 @@ class Pipeline:
         elif cause is not None and cause[0].mono_ns > since.mono_ns - CAUSE_NS:
             _, reason, detail = cause
         return Gap(since, self._clock.now(), "device", reason, detail)
-
-    def _wait_for_twin(self, error: DeviceTaken) -> None:
-        """Another pipeline records the phone; this one goes on with it when that loses it."""
-        said = f"{error}; it is recorded once, and by this serial when the other goes away"
-        if self._status.problem != said:
-            log.warning("%s", said)
-        self._status.state, self._status.problem, self.twin = "waiting", said, error.other
 
     def _note_loss(self, stage: str, error: BridgeError, at: Stamp | None = None) -> None:
         # One cause breaks every stream.

@@ -10,7 +10,6 @@ from typing import Any
 
 from agent.errors import AgentError, StorageError, worded
 from agent.log import about
-from agent.model import Marker
 from agent.runtime.heap import give_back
 from agent.runtime.lane import Workers, start_lane
 from agent.runtime.pipeline import Pipeline
@@ -19,7 +18,7 @@ from agent.runtime.status import DeviceStatus
 from agent.settings import Settings
 from bridge.clock import HostClock
 from bridge.errors import BridgeError, DeviceGone, DeviceUnauthorized
-from bridge.registry import Attached, Detached, Listed, Registry
+from bridge.registry import USABLE, Attached, Detached, Listed, Registry
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +56,8 @@ class Supervisor:
         self.statuses: dict[str, DeviceStatus] = {}
 
     def post(self, serial: str, item: Posted) -> bool:
-        """Hand a device's upload, or a marker, to its pipeline; whether it has one. What a phone uploads by a serial by
-        which it is not recorded is heard by the one by which it is. Any thread."""
+        """Hand a device's upload, or a marker, to its pipeline; whether it has one. Any thread."""
         pipeline = self._pipelines.get(serial)
-        if pipeline is not None and pipeline.twin:
-            pipeline = None if isinstance(item, Marker) else self._pipelines.get(pipeline.twin)
         if pipeline is not None:
             pipeline.post(item)
         return pipeline is not None
@@ -95,6 +91,8 @@ class Supervisor:
                     if isinstance(event, Listed):
                         if pipeline is not None and event.state in TELLING:
                             pipeline.explain(TELLING[event.state], event.why)
+                        if event.state == USABLE:
+                            log.warning("%s is not recorded by itself: %s", event.serial, event.why)
                     elif isinstance(event, Detached):
                         if pipeline is not None:
                             pipeline.attached.clear()
@@ -126,7 +124,7 @@ class Supervisor:
         """Follow attach and detach; a watch that breaks (the adb server went away) is started again."""
 
         def watch() -> None:
-            for event in self._registry.watch():
+            for event in self._registry.watch(frozenset(self._wanted)):
                 tell(event)
 
         stopping = asyncio.create_task(stop.wait())

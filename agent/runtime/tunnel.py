@@ -106,7 +106,9 @@ class Tunnels:
             except BridgeError as error:
                 log.debug("devices: %s", error)
                 continue
-            there = {row.serial: row.transport_id for row in listed if row.usable}
+            # A phone has one such port, however many ways lead to it.
+            spares = self._registry.spares
+            there = {row.serial: row.transport_id for row in listed if row.usable and row.serial not in spares}
             for serial in self._devices.keys() - there.keys():
                 del self._devices[serial]
             for serial, transport in there.items():

@@ -13,14 +13,12 @@ WELL = Condition(83, 28.7, 70_000_000_000)
 
 
 class Plugged:
-    """`conditions` say how each is, `known` what each is, `phones` of which phone one is a way to that others may be,
-    too."""
+    """`conditions` say how each is, `known` what each is."""
 
     def __init__(self) -> None:
         self._changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
         self.conditions: dict[str, Condition] = {}
         self.known: dict[str, tuple[str, ...]] = {}
-        self.phones: dict[str, str] = {}
 
     def plug(self, serial: str, *tags: str) -> None:
         self.known[serial] = tags
@@ -44,10 +42,6 @@ class Plugged:
         if serial not in self.conditions:
             raise DeviceGone(serial, "ask", "it is away")
         return self.conditions[serial]
-
-    def twin(self, serial: str, others: Sequence[str]) -> str:
-        phone = self.phones.get(serial)
-        return next((other for other in others if phone and self.phones.get(other) == phone), "")
 
     def close(self) -> None:
         self._changes.put(None)

@@ -7,7 +7,8 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
-from fakes.adb_server import FakeAdbServer, Peer, says
+from fakes.adb_server import FakeAdbServer, Peer, says, two_ways
+from fakes.wait import until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -210,6 +211,56 @@ def test_watch_coalesces_flaps(
     server.set_states({"SERIAL": "device"})
     server.set_states({"SERIAL": "device", "OTHER": "device"})
     assert events.next() == Attached("OTHER")
+
+
+CABLE, NETWORK = {"R58": "device"}, {"192.168.1.7:5555": "device"}
+
+
+def test_a_phone_by_two_ways_is_attached_once_and_by_the_other_when_one_goes(
+    server: FakeAdbServer, registry: Registry, watch: Callable[[], Watch]
+) -> None:
+    two_ways(server)
+    events = watch()
+    assert events.next() == Attached("R58")
+    spare = events.next()
+    assert _state(spare) == ("192.168.1.7:5555", "device")
+    assert isinstance(spare, Listed)
+    assert not spare.usable
+    assert "the same phone as R58" in spare.why
+    until(lambda: registry.spares == {"192.168.1.7:5555"}, "the second way to be known")
+    server.set_states(NETWORK)
+    assert [events.next(), events.next()] == [Detached("R58"), Attached("192.168.1.7:5555")]
+    # The cable again: what is recorded by the network goes on.
+    server.set_states(CABLE | NETWORK)
+    assert _state(events.next()) == ("R58", "device")
+    until(lambda: registry.spares == {"R58"}, "the cable to wait")
+    server.set_states(CABLE)
+    assert [events.next(), events.next()] == [Detached("192.168.1.7:5555"), Attached("R58")]
+    until(lambda: not registry.spares, "nothing to wait")
+    server.set_states(CABLE | {"R59": "device"})
+    assert events.next() == Attached("R59")
+    assert events.events.empty()
+
+
+def test_one_that_is_away_for_a_moment_keeps_its_place(
+    server: FakeAdbServer, watch: Callable[[], Watch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.registry.FLAP_NS", 60 * 10**9)
+    two_ways(server)
+    events = watch()
+    assert [events.next(), _state(events.next())] == [Attached("R58"), ("192.168.1.7:5555", "device")]
+    server.set_states(NETWORK)
+    server.set_states(CABLE | NETWORK | {"R59": "device"})
+    assert events.next() == Attached("R59")
+
+
+def test_a_way_that_nobody_wants_takes_no_place(server: FakeAdbServer, registry: Registry) -> None:
+    two_ways(server)
+    events = registry.watch({"192.168.1.7:5555", "R60"})
+    assert next(events) == Attached("192.168.1.7:5555")
+    server.set_states(CABLE | NETWORK | {"R59": "offline", "R60": "offline"})
+    assert _state(next(events)) == ("R60", "offline")
+    events.close()
 
 
 def test_watch_of_a_dying_server_detaches_everything_first(

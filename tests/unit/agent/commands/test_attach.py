@@ -39,9 +39,14 @@ def test_several_devices_need_a_choice(call, server: FakeAdbServer) -> None:
 
 def test_one_phone_by_two_ways_needs_no_choice(call, server: FakeAdbServer, tmp_path: Path) -> None:
     two_ways(server)
-    ended = call("attach", "--duration", "1", "--sink", f"dir:{tmp_path}")
-    assert ended.err.startswith("192.168.1.7:5555 is the same phone as R58, which is used.\n")
-    assert "Not recorded: R58: " in ended.err
+    for named in ((), ("-s", "R58", "-s", "192.168.1.7:5555")):
+        ended = call("attach", *named, "--duration", "1", "--sink", f"dir:{tmp_path}")
+        assert ended.err.startswith("192.168.1.7:5555 is the same phone as R58, which is used.\n")
+        assert "R58: 0 segments" in ended.err
+        assert "192.168.1.7:5555: 0 segments" not in ended.err
+    ended = call("attach", "-s", "192.168.1.7:5555", "--duration", "1", "--sink", f"dir:{tmp_path}")
+    assert "the same phone" not in ended.err
+    assert "192.168.1.7:5555: 0 segments" in ended.err
     server.states["R59"] = "device"
     ended = call("attach")
     assert "There are 2 devices: R58, R59." in ended.err

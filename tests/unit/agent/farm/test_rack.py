@@ -164,28 +164,6 @@ def test_one_that_cannot_be_used_is_told(bed: Bed) -> None:
     assert bed.rack.facts() == ()
 
 
-def test_a_phone_by_two_ways_has_one_worker(bed: Bed) -> None:
-    bed.devices.phones = {"192.168.1.7:5555": "phone", "A1": "phone", "[fe80::7]:5555": "phone"}
-    bed.devices.plug("A1")
-    bed.devices.plug("192.168.1.7:5555")
-    bed.devices.plug("[fe80::7]:5555")
-    bed.devices.plug("A2")
-    until(lambda: len(bed.started) == 2 and len(bed.said) == 2, "all to be known")
-    assert {worker.serial for worker in bed.started} == {"A1", "A2"}
-    facts = {facts.serial: facts for facts in bed.rack.facts()}
-    for twin in ("192.168.1.7:5555", "[fe80::7]:5555"):
-        assert (facts[twin].state, facts[twin].why) == ("resting", "it is the same phone as A1")
-        assert f"{twin} is the same phone as A1, which takes the jobs." in bed.said
-    bed.devices.pull("A1")
-    until(lambda: len(bed.started) == 3, "the other way to be taken")
-    assert bed.started[2].serial == "192.168.1.7:5555"
-    # The cable again: the job that runs by the other way goes on.
-    bed.devices.plug("A1")
-    until(lambda: any("A1 is the same phone as 192.168.1.7:5555" in said for said in bed.said), "it to be known again")
-    assert [worker.serial for worker in bed.started[3:]] == []
-    assert bed.started[2].asked is None
-
-
 def test_only_those_wanted_have_workers(tmp_path: Path) -> None:
     bed = Bed(tmp_path, ("A2",))
     bed.devices.plug("A1")

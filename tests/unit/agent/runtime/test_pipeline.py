@@ -18,13 +18,12 @@ from agent.errors import AgentError, ConfigError, StorageFull
 from agent.model import Draft, Loss, Relayed, SealedSegment
 from agent.runtime import pipeline as pipeline_module
 from agent.runtime.pipeline import Pipeline
-from agent.runtime.restarts import BUDGET
 from agent.runtime.stage import CALL_SECONDS, Stage, StageItem
 from agent.runtime.status import DeviceStatus
 from agent.settings import Capture, Settings
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
-from bridge.errors import CaptureFailed, DeviceGone, DeviceTaken, DeviceUnauthorized
+from bridge.errors import CaptureFailed, DeviceGone, DeviceUnauthorized
 from bridge.ports import Device
 from bridge.types import Gap, LogEntry, Stamp
 
@@ -126,30 +125,6 @@ def test_records_until_stopped_and_seals_what_is_open() -> None:
     assert sealed.manifest.reason == "stop"
     assert sealed.manifest.counts.frames >= 3
     assert bench.status.state == "stopped"
-
-
-def test_a_phone_that_is_recorded_by_another_serial_waits_until_that_is_over(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(pipeline_module, "TAKEN_SECONDS", 0.01)
-    bench = Bench()
-    asked: list[str] = []
-    bench.opening = lambda: asked.append(bench.status.problem)
-    # More often than a device may be lost before it rests.
-    bench.refusals = [DeviceTaken("fake-1", "open", "fake-0")] * (BUDGET + 5)
-
-    async def script(pipeline: Pipeline, stop: asyncio.Event) -> None:
-        pipeline.attached.set()
-        await until_async(lambda: pipeline.twin == "fake-0", "the other serial")
-        await until_async(lambda: bench.status.frames >= 3, "pictures")
-        assert pipeline.twin == ""
-        bench.say_event()
-        await until_async(lambda: bench.status.logs >= 1, "the line")
-
-    bench.run(script)
-    assert "the same phone as fake-0, which is open already; it is recorded once" in asked[-1]
-    assert sum("the same phone" in record.message for record in caplog.records) == 1
-    assert (bench.status.gaps, bench.status.problem) == (0, "")
 
 
 def test_a_log_that_never_rests_holds_up_nothing() -> None:

@@ -13,7 +13,7 @@ from fakes.wait import until_async
 
 from agent.errors import AgentError, ConfigError, StorageFull
 from agent.log import shown
-from agent.model import Marker, Relayed, SealedSegment
+from agent.model import SealedSegment
 from agent.runtime import supervisor as module
 from agent.runtime.stage import Stage
 from agent.runtime.status import DeviceStatus
@@ -21,7 +21,7 @@ from agent.runtime.supervisor import Supervisor
 from agent.settings import Capture, Settings
 from bridge.clock import HostClock
 from bridge.deadline import Deadline
-from bridge.errors import AdbServerError, BridgeError, DeviceGone, DeviceTaken
+from bridge.errors import AdbServerError, BridgeError, DeviceGone
 from bridge.ports import Device
 from bridge.registry import Attached, Detached, Listed
 from bridge.types import Stamp
@@ -39,10 +39,10 @@ class FakeRegistry:
         self.watches = 0
         self.devices: dict[str, FakeDevice] = {}
         self.refused: set[str] = set()
-        self.taken: dict[str, str] = {}
 
-    def watch(self) -> Iterator[Change]:
+    def watch(self, wanted: frozenset[str]) -> Iterator[Change]:
         self.watches += 1
+        self.wanted = wanted
         while (change := self._changes.get()) is not None:
             if isinstance(change, BridgeError):
                 raise change
@@ -54,8 +54,6 @@ class FakeRegistry:
     def open(self, serial: str, deadline: Deadline) -> FakeDevice:
         if serial in self.refused:
             raise DeviceGone(serial, "open", "offline")
-        if serial in self.taken:
-            raise DeviceTaken(serial, "open", self.taken[serial])
         numbers = count()
         device = self.devices[serial] = FakeDevice(serial, self._now)
         device.picture = lambda: next(numbers) % 250
@@ -69,8 +67,7 @@ class FakeRegistry:
 
 
 class Bench:
-    def __init__(self, wanted: tuple[str, ...] = (), relay: bool = False) -> None:
-        self.relay = relay
+    def __init__(self, wanted: tuple[str, ...] = ()) -> None:
         self.clock = HostClock()
         self.registry = FakeRegistry(self.clock.now)
         self.kept: list[SealedSegment] = []
@@ -78,7 +75,7 @@ class Bench:
         self.supervisor = Supervisor(self.registry, self.clock, SETTINGS, wanted, self.make_stage)
 
     def make_stage(self, status: DeviceStatus) -> Stage:
-        return Stage(APP, SETTINGS, lambda sealed: self.keep(sealed), status, self.clock.now, self.relay)
+        return Stage(APP, SETTINGS, lambda sealed: self.keep(sealed), status, self.clock.now)
 
     def frames(self, serial: str) -> int:
         status = self.supervisor.statuses.get(serial)
@@ -160,27 +157,6 @@ def test_free_memory_goes_back_once_in_a_while(monkeypatch: pytest.MonkeyPatch) 
     bench.run(script)
 
 
-def test_what_a_phone_uploads_by_another_way_is_in_its_one_recording() -> None:
-    bench = Bench(relay=True)
-    bench.registry.taken["b"] = "a"
-
-    async def script() -> None:
-        bench.attach("a")
-        await until_async(lambda: bench.frames("a") >= 2, "pictures of a")
-        bench.attach("b")
-        statuses = bench.supervisor.statuses
-        await until_async(lambda: "b" in statuses and "same phone as a" in statuses["b"].problem, "the other way")
-        now = bench.clock.now()
-        event = json.loads(event_line(now, 1_760_000_000_000, "device-a", "m-1").message.partition(" 1/1 ")[2])
-        assert bench.supervisor.post("b", Relayed(now, event))
-        assert bench.supervisor.post("a", Marker(now, "here"))
-        assert not bench.supervisor.post("b", Marker(now, "here"))
-        assert not bench.supervisor.post("c", Relayed(now, event))
-
-    bench.run(script)
-    assert [(sealed.manifest.serial, sealed.manifest.counts.events) for sealed in bench.kept] == [("a", 1)]
-
-
 def test_only_wanted_devices_are_recorded() -> None:
     bench = Bench(("b",))
 
@@ -191,6 +167,22 @@ def test_only_wanted_devices_are_recorded() -> None:
 
     bench.run(script)
     assert list(bench.supervisor.statuses) == ["b"]
+    assert bench.registry.wanted == {"b"}
+
+
+def test_a_second_way_to_a_phone_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+
+    async def script() -> None:
+        bench.registry.tell(Listed("b", "device", "", "", 2, False, "It is the same phone as a."))
+        bench.registry.tell(Listed("c", "offline", "", "", 3, False, "adb lost touch with it."))
+        bench.attach("a")
+        await until_async(lambda: bench.frames("a") >= 1, "pictures")
+
+    bench.run(script)
+    assert list(bench.supervisor.statuses) == ["a"]
+    told = [record.message for record in caplog.records if "by itself" in record.message]
+    assert told == ["b is not recorded by itself: It is the same phone as a."]
 
 
 def test_a_bad_device_does_not_hurt_the_others() -> None:
