@@ -3,7 +3,7 @@
 A name counts by its words, which end where the case changes, at `_`, `-` and digits, without accents: `cardCvv`,
 `card_cvv` and `CARD-CVV` are the same. Words that are written as one count by the ends of the long ones (`accesstoken`)
 and by what commonly stands around the short ones (`userpin`, `pincode`), so that `spin` and `company` stay what they
-are. Words of other scripts count wherever they stand in a name: many of these put no spaces between words.
+are.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SORTS = {
     Sort(always=True, common=False, reach="phrase"): (
         "password", "passwd", "passwort", "passcode", "passphrase", "pwd",
         "contrasena", "senha", "motdepasse", "mdp", "kennwort", "wachtwoord", "haslo", "heslo", "losenord", "sifre",
-        "mnemonic", "seedphrase", "recoveryphrase",
+        "парол", "mnemonic", "seedphrase", "recoveryphrase",
     ),
     Sort(always=True, common=False): (
         "secret", "token", "jwt", "csrf", "credential", "cardnumber", "cvv", "cvc", "iban", "pin", "otp", "ssn",
@@ -66,42 +66,52 @@ _SORTS = {
         "longitude", "lat", "lng", "lon", "latlng", "coordinate", "geo", "gps", "ip",
     ),
 }  # fmt: skip
-# In scripts of their own.
-_OTHERS = {
-    Sort(always=True, common=False, reach="phrase"): ("парол", "密码", "密碼", "パスワード", "비밀번호"),
+# In scripts without spaces: a name ends with one, or with one and a word for a number.
+_UNSPACED = {
+    Sort(always=True, common=False, reach="phrase"): ("密码", "密碼", "パスワード", "비밀번호"),
     Sort(always=True, common=False): (
         "口令", "令牌", "验证码", "驗證碼", "校验码", "动态码", "安全码", "安全碼", "卡号", "卡號", "银行账号",
         "認証コード", "暗証番号", "セキュリティコード", "カード番号", "口座番号",
-        "인증번호", "보안코드", "카드번호", "계좌번호", "토큰", "токен",
+        "인증번호", "보안코드", "카드번호", "계좌번호", "토큰",
     ),
     Sort(always=False, common=False, reach="phrase"): (
-        "姓名", "收货人", "收貨人", "收件人", "联系人", "聯絡人", "持卡人", "生日", "出生", "收货地址", "收貨地址",
-        "详细地址", "詳細地址", "家庭地址", "联系地址", "住址", "氏名", "生年月日",
-        "성함", "수령인", "생년월일", "생일", "배송지",
-        "фамили", "отчество", "фио", "рождени", "γεννηση",
+        "姓名", "收货人", "收貨人", "收件人", "联系人", "聯絡人", "持卡人", "出生日期", "出生年月",
+        "收货地址", "收貨地址", "详细地址", "詳細地址", "家庭地址", "联系地址", "住址", "氏名", "生年月日",
+        "성함", "수령인", "생년월일", "배송지",
     ),
     Sort(always=False, common=False): (
-        "身份证", "身分證", "护照", "護照", "身分証", "パスポート", "マイナンバー",
-        "주민등록", "여권번호", "паспорт", "снилс",
+        "身份证", "身分證", "护照", "護照", "身分証", "パスポート", "マイナンバー", "주민등록번호", "여권번호",
     ),
     Sort(always=False, common=True): (
         "电话", "電話", "手机", "手機", "联系方式", "邮箱", "郵箱", "电邮", "電郵", "地址", "邮编",
-        "携帯", "メール", "住所", "郵便番号",
-        "전화", "휴대폰", "핸드폰", "연락처", "이메일", "주소", "우편번호",
-        "телефон", "почт", "адрес", "τηλεφων", "κινητ", "هاتف", "جوال", "טלפון", "נייד", "โทรศัพท",
+        "携帯", "メール", "メールアドレス", "住所", "郵便番号",
+        "전화번호", "휴대폰", "핸드폰", "휴대전화", "연락처", "이메일", "주소", "우편번호",
     ),
 }  # fmt: skip
-_TABLE = {word: sort for sort, words in (*_SORTS.items(), *_OTHERS.items()) for word in words}
-_GLUED = re.compile("|".join(sorted((word for words in _OTHERS.values() for word in words), key=len, reverse=True)))
+# Words of other scripts, and such as another word may end with.
+_WORDS = {
+    Sort(always=True, common=False): ("пин", "пинкод", "токен", "токена", "סיסמה", "סיסמא"),
+    Sort(always=False, common=False, reach="phrase"): (
+        "生日", "생일", "фамилия", "фамилии", "отчество", "отчества", "фио", "рождения", "γεννησης",
+    ),
+    Sort(always=False, common=False): ("паспорт", "паспорта", "снилс"),
+    Sort(always=False, common=True): (
+        "전화", "телефон", "телефона", "почта", "почты", "адрес", "адреса", "τηλεφωνο", "τηλεφωνου",
+        "κινητο", "κινητου", "هاتف", "جوال", "טלפון", "נייד",
+    ),
+}  # fmt: skip
+_TABLE = {word: sort for table in (_SORTS, _UNSPACED, _WORDS) for sort, words in table.items() for word in words}
+_NUMBERED = re.compile("(?:号码|號碼|番号|번호|号|號)$")
 _RANKS = {sort: rank for rank, sort in enumerate(_SORTS)}
 # No other word ends with one of these.
 _ENDINGS = (
     "password", "passwd", "passwort", "passcode", "passphrase", "pwd", "secret", "token", "authorization", "cookie",
     "credential", "cardnumber", "apikey", "writekey", "accesskey", "authkey", "privatekey", "secretkey",
     "accountnumber", "firstname", "lastname", "fullname", "username", "nickname", "surname", "street", "birthday",
-    "birthdate", "postcode", "zipcode", "contrasena", "senha", "motdepasse",
+    "birthdate", "postcode", "zipcode", "contrasena", "senha", "motdepasse", "парол",
+    *(word for words in _UNSPACED.values() for word in words),
 )  # fmt: skip
-_BEGINNINGS = ("password", "passwd")
+_BEGINNINGS = ("password", "passwd", "парол")
 _AROUND = (
     "user", "customer", "client", "member", "account", "contact", "primary", "emergency", "my", "new", "old", "current",
     "login", "auth", "access", "session", "device", "api", "app", "card", "credit", "debit", "bank", "payment",
@@ -192,12 +202,11 @@ def _singulars(word: str) -> tuple[str, ...]:
 
 
 def _sort_of_word(word: str) -> Sort | None:
-    if not word.isascii() and (glued := _GLUED.findall(word)):
-        return min((_TABLE[core] for core in glued), key=_RANKS.__getitem__)
-    for form in _singulars(word):
+    forms = _singulars(word) if word.isascii() else (word, _NUMBERED.sub("", word))
+    for form in forms:
         if form in _TABLE:
             return _TABLE[form]
-    for form in _singulars(word):
+    for form in forms:
         for ending in _ENDINGS:
             if form.endswith(ending):
                 return _TABLE[ending]

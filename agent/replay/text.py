@@ -22,7 +22,7 @@ _LETTER = r"[\w.+'\u0300-\u036f-]|%2[BbEe]|\\u0[0-3][0-9A-Fa-f]{2}"
 _LABEL = r"[\w\u0300-\u036f-]{1,63}"
 _SIGN = "|".join(map(re.escape, _ATS))
 # A package may have its version there (react-native@0.73.4); four numbers are a host's.
-_NO_VERSION = r"(?!v?\d+(?:\.\d+){1,2}(?:-[a-z]+(?:\.\d+)?)?(?![\w-]|\.\w))"
+_NO_VERSION = r"(?!v?\d+(?:\.\d+){1,2}(?:-[a-z]+\d*(?:\.\d+)*)?(?![\w-]|(?:\.|%2[Ee])\w))"
 _EMAIL = re.compile(rf"(?:{_LETTER}){{1,64}}(?:{_SIGN}){_NO_VERSION}{_LABEL}(?:(?:\.|%2[Ee]){_LABEL}){{1,8}}")
 # A sign behind what may stand in an address (an escape ends with a letter or a digit) and before a host.
 _AT = re.compile(rf"(?<=[\w.+'\u0300-\u036f-])(?:{_SIGN}){_NO_VERSION}(?={_LABEL}(?:\.|%2[Ee])[\w\u0300-\u036f-])")
@@ -65,12 +65,13 @@ _CALLED = re.compile(
     rf"(?i:[ _-]?(?:number|no\.?|nr\.?))?{_CALLED_SO}"
 )
 _NUMBER = re.compile(_CALLED_SO)
-# The word in other scripts.
+# The word in other scripts. `sold` are also goods, with prices and numbers of their own: of fewer digits.
 _CALLED_ELSEWHERE = re.compile(
-    r"(?:电话|電話|手机|手機|联系方式|携帯|전화|휴대폰|핸드폰|연락처)(?:号码|號碼|番号|번호|号|號)?"
-    r"|(?<![^\W_])(?i:телефон\w{0,3}|тел|моб|τηλ(?:[εέ]φων\w{0,3})?|κινητ\w{1,3})\.?"
+    r"(?:电话|電話|(?P<sold>手机|手機|携帯|휴대폰|핸드폰)|联系方式|전화|연락처)(?:号码|號碼|番号|번호|号|號)?"
+    r"|(?<![^\W_])(?i:телефон[^\W\d_]{0,3}|тел|моб|τηλ(?:[εέ]φων[^\W\d_]{0,3})?|κινητ[^\W\d_]{1,3})\.?"
     r"|(?:هاتف|جوال|טלפון|נייד|โทรศัพท์)"
 )
+MIN_MOBILE = 10
 # Words may follow, and the next number.
 _IBAN = re.compile(r"(?<![^\W_])(?=(?P<row>[A-Za-z]{2}\d{2}(?:(?:[ .+-]|%20)?[A-Za-z\d]){11,34})(?![^\W_]))")
 _IBAN_GAP = re.compile("[ .+-]|%20")
@@ -144,7 +145,7 @@ _QUOTED = (
     r"""\\+"(?:(?!\\+").)*(?:\\+"|$)|"(?:[^"\\]|\\.)*(?:"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)|`(?:[^`\\]|\\.)*(?:`|\\?$)|"""
     r"""%22(?:(?!%22)[^\s&])*(?:%22)?|&quot;(?:(?!&quot;).)*(?:&quot;|$)"""
 )
-_BARE = r"""[^\s,;&})\]"'`<]+"""
+_BARE = r"""[^\s,;&})\]"'`<，；。、）】」]+"""
 _VALUE = re.compile(rf"""(?:bearer|basic)\s+[^\s"',;]+|{_QUOTED}|{_BARE}""", re.IGNORECASE | re.DOTALL)
 _VALUE_AT_MEDIUM = re.compile(rf"{_QUOTED}|{_BARE}", re.DOTALL)
 # After a common word.
@@ -162,7 +163,7 @@ _BRACKETS = re.compile(r"""\\.|"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[\[\]{}]"
 _PARENTHESES = re.compile("[()]")
 # Of several words without quotes, and no more than that; the apostrophe of O'Neill is none.
 MAX_PHRASE = 200
-_PIECE = r"""(?:[^,;&})\]"'`<\r\n]|(?<=\w)'(?=\w))"""
+_PIECE = r"""(?:[^,;&})\]"'`<\r\n，；。、）】」]|(?<=\w)'(?=\w))"""
 _REACHES = {
     "word": re.compile(_BARE),
     "phrase": re.compile(rf"{_PIECE}{{1,{MAX_PHRASE}}}+"),
@@ -251,16 +252,18 @@ def _found(text: str, level: MaskLevel) -> Iterator[Span]:
         if any(word in lower for word in _CALLS):
             for match in _CALLED.finditer(apart):
                 yield match.span("number")
-        yield from _called_elsewhere(text, apart)
+        for _, start, end in _called_elsewhere(text, apart):
+            yield start, end
         yield from map(_SPAN, _SSN.finditer(apart))
 
 
-def _called_elsewhere(text: str, apart: str) -> Iterator[Span]:
-    """Phone numbers behind a word for such in a script of its own; `apart` is the text without letters of these."""
+def _called_elsewhere(text: str, apart: str) -> Iterator[tuple[int, int, int]]:
+    """Phone numbers behind a word for such in a script of its own: where that begins, the number, and its end. `apart`
+    is the text without letters of these scripts."""
     for word in _CALLED_ELSEWHERE.finditer(text) if not text.isascii() else ():
         match = _NUMBER.match(apart, word.end())
-        if match is not None:
-            yield match.span("number")
+        if match is not None and not (word["sold"] and _digits(match["number"]) < MIN_MOBILE):
+            yield word.start(), *match.span("number")
 
 
 def _inputs(text: str) -> Iterator[Span]:
@@ -297,8 +300,8 @@ def reaching(before: str, text: str, level: MaskLevel) -> int:
         patterns += (_DIGITS, _PHONE, _CALLED, _SSN)
     found = (match for pattern in patterns for match in pattern.finditer(apart))
     numbers = (match.span("row") if match.re is _IBAN else match.span() for match in found)
-    assigned = ((start, end) for start, _, end in _assigned(joined, level))
-    ways = itertools.chain(map(_SPAN, _addresses(joined)), numbers, assigned, _called_elsewhere(joined, apart))
+    told = itertools.chain(_assigned(joined, level), _called_elsewhere(joined, apart))
+    ways = itertools.chain(map(_SPAN, _addresses(joined)), numbers, ((start, end) for start, _, end in told))
     return max((end for start, end in ways if start < edge < end), default=edge) - edge
 
 
@@ -510,6 +513,10 @@ def _end(value: re.Match[str], sort: Sort, named: re.Match[str]) -> int:
         if other.start() >= furthest:
             break
         if not other["aside"] and private_name(other["name"], "light" if sort.always else "medium"):
+            next_sort = sort_of(other["name"])
+            if next_sort is not None and next_sort.common and not _VALUE_IN_FORM.match(text, other.end()):
+                # What stands behind that name is not taken for its own.
+                continue
             return max(end, other.start())
     return max(end, furthest)
 

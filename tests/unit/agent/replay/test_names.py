@@ -36,7 +36,8 @@ def test_names_that_are_private_from_medium_up(name: str) -> None:
         "ephemeralKey", "recovery_codes", "backupCode", "code_verifier", "authCode", "login_code", "oneTimeCode",
         "activation_code", "resetCode", "JSESSIONID", "mnemonic", "seedPhrase", "recovery_phrase",
         "accountNo", "totp", "mfa", "csc", "cvn", "security_answer", "nino",
-        "支付密码", "银行卡号", "短信验证码", "カード番号", "인증번호", "Токен",
+        "支付密码", "银行卡号", "短信验证码", "カード番号", "인증번호", "Токен", "Пин-код", "סיסמה", "邮箱password",
+        "手机token", "登录口令",
     ],
 )  # fmt: skip
 def test_compounds_and_plurals_are_private_at_every_level(name: str) -> None:
@@ -74,7 +75,9 @@ def test_names_that_are_not_private(name: str) -> None:
         "nifty", "errorCode", "countryCode", "resetCount",
         "opinion", "discarded", "deviceId", "sessionId", "anonymous_id", "token_count", "card_type",
         "emailVerified", "passed", "compass", "profileName", "className", "stakeholder", "customerNameLength",
-        "名称", "商品名", "имя", "价格", "상품", "δείκτης",
+        "发生日期", "発生日時", "発生日", "발생일시", "학생일정", "안전화", "手机型号", "手机数量", "密码长度",
+        "密码错误", "验证码错误", "토큰수", "токенизация", "Фиолетовый", "почти", "предпочтения", "возрождение",
+        "Αυτοκίνητο",
     ],
 )  # fmt: skip
 def test_words_that_only_hold_one_of_them_are_not_private(name: str) -> None:

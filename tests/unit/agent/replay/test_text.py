@@ -262,7 +262,8 @@ def test_a_phone_number_is_told_by_the_word_before_it(before: str, phone: str) -
     [
         ("react-native@0.73.4 installed", "react-native@0.73.4 installed"),
         ("at (node_modules/react-dom@18.2.0-rc.1:12)", "at (node_modules/react-dom@18.2.0-rc.1:12)"),
-        ("pkg%40v4.0, mapper@4.0.", "pkg%40v4.0, mapper@4.0."),
+        ("pkg%40v4.0, mapper@4.0., x@1.2.3-beta.1.2", "pkg%40v4.0, mapper@4.0., x@1.2.3-beta.1.2"),
+        ("anna%40192.168.1%2E5", STARS),
         ("anna@163.com", STARS), ("anna@3.14159.com", STARS), ("anna@192.168.1.5", STARS), ("anna@1.2.example", STARS),
         ("anna@v1.example.com", STARS), ("anna@4.0-b.example", STARS),
     ],
@@ -276,8 +277,9 @@ def test_a_package_and_its_version_are_no_address(text: str, clean: str) -> None
     [
         ("电话", "13812345678", "分机"), ("联系电话：", "138 1234 5678", ""), ("手机号码: ", "13812345678", "，谢谢"),
         ("電話番号：", "03-1234-5678", "まで"), ("휴대폰번호 ", "10-1234-5678", "로"),
-        ("Телефон: ", "912 345 67 89", ""), ("тел. ", "9123456789", "."), ("Τηλέφωνο: ", "21 0123 4567", ""),
-        ("הזמנה טלפון ", "50-1234567", ""),
+        ("Телефон: ", "912 345 67 89", ""), ("телефон", "89161234567", ""), ("тел. ", "9123456789", "."),
+        ("Τηλέφωνο: ", "21 0123 4567", ""), ("הזמנה טלפון ", "50-1234567", ""), ("هاتف: ", "50 123 4567", ""),
+        ("โทรศัพท์ ", "81 234 5678", ""),
     ],
 )  # fmt: skip
 def test_a_phone_number_is_told_by_a_word_of_any_script(before: str, phone: str, after: str) -> None:
@@ -288,8 +290,9 @@ def test_a_phone_number_is_told_by_a_word_of_any_script(before: str, phone: str,
 @pytest.mark.parametrize(
     "text",
     [
-        "手机 2026-11-27 10:11", "订单电话 1760000000933", "下载地址: http://shop.example/a", "邮件列表: on",
-        "отель 12345678",
+        "手机 2026-11-27 10:11", "订单电话 1760000000933", "下载地址: http://shop.example/a", "отель 12345678",
+        "手机1999-2999元", "휴대폰 1000-2000", "手机 128 256 512", "密码错误：请重试", "密码长度: 8", "Почти: 5",
+        "Фиолетовый: 1 990 ₽", "手机型号：Pixel 7", "发生日期：2026-07-01",
     ],
 )  # fmt: skip
 def test_what_stands_behind_such_words_need_be_no_number_of_somebodys(text: str) -> None:
@@ -297,12 +300,18 @@ def test_what_stands_behind_such_words_need_be_no_number_of_somebodys(text: str)
 
 
 def test_what_is_assigned_to_names_of_other_scripts_is_starred() -> None:
-    assert scrub("收货地址：北京市海淀区1号, ok", "medium") == f"收货地址：{STARS}, ok"
+    assert scrub("收货地址：北京市海淀区1号，金额：99", "medium") == f"收货地址：{STARS}，金额：99"
+    assert scrub("验证码：4711，5分钟内有效") == f"验证码：{STARS}，5分钟内有效"
+    # Behind the next name nothing is taken for what belongs to it.
+    assert scrub("姓名: 王小明 地址: 北京市朝阳区1号", "medium") == f"姓名: {STARS}"
+    assert scrub("fullName: Anna Bell address: Main St, ok", "medium") == f"fullName: {STARS}, ok"
+    assert scrub("姓名: 王小明 电话: 13812345678", "medium") == f"姓名: {STARS}电话: {STARS}"
     assert scrub('{"姓名":"王小明","年龄":7}', "medium") == f'{{"姓名":"{STARS}","年龄":7}}'
     assert scrub('{"姓名":"王小明"}') == '{"姓名":"王小明"}'
     assert scrub("短信验证码: 4711") == f"短信验证码: {STARS}"
     # A line that was cut before the end of a number.
     assert reaching("电话 138 1234", " 5678 ok", "light") == len(" 5678")
+    assert reaching("联系电话：", "13812345678", "light") == 11
 
 
 @pytest.mark.parametrize(
