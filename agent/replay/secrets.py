@@ -34,7 +34,8 @@ _VALUE_ENDS = ("", '"', "'", "\n", "}", "]", ")", "<", "&", "\\")
 _TRAILING = re.compile(r"[\W_]+$")
 # Where more texts change at once it is another screen, not a field in which somebody types.
 MAX_CHANGED = 8
-MAX_DONE = 4096
+# Of how many texts it is kept what was found in them: more than some screens have. Lines of a log hardly come again.
+MAX_DONE = 512
 _TELLING = re.compile(r"(?=.{6})(?:.*[\W\d_])", re.DOTALL)
 # What a field shows while it is empty: remembering these would star ordinary words in every log line.
 _PLACEHOLDERS = frozenset((
@@ -123,6 +124,8 @@ class Secrets:
 
     def spans(self, text: str, *, telling: bool = False) -> tuple[Span, ...]:
         """Where in `text` they stand, which may be over one another."""
+        if not (self._seen or self._partials or self._grown):
+            return ()
         done = self._done.get((text, telling))
         if done is None:
             found = functools.partial(self._found, telling=telling)

@@ -11,7 +11,7 @@ from agent.replay.rrweb import FIRST_VIEW_ID, Event, element
 from bridge.types import Bounds, NodeFlag
 
 Attributes = Mapping[str, str]
-MAX_KEYS = 50_000
+MAX_KEYS = 8_192
 _SHOWN_FLAGS = (
     NodeFlag.CHECKED, NodeFlag.CLICKABLE, NodeFlag.FOCUSED, NodeFlag.PASSWORD, NodeFlag.SCROLLABLE, NodeFlag.SELECTED,
 )  # fmt: skip

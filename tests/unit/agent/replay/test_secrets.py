@@ -3,10 +3,12 @@ from __future__ import annotations
 import base64
 import html
 import json
+import tracemalloc
 import unicodedata
 from urllib.parse import quote
 
 import pytest
+from fakes.traced import traced
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -313,3 +315,14 @@ def test_hostile_texts_do_not_take_long(text: str) -> None:
     secrets = Secrets()
     secrets.remember(["20" * 20 + "31", "Anna Bell", "n" * 20, "0" * 12 + "1" * 12])
     secrets.scrub(f"{text} {'20' * 20}31")
+
+
+def test_lines_that_never_come_again_take_little_room() -> None:
+    nothing, some = Secrets(), Secrets()
+    some.remember(["Quellenweg 7"])
+    with traced():
+        before = tracemalloc.get_traced_memory()[0]
+        for n in range(5_000):
+            assert nothing.spans(f"GET /products/{n} took {n} ms") == ()
+            assert some.spans(f"GET /products/{n} took {n} ms, to Quellenweg 7")
+        assert tracemalloc.get_traced_memory()[0] - before < 400_000
