@@ -23,10 +23,14 @@ def work():
 threads = [threading.Thread(target=work) for _ in range(40)]
 for thread in threads: thread.start()
 ready.wait()
-maps = open("/proc/self/maps").read()
+maps = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) (\\S+)", open("/proc/self/maps").read(), re.M)
 end.set()
-# A heap of a thread begins at a multiple of 64 MiB.
-print(sum(1 for line in maps.splitlines() if re.match(r"[0-9a-f]+[048c]000000-", line) and line.endswith(" 0 ")))
+parts = [(int(start, 16), int(stop, 16), way) for start, stop, way in maps]
+# A heap of a thread has 64 MiB for itself, from a multiple of that on: what it uses, and what is left.
+print(sum(
+    start % (1 << 26) == 0 and (way, rest) == ("rw-p", "---p") and after == stop and last == start + (1 << 26)
+    for (start, stop, way), (after, last, rest) in zip(parts, parts[1:])
+))
 """
 
 
