@@ -35,7 +35,8 @@ HOLD_MS = 1500
 SAVED_NS = 5_000_000_000
 MAX_HELD = 512
 MAX_APPS = 64
-MAX_SEEN = 4096
+# Reports of one event come within seconds; later ones `agent.replay.reports` knows.
+MAX_SEEN = 1024
 MAX_TOLD = 256
 MAX_PIDS = 512
 
@@ -83,7 +84,7 @@ class Sniffer:
         self._uids: OrderedDict[int, int] = OrderedDict()
         self._parts = Parts(self._hold)
         self._held = Shelf()
-        # How much was shown of an event, by the hash of its process and message id: thousands are kept of every device.
+        # How much was shown of an event, by the hash of its process and message id.
         self._seen: dict[int, int] = {}
         self._told = Shelf()
         self._fruitful: OrderedDict[tuple[int, int], bool] = OrderedDict()

@@ -539,7 +539,8 @@ class Recorder:
         shown = self._clean(key, shown)
         seq = self._seqs.get(key, 0)
         self._seqs[key] = seq + 1
-        self._ids.forget_oldest()
+        if not self._open:
+            self._ids.forget_oldest()
         origin = Origin(key, self._serial, self._device, interval.session_from, interval.device_from)
         writer = SegmentWriter(origin, seq, wall_ms, self._href, shown, self._ids, resting=self._touches.resting)
         self._open[key] = writer

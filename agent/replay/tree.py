@@ -11,7 +11,8 @@ from agent.replay.rrweb import FIRST_VIEW_ID, Event, element
 from bridge.types import Bounds, NodeFlag
 
 Attributes = Mapping[str, str]
-MAX_KEYS = 8_192
+# More than some screens have. An app that goes on making views of new names has each of them remembered.
+MAX_KEYS = 1_024
 _SHOWN_FLAGS = (
     NodeFlag.CHECKED, NodeFlag.CLICKABLE, NodeFlag.FOCUSED, NodeFlag.PASSWORD, NodeFlag.SCROLLABLE, NodeFlag.SELECTED,
 )  # fmt: skip

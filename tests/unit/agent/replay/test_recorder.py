@@ -47,6 +47,7 @@ from agent.model import (
     SessionKey,
 )
 from agent.replay import rrweb
+from agent.replay import tree as tree_module
 from agent.replay.canvas import RgbaCanvas
 from agent.replay.marks import MAX_PROOF_CHARS
 from agent.replay.mask import Masker
@@ -346,6 +347,32 @@ def test_a_lost_device_closes_the_segment_and_the_gap_opens_the_next() -> None:
             "ms": 10_000,
         }
     ]
+
+
+def test_views_of_an_open_segment_keep_their_ids_when_another_one_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_module, "MAX_KEYS", 1)
+
+    def views(seconds: float, *keys: str) -> MaskedSnapshot:
+        nodes = tuple(MaskedNode(key, Bounds(0, 0, 105, 105), "v", "", key, NodeFlag.NONE) for key in keys)
+        return replace(picture(seconds, int(seconds)), nodes=nodes)
+
+    late = event(45, ONE, message_id="late")
+    sealed = run(
+        [
+            views(2),
+            event(3, ONE),
+            views(41, "a", "b", "c"),
+            event(41.5, TWO),
+            late,
+            views(50, "c"),
+            views(52, "c", "d"),
+        ],
+        until=60,
+    )
+    # The late event has a segment of its own while that of the other session is open.
+    times = [(m.session_id, m.start_ms, m.end_ms) for m in (segment.manifest for segment in sealed)]
+    (other,) = [(start, end) for session, start, end in times if session == TWO]
+    assert any(session == ONE and other[0] < start < other[1] for session, start, _ in times)
 
 
 def test_log_lines_of_a_segment_are_bounded_and_the_rest_counted() -> None:
