@@ -47,10 +47,17 @@ class Twins:
         """The second ways among the usable devices that are there, each with the serial that is used for its phone: the
         one that was there first, of several that come at once that of a cable. Asks those that are new."""
         self._boots = {serial: boot for serial, boot in self._boots.items() if serial in there}
-        self._spares = {spare: used for spare, used in self._spares.items() if {spare, used} <= there}
+        # When the one that is used goes, one of the others takes its place.
+        heirs: dict[str, str] = {}
+        for spare in sorted(self._spares.keys() & there, key=_cables_first):
+            used = self._spares[spare]
+            heirs.setdefault(used, used if used in there else spare)
+        self._spares = {
+            spare: heirs[used] for spare, used in self._spares.items() if spare in there and heirs[used] != spare
+        }
         # No phone has two cables.
         if any(map(by_network, there)):
-            for serial in sorted(there - self._boots.keys(), key=lambda serial: (by_network(serial), serial)):
+            for serial in sorted(there - self._boots.keys(), key=_cables_first):
                 boot = self._boot_id(serial)
                 others = [other for other in self._boots if boot and self._boots[other] == boot]
                 used = next((other for other in others if self._second(serial, other)), None)
@@ -74,6 +81,10 @@ class Twins:
             return same(self._shell(one), self._shell(other), Deadline(ASK_SECONDS))
         except BridgeError:
             return False
+
+
+def _cables_first(serial: str) -> tuple[bool, str]:
+    return by_network(serial), serial
 
 
 def same(one: AdbShell, other: AdbShell, deadline: Deadline) -> bool:

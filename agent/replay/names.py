@@ -101,7 +101,9 @@ _WORDS = {
     ),
 }  # fmt: skip
 _TABLE = {word: sort for table in (_SORTS, _UNSPACED, _WORDS) for sort, words in table.items() for word in words}
-_NUMBERED = re.compile("(?:号码|號碼|番号|번호|号|號)$")
+# What stands behind one that is a number.
+NUMBERED = "(?:号码|號碼|番号|번호|号|號)"
+_NUMBERED = re.compile(f"{NUMBERED}$")
 _RANKS = {sort: rank for rank, sort in enumerate(_SORTS)}
 # No other word ends with one of these.
 _ENDINGS = (

@@ -12,7 +12,7 @@ from functools import lru_cache
 from agent import privacy
 from agent.model import MaskLevel
 from agent.privacy import Span, starred, torn
-from agent.replay.names import WHOLE, Sort, is_person, names_person, private_name, sort_of
+from agent.replay.names import NUMBERED, WHOLE, Sort, is_person, names_person, private_name, sort_of
 from agent.replay.spelling import DIGIT_RUNS, REACH, SHORT, plain, seen_through
 
 STARS = privacy.STARS
@@ -67,7 +67,7 @@ _CALLED = re.compile(
 _NUMBER = re.compile(_CALLED_SO)
 # The word in other scripts. `sold` are also goods, with prices and numbers of their own: of fewer digits.
 _CALLED_ELSEWHERE = re.compile(
-    r"(?:电话|電話|(?P<sold>手机|手機|携帯|휴대폰|핸드폰)|联系方式|전화|연락처)(?:号码|號碼|番号|번호|号|號)?"
+    rf"(?:电话|電話|(?P<sold>手机|手機|携帯|휴대폰|핸드폰)|联系方式|전화|연락처){NUMBERED}?"
     r"|(?<![^\W_])(?i:телефон[^\W\d_]{0,3}|тел|моб|τηλ(?:[εέ]φων[^\W\d_]{0,3})?|κινητ[^\W\d_]{1,3})\.?"
     r"|(?:هاتف|جوال|טלפון|נייד|โทรศัพท์)"
 )

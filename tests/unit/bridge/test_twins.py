@@ -61,8 +61,16 @@ def test_a_third_way_is_one_to_that_which_is_used(server: FakeAdbServer, found: 
     server.states["[fe80::7]:5555"] = "device"
     ways = {NETWORK, CABLE, "[fe80::7]:5555"}
     assert found.see(ways) == {NETWORK: CABLE, "[fe80::7]:5555": CABLE}
-    # Who goes leaves its place to one of them.
-    assert found.see(ways - {CABLE}) == {}
+    # Who goes leaves its place to one of them, and comes back as another way to that.
+    asked = len(server.requests)
+    assert found.see(ways - {CABLE}) == {"[fe80::7]:5555": NETWORK}
+    assert len(server.requests) == asked
+    assert found.see(ways) == {"[fe80::7]:5555": NETWORK, CABLE: NETWORK}
+    assert found.see({CABLE, "[fe80::7]:5555"}) == {"[fe80::7]:5555": CABLE}
+    server.states["10.0.0.7:5555"] = "device"
+    assert found.see({"10.0.0.7:5555", "[fe80::7]:5555"}) == {"10.0.0.7:5555": "[fe80::7]:5555"}
+    assert found.see({"10.0.0.7:5555", "[fe80::7]:5555", CABLE})[CABLE] == "[fe80::7]:5555"
+    assert found.see({"10.0.0.7:5555", CABLE}) == {"10.0.0.7:5555": CABLE}
 
 
 def test_phones_on_cables_are_not_asked(server: FakeAdbServer, found: Twins) -> None:
