@@ -50,10 +50,10 @@ class Twins:
         # When the one that is used goes, one of the others takes its place.
         heirs: dict[str, str] = {}
         for spare in sorted(self._spares.keys() & there, key=_cables_first):
-            used = self._spares[spare]
-            heirs.setdefault(used, used if used in there else spare)
+            first = self._spares[spare]
+            heirs.setdefault(first, first if first in there else spare)
         self._spares = {
-            spare: heirs[used] for spare, used in self._spares.items() if spare in there and heirs[used] != spare
+            spare: heirs[first] for spare, first in self._spares.items() if spare in there and heirs[first] != spare
         }
         # No phone has two cables.
         if any(map(by_network, there)):
